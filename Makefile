@@ -1,0 +1,117 @@
+# One command each: demo, test, lint, bench, docs. Every target makes what it needs, and nothing twice: what was made
+# leaves a stamp in .build/, and a stamp is renewed only when something it was made from changed.
+
+PYTHON  ?= python3
+PYTHONS ?=
+ARGS    ?=
+export PYTHON PYTHONS
+
+FIND    := $(PYTHON) scripts/pythons.py
+TOOLS   := .build/venv-tools
+ROOT    := $(CURDIR)
+# Python files are live (the install is editable); a change of one builds nothing.
+SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name tests -prune -o -name snapshots -prune -o -print)
+
+# The Pythons are asked for only by the goals that need them.
+GOALS   := $(or $(MAKECMDGOALS),help)
+ifneq ($(filter-out help clean,$(GOALS)),)
+TAG     := $(shell $(FIND) --default)
+ifeq ($(TAG),)
+$(error no Python to build for: see above)
+endif
+endif
+ifneq ($(filter test test-python,$(GOALS)),)
+TAGS    := $(shell $(FIND) | cut -d' ' -f1)
+ifeq ($(TAGS),)
+$(error no Python to test on: see above)
+endif
+endif
+VENV    := .build/venv-$(TAG)
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.SECONDEXPANSION:
+# Stamps of the pattern rules are results, not by-products to be removed.
+.SECONDARY:
+.PHONY: help demo test test-rust test-python lint house bench docs clean force
+
+help:
+	@echo 'make demo     build plait, compare the backends on examples/primes.py'
+	@echo 'make test     the Rust tests, then pytest on every supported Python found (PYTHONS=python3.12 narrows)'
+	@echo 'make lint     rustfmt, clippy, ruff, and the check of rooms and arrows'
+	@echo 'make bench    plait against its peers, each ratio beside its goal (ARGS=--quick for two minutes)'
+	@echo 'make docs     the site of docs/ in .build/site, links checked; its snippets run in make test'
+	@echo 'make clean    remove all that was built'
+	@echo 'PYTHON=…      the interpreter to build for (default python3)'
+
+demo: $(VENV)/built
+	@mkdir -p build
+	$(VENV)/bin/plait compare examples/primes.py --html build/primes.html
+
+test: $(TOOLS)/made .build/nextest $(foreach tag,$(TAGS),.build/venv-$(tag)/built .build/venv-$(tag)/test-ready)
+	@$(TOOLS)/bin/python scripts/run_tests.py --rust $(foreach tag,$(TAGS),--python $(tag)) -- $(ARGS)
+
+test-rust: $(TOOLS)/made .build/nextest
+	@$(TOOLS)/bin/python scripts/run_tests.py --rust
+
+test-python: $(TOOLS)/made $(foreach tag,$(TAGS),.build/venv-$(tag)/built .build/venv-$(tag)/test-ready)
+	@$(TOOLS)/bin/python scripts/run_tests.py $(foreach tag,$(TAGS),--python $(tag)) -- $(ARGS)
+
+lint: $(TOOLS)/made house
+	cargo fmt --all --check
+	PYO3_PYTHON=$(ROOT)/$(TOOLS)/bin/python cargo clippy --workspace --all-targets -- -D warnings
+	$(TOOLS)/bin/ruff check .
+	$(TOOLS)/bin/ruff format --check .
+
+# Arrows between the rooms, homes of unsafe and of PyO3, sizes of files, paths of machines.
+house:
+	cargo test --quiet -p plait-trace --test house
+
+bench: $(VENV)/built .build/venv-bench/made
+	PYTHONPATH=$(ROOT)/python:$(ROOT)/bench .build/venv-bench/bin/python bench/run.py $(ARGS)
+
+docs: $(TOOLS)/made
+	NO_MKDOCS_2_WARNING=1 $(TOOLS)/bin/mkdocs build --strict --quiet --site-dir $(ROOT)/.build/site
+	@echo 'built .build/site/index.html; the snippets of the docs run in make test (tests/test_snippets.py)'
+
+clean:
+	rm -rf .build build python/plait/_core*.so
+	cargo clean
+
+# --- what the targets are made from
+
+$(TOOLS)/made: requirements/tools.txt
+	$(call new_venv,$(TOOLS),$(TAG))
+	$(TOOLS)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+.build/venv-bench/made: requirements/bench.txt
+	$(call new_venv,.build/venv-bench,$(TAG))
+	.build/venv-bench/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+.build/venv-3.%/made:
+	$(call new_venv,.build/venv-3.$*,3.$*)
+	@touch $@
+
+.build/venv-3.%/test-ready: requirements/test.txt .build/venv-3.%/made
+	.build/venv-3.$*/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+# The extension lies in python/plait beside its sources; where it was removed it is built again, whatever the stamp says.
+.build/venv-3.%/built: $(SOURCES) .build/venv-3.%/made $(TOOLS)/made \
+		$$(if $$(wildcard python/plait/_core.cpython-3$$(subst .,,$$*)-*.so),,force)
+	VIRTUAL_ENV=$(ROOT)/.build/venv-3.$* $(TOOLS)/bin/maturin develop --release --quiet
+	@touch $@
+
+.build/nextest:
+	@mkdir -p .build
+	cargo nextest --version || cargo install cargo-nextest --locked
+	@touch $@
+
+# new_venv FOLDER, TAG. An environment whose interpreter has gone is made anew.
+define new_venv
+@$(1)/bin/python -c '' 2>/dev/null || { \
+	interpreter=$$($(FIND) --path $(2)) && echo "making $(1) from $$interpreter" && \
+	rm -rf $(1) && "$$interpreter" -m venv $(1); }
+endef
