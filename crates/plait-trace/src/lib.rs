@@ -48,8 +48,10 @@ impl fmt::Debug for TaskId {
 }
 
 /// One worker of a pool: an index below the pool's limit, used again after the worker has ended.
+///
+/// A transport may allow fewer than the type does.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WorkerId(pub u8);
+pub struct WorkerId(pub u16);
 
 impl WorkerId {
     /// The same number, for indexing.
