@@ -4,9 +4,8 @@
 PYTHON  ?= python3
 PYTHONS ?=
 ARGS    ?=
-export PYTHON PYTHONS
 
-FIND    := $(PYTHON) scripts/pythons.py
+FIND    := PYTHON='$(PYTHON)' PYTHONS='$(PYTHONS)' $(PYTHON) scripts/pythons.py
 TOOLS   := .build/venv-tools
 ROOT    := $(CURDIR)
 # Python files are live (the install is editable); a change of one builds nothing.
@@ -67,8 +66,8 @@ lint: $(TOOLS)/made house
 house:
 	cargo test --quiet -p plait-trace --test house
 
-bench: $(VENV)/built .build/venv-bench/made
-	PYTHONPATH=$(ROOT)/python:$(ROOT)/bench .build/venv-bench/bin/python bench/run.py $(ARGS)
+bench: $(VENV)/built .build/bench-$(TAG)/made
+	PYTHONPATH=$(ROOT)/python:$(ROOT)/bench .build/bench-$(TAG)/bin/python bench/run.py $(ARGS)
 
 docs: $(TOOLS)/made
 	NO_MKDOCS_2_WARNING=1 $(TOOLS)/bin/mkdocs build --strict --quiet --site-dir $(ROOT)/.build/site
@@ -85,9 +84,9 @@ $(TOOLS)/made: requirements/tools.txt
 	$(TOOLS)/bin/python -m pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
-.build/venv-bench/made: requirements/bench.txt
-	$(call new_venv,.build/venv-bench,$(TAG))
-	.build/venv-bench/bin/python -m pip install -q --disable-pip-version-check -r $<
+.build/bench-3.%/made: requirements/bench.txt
+	$(call new_venv,.build/bench-3.$*,3.$*)
+	.build/bench-3.$*/bin/python -m pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
 .build/venv-3.%/made:
