@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """Find the Pythons of this machine that plait supports, one for each minor version.
 
-Looks at what is named in the environment (`PYTHONS`, then `PYTHON`), in PATH (`python3.X`, `python3.Xt`) and below
-`~/.pyenv/versions`. Each candidate is started, and asked what it is: a name promises nothing (pyenv's shims exist for
-versions that do not answer). Supported are the versions that the classifiers of pyproject.toml list.
+Looks at what is named in the environment (`PYTHONS`, then `PYTHON`), in PATH (`python3.X`, `python3.Xt`)
+and below `~/.pyenv/versions`. Each candidate is started, and asked what it is: a name promises nothing
+(pyenv's shims exist for versions that do not answer). Supported are the versions that the classifiers of
+pyproject.toml list.
 
     scripts/pythons.py              one line `TAG PATH` for each supported Python, or for each one in $PYTHONS
     scripts/pythons.py --default    the tag to build for: that of $PYTHON, else the newest supported one found
     scripts/pythons.py --path TAG   the interpreter of that tag
 
-Runs on any Python 3, since its job is to say that this one is too old.
+Runs on Pythons older than plait's, since its job is to say that this one is too old.
 """
 
 import functools
@@ -35,10 +36,15 @@ def supported_versions():
     return sorted(found, key=lambda version: int(version.split(".")[1]))
 
 
+NOT_FOUND = "no supported Python found: install CPython " + " or ".join(supported_versions())
+
+
 def probe(candidate):
     """Return `(tag, path)` of a usable CPython, or None."""
     try:
-        done = subprocess.run([candidate, "-c", PROBE], capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(
+            [candidate, "-c", PROBE], capture_output=True, text=True, timeout=60, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     words = done.stdout.split(maxsplit=2)
@@ -68,22 +74,22 @@ def patch_number(path):
 
 
 def named(variable):
-    """Return `{tag: path}` of the interpreters that an environment variable names; a bad name ends the program."""
+    """Return `{tag: path}` of the interpreters that an environment variable names; a bad name ends it all."""
     found = {}
     for name in os.environ.get(variable, "").split():
         answer = probe(name)
         version = re.fullmatch(r"(?:python)?(3\.\d+t?)", name)
         if answer is None and version:
-            # Not in PATH under that name, or a shim that does not answer: the same version may stand elsewhere.
+            # Not in PATH under that name, or a shim that does not answer: it may stand elsewhere.
             tag = version.group(1)
             answer = (tag, find_all()[tag]) if tag in find_all() else None
         if answer is None:
-            sys.exit("%s names %r, which is no working CPython with venv and ensurepip" % (variable, name))
+            sys.exit(f"{variable} names {name!r}, which is no working CPython with venv and ensurepip")
         found.setdefault(*answer)
     return found
 
 
-@functools.lru_cache(maxsize=None)
+@functools.lru_cache(maxsize=None)  # noqa: UP033 - the newer name is missing before 3.9
 def find_all():
     """Return `{tag: path}` of every supported Python of this machine."""
     found = {}
@@ -101,7 +107,7 @@ def default_tag():
         return own
     found = find_all()
     if not found:
-        sys.exit("no supported Python found: install CPython %s" % " or ".join(supported_versions()))
+        sys.exit(NOT_FOUND)
     return max(found, key=lambda tag: (not tag.endswith("t"), int(tag.rstrip("t").split(".")[1])))
 
 
@@ -115,11 +121,11 @@ def main(arguments):
             if tag in found:
                 print(found[tag])
                 return
-        sys.exit("no CPython %s found" % tag)
+        sys.exit(f"no CPython {tag} found")
     elif not arguments:
         found = named("PYTHONS") or find_all()
         if not found:
-            sys.exit("no supported Python found: install CPython %s" % " or ".join(supported_versions()))
+            sys.exit(NOT_FOUND)
         for tag, path in found.items():
             print(tag, path)
     else:

@@ -1,7 +1,8 @@
 """Run the Rust tests and pytest on each Python given, all to their end, and close with one line for each.
 
-Called by the Makefile, which has built what is tested. A run that failed does not keep the next from running; the exit
-code is 1 when any of them failed. A hung Python test dumps the stacks of its threads and ends its run.
+Called by the Makefile, which has built what is tested. A run that failed does not keep the next from
+running; the exit code is 1 when any of them failed. A hung Python test dumps the stacks of its threads and
+ends its run.
 """
 
 import argparse
