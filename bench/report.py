@@ -63,9 +63,10 @@ def line(judged: dict[str, Any]) -> str:
     spread = f"({times(judged['ratio_low'])}-{times(judged['ratio_high'])})"
     goal = "" if judged["goal"] is None else f"{judged['goal']:g}x"
     verdict = {None: "", True: "  ok", False: "  short"}[judged["ok"]]
+    mine, theirs = microseconds(judged["plait"]), microseconds(judged["peer_value"])
     text = (
-        f"{judged['row']:<4}{NAMES[judged['metric']]:<6}{microseconds(judged['plait']):>13}  {judged['peer']:<32}"
-        f"{microseconds(judged['peer_value']):>13}{times(judged['ratio']):>9}  {spread:<16}{goal:>6}{verdict}"
+        f"{judged['row']:<4}{NAMES[judged['metric']]:<6}{mine:>13}  {judged['peer']:<32}"
+        f"{theirs:>13}{times(judged['ratio']):>9}  {spread:<16}{goal:>6}{verdict}"
     )
     return text.rstrip()
 
