@@ -1,8 +1,9 @@
 """Every snippet of README.md and the docs runs, as the reader would run it.
 
-A ```python block is a script of its own, run by a fresh interpreter in an empty folder (with `examples/` beside it); it
-must exit with 0, and where a ```text block follows at once, print exactly that. Of a ```console block each `$ plait …`
-and `$ python …` line is run and must exit with 0; its output holds measured times, so it is not compared.
+A ```python block is a script of its own, run by a fresh interpreter in an empty folder (with `examples/`
+beside it); it must exit with 0, and where a ```text block follows at once, print exactly that. Of a
+```console block each `$ plait …` and `$ python …` line is run and must exit with 0; its output holds
+measured times, so it is not compared.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 PROSE = {"text", "toml", "json", "bash"}
 # What a console block may show without its being run here: it builds or installs things.
 SHOWN_ONLY = {"make", "git", "cd", "pip"}
-FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^`\n]*)\n(?P<body>.*?)^(?P=indent)```[ ]*$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^( *)```([^`\n]*)\n(.*?)^\1```[ ]*$", re.MULTILINE | re.DOTALL)
 
 
 @dataclasses.dataclass
@@ -39,10 +40,12 @@ def blocks_of(name: str, text: str) -> list[Block]:
     found: list[Block] = []
     end = 0
     for match in FENCE.finditer(text):
-        indent = len(match["indent"])
-        body = "".join(line[indent:] if line.strip() else line for line in match["body"].splitlines(keepends=True))
-        block = Block(f"{name}:{text.count(chr(10), 0, match.start()) + 1}", match["info"].strip(), body)
-        if block.info == "text" and found and found[-1].info == "python" and not text[end : match.start()].strip():
+        indent, info, body = match.groups()
+        if indent:
+            body = re.sub(f"^{indent}", "", body, flags=re.MULTILINE)
+        block = Block(f"{name}:{text.count(chr(10), 0, match.start()) + 1}", info.strip(), body)
+        at_once = not text[end : match.start()].strip()
+        if block.info == "text" and at_once and found and found[-1].info == "python":
             found[-1].prints = body
         found.append(block)
         end = match.end()
@@ -51,7 +54,8 @@ def blocks_of(name: str, text: str) -> list[Block]:
 
 def commands_of(block: Block) -> list[list[str]]:
     """Return the commands of a console block that are to be run; one that is not known is a slip."""
-    commands = [shlex.split(line[2:], comments=True) for line in block.body.splitlines() if line.startswith("$ ")]
+    lines = [line[2:] for line in block.body.splitlines() if line.startswith("$ ")]
+    commands = [shlex.split(line, comments=True) for line in lines]
     unknown = [command[0] for command in commands if command[0] not in {"plait", "python", *SHOWN_ONLY}]
     if unknown:
         raise ValueError(f"{block.place}: no rule to run {unknown[0]!r}")
@@ -78,7 +82,8 @@ def run(command: list[str], folder: Path) -> str:
         timeout=240,
         check=False,
     )
-    assert done.returncode == 0, f"{shlex.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
+    ended = f"{shlex.join(command)}: exit code {done.returncode}"
+    assert done.returncode == 0, f"{ended}\n{done.stdout}{done.stderr}"
     return done.stdout
 
 
@@ -97,7 +102,8 @@ def test_command_runs(block: Block, command: list[str], tmp_path: Path) -> None:
 
 
 def test_every_block_says_what_it_is() -> None:
-    odd = [f"{block.place}: {block.info!r}" for block in BLOCKS if block.info not in {"python", "console", *PROSE}]
+    known = {"python", "console", *PROSE}
+    odd = [f"{block.place}: {block.info!r}" for block in BLOCKS if block.info not in known]
     assert not odd, "blocks that would not be run"
 
 
@@ -106,7 +112,8 @@ def test_the_pages_are_found() -> None:
 
 
 def test_blocks_are_read_as_they_stand() -> None:
-    page = "a\n```python\nprint(1)\n```\n\n```text\n1\n```\n- b\n  ```python no-run\n  if x:\n      y\n  ```\n"
+    page = "a\n```python\nprint(1)\n```\n\n```text\n1\n```\n"
+    page += "- b\n  ```python no-run\n  if x:\n      y\n  ```\n"
     first, output, second = blocks_of("p.md", page)
     assert (first.place, first.body, first.prints) == ("p.md:2", "print(1)\n", "1\n")
     assert output.info == "text"

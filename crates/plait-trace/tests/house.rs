@@ -1,5 +1,5 @@
 //! The rules of the house, checked on the tree itself: which room may lean on which, where `unsafe` and PyO3 live, how
-//! long a file may get, and that nothing of one machine is written down in it.
+//! long a file may get, that pages name only files that are there, and that nothing of one machine is written down in it.
 //!
 //! Each rule is a function from plain data to complaints, and is shown below to complain about a bad input; the tests
 //! named `tree_…` run the same functions on the workspace.
@@ -213,6 +213,29 @@ fn machine_complaints(sources: &[Source]) -> Vec<String> {
     complaints
 }
 
+/// Paths of the tree that a page names in backticks and that are not there.
+fn map_complaints(page: &Source, exists: impl Fn(&str) -> bool) -> Vec<String> {
+    let rooms = [
+        "crates/",
+        "python/",
+        "bench/",
+        "scripts/",
+        "tests/",
+        "docs/",
+        "examples/",
+        "requirements/",
+        ".ci/",
+    ];
+    let named = page.text.split('`').skip(1).step_by(2);
+    named
+        .filter(|word| {
+            rooms.iter().any(|room| word.starts_with(room)) && !word.contains(char::is_whitespace)
+        })
+        .filter(|word| !exists(word))
+        .map(|word| format!("{}: names {word}, which is not there", page.path))
+        .collect()
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
@@ -306,6 +329,18 @@ fn tree_has_no_overlong_file() {
 #[test]
 fn tree_names_no_machine() {
     none(machine_complaints(&tree()));
+}
+
+#[test]
+fn tree_is_as_its_maps_say() {
+    let pages = tree()
+        .into_iter()
+        .filter(|source| source.path.ends_with(".md"));
+    none(
+        pages
+            .flat_map(|page| map_complaints(&page, |path| root().join(path).exists()))
+            .collect(),
+    );
 }
 
 fn arrow(from: &str, to: &str) -> Vec<Arrow> {
@@ -456,4 +491,14 @@ fn paths_and_hosts_of_a_machine_are_told() {
         "Cargo.lock",
         &["crates", ".io"].concat(),
     )]));
+}
+
+#[test]
+fn a_map_that_names_what_is_gone_is_told() {
+    let page = source(
+        "A.md",
+        "see `crates/a/src`, `python/gone`, and `python/gone --not a path`",
+    );
+    let complaints = map_complaints(&page, |path| path == "crates/a/src");
+    assert_eq!(complaints, ["A.md: names python/gone, which is not there"]);
 }
