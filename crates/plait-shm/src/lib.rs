@@ -1,0 +1,54 @@
+//! Memory shared by the processes of a pool: segments, rings, wake-ups. Linux, on memfd and futex.
+//!
+//! The parent makes a [`PoolMemory`] for the pool and a [`WorkerMemory`] for each worker process, and hands their
+//! file descriptors over; large data goes through an [`Arena`], whose blocks travel as plain numbers.
+//! One rule carries it all: no lock is shared with a process that can die, and whoever owns a thing is written in the
+//! same word that says it is owned. The protocols, their proofs and what happens when a process is killed at any
+//! instant are in this crate's README.
+//!
+//! This crate is the home of unsafe. Its public functions are safe: whatever another process writes into the shared memory,
+//! the caller gets wrong bytes or an error.
+
+// The model runs the algorithms alone: loom's words cannot lie in a mapping.
+#![cfg_attr(loom, allow(dead_code))]
+
+#[cfg(not(loom))]
+mod arena;
+mod bell;
+mod claim;
+mod error;
+#[cfg(not(loom))]
+mod ident;
+#[cfg(not(loom))]
+mod pool_memory;
+mod seats;
+#[cfg(not(loom))]
+mod segment;
+mod stream;
+mod sync;
+#[cfg(not(loom))]
+mod worker_memory;
+
+#[cfg(not(loom))]
+pub use arena::{Arena, ArenaError, ArenaView, Block};
+pub use bell::{Bell, Wake};
+pub use claim::{ClaimConsumer, ClaimProducer, Full, INLINE, Position};
+pub use error::{Malformed, OpenError};
+#[cfg(not(loom))]
+pub use pool_memory::PoolMemory;
+#[cfg(not(loom))]
+pub use segment::Segment;
+pub use stream::{StreamReader, StreamWriter, WriteError};
+#[cfg(not(loom))]
+pub use worker_memory::{WorkerMemory, WorkerStatus};
+
+/// How many workers a pool can have: ids fit into the claim ring's state word beside its other states.
+pub const MAX_WORKERS: usize = 240;
+
+/// Runs a loom model: every interleaving with up to three preemptions.
+#[cfg(all(test, loom))]
+pub(crate) fn model(body: impl Fn() + Send + Sync + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(body);
+}

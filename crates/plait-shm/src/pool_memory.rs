@@ -1,0 +1,273 @@
+//! The memory that a pool's parent and all its workers share: the claim ring, the seats, and the parent's two bells.
+//!
+//! Made once per pool. Promise: whatever a worker that dies leaves here is repaired by `ClaimProducer::recover` and
+//! [`PoolMemory::leave_seat`], in this order, once its process is known to have ended.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use plait_trace::WorkerId;
+
+use crate::MAX_WORKERS;
+use crate::bell::{Bell, Wake};
+use crate::claim::{ClaimConsumer, ClaimProducer, ClaimedUpTo, Slot};
+use crate::error::OpenError;
+use crate::ident::Ident;
+use crate::seats::Seats;
+use crate::segment::Segment;
+use crate::sync::{AtomicU32, Line, Ordering, Place, Shareable, fence};
+
+const MAGIC: &[u8; 8] = b"plaitpoo";
+
+#[repr(C)]
+struct PoolWords {
+    ident: Ident,
+    bell: Bell,
+    pressure: Bell,
+    /// 1 while the parent's collector wants to hear of every result. The parent writes it.
+    watched: Line<AtomicU32>,
+    claimed_up_to: ClaimedUpTo,
+    seats: Seats,
+}
+
+// SAFETY: made of types that are.
+unsafe impl Shareable for PoolWords {}
+
+/// Slots begin on a page of their own.
+const SLOTS_AT: usize = size_of::<PoolWords>().next_multiple_of(4096);
+const MAX_SLOTS: usize = 1 << 20;
+
+/// The pool's shared memory, in the parent or in a worker.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use plait_shm::{INLINE, PoolMemory};
+/// use plait_trace::{TaskId, WorkerId};
+///
+/// let (parent, mut producer) = PoolMemory::create(64)?;
+/// let (worker, mut consumer) = PoolMemory::open(parent.fd().try_clone_to_owned()?, WorkerId(0))?;
+///
+/// producer.push(TaskId::new(0, 1), &[b"2 ", b"+ 2"])?;
+/// parent.wake_idle();
+/// let mut body = [0; INLINE];
+/// let claimed = consumer.claim(&mut body, |_task| ());
+/// assert_eq!(claimed, Some((TaskId::new(0, 1), 5)));
+/// assert_eq!(&body[..5], b"2 + 2");
+/// # drop(worker);
+/// # Ok(())
+/// # }
+/// ```
+pub struct PoolMemory {
+    words: Place<PoolWords>,
+    segment: Arc<Segment>,
+}
+
+impl PoolMemory {
+    /// Makes the memory of a new pool, with at least `slots` slots for waiting tasks (rounded up to a power of two).
+    ///
+    /// # Errors
+    /// Those of [`Segment::create`]; `InvalidInput` for over 2²⁰ slots.
+    pub fn create(slots: u32) -> io::Result<(Arc<Self>, ClaimProducer)> {
+        let slots = slots.max(2) as usize;
+        if slots > MAX_SLOTS {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a pool has at most 1048576 slots",
+            ));
+        }
+        let slots = slots.next_power_of_two();
+        let segment = Arc::new(Segment::create("plait-pool", Self::len(slots))?);
+        let memory = Self {
+            words: Place::new(&segment, 0),
+            segment,
+        };
+        let producer = ClaimProducer::new(memory.slots(slots));
+        memory.words.ident.write(MAGIC, [slots as u64, 0]);
+        Ok((Arc::new(memory), producer))
+    }
+
+    /// Opens the pool's memory in the worker `me`.
+    ///
+    /// # Errors
+    /// [`OpenError`] when `fd` is not the memory of a pool made by this version of plait, or cannot be mapped.
+    pub fn open(fd: OwnedFd, me: WorkerId) -> Result<(Arc<Self>, ClaimConsumer), OpenError> {
+        if me.index() >= MAX_WORKERS {
+            return Err(OpenError::Worker(me));
+        }
+        let segment = Arc::new(Segment::open(fd)?);
+        if segment.len() < SLOTS_AT {
+            return Err(OpenError::Alien);
+        }
+        let memory = Self {
+            words: Place::new(&segment, 0),
+            segment,
+        };
+        let [slots, _] = memory.words.ident.check(MAGIC)?;
+        let slots = usize::try_from(slots).unwrap_or(usize::MAX);
+        let found = memory.segment.len();
+        if !slots.is_power_of_two() || slots > MAX_SLOTS || Self::len(slots) != found {
+            return Err(OpenError::Length {
+                found,
+                expected: SLOTS_AT.saturating_add(slots.saturating_mul(size_of::<Slot>())),
+            });
+        }
+        let hint = memory.words.map(|words| &words.claimed_up_to);
+        let consumer = ClaimConsumer::new(memory.slots(slots), hint, me);
+        Ok((Arc::new(memory), consumer))
+    }
+
+    fn len(slots: usize) -> usize {
+        SLOTS_AT + slots * size_of::<Slot>()
+    }
+
+    fn slots(&self, slots: usize) -> Place<[Slot]> {
+        Place::slice(&self.segment, SLOTS_AT, slots)
+    }
+
+    /// The file descriptor, to be handed to workers.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.segment.fd()
+    }
+
+    /// Workers ring it when they have published a result; the parent's driving thread waits on it.
+    pub fn bell(&self) -> &Bell {
+        &self.words.bell
+    }
+
+    /// Workers ring it when a result ring is over half full, or a result came while [`PoolMemory::watched`]; the parent's
+    /// collector thread waits on it.
+    pub fn pressure(&self) -> &Bell {
+        &self.words.pressure
+    }
+
+    /// Asks workers to ring [`PoolMemory::pressure`] for every result from now on, or no longer.
+    ///
+    /// After setting it, look once for results published before.
+    pub fn set_watched(&self, watched: bool) {
+        self.words.watched.store(watched.into(), Ordering::Relaxed);
+        // SYNC POINT with the fence in `Bell::ring`: a worker that has rung after its result sees this, or the look that the
+        // caller takes now sees the result.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Does the parent's collector want to hear of every result? A worker asks after it rang [`PoolMemory::bell`].
+    pub fn watched(&self) -> bool {
+        self.words.watched.load(Ordering::Relaxed) != 0
+    }
+
+    /// Sits the worker `me` down until `ready`, until the parent wakes it, or for `timeout`.
+    ///
+    /// `ready` is called up to two times and must look at the shared memory anew: whether there is a task to claim
+    /// (`!ClaimConsumer::is_empty`) or a control message. Whatever comes back, the worker tries to claim before it
+    /// does anything long: what woke it may have been meant for a task.
+    ///
+    /// # Panics
+    /// When `me` is not below [`MAX_WORKERS`], here and in all that take a worker.
+    pub fn park(
+        &self,
+        me: WorkerId,
+        ready: impl FnMut() -> bool,
+        timeout: Option<Duration>,
+    ) -> Wake {
+        self.words.seats.park(me, ready, timeout)
+    }
+
+    /// Wakes the worker that sat down last, if any sits; to be called after each push. Costs a fence and a look at one cache line
+    /// when all are busy.
+    pub fn wake_idle(&self) -> Option<WorkerId> {
+        self.words.seats.wake_last()
+    }
+
+    /// Wakes `worker` if it sits; to be called after a control message to it.
+    pub fn wake(&self, worker: WorkerId) {
+        self.words.seats.wake(worker);
+    }
+
+    /// Repairs what the dead worker may have left: its seat, a wake-up that it was to use, and a bell that it silenced without
+    /// waking.
+    ///
+    /// Only for a process that is known to have ended (by itself or not), before its id is given to another.
+    pub fn leave_seat(&self, dead: WorkerId) {
+        self.words.seats.leave(dead);
+        self.words.bell.poke();
+        self.words.pressure.poke();
+        self.words.seats.wake_last();
+    }
+
+    /// How many workers sit idle.
+    pub fn parked(&self) -> usize {
+        self.words.seats.count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claim::INLINE;
+    use plait_trace::TaskId;
+
+    fn open(parent: &PoolMemory, me: u16) -> Result<(Arc<PoolMemory>, ClaimConsumer), OpenError> {
+        PoolMemory::open(parent.fd().try_clone_to_owned().unwrap(), WorkerId(me))
+    }
+
+    #[test]
+    fn tasks_pushed_here_are_claimed_there() {
+        let (parent, mut producer) = PoolMemory::create(5).unwrap();
+        assert_eq!(producer.free(), 8);
+        let (_one, mut one) = open(&parent, 0).unwrap();
+        let (_two, mut two) = open(&parent, 239).unwrap();
+        producer.push(TaskId::new(1, 1), &[b"a"]).unwrap();
+        producer.push(TaskId::new(2, 1), &[b"b", b"c"]).unwrap();
+        let mut body = [0; INLINE];
+        assert_eq!(two.claim(&mut body, |_| ()), Some((TaskId::new(1, 1), 1)));
+        assert_eq!(one.claim(&mut body, |_| ()), Some((TaskId::new(2, 1), 2)));
+        assert_eq!(&body[..2], b"bc");
+        assert!(one.is_empty() && two.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_a_pool_is_refused() {
+        let (parent, _producer) = PoolMemory::create(2).unwrap();
+        assert!(matches!(
+            open(&parent, 240),
+            Err(OpenError::Worker(WorkerId(240)))
+        ));
+        let blank = Segment::create("plait-test", 1 << 20).unwrap();
+        let opened = PoolMemory::open(blank.fd().try_clone_to_owned().unwrap(), WorkerId(0));
+        assert!(matches!(opened, Err(OpenError::Alien)));
+        let small = Segment::create("plait-test", 64).unwrap();
+        let opened = PoolMemory::open(small.fd().try_clone_to_owned().unwrap(), WorkerId(0));
+        assert!(matches!(opened, Err(OpenError::Alien)));
+        parent.words.ident.write(MAGIC, [u64::MAX, 0]);
+        assert!(matches!(open(&parent, 0), Err(OpenError::Length { .. })));
+        parent.words.ident.write(MAGIC, [4, 0]);
+        assert!(matches!(open(&parent, 0), Err(OpenError::Length { .. })));
+        assert!(PoolMemory::create(MAX_SLOTS as u32 + 1).is_err());
+    }
+
+    #[test]
+    fn a_death_wakes_whom_the_dead_should_have_woken() {
+        let (parent, _producer) = PoolMemory::create(2).unwrap();
+        let (worker, _consumer) = open(&parent, 4).unwrap();
+        let sleeper = std::thread::spawn(move || worker.park(WorkerId(4), || false, None));
+        while parent.parked() == 0 {
+            std::thread::yield_now();
+        }
+        parent.leave_seat(WorkerId(9));
+        assert_eq!(sleeper.join().unwrap(), Wake::Rung);
+        assert_eq!(parent.parked(), 0);
+    }
+
+    #[test]
+    fn watching_is_seen_by_workers() {
+        let (parent, _producer) = PoolMemory::create(2).unwrap();
+        let (worker, _consumer) = open(&parent, 4).unwrap();
+        assert!(!worker.watched());
+        parent.set_watched(true);
+        assert!(worker.watched());
+        parent.set_watched(false);
+        assert!(!worker.watched());
+    }
+}

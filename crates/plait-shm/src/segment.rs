@@ -1,0 +1,199 @@
+//! A segment: anonymous memory (memfd) that goes to another process as a file descriptor.
+//!
+//! Promises: no name is left in any file system whoever is killed; the mapping stays until the value is dropped; the file can
+//! neither shrink nor grow, in no process (it is sealed), so that no access within `len` raises SIGBUS.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::{self, NonNull};
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::mm::{MapFlags, ProtFlags};
+
+use crate::sync::Home;
+
+/// Makes an anonymous file of `len` bytes, closed on exec, never executable where the kernel can say so.
+pub(crate) fn memfd(name: &str, len: usize) -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let fd = match rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
+        // Linux before 6.3.
+        Err(rustix::io::Errno::INVAL) => rustix::fs::memfd_create(name, flags)?,
+        made => made?,
+    };
+    rustix::fs::ftruncate(&fd, len as u64)?;
+    Ok(fd)
+}
+
+pub(crate) fn file_len(fd: impl AsFd) -> io::Result<usize> {
+    let size = rustix::fs::fstat(fd)?.st_size;
+    usize::try_from(size).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+/// Can the file behind `fd` not become shorter? Without that no bounds check keeps SIGBUS away.
+pub(crate) fn cannot_shrink(fd: impl AsFd) -> bool {
+    // Files that are no memfd have no seals to ask for.
+    rustix::fs::fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
+}
+
+/// A mapping of a file from its beginning, removed on drop.
+pub(crate) struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a Mapping is an address range that it owns; it gives out raw pointers only.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    pub(crate) fn new(fd: impl AsFd, len: usize, protection: ProtFlags) -> io::Result<Self> {
+        if len == 0 || len > isize::MAX as usize {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a mapping needs a length between 1 and isize::MAX",
+            ));
+        }
+        let flags = MapFlags::SHARED | MapFlags::NORESERVE;
+        // SAFETY: the kernel chooses the address, so nothing that is mapped already is replaced.
+        let base = unsafe { rustix::mm::mmap(ptr::null_mut(), len, protection, flags, fd, 0)? };
+        let base = NonNull::new(base.cast())
+            .expect("the kernel never places a mapping at address zero by itself");
+        Ok(Self { base, len })
+    }
+
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: exactly the range that was mapped by `new`; pointers into it are held by values that keep `self` alive.
+        let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
+        debug_assert!(unmapped.is_ok());
+    }
+}
+
+/// Anonymous memory of a fixed length, readable and writable here and in every process that gets its file descriptor.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// let segment = plait_shm::Segment::create("plait-example", 4096)?;
+/// let same = plait_shm::Segment::open(segment.fd().try_clone_to_owned()?)?;
+/// assert_eq!(same.len(), 4096);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Segment {
+    mapping: Mapping,
+    fd: OwnedFd,
+}
+
+#[allow(clippy::len_without_is_empty, reason = "a segment is never empty")]
+impl Segment {
+    /// Makes a segment of `len` zero bytes. `name` shows in `/proc/PID/maps`, and means nothing else.
+    ///
+    /// # Errors
+    /// Those of `memfd_create`, `ftruncate` (EFBIG under `ulimit -f`) and `mmap`; a `len` of 0.
+    pub fn create(name: &str, len: usize) -> io::Result<Self> {
+        let fd = memfd(name, len)?;
+        rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        let mapping = Mapping::new(&fd, len, ProtFlags::READ | ProtFlags::WRITE)?;
+        Ok(Self { mapping, fd })
+    }
+
+    /// Maps a segment that another process made.
+    ///
+    /// # Errors
+    /// Those of `mmap`; `InvalidInput` for a file that can still shrink, which therefore is no segment, and for an empty one.
+    pub fn open(fd: OwnedFd) -> io::Result<Self> {
+        if !cannot_shrink(&fd) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the file is not a sealed segment",
+            ));
+        }
+        let mapping = Mapping::new(&fd, file_len(&fd)?, ProtFlags::READ | ProtFlags::WRITE)?;
+        Ok(Self { mapping, fd })
+    }
+
+    /// The file descriptor, to be handed to another process.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// The length in bytes.
+    pub fn len(&self) -> usize {
+        self.mapping.len()
+    }
+}
+
+// SAFETY: the mapping is readable and writable (both constructors ask for it), page-aligned, wholly backed by a file that
+// cannot shrink, and lasts until the Segment is dropped.
+unsafe impl Home for Segment {
+    fn bytes(&self) -> NonNull<[u8]> {
+        NonNull::slice_from_raw_parts(self.mapping.base(), self.mapping.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::{AtomicU64, Ordering, Place};
+    use std::sync::Arc;
+
+    #[test]
+    fn both_mappings_are_the_same_memory() {
+        let one = Arc::new(Segment::create("plait-test", 8192).unwrap());
+        let two = Arc::new(Segment::open(one.fd().try_clone_to_owned().unwrap()).unwrap());
+        Place::<AtomicU64>::new(&one, 4096).store(7, Ordering::Relaxed);
+        assert_eq!(
+            Place::<AtomicU64>::new(&two, 4096).load(Ordering::Relaxed),
+            7
+        );
+    }
+
+    #[test]
+    fn a_place_keeps_its_segment() {
+        let segment = Arc::new(Segment::create("plait-test", 64).unwrap());
+        let word = Place::<AtomicU64>::new(&segment, 8);
+        drop(segment);
+        word.store(1, Ordering::Relaxed);
+        assert_eq!(word.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn nobody_can_resize_it() {
+        let segment = Segment::create("plait-test", 8192).unwrap();
+        assert!(rustix::fs::ftruncate(segment.fd(), 4096).is_err());
+        assert!(rustix::fs::ftruncate(segment.fd(), 16384).is_err());
+    }
+
+    #[test]
+    fn it_is_closed_on_exec() {
+        let segment = Segment::create("plait-test", 64).unwrap();
+        let flags = rustix::io::fcntl_getfd(segment.fd()).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+        assert!(Segment::open(file.into()).is_err());
+        let growing = memfd("plait-test", 4096).unwrap();
+        assert!(Segment::open(growing).is_err());
+        assert!(Segment::create("plait-test", 0).is_err());
+    }
+
+    #[test]
+    #[should_panic(expected = "outside of its segment")]
+    fn a_place_lies_inside() {
+        let segment = Arc::new(Segment::create("plait-test", 64).unwrap());
+        Place::<AtomicU64>::new(&segment, 64);
+    }
+}
