@@ -1,0 +1,155 @@
+//! Exceptions that travel: as themselves where they survive the journey, else as a `RemoteError` that tells what they were.
+//!
+//! Both carry the traceback of the place where they were raised as text, shown as their cause.
+//!
+//! Form: three texts (type name, message, traceback), each a `u32` length and UTF-8, then the exception's pickle, or
+//! nothing when it cannot travel as itself.
+
+use pyo3::exceptions::PyBaseException;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple, PyType};
+
+use super::pickle::{Root, dumps, loads};
+
+/// Appends an exception. Never fails: what cannot be found out about it is said so.
+pub fn encode_exception(py: Python<'_>, error: &PyErr, out: &mut Vec<u8>) {
+    let exception = error.value(py);
+    let [type_name, message, traceback] = describe(exception);
+    let (pickle, message) = match travelling_pickle(exception) {
+        Ok(pickle) => (Some(pickle), message),
+        Err(why) => {
+            let why = why.value(py).to_string();
+            (
+                None,
+                format!("{message} (it could not be sent as itself: {why})"),
+            )
+        }
+    };
+    for text in [&type_name, &message, &traceback] {
+        let text = &text.as_bytes()[..text.len().min(u32::MAX as usize)];
+        out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        out.extend_from_slice(text);
+    }
+    if let Some(pickle) = pickle {
+        out.extend_from_slice(pickle.as_bytes());
+    }
+}
+
+/// The exception that [`encode_exception`] wrote, its remote traceback as `__cause__`. Never fails: bytes that cannot be
+/// read, and pickles that do not load here, give a `RemoteError` that says so.
+pub fn decode_exception(py: Python<'_>, bytes: &[u8]) -> PyErr {
+    let Some(([type_name, message, traceback], pickle)) = split(bytes) else {
+        let message = "the worker's report of an exception was cut short or overwritten".into();
+        return replacement(py, &["unknown exception".into(), message, String::new()]);
+    };
+    if pickle.is_empty() {
+        return replacement(py, &[type_name, message, traceback]);
+    }
+    let loaded = loads(py, pickle).and_then(|value| Ok(value.cast_into::<PyBaseException>()?));
+    let exception = match loaded {
+        Ok(exception) => PyErr::from_value(exception.into_any()),
+        Err(why) => {
+            let why = why.value(py);
+            let message = format!("{message} (it could not be unpickled here: {why})");
+            return replacement(py, &[type_name, message, traceback]);
+        }
+    };
+    if let Ok(cause) =
+        from_errors(py, "RemoteTraceback").and_then(|class| class.call1((traceback,)))
+    {
+        exception.set_cause(py, Some(PyErr::from_value(cause)));
+    }
+    exception
+}
+
+fn split(bytes: &[u8]) -> Option<([String; 3], &[u8])> {
+    let mut rest = bytes;
+    let mut text = || {
+        let (length, tail) = rest.split_first_chunk::<4>()?;
+        let (text, tail) = tail.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        rest = tail;
+        Some(String::from_utf8_lossy(text).into_owned())
+    };
+    let texts = [text()?, text()?, text()?];
+    Some((texts, rest))
+}
+
+fn from_errors<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    py.import(intern!(py, "plait._errors"))?.getattr(name)
+}
+
+/// A `RemoteError`, or what making one raised.
+fn replacement(py: Python<'_>, texts: &[String; 3]) -> PyErr {
+    let [type_name, message, traceback] = texts;
+    let made = from_errors(py, "RemoteError")
+        .and_then(|class| class.call1((type_name, message, traceback)));
+    made.map_or_else(|error| error, PyErr::from_value)
+}
+
+/// Type name, message and traceback of an exception.
+fn describe(exception: &Bound<'_, PyBaseException>) -> [String; 3] {
+    let py = exception.py();
+    let texts = py
+        .import(intern!(py, "plait._remote"))
+        .and_then(|module| module.call_method1(intern!(py, "describe"), (exception,)))
+        .and_then(|texts| texts.extract::<[Bound<'_, PyString>; 3]>())
+        .map(|texts| texts.map(|text| text.to_string_lossy().into_owned()));
+    texts.unwrap_or_else(|error| {
+        let type_name = exception
+            .get_type()
+            .name()
+            .map_or_else(|_| "exception".into(), |name| name.to_string());
+        [
+            type_name,
+            format!("describing it failed: {}", error.value(py)),
+            String::new(),
+        ]
+    })
+}
+
+/// The exception's pickle, when unpickling gives an exception of the same type again.
+fn travelling_pickle<'py>(
+    exception: &Bound<'py, PyBaseException>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let py = exception.py();
+    let pickle = dumps(py, exception.as_any(), Root::Exception)?;
+    if !is_plain(exception)? {
+        // A constructor that asks for other arguments than `args` fails here rather than in the parent.
+        let copy = loads(py, pickle.as_bytes())?;
+        if !copy.get_type().is(exception.get_type()) {
+            let name = copy.get_type().fully_qualified_name()?;
+            return Err(pyo3::exceptions::PyTypeError::new_err(format!(
+                "it unpickles as {name}"
+            )));
+        }
+    }
+    Ok(pickle)
+}
+
+/// Whether it is a built-in exception with plain arguments and nothing else, which surely unpickles.
+fn is_plain(exception: &Bound<'_, PyBaseException>) -> PyResult<bool> {
+    static OBJECT_ERRORS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let py = exception.py();
+    // Those that take five arguments refuse what was raised by hand with fewer, so they are tried.
+    let unicode_error = OBJECT_ERRORS.import(py, "builtins", "UnicodeError")?;
+    let class = exception.get_type();
+    if class.module()? != "builtins" || exception.is_instance(unicode_error)? {
+        return Ok(false);
+    }
+    if exception.getattr(intern!(py, "__dict__"))?.is_truthy()? {
+        return Ok(false);
+    }
+    let args = exception
+        .getattr(intern!(py, "args"))?
+        .cast_into::<PyTuple>()?;
+    Ok(args.iter_borrowed().all(|arg| {
+        arg.is_none()
+            || arg.is_exact_instance_of::<PyString>()
+            || arg.is_exact_instance_of::<PyInt>()
+            || arg.is_exact_instance_of::<PyFloat>()
+            || arg.is_exact_instance_of::<PyBytes>()
+            || arg.is_exact_instance_of::<PyBool>()
+    }))
+}

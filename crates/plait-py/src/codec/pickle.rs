@@ -1,0 +1,182 @@
+//! Pickles: C pickle first, `plait._byvalue` (cloudpickle) for what it cannot send.
+
+use std::ffi::c_int;
+
+use pyo3::exceptions::{PyException, PyMemoryError};
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyInt, PyString};
+
+use super::byname;
+
+/// What is pickled, so that an error can name the path to the culprit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Root {
+    /// The tuple of arguments, or a list of that and the keywords: `args[0].stream`.
+    Call,
+    /// Function, arguments, keywords: as [`Root::Call`], or `fn.<closure>.name`.
+    Direct,
+    /// A result: `result.stream`.
+    Value,
+    /// The list of a chunk's items: `items[0].stream`.
+    Chunk,
+    /// A function: `fn.<closure>.name`.
+    Function,
+    /// An exception: `exception.args[0]`.
+    Exception,
+}
+
+impl Root {
+    fn name(self, py: Python<'_>) -> &Bound<'_, PyString> {
+        match self {
+            Root::Call => intern!(py, "call"),
+            Root::Direct => intern!(py, "direct"),
+            Root::Value => intern!(py, "result"),
+            Root::Chunk => intern!(py, "items"),
+            Root::Function => intern!(py, "fn"),
+            Root::Exception => intern!(py, "exception"),
+        }
+    }
+}
+
+/// Longer bytes are unpickled in place; shorter ones are copied, which costs less than lending them.
+const LEND_FROM: usize = 4096;
+
+/// Appends a pickle of `value`.
+pub(crate) fn dumps_into(
+    py: Python<'_>,
+    value: &Bound<'_, PyAny>,
+    root: Root,
+    out: &mut Vec<u8>,
+) -> PyResult<()> {
+    out.extend_from_slice(dumps(py, value, root)?.as_bytes());
+    Ok(())
+}
+
+/// A pickle of `value` that a worker can read.
+pub(crate) fn dumps<'py>(
+    py: Python<'py>,
+    value: &Bound<'py, PyAny>,
+    root: Root,
+) -> PyResult<Bound<'py, PyBytes>> {
+    match c_dumps(py, value) {
+        Ok(pickle) => {
+            if byname::all_travel(py, pickle.as_bytes())? {
+                return Ok(pickle);
+            }
+        }
+        // Any exception may be the value's own way to say that it does not pickle; cloudpickle's answer counts.
+        Err(error)
+            if error.is_instance_of::<PyException>(py)
+                && !error.is_instance_of::<PyMemoryError>(py) => {}
+        Err(error) => return Err(error),
+    }
+    dumps_by_value(py, value, root)
+}
+
+/// A pickle of `value` by cloudpickle.
+pub(crate) fn dumps_by_value<'py>(
+    py: Python<'py>,
+    value: &Bound<'py, PyAny>,
+    root: Root,
+) -> PyResult<Bound<'py, PyBytes>> {
+    static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let pickle = DUMPS
+        .import(py, "plait._byvalue", "dumps")?
+        .call1((value, root.name(py)))?;
+    Ok(pickle.cast_into::<PyBytes>()?)
+}
+
+fn c_dumps<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static PROTOCOL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let dumps = DUMPS.import(py, "_pickle", "dumps")?;
+    let protocol =
+        PROTOCOL.get_or_try_init(py, || PyResult::Ok(PyInt::new(py, 5).into_any().unbind()))?;
+    let args = [value.as_ptr(), protocol.as_ptr()];
+    // SAFETY: attached; the callable and the two arguments are alive during the call, and the call steals nothing.
+    let pickle = unsafe {
+        let result = ffi::PyObject_Vectorcall(
+            dumps.as_ptr(),
+            args.as_ptr(),
+            args.len(),
+            std::ptr::null_mut(),
+        );
+        Bound::from_owned_ptr_or_err(py, result)?
+    };
+    Ok(pickle.cast_into::<PyBytes>()?)
+}
+
+/// The value of a pickle. Nothing in it refers to `bytes`.
+///
+/// # Errors
+/// What unpickling raises.
+pub(crate) fn loads<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let loads = LOADS.import(py, "_pickle", "loads")?;
+    if bytes.len() < LEND_FROM {
+        return call_one(loads, PyBytes::new(py, bytes).as_any());
+    }
+    let view = Lent::new(py, bytes)?;
+    call_one(loads, &view.0)
+}
+
+fn call_one<'py>(
+    function: &Bound<'py, PyAny>,
+    argument: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let args = [argument.as_ptr()];
+    // SAFETY: attached, as the Bounds show; both objects are alive during the call, and the call steals nothing.
+    unsafe {
+        let result = ffi::PyObject_Vectorcall(
+            function.as_ptr(),
+            args.as_ptr(),
+            args.len(),
+            std::ptr::null_mut(),
+        );
+        Bound::from_owned_ptr_or_err(function.py(), result)
+    }
+}
+
+/// A memoryview of bytes that Python does not own, taken back when this is dropped.
+struct Lent<'py>(Bound<'py, PyAny>);
+
+impl<'py> Lent<'py> {
+    /// The view must not outlive `bytes`, and does not: see the drop.
+    fn new(py: Python<'py>, bytes: &[u8]) -> PyResult<Lent<'py>> {
+        const READ_ONLY: c_int = ffi::PyBUF_READ;
+        // SAFETY: attached. The view is read-only, so the const pointer is not written through; it is released in the drop, before
+        // the borrow of `bytes` in `loads` ends.
+        let view = unsafe {
+            let bytes_start = bytes.as_ptr().cast_mut().cast();
+            Bound::from_owned_ptr_or_err(
+                py,
+                ffi::PyMemoryView_FromMemory(
+                    bytes_start,
+                    bytes.len() as ffi::Py_ssize_t,
+                    READ_ONLY,
+                ),
+            )?
+        };
+        Ok(Lent(view))
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        // A view that was released refuses every access. Releasing fails only while somebody still exports it, which the
+        // unpickler never does once it has returned; were it so, going on would leave them a view of memory that is reused.
+        if self
+            .0
+            .call_method0(intern!(self.0.py(), "release"))
+            .is_err()
+        {
+            eprintln!(
+                "plait: a message's memory is still in use after unpickling it: this is a bug in plait"
+            );
+            std::process::abort();
+        }
+    }
+}

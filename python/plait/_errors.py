@@ -1,0 +1,85 @@
+"""The errors that plait raises. Importing them must cost nothing: `plait` does it at its own import.
+
+`WorkerDied` is a `concurrent.futures.process.BrokenProcessPool`, whose module pulls in multiprocessing; so the class is made when
+it is first asked for, by the module's `__getattr__`.
+"""
+
+# The C module holds the class that `pickle` re-exports, and loads in no time.
+from _pickle import PicklingError
+
+
+class PlaitError(Exception):
+    """The root of plait's own errors. What a user's function raises is not one."""
+
+    __module__ = "plait"
+
+
+class TaskTimeout(PlaitError, TimeoutError):
+    """A call ran longer than its `timeout`, and was stopped."""
+
+    __module__ = "plait"
+
+
+class NotPicklable(PlaitError, PicklingError):
+    """A function, an argument or a result cannot be sent to another process.
+
+    The message names the path to what is in the way, such as `args[0].handler.stream`; `path` holds it alone.
+    """
+
+    __module__ = "plait"
+    path: str | None = None
+
+
+class OwnerDied(PlaitError):
+    """The process that held a plait lock died without releasing it; what the lock protects may be half changed."""
+
+    __module__ = "plait"
+
+
+class RemoteTraceback(Exception):
+    """The traceback of another process, as the cause of the exception that was raised there."""
+
+    def __init__(self, text: str) -> None:
+        """Takes the formatted traceback."""
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        """The traceback, set off as `concurrent.futures` does it."""
+        return f'\n"""\n{self.text}"""'
+
+
+class RemoteError(PlaitError):
+    """Stands for an exception of another process that could not be sent as itself.
+
+    `type_name` is its type's qualified name, `message` what it said, `traceback` where it was raised.
+    """
+
+    __module__ = "plait"
+
+    def __init__(self, type_name: str, message: str, traceback: str) -> None:
+        """Takes the three texts, and shows the traceback as its cause."""
+        super().__init__(type_name, message, traceback)
+        self.type_name = type_name
+        self.message = message
+        self.traceback = traceback
+        self.__cause__ = RemoteTraceback(traceback)
+
+    def __str__(self) -> str:
+        """What the last line of the original's own traceback would say."""
+        return f"{self.type_name}: {self.message}" if self.message else self.type_name
+
+
+def __getattr__(name: str) -> type:
+    if name != "WorkerDied":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from concurrent.futures.process import BrokenProcessPool
+
+    class WorkerDied(PlaitError, BrokenProcessPool):
+        """A worker died while it ran the call: killed, crashed, out of memory, or by `os._exit`."""
+
+        __module__ = "plait"
+        __qualname__ = "WorkerDied"
+
+    # Two threads may come here at once; the first one's class counts.
+    return globals().setdefault(name, WorkerDied)
