@@ -53,7 +53,7 @@ CHUNKS = (500, 2_000, 8_000, 32_000)
 ROWS = (
     Row(
         1,
-        "small calls, one submit each, pickled (a list in, a list out)",
+        "small calls, one submit each, pickled (a set in, a set out)",
         "submit_pickled",
         Side("plait", 100_000, 100_000),
         (Side(PPE, 100_000, 10_000),),

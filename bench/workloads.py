@@ -43,8 +43,8 @@ def _submit(contender: Any, fn: Callable[..., Any], inputs: list[tuple[Any, ...]
 
 
 def submit_pickled(contender: Any, count: int) -> dict[str, float]:
-    """Submit calls one by one, a list in and a list out, and gather all."""
-    return _submit(contender, tasks.bump, [([number],) for number in range(count)])
+    """Submit calls one by one, a set in and a set out, and gather all."""
+    return _submit(contender, tasks.bump, [({number},) for number in range(count)])
 
 
 def submit_objects(contender: Any, count: int) -> dict[str, float]:
