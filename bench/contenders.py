@@ -7,6 +7,7 @@ Everything listens on the loopback only.
 """
 
 import abc
+import functools
 import logging
 import os
 import shutil
@@ -46,14 +47,15 @@ class PlaitProcesses(FuturesContender):
     def make(self, workers: int) -> Any:
         import plait
 
-        self._map = plait.map
+        # plait.map has a pool of its own, which it keeps from call to call.
+        self._map = functools.partial(plait.map, backend="processes", workers=workers)
         return plait.ProcessPoolExecutor(max_workers=workers)
 
     def map_each(self, fn: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-        return list(self._map(fn, items, backend=self.executor, chunksize=1))
+        return list(self._map(fn, items, chunksize=1))
 
     def map_all(self, fn: Callable[[Any], Any], items: Iterable[Any], chunksize: int | None) -> list[Any]:
-        return list(self._map(fn, items, backend=self.executor, chunksize=chunksize))
+        return list(self._map(fn, items, chunksize=chunksize))
 
 
 class PlaitThreads(FuturesContender):
