@@ -1,0 +1,14 @@
+//! The engine of plait, usable from Rust: it decides which worker processes exist and which task goes to them when.
+//!
+//! Decisions live in pure state machines (`scheduler`, `chunk`) that a test can drive with millions of invented events;
+//! everything that touches the operating system stands around them. No Python, no unsafe code.
+#![forbid(unsafe_code)]
+
+pub mod chunk;
+pub mod machine;
+pub mod nursery;
+pub mod pool;
+pub mod scheduler;
+pub mod threads;
+pub mod wire;
+pub mod worker;

@@ -1,0 +1,93 @@
+//! The collector: a thread that drains results when nobody waits for them but somebody wants to be told, and that
+//! runs what tickets put off (callbacks).
+//!
+//! It is started at the first need. It stays out of the way of threads that wait: while somebody else drains, it
+//! only looks every millisecond or so whether that is still so.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use event_listener::Event;
+
+use super::drive::Awaited;
+use super::outcome::Ticket;
+use super::{Shared, locked};
+
+/// First and longest pause of a collector that has nothing to do but look.
+const GLANCE: Duration = Duration::from_millis(1);
+const LONG_GLANCE: Duration = Duration::from_millis(8);
+
+/// "Done" when the collector should stop driving.
+struct Relief<'a, T: Ticket>(&'a Shared<T>, Event);
+
+impl<T: Ticket> Awaited for Relief<'_, T> {
+    fn is_done(&self) -> bool {
+        let shared = self.0;
+        shared.wanted.load(Ordering::SeqCst) > 0
+            || !locked(&shared.deferred).is_empty()
+            || !shared.needs_collector()
+            || (shared.closing.load(Ordering::Relaxed) && shared.is_ended())
+    }
+
+    fn event(&self) -> &Event {
+        &self.1
+    }
+}
+
+impl<T: Ticket> Shared<T> {
+    /// Makes sure that somebody drains although nobody waits.
+    pub(super) fn alert(this: &Arc<Self>) {
+        if !this.collecting.swap(true, Ordering::AcqRel) {
+            let shared = Arc::clone(this);
+            let started = thread::Builder::new().name("plait-collector".into()).spawn(move || Self::collect(&shared));
+            if started.is_err() {
+                // No thread to be had now: the next alert tries again; waiters drain for themselves meanwhile.
+                this.collecting.store(false, Ordering::Release);
+            }
+        } else {
+            this.memory.pressure().poke();
+        }
+    }
+
+    fn needs_collector(&self) -> bool {
+        self.watched.load(Ordering::Relaxed) > 0
+            || self.backlog.load(Ordering::Relaxed)
+            || self.closing.load(Ordering::Relaxed)
+    }
+
+    fn collect(this: &Arc<Self>) {
+        let relief = Relief(this, Event::new());
+        let mut glance = GLANCE;
+        loop {
+            let deferred = std::mem::take(&mut *locked(&this.deferred));
+            if !deferred.is_empty() {
+                T::run_deferred(deferred);
+                continue;
+            }
+            if this.closing.load(Ordering::Acquire) && this.is_ended() && locked(&this.deferred).is_empty() {
+                return;
+            }
+            let drains = this.drains.load(Ordering::Relaxed);
+            let pause = this.needs_collector().then_some(glance);
+            let has_work = || !locked(&this.deferred).is_empty();
+            let woken = this.memory.pressure().wait(has_work, pause);
+            if this.drains.load(Ordering::Relaxed) != drains {
+                glance = (glance * 2).min(LONG_GLANCE);
+                continue;
+            }
+            glance = GLANCE;
+            if !this.needs_collector() && matches!(woken, plait_shm::Wake::TimedOut) {
+                continue;
+            }
+            if let Ok(role) = this.role.try_lock() {
+                let driven: Result<bool, Infallible> = Self::drive(this, &relief, None, &mut || Ok(()));
+                drop(role);
+                this.hand_over();
+                let Ok(_) = driven;
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Draining results: whoever waits for one drains for everybody.
+//!
+//! One thread at a time holds the role of the driver, also while it sleeps on the bell. The others sleep on the
+//! event of what they wait for. A driver that leaves wakes one of them, which takes the role. So a
+//! lonely waiter, the common case, hears of its result straight from the worker, with one wake-up.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use event_listener::{Event, Listener};
+use plait_shm::{StreamReader, Wake};
+
+use crate::wire::{Place, ResultHead};
+
+use super::link::Link;
+use super::outcome::{Outcome, Payload, Ticket};
+use super::{Job, Pool, Shared, State, locked};
+
+/// Something whose end can be waited for.
+pub trait Awaited: Send + Sync {
+    /// Whether it has ended.
+    fn is_done(&self) -> bool;
+    /// Notified when it ends.
+    fn event(&self) -> &Event;
+}
+
+/// How long a waiter sleeps at most before it looks around (for signals that slipped by, for a role left free).
+const SLICE: Duration = Duration::from_millis(50);
+
+/// While results stream in, the driver naps instead of being woken for each.
+const NAP: Duration = Duration::from_micros(30);
+
+/// A napping driver looks around (for signals) this often: about every 10 ms.
+const NAPS_PER_LOOK: u32 = 128;
+
+/// From so many results per look on, they stream.
+const STREAMING: usize = 4;
+
+/// The most results taken in one look, so that a waiter whose result came first does not wait for all others.
+const PER_DRAIN: usize = 4096;
+
+/// A task id no task has: the record tells of the worker itself.
+pub(crate) const WORKER_READY: u64 = u64::MAX;
+
+#[derive(Default)]
+pub(crate) struct Readers {
+    list: Vec<Reader>,
+    batch: Vec<(usize, ResultHead, Payload)>,
+}
+
+pub(crate) struct Reader {
+    pub(crate) link: Arc<Link>,
+    pub(crate) stream: StreamReader,
+    /// Set when the worker wrote what no worker writes: it is killed, nothing more is read.
+    pub(crate) garbled: bool,
+}
+
+impl Readers {
+    pub(crate) fn add(&mut self, link: Arc<Link>, stream: StreamReader) {
+        self.list.push(Reader { link, stream, garbled: false });
+    }
+
+    pub(crate) fn remove(&mut self, link: &Arc<Link>) {
+        self.list.retain(|reader| !Arc::ptr_eq(&reader.link, link));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.list.iter().all(|reader| reader.garbled || reader.stream.is_empty())
+    }
+
+    /// Reads what is there into the batch; second: the workers whose rings are garbled.
+    pub(super) fn take(&mut self, limit: usize) -> Vec<Arc<Link>> {
+        let Self { list, batch } = self;
+        let mut bad = Vec::new();
+        for (at, reader) in list.iter_mut().enumerate() {
+            while !reader.garbled && batch.len() < limit {
+                let link = &reader.link;
+                let read = reader.stream.read(|record| {
+                    ResultHead::decode(record).map(|(head, inline)| {
+                        let payload = match head.place {
+                            Place::Inline => Payload::copied(head.kind, inline),
+                            Place::Arena(block) => Payload::lent(head.kind, Arc::clone(link), block),
+                        };
+                        (at, head, payload)
+                    })
+                });
+                match read {
+                    Ok(Some(Ok(entry))) => batch.push(entry),
+                    Ok(None) => break,
+                    Ok(Some(Err(_))) | Err(_) => {
+                        reader.garbled = true;
+                        bad.push(Arc::clone(link));
+                    }
+                }
+            }
+        }
+        bad
+    }
+}
+
+impl<T: Ticket> Pool<T> {
+    /// Waits until `target` is done or `deadline` has passed; `true`: it is done. `interrupt` is called now and then,
+    /// and after each signal; its error ends the waiting.
+    pub fn wait<E>(
+        &self,
+        target: &Arc<dyn Awaited>,
+        deadline: Option<Instant>,
+        mut interrupt: impl FnMut() -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let shared = &self.shared;
+        loop {
+            if target.is_done() {
+                return Ok(true);
+            }
+            let Some(slice) = slice(deadline) else { return Ok(false) };
+            match shared.role.try_lock() {
+                Ok(role) => {
+                    let ended = Shared::drive(shared, target.as_ref(), deadline, &mut interrupt);
+                    drop(role);
+                    shared.hand_over();
+                    return ended;
+                }
+                Err(TryLockError::Poisoned(poisoned)) => {
+                    shared.role.clear_poison();
+                    drop(poisoned);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    shared.stand_by(target, slice);
+                    interrupt()?;
+                }
+            }
+        }
+    }
+
+    /// Takes results if there are any, without waiting and without insisting: for callers that come by anyway.
+    pub fn pump(&self) {
+        Shared::pump(&self.shared);
+    }
+}
+
+fn slice(deadline: Option<Instant>) -> Option<Duration> {
+    match deadline {
+        None => Some(SLICE),
+        Some(deadline) => {
+            let left = deadline.saturating_duration_since(Instant::now());
+            (!left.is_zero()).then_some(left.min(SLICE))
+        }
+    }
+}
+
+impl<T: Ticket> Shared<T> {
+    /// Drains and sleeps, in the driver's role, until `target` is done.
+    pub(super) fn drive<E>(
+        this: &Arc<Self>,
+        target: &dyn Awaited,
+        deadline: Option<Instant>,
+        interrupt: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let mut naps: u32 = 0;
+        loop {
+            let taken = Self::drain(this);
+            if target.is_done() {
+                return Ok(true);
+            }
+            let Some(slice) = slice(deadline) else { return Ok(false) };
+            if taken >= STREAMING {
+                thread::sleep(NAP);
+                naps += 1;
+                if naps % NAPS_PER_LOOK == 0 {
+                    interrupt()?;
+                }
+                continue;
+            }
+            match this.memory.bell().wait(|| target.is_done() || !locked(&this.readers).is_empty(), Some(slice)) {
+                Wake::Ready | Wake::Rung => {}
+                Wake::Interrupted | Wake::TimedOut => interrupt()?,
+            }
+        }
+    }
+
+    /// Sleeps until the target is done, or the role may be free.
+    fn stand_by(&self, target: &Arc<dyn Awaited>, slice: Duration) {
+        self.wanted.fetch_add(1, Ordering::SeqCst);
+        locked(&self.standby).push(Arc::clone(target));
+        let listener = target.event().listen();
+        // The collector leaves the role when it sees `wanted`; a poke makes it look.
+        self.memory.bell().poke();
+        if !target.is_done() && self.role.try_lock().is_err() {
+            listener.wait_timeout(slice);
+        }
+        let mut standby = locked(&self.standby);
+        if let Some(at) = standby.iter().position(|other| Arc::ptr_eq(other, target)) {
+            standby.swap_remove(at);
+        }
+        drop(standby);
+        self.wanted.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// After leaving the role: wakes somebody who wants it.
+    pub(super) fn hand_over(&self) {
+        if self.wanted.load(Ordering::SeqCst) > 0 {
+            let next = locked(&self.standby).first().cloned();
+            if let Some(next) = next {
+                next.event().notify(usize::MAX);
+            }
+        }
+    }
+
+    /// A drain by somebody who comes by: only when nobody else is at it.
+    pub(super) fn pump(this: &Arc<Self>) {
+        if let Ok(role) = this.role.try_lock() {
+            Self::drain(this);
+            drop(role);
+            this.hand_over();
+        }
+    }
+
+    /// Takes the results that are there, refills the ring, completes the tickets. Returns how many results came.
+    pub(super) fn drain(this: &Arc<Self>) -> usize {
+        let mut readers = locked(&this.readers);
+        let bad = readers.take(PER_DRAIN);
+        let taken = readers.batch.len();
+        let mut done = Vec::with_capacity(taken);
+        let rest = {
+            // Results are looked up while the readers are held: whoever buries a worker sees either its record or its effect.
+            let mut state = locked(&this.state);
+            state.apply(&mut readers, &mut done);
+            drop(readers);
+            let State { scheduler, claims, actions, .. } = &mut *state;
+            if scheduler.queued() > 0 {
+                scheduler.on_window(claims.free(), actions);
+            } else if this.backlog.load(Ordering::Relaxed) {
+                this.backlog.store(false, Ordering::Relaxed);
+            }
+            let (sent, rest) = state.send();
+            drop(state);
+            for _ in 0..sent.min(this.memory.parked()) {
+                this.memory.wake_idle();
+            }
+            rest
+        };
+        this.drains.fetch_add(1, Ordering::Relaxed);
+        if !done.is_empty() {
+            this.complete(done.into_iter());
+        }
+        if !rest.is_empty() {
+            Self::perform(this, rest);
+        }
+        for link in bad {
+            this.kill(&link);
+        }
+        taken
+    }
+
+    /// Tells each ticket its outcome, with no lock held.
+    pub(super) fn complete(&self, done: impl Iterator<Item = (Job<T>, Outcome)>) {
+        let mut deferred = Vec::new();
+        for (job, outcome) in done {
+            if let Some(ticket) = self.dismantle(job).complete(outcome) {
+                deferred.push(ticket);
+            }
+        }
+        if !deferred.is_empty() {
+            locked(&self.deferred).append(&mut deferred);
+            self.memory.pressure().poke();
+        }
+    }
+}
+
+impl<T> State<T> {
+    /// Turns the batch of records into jobs that are done.
+    pub(super) fn apply(&mut self, readers: &mut Readers, done: &mut Vec<(Job<T>, Outcome)>) {
+        let Readers { list, batch } = readers;
+        for (at, head, payload) in batch.drain(..) {
+            let worker = list[at].link.worker;
+            if head.task.bits() == WORKER_READY {
+                done.append(&mut self.on_greeting(worker, &head, &payload));
+                continue;
+            }
+            if let Some(job) = self.scheduler.on_finished(worker, head.task, &mut self.actions) {
+                done.push((job, Outcome::Called { verdict: head.verdict, payload, nanos: head.nanos }));
+            }
+        }
+    }
+}

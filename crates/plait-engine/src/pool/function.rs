@@ -1,0 +1,32 @@
+//! A function's definition in the pool's shared memory: placed once, read by each worker that meets it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use plait_shm::{Arena, Block};
+
+/// A placed function. Its memory goes back to the arena when the last task that calls it has ended and the
+/// submitter has let go of it.
+pub struct Function {
+    pub(super) number: u64,
+    pub(super) block: Block,
+    arena: Arc<Mutex<Arena>>,
+}
+
+impl Function {
+    pub(super) fn new(number: u64, block: Block, arena: Arc<Mutex<Arena>>) -> Self {
+        Self { number, block, arena }
+    }
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Function").field("number", &self.number).field("block", &self.block).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        self.arena.lock().unwrap_or_else(PoisonError::into_inner).release(self.block);
+    }
+}

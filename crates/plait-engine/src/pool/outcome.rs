@@ -1,0 +1,111 @@
+//! What becomes of a task, and the one trait through which a pool tells it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use plait_shm::{Block, Malformed};
+
+use crate::nursery::Exit;
+use crate::wire::{Kind, Verdict};
+
+use super::link::Link;
+
+/// How a task ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Its function was called and returned or raised.
+    Called {
+        /// Which of the two.
+        verdict: Verdict,
+        /// The value or the exception.
+        payload: Payload,
+        /// Nanoseconds the worker was busy with it.
+        nanos: u64,
+    },
+    /// Its worker died while it ran.
+    Lost(Loss),
+    /// The pool was shut down before it began.
+    Cancelled,
+    /// No worker can be started.
+    Broken(Arc<str>),
+}
+
+/// The end of a worker that ran a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loss {
+    /// The worker's process id.
+    pub pid: i32,
+    /// How it ended.
+    pub exit: Exit,
+}
+
+/// An encoded value, as it came out of a worker.
+pub struct Payload {
+    /// How it is encoded.
+    pub kind: Kind,
+    bytes: Bytes,
+}
+
+const SMALL: usize = 30;
+
+enum Bytes {
+    Small(u8, [u8; SMALL]),
+    Owned(Box<[u8]>),
+    Lent(Lent),
+}
+
+/// A block of a worker's arena, given back when this is dropped.
+struct Lent {
+    link: Arc<Link>,
+    block: Block,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.link.release(self.block);
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payload").field("kind", &self.kind).field("len", &self.bytes().map(<[u8]>::len)).finish()
+    }
+}
+
+impl Payload {
+    /// A payload with a copy of these bytes.
+    pub fn copied(kind: Kind, bytes: &[u8]) -> Self {
+        let bytes = match bytes.len() {
+            len @ 0..=SMALL => {
+                let mut small = [0; SMALL];
+                small[..len].copy_from_slice(bytes);
+                Bytes::Small(len as u8, small)
+            }
+            _ => Bytes::Owned(bytes.into()),
+        };
+        Self { kind, bytes }
+    }
+
+    pub(super) fn lent(kind: Kind, link: Arc<Link>, block: Block) -> Self {
+        Self { kind, bytes: Bytes::Lent(Lent { link, block }) }
+    }
+
+    /// The bytes. Fails when they lie in the arena of a worker that told a place that does not exist.
+    pub fn bytes(&self) -> Result<&[u8], Malformed> {
+        match &self.bytes {
+            Bytes::Small(len, small) => Ok(&small[..usize::from(*len)]),
+            Bytes::Owned(bytes) => Ok(bytes),
+            Bytes::Lent(lent) => lent.link.results.get(lent.block),
+        }
+    }
+}
+
+/// What a submitter gets told through. The binding's future is one.
+pub trait Ticket: Send + Sized + 'static {
+    /// Takes the outcome, on whichever thread drains results: it must be quick, must not block, and must not
+    /// call anything foreign. What wants more (callbacks) is handed back and comes again in [`Ticket::run_deferred`].
+    fn complete(self, outcome: Outcome) -> Option<Self>;
+
+    /// Does what [`Ticket::complete`] put off, on the pool's collector thread.
+    fn run_deferred(batch: Vec<Self>);
+}

@@ -1,0 +1,255 @@
+//! Hiring and burying workers.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use event_listener::Event;
+use plait_shm::{Arena, ArenaView, StreamReader, WorkerMemory};
+use plait_trace::{TaskId, WorkerId};
+
+use crate::nursery::{Exit, Nursery, Sink};
+use crate::scheduler::Action;
+use crate::wire::{ResultHead, Verdict};
+
+use super::drive::Awaited;
+use super::link::Link;
+use super::outcome::{Loss, Outcome, Payload, Ticket};
+use super::{Job, Shared, State, locked};
+
+/// Bytes of a worker's control ring.
+const CONTROL_BYTES: usize = 16 << 10;
+
+/// Bytes of a worker's result ring: results of a few milliseconds of tiny tasks.
+const RESULT_BYTES: usize = 1 << 20;
+
+/// Address space reserved for a worker's large results; memory is used only for what is in flight.
+pub(crate) const RESULT_RESERVE: usize = 1 << 38;
+
+/// The worker's side of the news from the nursery.
+struct Post<T: Ticket> {
+    pool: Weak<Shared<T>>,
+    link: Arc<Link>,
+}
+
+impl<T: Ticket> Sink for Post<T> {
+    fn started(&self, pid: i32) {
+        self.link.set_pid(pid);
+    }
+
+    fn ended(&self, exit: Exit) {
+        if let Some(pool) = self.pool.upgrade() {
+            Shared::bury(&pool, &self.link, Some(exit), None);
+        }
+    }
+
+    fn failed(&self, error: io::Error) {
+        if let Some(pool) = self.pool.upgrade() {
+            Shared::bury(&pool, &self.link, None, Some(&error));
+        }
+    }
+}
+
+impl<T: Ticket> Shared<T> {
+    /// Carries out what the scheduler decided and the ring cannot do: starting and stopping workers.
+    pub(super) fn perform(this: &Arc<Self>, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::StartWorker(worker) => Self::hire(this, worker),
+                Action::StopWorker(worker) => {
+                    let link = locked(&this.state).links.iter().find(|link| link.worker == worker).cloned();
+                    if let Some(link) = link {
+                        link.stop();
+                    }
+                }
+                Action::Send(_) => unreachable!("tasks are sent under the state's lock"),
+            }
+        }
+    }
+
+    fn hire(this: &Arc<Self>, worker: WorkerId) {
+        match Self::equip(this, worker) {
+            Ok((link, stream, fds)) => {
+                locked(&this.readers).add(Arc::clone(&link), stream);
+                locked(&this.state).links.push(Arc::clone(&link));
+                if let Err(error) = Self::order(this, &link, &fds) {
+                    Self::bury(this, &link, None, Some(&error));
+                }
+            }
+            Err(error) => Self::on_no_worker(this, worker, &error),
+        }
+    }
+
+    /// Makes a worker's memory: its rings and the arena of its results.
+    fn equip(this: &Arc<Self>, worker: WorkerId) -> io::Result<(Arc<Link>, StreamReader, Equipment)> {
+        let (memory, control, stream) = WorkerMemory::create(CONTROL_BYTES, RESULT_BYTES)?;
+        let arena = Arena::create("plait-results", RESULT_RESERVE)?;
+        let results = ArenaView::open(rustix::io::dup(arena.fd())?, RESULT_RESERVE)?;
+        let fd = rustix::io::dup(arena.fd())?;
+        let link = Arc::new(Link::new(worker, memory, results, Arc::clone(&this.memory), control));
+        Ok((link, stream, Equipment { arena: fd }))
+    }
+
+    fn order(this: &Arc<Self>, link: &Arc<Link>, equipment: &Equipment) -> io::Result<()> {
+        let nursery = Self::living_nursery(this)?;
+        let args = rustix::io::dup(locked(&this.arena).fd())?;
+        let fds = [
+            this.memory.fd(),
+            link.memory.fd(),
+            args.as_fd(),
+            equipment.arena.as_fd(),
+            this.setup.as_fd(),
+        ];
+        let sink = Arc::new(Post { pool: Arc::downgrade(this), link: Arc::clone(link) });
+        let key = nursery.fork(link.worker, &fds, sink)?;
+        link.set_key(key);
+        Ok(())
+    }
+
+    fn living_nursery(this: &Arc<Self>) -> io::Result<Arc<Nursery>> {
+        let mut nursery = locked(&this.nursery);
+        if nursery.is_gone() {
+            *nursery = (this.relaunch)()?;
+        }
+        Ok(Arc::clone(&nursery))
+    }
+
+    /// Kills a worker that cannot be trusted any more; its end is dealt with when it is reported.
+    pub(super) fn kill(&self, link: &Link) {
+        locked(&self.nursery).kill(link.key());
+    }
+
+    /// A worker has ended, or could not be made (`exit` is `None`): whatever it told before counts, the task it held
+    /// is lost, the rest goes on.
+    fn bury(this: &Arc<Self>, link: &Arc<Link>, exit: Option<Exit>, error: Option<&io::Error>) {
+        while Self::drain(this) > 0 {}
+        let mut done = Vec::new();
+        let (failed, rest) = {
+            let mut readers = locked(&this.readers);
+            let mut state = locked(&this.state);
+            // Between the drains above and here somebody else may have read records, but then also applied them.
+            let _ = readers.take(usize::MAX);
+            state.apply(&mut readers, &mut done);
+            readers.remove(link);
+            let Some(at) = state.links.iter().position(|other| Arc::ptr_eq(other, link)) else { return };
+            state.links.swap_remove(at);
+            let mut held = state.claims.recover(link.worker);
+            if let Some((task, _)) = link.memory.status().current()
+                && !held.contains(&task)
+            {
+                held.push(task);
+            }
+            this.memory.leave_seat(link.worker);
+            let expected = link.memory.status().stop() && held.is_empty();
+            if exit.is_some() && !expected {
+                state.deaths += 1;
+            }
+            let State { scheduler, actions, claims, .. } = &mut *state;
+            let lost = scheduler.on_worker_lost(link.worker, &held, actions);
+            scheduler.on_window(claims.free(), actions);
+            let cause = match (error, exit) {
+                (Some(error), _) => error.to_string(),
+                (None, exit) => format!(
+                    "they end before they are ready ({}); what they printed on stderr may say why",
+                    describe(exit.unwrap_or(Exit::Unknown))
+                ),
+            };
+            let loss = Loss { pid: link.pid(), exit: exit.unwrap_or(Exit::Unknown) };
+            let mut failed: Vec<_> = lost.failed.into_iter().map(|(_, job)| (job, Outcome::Lost(loss))).collect();
+            failed.extend(state.abandon(lost.abandoned, &cause));
+            let (_, rest) = state.send();
+            (failed, rest)
+        };
+        this.complete(done.into_iter().chain(failed));
+        for _ in 0..this.memory.parked() {
+            this.memory.wake_idle();
+        }
+        Self::perform(this, rest);
+        if this.closing.load(Ordering::Acquire) && this.is_ended() {
+            this.ended.notify(usize::MAX);
+        }
+        this.memory.bell().poke();
+        this.memory.pressure().poke();
+    }
+
+    fn on_no_worker(this: &Arc<Self>, worker: WorkerId, error: &io::Error) {
+        let (failed, rest) = {
+            let mut state = locked(&this.state);
+            let State { scheduler, actions, .. } = &mut *state;
+            let lost = scheduler.on_worker_lost(worker, &[], actions);
+            // A worker that never was held nothing.
+            let failed = state.abandon(lost.abandoned, &error.to_string());
+            let (_, rest) = state.send();
+            (failed, rest)
+        };
+        this.complete(failed.into_iter());
+        Self::perform(this, rest);
+    }
+}
+
+struct Equipment {
+    arena: OwnedFd,
+}
+
+impl<T> State<T> {
+    /// The first record of a worker: it is ready, or its initializer raised, which breaks the pool.
+    pub(super) fn on_greeting(
+        &mut self,
+        worker: WorkerId,
+        head: &ResultHead,
+        payload: &Payload,
+    ) -> Vec<(Job<T>, Outcome)> {
+        match head.verdict {
+            Verdict::Returned => {
+                self.scheduler.on_worker_ready(worker, &mut self.actions);
+                Vec::new()
+            }
+            Verdict::Raised => {
+                let told = payload.bytes().map(String::from_utf8_lossy).unwrap_or_default();
+                let reason = format!("a process in the process pool failed in its initializer: {told}");
+                self.broken.get_or_insert_with(|| reason.into());
+                let abandoned = self.scheduler.break_pool(&mut self.actions);
+                self.abandon(abandoned, "")
+            }
+        }
+    }
+
+    /// The outcomes of tasks that no worker will ever run.
+    fn abandon(&mut self, tasks: Vec<(TaskId, Job<T>)>, cause: &str) -> Vec<(Job<T>, Outcome)> {
+        if self.scheduler.is_broken() && self.broken.is_none() {
+            self.broken = Some(format!("worker processes cannot be started: {cause}").into());
+        }
+        let Some(reason) = &self.broken else { return Vec::new() };
+        tasks.into_iter().map(|(_, job)| (job, Outcome::Broken(Arc::clone(reason)))).collect()
+    }
+}
+
+/// What each worker reads at its start: after how many tasks it ends (all ones: never), then the binding's bytes.
+pub(super) fn write_setup(max_tasks: Option<u64>, setup: &[u8]) -> io::Result<OwnedFd> {
+    let fd = rustix::fs::memfd_create("plait-setup", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut file = std::fs::File::from(fd);
+    file.write_all(&max_tasks.unwrap_or(u64::MAX).to_le_bytes())?;
+    file.write_all(setup)?;
+    Ok(file.into())
+}
+
+/// The end of a process, in words.
+pub fn describe(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exit code {code}"),
+        Exit::Signal(signal) => format!("killed by signal {signal}"),
+        Exit::Unknown => "ended, nobody knows how".into(),
+    }
+}
+
+impl<T: Ticket> Awaited for Shared<T> {
+    fn is_done(&self) -> bool {
+        self.is_ended()
+    }
+
+    fn event(&self) -> &Event {
+        &self.ended
+    }
+}
+

@@ -1,0 +1,269 @@
+//! The worker's side: claims tasks, tells results, sleeps when there is nothing to do.
+//!
+//! One task at a time, taken from the ring all workers share. The binding calls [`Worker::next_task`], runs the
+//! function, and calls [`Worker::tell`]; everything here is quick but [`Worker::sit`] and [`Worker::wait_for_room`], around
+//! which it lets go of the interpreter.
+
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plait_shm::{
+    Arena, ArenaError, ArenaView, ClaimConsumer, INLINE, Malformed, OpenError, PoolMemory, StreamReader,
+    StreamWriter, WorkerMemory, WriteError,
+};
+use plait_trace::{TaskId, WorkerId};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::pool::WORKER_READY;
+use crate::wire::{Control, Garbled, Kind, Place, ResultHead, TaskHead, Verdict};
+
+/// Results up to this size travel in the ring; larger ones go to the worker's arena.
+const IN_RING: usize = 64 << 10;
+
+/// Free blocks of the result arena are kept warm up to this many bytes.
+const KEEP_WARM: usize = 64 << 20;
+
+/// What a worker fails with: its own end of the connection is unusable, it must exit.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The descriptors are not what a parent sends.
+    #[error("bad descriptors: {0}")]
+    Open(#[from] OpenError),
+    /// The system refused something.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The parent's memory holds nonsense.
+    #[error("the parent's memory is garbled")]
+    Garbled,
+}
+
+impl From<Garbled> for WorkerError {
+    fn from(_: Garbled) -> Self {
+        Self::Garbled
+    }
+}
+
+impl From<Malformed> for WorkerError {
+    fn from(_: Malformed) -> Self {
+        Self::Garbled
+    }
+}
+
+/// A task a worker has claimed.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimed {
+    /// Its id.
+    pub id: TaskId,
+    /// Its head.
+    pub head: TaskHead,
+    len: usize,
+    started: u64,
+}
+
+/// Why a result could not be told.
+#[derive(Debug)]
+pub enum TellError {
+    /// The ring is full: wait for room, then try again.
+    Full,
+    /// There is no shared memory for it.
+    Memory(ArenaError),
+    /// The parent's side of the ring holds nonsense: there is no way to tell anything.
+    Garbled,
+}
+
+/// A worker process's connection to its pool.
+pub struct Worker {
+    pool: Arc<PoolMemory>,
+    mine: Arc<WorkerMemory>,
+    me: WorkerId,
+    claims: ClaimConsumer,
+    control: StreamReader,
+    results: StreamWriter,
+    args: ArenaView,
+    out: Arena,
+    /// A copy of the message of the task in hand.
+    message: Box<[u8; INLINE]>,
+    forgotten: Vec<u64>,
+    /// Tasks it may still run; the pool counts as well, and has a replacement ready when the last is told.
+    left: u64,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("me", &self.me).field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// Opens the connection from the descriptors the nursery handed over: pool, own memory, argument arena, result
+    /// arena, setup. Second: the setup's bytes.
+    pub fn open(me: WorkerId, fds: Vec<OwnedFd>) -> Result<(Self, Vec<u8>), WorkerError> {
+        let fds: [OwnedFd; 5] =
+            fds.try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a worker needs five descriptors"))?;
+        let [pool, mine, args, out, setup] = fds;
+        let (pool, claims) = PoolMemory::open(pool, me)?;
+        let (mine, control, results) = WorkerMemory::open(mine)?;
+        let mut bytes = Vec::new();
+        // By position: all workers share the descriptor's offset.
+        let file = std::fs::File::from(setup);
+        let mut limit = [0; 8];
+        file.read_exact_at(&mut limit, 0)?;
+        bytes.resize(usize::try_from(file.metadata()?.len().saturating_sub(8)).unwrap_or(0), 0);
+        file.read_exact_at(&mut bytes, 8)?;
+        let worker = Self {
+            pool,
+            mine,
+            me,
+            claims,
+            control,
+            results,
+            args: ArenaView::open(args, crate::pool::ARENA_RESERVE)?,
+            out: Arena::adopt(out, crate::pool::RESULT_RESERVE)?,
+            message: Box::new([0; INLINE]),
+            forgotten: Vec::new(),
+            left: u64::from_le_bytes(limit),
+        };
+        Ok((worker, bytes))
+    }
+
+    /// Tells the pool that this worker is ready, or why it will never be.
+    pub fn greet(&mut self, failure: Option<&str>) {
+        let verdict = if failure.is_some() { Verdict::Raised } else { Verdict::Returned };
+        let head = ResultHead {
+            task: TaskId::from_bits(WORKER_READY),
+            verdict,
+            kind: 0,
+            place: Place::Inline,
+            nanos: 0,
+        };
+        let (bytes, used) = head.encode();
+        let text = failure.unwrap_or_default().as_bytes();
+        let text = &text[..text.len().min(IN_RING)];
+        // The ring is empty and far larger than this.
+        let _ = self.results.write(&[&bytes[..used], text]);
+        self.ring(true);
+    }
+
+    /// Claims the next task, if there is one.
+    pub fn next_task(&mut self) -> Result<Option<Claimed>, WorkerError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let started = now();
+        let status = self.mine.status();
+        let Some((id, len)) = self.claims.claim(&mut self.message, |task| status.begin(task, started)) else {
+            return Ok(None);
+        };
+        self.left -= 1;
+        let (head, _) = TaskHead::decode(&self.message[..len])?;
+        Ok(Some(Claimed { id, head, len, started }))
+    }
+
+    /// The arguments of a claimed task.
+    pub fn payload(&self, task: &Claimed) -> Result<&[u8], WorkerError> {
+        match task.head.place {
+            Place::Inline => Ok(&self.message[TaskHead::LEN..task.len]),
+            Place::Arena(block) => Ok(self.args.get(block)?),
+        }
+    }
+
+    /// The pickled function of a claimed task.
+    pub fn definition(&self, task: &Claimed) -> Result<&[u8], WorkerError> {
+        Ok(self.args.get(task.head.definition)?)
+    }
+
+    /// Tells how a task ended. When the ring is full, nothing has happened.
+    pub fn tell(&mut self, task: &Claimed, verdict: Verdict, kind: Kind, payload: &[u8]) -> Result<(), TellError> {
+        let place = if payload.len() <= IN_RING {
+            Place::Inline
+        } else {
+            self.listen();
+            Place::Arena(self.out.put(&[payload]).map_err(TellError::Memory)?)
+        };
+        let head = ResultHead { task: task.id, verdict, kind, place, nanos: now().saturating_sub(task.started) };
+        let (bytes, used) = head.encode();
+        let inline = if place == Place::Inline { payload } else { &[] };
+        if let Err(error) = self.results.write(&[&bytes[..used], inline]) {
+            if let Place::Arena(block) = place {
+                self.out.release(block);
+            }
+            return match error {
+                WriteError::Full => Err(TellError::Full),
+                WriteError::TooLarge { .. } => unreachable!("a record in the ring is far below half of it"),
+                WriteError::Malformed => Err(TellError::Garbled),
+            };
+        }
+        // After the record: a worker that dies in between has told its result, and the parent sees that first.
+        self.mine.status().end();
+        self.ring(false);
+        Ok(())
+    }
+
+    fn ring(&self, anyway: bool) {
+        self.pool.bell().ring();
+        if anyway || self.results.used() > self.results.capacity() / 2 {
+            self.pool.pressure().ring();
+        }
+    }
+
+    /// Sleeps until the parent has taken something out of the result ring (or a while has passed).
+    pub fn wait_for_room(&mut self) {
+        self.pool.bell().ring();
+        self.pool.pressure().ring();
+        self.results.wait_space(Some(Duration::from_millis(100)));
+    }
+
+    /// Whether the pool wants this worker to end.
+    pub fn is_stopped(&self) -> bool {
+        self.mine.status().stop()
+    }
+
+    /// Whether a task is waiting to be claimed.
+    pub fn has_work(&self) -> bool {
+        !self.claims.is_empty()
+    }
+
+    /// Sleeps until there is a task, or an order, or the time is over.
+    pub fn sit(&mut self, timeout: Option<Duration>) {
+        self.pool.park(self.me, || (self.left > 0 && !self.claims.is_empty()) || !self.control.is_empty() || self.is_stopped(), timeout);
+    }
+
+    /// Reads what the parent said on the control ring.
+    pub fn listen(&mut self) {
+        let mut released = false;
+        while let Ok(Some(message)) = self.control.read(Control::decode) {
+            match message {
+                Ok(Control::Release(block)) => {
+                    self.out.release(block);
+                    released = true;
+                }
+                Ok(Control::Forget(function)) => self.forgotten.push(function),
+                Err(Garbled) => {}
+            }
+        }
+        if released {
+            self.out.trim(KEEP_WARM);
+        }
+    }
+
+    /// Functions that will not be called again, since the last time this was asked.
+    pub fn take_forgotten(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.forgotten)
+    }
+
+    /// Whether the parent said something on the control ring.
+    pub fn is_told(&self) -> bool {
+        !self.control.is_empty()
+    }
+}
+
+/// Nanoseconds on the clock all processes of this machine share.
+fn now() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+

@@ -1,0 +1,80 @@
+//! From what goes wrong in Rust to the exception a user sees. The one place where it happens.
+
+use plait_engine::nursery::Exit;
+use plait_engine::pool::{Loss, NewPoolError, Refused};
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError, PyTimeoutError, PyValueError};
+use pyo3::prelude::*;
+
+/// An error of this class of `module`, made with these arguments.
+fn make(py: Python<'_>, module: &str, class: &str, message: &str) -> PyErr {
+    let made = py.import(module).and_then(|module| module.getattr(class)?.call1((message,)));
+    match made {
+        Ok(value) => PyErr::from_value(value),
+        Err(error) => error,
+    }
+}
+
+/// plait's own trouble.
+pub fn plait_error(py: Python<'_>, message: &str) -> PyErr {
+    make(py, "plait._errors", "PlaitError", message)
+}
+
+/// The worker that ran the task died.
+pub fn worker_died(py: Python<'_>, message: &str, loss: &Loss) -> PyErr {
+    let error = make(py, "plait._errors", "WorkerDied", message);
+    let exitcode = match loss.exit {
+        Exit::Code(code) => Some(code),
+        Exit::Signal(signal) => Some(-signal),
+        Exit::Unknown => None,
+    };
+    let value = error.value(py);
+    match value.setattr("pid", loss.pid).and_then(|()| value.setattr("exitcode", exitcode)) {
+        Ok(()) => error,
+        Err(error) => error,
+    }
+}
+
+/// The pool cannot go on.
+pub fn broken_pool(py: Python<'_>, message: &str) -> PyErr {
+    make(py, "concurrent.futures.process", "BrokenProcessPool", message)
+}
+
+/// The future was cancelled.
+pub fn cancelled(py: Python<'_>) -> PyErr {
+    let made = py.import("concurrent.futures").and_then(|module| module.getattr("CancelledError")?.call0());
+    match made {
+        Ok(value) => PyErr::from_value(value),
+        Err(error) => error,
+    }
+}
+
+/// The future is not done in time.
+pub fn timeout(_py: Python<'_>) -> PyErr {
+    PyTimeoutError::new_err(())
+}
+
+/// A future that has ended is ended again.
+pub fn invalid_state(py: Python<'_>, phase: crate::future::Phase, future: &Bound<'_, PyAny>) -> PyErr {
+    let name = crate::future::phase_name(phase);
+    make(py, "concurrent.futures", "InvalidStateError", &format!("{name}: {future}"))
+}
+
+/// The pool did not take a task.
+pub fn refused(py: Python<'_>, refused: &Refused) -> PyErr {
+    match refused {
+        Refused::Closed => PyRuntimeError::new_err(refused.to_string()),
+        Refused::Broken(reason) => broken_pool(py, reason),
+        Refused::Memory(_) => PyMemoryError::new_err(refused.to_string()),
+    }
+}
+
+/// A pool could not be made.
+pub fn new_pool(error: &NewPoolError) -> PyErr {
+    match error {
+        NewPoolError::Config(error) => PyValueError::new_err(error.to_string()),
+        NewPoolError::Io(error) => match error.raw_os_error() {
+            Some(code) => PyOSError::new_err((code, format!("the pool cannot be made: {error}"))),
+            None => PyOSError::new_err(format!("the pool cannot be made: {error}")),
+        },
+    }
+}

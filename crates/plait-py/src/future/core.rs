@@ -1,0 +1,209 @@
+//! The state of one future, shared by its Python face and whoever completes it.
+//!
+//! Promises: it ends exactly once; completing it needs no interpreter; what Python's own machinery wants to see
+//! (a condition, waiters, callbacks) is made at the first touch, because most futures are never touched so.
+//!
+//! The `state` byte is written under the `slot` lock only, and read anywhere:
+//!
+//! | value | name | next |
+//! |---|---|---|
+//! | 0 | pending | running, cancelled, notified, finished |
+//! | 1 | running | finished |
+//! | 2 | cancelled (nobody was told) | notified |
+//! | 3 | cancelled and notified | – |
+//! | 4 | finished | – |
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use event_listener::Event;
+use plait_engine::pool::{Awaited, Outcome, Ticket};
+use plait_trace::TaskId;
+use pyo3::prelude::*;
+
+use crate::process::ProcessHome;
+
+/// What a future is at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Nobody has begun it.
+    Pending = 0,
+    /// Somebody runs it (thread and hand-made futures; a process task's start is looked up when asked).
+    Running = 1,
+    /// Cancelled; waiters have not been told.
+    Cancelled = 2,
+    /// Cancelled; waiters have been told.
+    Notified = 3,
+    /// There is a result or an exception.
+    Finished = 4,
+}
+
+impl Phase {
+    fn of(byte: u8) -> Self {
+        match byte {
+            0 => Self::Pending,
+            1 => Self::Running,
+            2 => Self::Cancelled,
+            3 => Self::Notified,
+            _ => Self::Finished,
+        }
+    }
+
+    /// Whether nothing more will happen.
+    pub fn is_done(self) -> bool {
+        matches!(self, Self::Cancelled | Self::Notified | Self::Finished)
+    }
+}
+
+/// What a finished future holds.
+pub enum Held {
+    /// Nothing yet.
+    Nothing,
+    /// What the engine told, not decoded yet.
+    Told(Outcome),
+    /// Some thread is decoding what the engine told; the event is notified when it has.
+    Decoding,
+    /// The result.
+    Value(Py<PyAny>),
+    /// The exception.
+    Error(Py<PyAny>),
+}
+
+/// What Python's own machinery has asked for.
+#[derive(Default)]
+pub struct Exposed {
+    /// The `threading.Condition` of `concurrent.futures.wait` and `as_completed`.
+    pub condition: Option<Py<PyAny>>,
+    /// The list of their waiters.
+    pub waiters: Option<Py<PyAny>>,
+    /// Functions to call with the future when it is done.
+    pub callbacks: Vec<Py<PyAny>>,
+    /// The future as Python knows it, kept alive until it has told everybody.
+    pub future: Option<Py<PyAny>>,
+}
+
+/// What is guarded by a future's lock.
+pub struct Slot {
+    /// The result.
+    pub held: Held,
+    /// Present from the first touch on.
+    pub exposed: Option<Box<Exposed>>,
+}
+
+/// Who will complete a future.
+#[derive(Clone)]
+pub enum Home {
+    /// Whoever holds it: made by hand, or a task of a thread pool.
+    Nowhere,
+    /// A thread pool's worker.
+    Threads,
+    /// A process pool.
+    Processes(Arc<ProcessHome>),
+}
+
+/// See the file's head.
+pub struct FutureCore {
+    state: AtomicU8,
+    slot: Mutex<Slot>,
+    done: Event,
+    home: Home,
+    /// The task's id; all ones until it is submitted.
+    task: AtomicU64,
+}
+
+const NO_TASK: u64 = u64::MAX;
+
+impl FutureCore {
+    /// A pending future.
+    pub fn new(home: Home) -> Arc<Self> {
+        Arc::new(Self {
+            state: AtomicU8::new(Phase::Pending as u8),
+            slot: Mutex::new(Slot { held: Held::Nothing, exposed: None }),
+            done: Event::new(),
+            home,
+            task: AtomicU64::new(NO_TASK),
+        })
+    }
+
+    /// What it is now.
+    pub fn phase(&self) -> Phase {
+        Phase::of(self.state.load(Ordering::Acquire))
+    }
+
+    /// Who completes it.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Which task of its process pool it is, once submitted.
+    pub fn task(&self) -> Option<TaskId> {
+        let bits = self.task.load(Ordering::Relaxed);
+        (bits != NO_TASK).then_some(TaskId::from_bits(bits))
+    }
+
+    /// Notes which task of its process pool it is.
+    pub fn set_task(&self, task: TaskId) {
+        self.task.store(task.bits(), Ordering::Relaxed);
+    }
+
+    /// The lock. Never call Python while holding it: Python may take the interpreter away, and whoever has it then
+    /// may want this lock.
+    pub fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves to `next` if it is in one of `from`; the caller then owns the transition. `held` becomes the result.
+    /// Returns whether somebody wants to be told by [`super::tell`].
+    pub fn transition(&self, from: &[Phase], next: Phase, held: Held) -> Option<bool> {
+        let mut slot = self.slot();
+        if !from.contains(&self.phase()) {
+            return None;
+        }
+        let old = std::mem::replace(&mut slot.held, held);
+        self.state.store(next as u8, Ordering::Release);
+        let exposed = slot.exposed.is_some();
+        drop(slot);
+        drop(old);
+        if next.is_done() {
+            self.done.notify(usize::MAX);
+        }
+        Some(exposed)
+    }
+}
+
+impl Awaited for FutureCore {
+    fn is_done(&self) -> bool {
+        self.phase().is_done()
+    }
+
+    fn event(&self) -> &Event {
+        &self.done
+    }
+}
+
+/// A future of a process pool, as the engine holds it.
+pub struct ProcessTicket(pub Arc<FutureCore>);
+
+impl Ticket for ProcessTicket {
+    fn complete(self, outcome: Outcome) -> Option<Self> {
+        let (next, held) = match outcome {
+            Outcome::Cancelled => (Phase::Notified, Held::Nothing),
+            outcome => (Phase::Finished, Held::Told(outcome)),
+        };
+        let exposed = self.0.transition(&[Phase::Pending, Phase::Running], next, held);
+        (exposed == Some(true)).then_some(self)
+    }
+
+    fn run_deferred(batch: Vec<Self>) {
+        // While the interpreter ends nobody can be told any more.
+        Python::try_attach(|py| {
+            for ticket in batch {
+                if let Home::Processes(home) = ticket.0.home() {
+                    home.unwatch();
+                }
+                super::tell(py, &ticket.0);
+            }
+        });
+    }
+}

@@ -1,0 +1,391 @@
+//! The Python class of futures: `concurrent.futures.Future`'s interface over a [`FutureCore`].
+//!
+//! `plait.Future` derives from this class first and from the stdlib's second, so `isinstance` holds and each method is
+//! found here. The attributes with an underscore are what `concurrent.futures.wait`, `as_completed` and
+//! asyncio read of a future; they keep the stdlib's meaning.
+
+use std::ptr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use event_listener::Listener;
+use plait_engine::pool::Awaited;
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyList, PyTuple, PyType};
+
+use super::core::{FutureCore, Held, Home, Phase, Slot};
+use super::{decode_outcome, run_callback, tell};
+use crate::errors;
+
+/// How long a thread that cannot be interrupted by a signal itself sleeps before it looks.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// The base of `plait.Future`.
+#[pyclass(subclass, frozen, weakref, module = "plait._core")]
+pub struct FutureBase {
+    core: OnceLock<Arc<FutureCore>>,
+}
+
+static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// Tells which class the futures that Rust makes shall have; it must derive from [`FutureBase`].
+#[pyfunction]
+pub fn set_future_class(class: &Bound<'_, PyType>) -> PyResult<()> {
+    if !class.is_subclass_of::<FutureBase>()? {
+        return Err(PyTypeError::new_err("the class of futures must derive from FutureBase"));
+    }
+    let _ = CLASS.set(class.py(), class.clone().unbind());
+    Ok(())
+}
+
+/// A Python future for `core`.
+pub fn new_future<'py>(py: Python<'py>, core: Arc<FutureCore>) -> PyResult<Bound<'py, PyAny>> {
+    let class = match CLASS.get(py) {
+        Some(class) => class,
+        None => {
+            // The class is defined by a module that most programs need anyway.
+            py.import("plait._future")?;
+            CLASS.get(py).ok_or_else(|| errors::plait_error(py, "no class of futures was set"))?
+        }
+    };
+    // Past `type.__call__`, which would look for an `__init__` and find the stdlib's, the most costly part of a future.
+    let kind = class.bind(py).as_type_ptr();
+    let no_args = PyTuple::empty(py);
+    // SAFETY: `kind` is a live type that derives from FutureBase, so its tp_new slot is set and takes (type, tuple,
+    // dict or null); it returns a new reference or null with an exception set.
+    let made = unsafe {
+        let slot = ffi::PyType_GetSlot(kind, ffi::Py_tp_new);
+        let new: ffi::newfunc = std::mem::transmute(slot);
+        Bound::from_owned_ptr_or_err(py, new(kind, no_args.as_ptr(), ptr::null_mut()))?
+    };
+    // SAFETY: an instance of a subclass of FutureBase, made just above.
+    let base = unsafe { made.cast_unchecked::<FutureBase>() };
+    let _ = base.get().core.set(core);
+    Ok(made)
+}
+
+impl FutureBase {
+    /// The state; a future made by hand gets its own at the first touch.
+    pub fn core(&self) -> &Arc<FutureCore> {
+        self.core.get_or_init(|| FutureCore::new(Home::Nowhere))
+    }
+
+    /// Waits until it is done; `false` when the time is over first.
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let core = self.core();
+        if core.is_done() {
+            return Ok(true);
+        }
+        let deadline = deadline(timeout);
+        match core.home() {
+            Home::Processes(home) => home.wait(py, core, deadline),
+            Home::Nowhere | Home::Threads => wait_event(py, core, deadline),
+        }
+    }
+
+    /// The value, or the exception as an error; the future must be finished or cancelled.
+    fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let core = self.core();
+        let outcome = loop {
+            let mut slot = core.slot();
+            match &mut slot.held {
+                Held::Value(value) => return Ok(value.clone_ref(py).into_bound(py)),
+                Held::Error(error) => return Err(PyErr::from_value(error.clone_ref(py).into_bound(py))),
+                Held::Nothing => return Err(errors::cancelled(py)),
+                held @ Held::Told(_) => {
+                    if let Held::Told(outcome) = std::mem::replace(held, Held::Decoding) {
+                        break outcome;
+                    }
+                }
+                Held::Decoding => {
+                    let listener = core.event().listen();
+                    drop(slot);
+                    py.detach(|| listener.wait_timeout(SLICE));
+                    py.check_signals()?;
+                }
+            }
+        };
+        // Decoding calls Python, so it happens outside the lock.
+        let decoded = decode_outcome(py, &outcome);
+        let held = match &decoded {
+            Ok(value) => Held::Value(value.clone().unbind()),
+            Err(error) => Held::Error(error.value(py).clone().into_any().unbind()),
+        };
+        core.slot().held = held;
+        core.event().notify(usize::MAX);
+        decoded
+    }
+
+    /// Makes the parts that Python's machinery looks at, and tells the pool that somebody will look.
+    fn expose<R>(slf: &Bound<'_, Self>, use_it: impl FnOnce(&mut Slot, Phase) -> R) -> R {
+        let core = slf.get().core();
+        let mut slot = core.slot();
+        let phase = core.phase();
+        let first = slot.exposed.is_none();
+        if first {
+            slot.exposed = Some(Box::default());
+        }
+        let exposed = slot.exposed.as_mut().expect("made above");
+        if !phase.is_done() && exposed.future.is_none() {
+            exposed.future = Some(slf.clone().into_any().unbind());
+        }
+        let used = use_it(&mut slot, phase);
+        drop(slot);
+        if first && !phase.is_done()
+            && let Home::Processes(home) = core.home()
+        {
+            home.watch();
+        }
+        used
+    }
+
+    fn end(slf: &Bound<'_, Self>, held: Held) -> PyResult<()> {
+        let py = slf.py();
+        let core = slf.get().core();
+        match core.transition(&[Phase::Pending, Phase::Running], Phase::Finished, held) {
+            Some(exposed) => {
+                if exposed {
+                    tell(py, core);
+                }
+                Ok(())
+            }
+            None => Err(errors::invalid_state(py, core.phase(), slf)),
+        }
+    }
+}
+
+/// The moment `timeout` seconds from now; `None`: no limit.
+pub fn deadline(timeout: Option<f64>) -> Option<Instant> {
+    let timeout = Duration::try_from_secs_f64(timeout?.max(0.0)).ok()?;
+    Instant::now().checked_add(timeout)
+}
+
+/// Waits on the future's own event, for those whom no driver serves.
+fn wait_event(py: Python<'_>, core: &FutureCore, deadline: Option<Instant>) -> PyResult<bool> {
+    loop {
+        let done = py.detach(|| {
+            let listener = core.event().listen();
+            if core.is_done() {
+                return Some(true);
+            }
+            let until = Instant::now() + SLICE;
+            let until = deadline.map_or(until, |deadline| deadline.min(until));
+            listener.wait_deadline(until);
+            if core.is_done() {
+                return Some(true);
+            }
+            deadline.is_some_and(|deadline| Instant::now() >= deadline).then_some(false)
+        });
+        match done {
+            Some(done) => return Ok(done),
+            None => py.check_signals()?,
+        }
+    }
+}
+
+#[pymethods]
+impl FutureBase {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyAny>>) -> Self {
+        Self { core: OnceLock::new() }
+    }
+
+    /// Cancel the call if it has not begun. Returns whether it is cancelled now.
+    fn cancel(slf: &Bound<'_, Self>) -> bool {
+        let py = slf.py();
+        let core = slf.get().core();
+        let (taken, next) = match core.home() {
+            Home::Processes(home) => (home.cancel(core), Phase::Notified),
+            Home::Threads => (true, Phase::Notified),
+            Home::Nowhere => (true, Phase::Cancelled),
+        };
+        if taken && let Some(exposed) = core.transition(&[Phase::Pending], next, Held::Nothing) {
+            if let Home::Processes(home) = core.home()
+                && exposed
+            {
+                home.unwatch();
+            }
+            tell(py, core);
+        }
+        matches!(core.phase(), Phase::Cancelled | Phase::Notified)
+    }
+
+    /// Whether the call was cancelled.
+    fn cancelled(&self) -> bool {
+        matches!(self.core().phase(), Phase::Cancelled | Phase::Notified)
+    }
+
+    /// Whether the call is being executed.
+    fn running(&self) -> bool {
+        let core = self.core();
+        match (core.phase(), core.home()) {
+            (Phase::Running, _) => true,
+            (Phase::Pending, Home::Processes(home)) => home.is_running(core),
+            _ => false,
+        }
+    }
+
+    /// Whether the call was cancelled or has finished.
+    fn done(&self) -> bool {
+        let core = self.core();
+        if let (Phase::Pending, Home::Processes(home)) = (core.phase(), core.home()) {
+            // Nobody else may be looking: a loop over `done()` must see the end.
+            home.pump();
+        }
+        core.is_done()
+    }
+
+    /// Return the call's result, waiting for it up to `timeout` seconds.
+    ///
+    /// Raises the call's exception if it raised, `CancelledError` if it was cancelled, `TimeoutError` if it is not
+    /// done in time.
+    #[pyo3(signature = (timeout=None))]
+    fn result<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        if self.wait(py, timeout)? { self.value(py) } else { Err(errors::timeout(py)) }
+    }
+
+    /// Return the exception the call raised, or None; waits and raises as `result` does.
+    #[pyo3(signature = (timeout=None))]
+    fn exception<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if !self.wait(py, timeout)? {
+            return Err(errors::timeout(py));
+        }
+        match self.value(py) {
+            Ok(_) => Ok(None),
+            Err(error) if self.cancelled() => Err(error),
+            Err(error) => Ok(Some(error.into_value(py).into_bound(py).into_any())),
+        }
+    }
+
+    /// Call `fn(future)` when the future is done; at once if it is.
+    fn add_done_callback(slf: &Bound<'_, Self>, r#fn: Bound<'_, PyAny>) {
+        let kept = r#fn.clone().unbind();
+        let now = Self::expose(slf, |slot, phase| {
+            if phase.is_done() {
+                return true;
+            }
+            if let Some(exposed) = &mut slot.exposed {
+                exposed.callbacks.push(kept);
+            }
+            false
+        });
+        if now {
+            run_callback(slf.py(), &r#fn, slf.as_any());
+        }
+    }
+
+    /// For executors: mark the future as running; returns False if it was cancelled instead.
+    fn set_running_or_notify_cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        let core = slf.get().core();
+        if core.transition(&[Phase::Cancelled], Phase::Notified, Held::Nothing).is_some() {
+            Self::expose(slf, |slot, _| {
+                if let Some(exposed) = &mut slot.exposed {
+                    exposed.future = Some(slf.clone().into_any().unbind());
+                }
+            });
+            tell(py, core);
+            return Ok(false);
+        }
+        if core.transition(&[Phase::Pending], Phase::Running, Held::Nothing).is_some() {
+            return Ok(true);
+        }
+        let logger = py.import("logging")?.call_method1("getLogger", ("concurrent.futures",))?;
+        logger.call_method1("critical", ("Future %s in unexpected state: %s", slf, phase_name(core.phase())))?;
+        Err(pyo3::exceptions::PyRuntimeError::new_err("Future in unexpected state"))
+    }
+
+    /// For executors: finish the future with a result.
+    fn set_result(slf: &Bound<'_, Self>, result: Py<PyAny>) -> PyResult<()> {
+        Self::end(slf, Held::Value(result))
+    }
+
+    /// For executors: finish the future with an exception.
+    fn set_exception(slf: &Bound<'_, Self>, exception: Py<PyAny>) -> PyResult<()> {
+        Self::end(slf, Held::Error(exception))
+    }
+
+    #[getter(_state)]
+    fn state(&self) -> &'static str {
+        let core = self.core();
+        if let (Phase::Pending, Home::Processes(home)) = (core.phase(), core.home())
+            && home.is_running(core)
+        {
+            return "RUNNING";
+        }
+        phase_name(core.phase())
+    }
+
+    #[getter(_condition)]
+    fn condition(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let fresh = py.import(intern!(py, "threading"))?.call_method0(intern!(py, "Condition"))?;
+        Ok(Self::expose(slf, |slot, _| {
+            let exposed = slot.exposed.get_or_insert_default();
+            exposed.condition.get_or_insert_with(|| fresh.unbind()).clone_ref(py)
+        }))
+    }
+
+    #[getter(_waiters)]
+    fn waiters(slf: &Bound<'_, Self>) -> Py<PyAny> {
+        let py = slf.py();
+        let fresh = PyList::empty(py).into_any().unbind();
+        Self::expose(slf, |slot, _| {
+            let exposed = slot.exposed.get_or_insert_default();
+            exposed.waiters.get_or_insert(fresh).clone_ref(py)
+        })
+    }
+
+    #[getter(_result)]
+    fn peek_result<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        if self.core().phase() == Phase::Finished { self.value(py).ok() } else { None }
+    }
+
+    #[getter(_exception)]
+    fn peek_exception<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        if self.core().phase() != Phase::Finished {
+            return None;
+        }
+        self.value(py).err().map(|error| error.into_value(py).into_bound(py).into_any())
+    }
+
+    #[getter(_done_callbacks)]
+    fn callbacks<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
+        let py = slf.py();
+        let list: Vec<_> = {
+            let slot = slf.get().core().slot();
+            slot.exposed.iter().flat_map(|exposed| exposed.callbacks.iter().map(|f| f.clone_ref(py))).collect()
+        };
+        PyList::new(py, list)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let base = slf.get();
+        let name = slf.get_type().name()?;
+        let at = slf.as_ptr() as usize;
+        let state = base.state().to_lowercase();
+        if base.core().phase() != Phase::Finished {
+            return Ok(format!("<{name} at {at:#x} state={state}>"));
+        }
+        Ok(match base.value(slf.py()) {
+            Ok(value) => format!("<{name} at {at:#x} state={state} returned {}>", value.get_type().name()?),
+            Err(error) => format!("<{name} at {at:#x} state={state} raised {}>", error.get_type(slf.py()).name()?),
+        })
+    }
+}
+
+/// The stdlib's name of a phase.
+pub fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Pending => "PENDING",
+        Phase::Running => "RUNNING",
+        Phase::Cancelled => "CANCELLED",
+        Phase::Notified => "CANCELLED_AND_NOTIFIED",
+        Phase::Finished => "FINISHED",
+    }
+}

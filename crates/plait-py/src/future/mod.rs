@@ -1,0 +1,144 @@
+//! Futures: real `concurrent.futures.Future`s with their state in Rust.
+//!
+//! `core` is the state, `face` the Python class, and here is what binds the two: telling those who asked, and
+//! making exceptions out of what the engine says.
+
+mod core;
+mod face;
+
+pub use self::core::{FutureCore, Held, Home, Phase, ProcessTicket};
+pub use face::{FutureBase, deadline, new_future, phase_name, set_future_class};
+
+use std::sync::Arc;
+
+use plait_engine::nursery::Exit;
+use plait_engine::pool::{Loss, Outcome};
+use plait_engine::wire::Verdict;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::{codec, errors};
+
+/// Tells waiters, then callbacks, that a future is done. Does nothing the second time.
+pub fn tell(py: Python<'_>, core: &Arc<FutureCore>) {
+    let (exposed, phase) = {
+        let mut slot = core.slot();
+        (slot.exposed.take(), core.phase())
+    };
+    let Some(mut exposed) = exposed else { return };
+    let future = exposed.future.take();
+    let callbacks = std::mem::take(&mut exposed.callbacks);
+    if let (Some(condition), Some(future)) = (&exposed.condition, &future) {
+        if let Err(error) = tell_waiters(py, core, phase, condition, exposed.waiters.as_ref(), future) {
+            error.write_unraisable(py, Some(future.bind(py)));
+        }
+    }
+    // Those who look again find the same condition and the same list.
+    if exposed.condition.is_some() {
+        core.slot().exposed = Some(exposed);
+    }
+    if let Some(future) = future {
+        for callback in callbacks {
+            run_callback(py, callback.bind(py), future.bind(py));
+        }
+    }
+}
+
+fn tell_waiters(
+    py: Python<'_>,
+    core: &FutureCore,
+    phase: Phase,
+    condition: &Py<PyAny>,
+    waiters: Option<&Py<PyAny>>,
+    future: &Py<PyAny>,
+) -> PyResult<()> {
+    let condition = condition.bind(py);
+    condition.call_method0(intern!(py, "__enter__"))?;
+    let told = (|| {
+        let method = match phase {
+            Phase::Cancelled => None,
+            Phase::Notified => Some(intern!(py, "add_cancelled")),
+            _ if is_error(core) => Some(intern!(py, "add_exception")),
+            _ => Some(intern!(py, "add_result")),
+        };
+        if let (Some(method), Some(waiters)) = (method, waiters) {
+            // A copy: a waiter that is satisfied may take itself off the list.
+            for waiter in waiters.bind(py).try_iter()?.collect::<PyResult<Vec<_>>>()? {
+                waiter.call_method1(method, (future,))?;
+            }
+        }
+        condition.call_method0(intern!(py, "notify_all"))
+    })();
+    condition.call_method1(intern!(py, "__exit__"), (py.None(), py.None(), py.None()))?;
+    told.map(drop)
+}
+
+fn is_error(core: &FutureCore) -> bool {
+    match &core.slot().held {
+        Held::Error(_) => true,
+        Held::Told(Outcome::Called { verdict, .. }) => *verdict == Verdict::Raised,
+        Held::Told(_) => true,
+        Held::Nothing | Held::Decoding | Held::Value(_) => false,
+    }
+}
+
+/// Calls one callback; an exception of its is logged, as `concurrent.futures` does.
+pub fn run_callback(py: Python<'_>, callback: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) {
+    let Err(error) = callback.call1((future,)) else { return };
+    if !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
+        error.write_unraisable(py, Some(callback));
+        return;
+    }
+    let logged = (|| {
+        let logger = py.import("logging")?.call_method1("getLogger", ("concurrent.futures",))?;
+        let info = (error.get_type(py), error.value(py), error.traceback(py));
+        let kwargs = pyo3::types::PyDict::new(py);
+        kwargs.set_item("exc_info", info)?;
+        logger.call_method("error", ("exception calling callback for %r", future), Some(&kwargs))
+    })();
+    if let Err(error) = logged {
+        error.write_unraisable(py, Some(callback));
+    }
+}
+
+/// What an outcome is in Python: the value, or the exception to raise.
+pub fn decode_outcome<'py>(py: Python<'py>, outcome: &Outcome) -> Result<Bound<'py, PyAny>, PyErr> {
+    match outcome {
+        Outcome::Called { verdict, payload, .. } => {
+            let bytes = payload.bytes().map_err(|error| errors::plait_error(py, &error.to_string()))?;
+            match verdict {
+                Verdict::Returned => codec::decode_value(py, payload.kind.try_into()?, bytes),
+                Verdict::Raised => Err(codec::decode_exception(py, bytes)),
+            }
+        }
+        Outcome::Lost(loss) => Err(errors::worker_died(py, &lost(loss), loss)),
+        Outcome::Broken(reason) => Err(errors::broken_pool(py, reason)),
+        Outcome::Cancelled => Err(errors::cancelled(py)),
+    }
+}
+
+fn lost(loss: &Loss) -> String {
+    let how = match loss.exit {
+        Exit::Code(code) => format!("exited with code {code}"),
+        Exit::Signal(signal) => match signal_name(signal) {
+            Some(name) => format!("was killed by signal {signal} ({name})"),
+            None => format!("was killed by signal {signal}"),
+        },
+        Exit::Unknown => "ended".to_owned(),
+    };
+    format!("the worker process {} {how} while it ran this task", loss.pid)
+}
+
+fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        2 => "SIGINT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        15 => "SIGTERM",
+        _ => return None,
+    })
+}

@@ -1,0 +1,47 @@
+//! The Python extension module `plait._core`: where the engine meets the interpreter.
+//!
+//! Private: its names may change at any time. Everything of PyO3 is in this crate, and no decision is.
+
+mod codec;
+mod errors;
+mod function;
+mod future;
+mod map;
+mod process;
+mod scratch;
+mod thread;
+mod worker;
+
+use pyo3::prelude::*;
+
+/// See `plait`.
+#[pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use crate::future::{FutureBase, set_future_class};
+    #[pymodule_export]
+    use crate::map::{ProcessMap, process_map};
+    #[pymodule_export]
+    use crate::process::{ProcessEngine, after_fork_in_child};
+    #[pymodule_export]
+    use crate::thread::{ThreadEngine, ThreadQueue};
+    #[pymodule_export]
+    use crate::worker::{NurseryServer, WorkerLoop};
+
+    #[pymodule_export]
+    use super::cpu_count;
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::codec::hooks::add_to(module)?;
+        crate::function::hooks::add_to(module)?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}
+
+/// How many processors this process may really use.
+#[pyfunction]
+fn cpu_count() -> usize {
+    plait_engine::machine::cpu_count()
+}

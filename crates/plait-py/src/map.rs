@@ -1,0 +1,337 @@
+//! `map` over a process pool: chunks out, results back in order, never more ahead of the consumer than allowed.
+//!
+//! Promises: the inputs are read as the window allows, so endless generators are fine; results come in the order of the
+//! inputs; what finished before an item that raised is handed out first; an iterator that is dropped or has raised
+//! takes back what no worker has begun.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use plait_engine::chunk::{ChunkSizer, Measured};
+use plait_engine::pool::Outcome;
+use plait_engine::wire::Verdict;
+use pyo3::prelude::*;
+use pyo3::types::{PyIterator, PyList, PyTuple};
+
+use crate::future::{FutureCore, Held, Home, Phase, decode_outcome};
+use crate::process::{Callee, ProcessEngine, ProcessHome, form};
+use crate::scratch::with_buffer;
+use crate::{codec, errors};
+
+/// With chunks of plait's own choice, so much work is kept ready per worker, in seconds.
+const READY_SECONDS: f64 = 0.02;
+
+/// The most chunks in flight, however tiny.
+const MOST_CHUNKS: usize = 1024;
+
+/// What one chunk costs to send and answer, in seconds: a few microseconds of each side.
+const WIRE_SECONDS: f64 = 4e-6;
+
+/// How far the input may be read ahead.
+enum Window {
+    /// All of it at once, as the stdlib does.
+    All,
+    /// This many items.
+    Items(usize),
+    /// As much as keeps the workers busy, from what the tasks have taken so far.
+    Measured,
+}
+
+struct Chunk {
+    core: Arc<FutureCore>,
+    items: usize,
+    bytes: usize,
+}
+
+/// An iterator over the results of a `map`.
+#[pyclass(frozen, module = "plait._core")]
+pub struct ProcessMap {
+    home: Arc<ProcessHome>,
+    /// Kept, because a pool that is collected takes no more tasks.
+    _engine: Py<ProcessEngine>,
+    callee: Callee,
+    function: Py<PyAny>,
+    star: bool,
+    workers: usize,
+    deadline: Option<Instant>,
+    chunksize: Option<usize>,
+    window: Window,
+    state: Mutex<MapState>,
+}
+
+struct MapState {
+    /// `None` when it is exhausted or must not be touched any more.
+    input: Option<Py<PyIterator>>,
+    /// Items the input is known to have left.
+    left: Option<u64>,
+    sizer: ChunkSizer,
+    chunks: VecDeque<Chunk>,
+    in_flight: usize,
+    /// Results of the chunk in hand.
+    ready: VecDeque<Py<PyAny>>,
+    /// What to raise when those are handed out.
+    error: Option<PyErr>,
+    /// What the input raised; it is raised when all before it is handed out.
+    input_error: Option<PyErr>,
+}
+
+/// Maps `fn` over `input` (items, or tuples of arguments with `star`) on a process pool. `left`: its length, if known.
+/// `ahead`: items read ahead; 0: as measured; None: all at once. `timeout`: seconds for the whole, from now.
+#[pyfunction]
+#[pyo3(signature = (engine, r#fn, input, star, workers, left, chunksize, ahead, timeout))]
+#[expect(clippy::too_many_arguments, reason = "called from one place, which names them")]
+pub fn process_map(
+    engine: &Bound<'_, ProcessEngine>,
+    r#fn: Bound<'_, PyAny>,
+    input: Bound<'_, PyIterator>,
+    star: bool,
+    workers: usize,
+    left: Option<u64>,
+    chunksize: Option<usize>,
+    ahead: Option<usize>,
+    timeout: Option<f64>,
+) -> PyResult<ProcessMap> {
+    let py = engine.py();
+    let home = engine.get().home()?;
+    let callee = home.callee(py, &r#fn)?;
+    let window = match ahead {
+        None => Window::All,
+        Some(0) => Window::Measured,
+        Some(items) => Window::Items(items),
+    };
+    let map = ProcessMap {
+        home: Arc::clone(home),
+        _engine: engine.clone().unbind(),
+        callee,
+        function: r#fn.unbind(),
+        star,
+        workers,
+        deadline: crate::future::deadline(timeout),
+        chunksize,
+        window,
+        state: Mutex::new(MapState {
+            input: Some(input.unbind()),
+            left,
+            sizer: ChunkSizer::new(workers),
+            chunks: VecDeque::new(),
+            in_flight: 0,
+            ready: VecDeque::new(),
+            error: None,
+            input_error: None,
+        }),
+    };
+    // Starts at once: a map nobody iterates over runs too.
+    map.fill(py)?;
+    Ok(map)
+}
+
+#[pymethods]
+impl ProcessMap {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        loop {
+            let (chunk, error) = {
+                let mut state = self.state();
+                if let Some(value) = state.ready.pop_front() {
+                    return Ok(Some(value));
+                }
+                (state.chunks.pop_front(), state.error.take())
+            };
+            if let Some(error) = error {
+                return Err(error);
+            }
+            let Some(chunk) = chunk else {
+                let late = self.state().input_error.take();
+                return late.map_or(Ok(None), Err);
+            };
+            let taken = self.take(py, &chunk);
+            let mut state = self.state();
+            state.in_flight -= chunk.items;
+            match taken {
+                Ok((values, error)) => {
+                    state.ready = values.into();
+                    state.error = error;
+                }
+                Err(error) => state.error = Some(error),
+            }
+            let stop = state.error.is_some();
+            drop(state);
+            if stop {
+                self.close();
+            } else if let Err(error) = self.fill(py) {
+                // What was in hand comes first; then what could not be sent is raised.
+                let mut state = self.state();
+                state.input = None;
+                state.input_error = Some(error);
+            }
+        }
+    }
+
+    /// Takes back what no worker has begun; the iterator is exhausted then.
+    fn close(&self) {
+        let chunks = {
+            let mut state = self.state();
+            state.input = None;
+            state.input_error = None;
+            std::mem::take(&mut state.chunks)
+        };
+        for chunk in chunks {
+            if self.home.cancel(&chunk.core) {
+                chunk.core.transition(&[Phase::Pending], Phase::Notified, Held::Nothing);
+            }
+        }
+    }
+}
+
+impl Drop for ProcessMap {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl ProcessMap {
+    fn state(&self) -> MutexGuard<'_, MapState> {
+        // Never held while Python runs.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends chunks as far as the window goes.
+    fn fill(&self, py: Python<'_>) -> PyResult<()> {
+        loop {
+            let (input, size) = {
+                let state = self.state();
+                let Some(input) = &state.input else { return Ok(()) };
+                let size = self.chunksize.unwrap_or_else(|| state.sizer.next_size(state.left));
+                if !self.has_room(&state, size) {
+                    return Ok(());
+                }
+                (input.clone_ref(py), size)
+            };
+            let mut items = Vec::with_capacity(size.min(4096));
+            let mut failed = None;
+            for item in input.bind(py).try_iter()?.take(size) {
+                match item {
+                    Ok(item) => items.push(item),
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                }
+            }
+            let ended = items.len() < size;
+            if !items.is_empty() {
+                let chunk = self.send(py, &items)?;
+                let mut state = self.state();
+                state.left = state.left.map(|left| left.saturating_sub(items.len() as u64));
+                state.in_flight += items.len();
+                state.chunks.push_back(chunk);
+            }
+            if ended {
+                let mut state = self.state();
+                state.input = None;
+                state.input_error = failed;
+                return Ok(());
+            }
+        }
+    }
+
+    fn has_room(&self, state: &MapState, size: usize) -> bool {
+        if state.chunks.is_empty() {
+            return true;
+        }
+        match self.window {
+            Window::All => true,
+            Window::Items(items) => state.in_flight + size <= items,
+            Window::Measured => {
+                let per_worker = match state.sizer.item_seconds() {
+                    None => 2.0,
+                    Some(seconds) => READY_SECONDS / (seconds * size as f64).max(1e-9),
+                };
+                let chunks = (self.workers as f64 * per_worker.max(2.0)).ceil() as usize;
+                state.chunks.len() < chunks.min(MOST_CHUNKS)
+            }
+        }
+    }
+
+    fn send(&self, py: Python<'_>, items: &[Bound<'_, PyAny>]) -> PyResult<Chunk> {
+        let core = FutureCore::new(Home::Processes(Arc::clone(&self.home)));
+        let form = if self.star { form::STAR_CHUNK } else { form::CHUNK };
+        let bytes = with_buffer(|out| {
+            let kind = if self.callee.direct {
+                let pair = PyTuple::new(py, [self.function.bind(py).clone(), PyList::new(py, items)?.into_any()])?;
+                codec::encode_value(py, pair.as_any(), out)?
+            } else {
+                codec::encode_chunk(py, items, out)?
+            };
+            self.home.send(py, &core, &self.callee, form, kind as u8, out)?;
+            PyResult::Ok(out.len())
+        })?;
+        Ok(Chunk { core, items: items.len(), bytes })
+    }
+
+    /// Waits for a chunk; its values, and what was raised after them.
+    fn take(&self, py: Python<'_>, chunk: &Chunk) -> PyResult<(Vec<Py<PyAny>>, Option<PyErr>)> {
+        if !self.home.wait(py, &chunk.core, self.deadline)? {
+            return Err(errors::timeout(py));
+        }
+        let held = std::mem::replace(&mut chunk.core.slot().held, Held::Nothing);
+        let Held::Told(outcome) = held else { return Err(errors::cancelled(py)) };
+        if let Outcome::Called { nanos, payload, .. } = &outcome {
+            self.state().sizer.on_chunk(Measured {
+                items: chunk.items as u64,
+                run_seconds: *nanos as f64 * 1e-9,
+                wire_seconds: WIRE_SECONDS,
+                bytes: (chunk.bytes + payload.bytes().map_or(0, <[u8]>::len)) as u64,
+            });
+        }
+        if let Outcome::Called { verdict: Verdict::Raised, payload, .. } = &outcome
+            && payload.kind == PARTIAL
+        {
+            let bytes = payload.bytes().map_err(|error| errors::plait_error(py, &error.to_string()))?;
+            return decode_partial(py, bytes);
+        }
+        let values = decode_outcome(py, &outcome)?.cast_into::<PyList>()?;
+        Ok((values.iter().map(Bound::unbind).collect(), None))
+    }
+}
+
+/// The kind of a raised chunk's payload: some values, then the exception.
+pub const PARTIAL: u8 = 1;
+
+/// Appends the values of a chunk up to the item that raised, then the exception: kind, length, values, exception.
+pub fn encode_partial(py: Python<'_>, done: &Bound<'_, PyList>, error: &PyErr, out: &mut Vec<u8>) {
+    let mut values = Vec::new();
+    match codec::encode_value(py, done.as_any(), &mut values) {
+        Ok(kind) => {
+            out.push(kind as u8);
+            out.extend((values.len() as u64).to_le_bytes());
+            out.extend(values);
+            codec::encode_exception(py, error, out);
+        }
+        // The values before cannot travel: that is the first thing that went wrong in this chunk.
+        Err(unsent) => {
+            out.push(codec::Kind::Native as u8);
+            out.extend(0u64.to_le_bytes());
+            codec::encode_exception(py, &unsent, out);
+        }
+    }
+}
+
+fn decode_partial(py: Python<'_>, bytes: &[u8]) -> PyResult<(Vec<Py<PyAny>>, Option<PyErr>)> {
+    let garbled = || errors::plait_error(py, "a message in shared memory is garbled");
+    let (&kind, rest) = bytes.split_first().ok_or_else(garbled)?;
+    let (len, rest) = rest.split_first_chunk::<8>().ok_or_else(garbled)?;
+    let len = usize::try_from(u64::from_le_bytes(*len)).map_err(|_| garbled())?;
+    let (values, error) = rest.split_at_checked(len).ok_or_else(garbled)?;
+    let values = if values.is_empty() {
+        Vec::new()
+    } else {
+        let list = codec::decode_chunk(py, codec::Kind::try_from(kind)?, values)?;
+        list.iter().map(Bound::unbind).collect()
+    };
+    Ok((values, Some(codec::decode_exception(py, error))))
+}

@@ -1,0 +1,313 @@
+//! The process pool's face to Python: submitting, and what futures need of their pool.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use plait_engine::nursery::{Launch, Nursery};
+use plait_engine::pool::{Awaited, Function, NewTask, Pool, PoolConfig};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::future::{FutureCore, Home, ProcessTicket, new_future};
+use crate::function::{FunctionTable, Prepared};
+use crate::scratch::with_buffer;
+use crate::{codec, errors};
+
+/// What a worker does with a payload.
+pub mod form {
+    /// Calls the function of the message with the encoded arguments.
+    pub const CALL: u8 = 0;
+    /// The first encoded argument is the function.
+    pub const DIRECT: u8 = 1;
+    /// Calls the function once per item of the encoded chunk.
+    pub const CHUNK: u8 = 2;
+    /// The same, with the function first in the encoded chunk's own list.
+    pub const STAR_CHUNK: u8 = 3;
+}
+
+/// Counts the forks this process has come through: a pool made before the last one is the parent's.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// In a forked child: pools made before belong to the parent.
+#[pyfunction]
+pub fn after_fork_in_child() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A process pool as its futures know it.
+pub struct ProcessHome {
+    pool: Option<Pool<ProcessTicket>>,
+    functions: Mutex<HashMap<u64, Arc<Function>>>,
+    table: FunctionTable,
+    forks: u64,
+}
+
+/// How to call something in a worker.
+pub struct Callee {
+    pub function: Arc<Function>,
+    pub direct: bool,
+}
+
+const NO_FUNCTION: u64 = 0;
+
+impl ProcessHome {
+    fn pool(&self) -> &Pool<ProcessTicket> {
+        self.pool.as_ref().expect("taken out only while the home is dropped")
+    }
+
+    fn is_foreign(&self) -> bool {
+        self.forks != FORKS.load(Ordering::Relaxed)
+    }
+
+    fn check(&self) -> PyResult<()> {
+        if self.is_foreign() {
+            return Err(PyRuntimeError::new_err(
+                "this pool belongs to the parent process; make a new one after os.fork()",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Waits until `core` is done; `false` when the deadline came first.
+    pub fn wait(&self, py: Python<'_>, core: &Arc<FutureCore>, deadline: Option<Instant>) -> PyResult<bool> {
+        self.check()?;
+        let target: Arc<dyn Awaited> = Arc::clone(core) as _;
+        py.detach(|| self.pool().wait(&target, deadline, || Python::attach(|py| py.check_signals())))
+    }
+
+    /// Takes a task back from the pool; whether nobody had begun it.
+    pub fn cancel(&self, core: &FutureCore) -> bool {
+        !self.is_foreign() && core.task().is_some_and(|task| self.pool().cancel(task).is_some())
+    }
+
+    /// Whether a worker runs the task.
+    pub fn is_running(&self, core: &FutureCore) -> bool {
+        !self.is_foreign() && core.task().is_some_and(|task| self.pool().is_running(task))
+    }
+
+    /// Takes results that are there.
+    pub fn pump(&self) {
+        if !self.is_foreign() {
+            self.pool().pump();
+        }
+    }
+
+    /// Somebody wants to be told of a future's end.
+    pub fn watch(&self) {
+        if !self.is_foreign() {
+            self.pool().watch();
+        }
+    }
+
+    /// Takes back one [`ProcessHome::watch`].
+    pub fn unwatch(&self) {
+        if !self.is_foreign() {
+            self.pool().unwatch();
+        }
+    }
+
+    /// Makes a function known to the pool.
+    pub fn callee(&self, py: Python<'_>, function: &Bound<'_, PyAny>) -> PyResult<Callee> {
+        self.check()?;
+        let (number, bytes) = match self.table.prepare(function)? {
+            Prepared::Cached { id, bytes } => (id, Some(bytes)),
+            Prepared::Direct => (NO_FUNCTION, None),
+        };
+        let direct = bytes.is_none();
+        {
+            let functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(function) = functions.get(&number) {
+                return Ok(Callee { function: Arc::clone(function), direct });
+            }
+        }
+        let placed = self
+            .pool()
+            .place(number, bytes.as_deref().unwrap_or_default())
+            .map_err(|error| errors::refused(py, &error.into()))?;
+        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in self.table.take_forgotten() {
+            functions.remove(&gone);
+        }
+        let function = functions.entry(number).or_insert(placed);
+        Ok(Callee { function: Arc::clone(function), direct })
+    }
+
+    /// Submits an encoded task whose end `core` will be told.
+    pub fn send(
+        &self,
+        py: Python<'_>,
+        core: &Arc<FutureCore>,
+        callee: &Callee,
+        form: u8,
+        kind: u8,
+        payload: &[u8],
+    ) -> PyResult<()> {
+        let task = NewTask { function: &callee.function, form, kind, payload, retries: 0 };
+        let ticket = ProcessTicket(Arc::clone(core));
+        // A large copy must not hold up the other threads.
+        let sent = if payload.len() > LARGE {
+            py.detach(|| self.pool().submit(&task, ticket))
+        } else {
+            self.pool().submit(&task, ticket)
+        };
+        match sent {
+            Ok(task) => {
+                core.set_task(task);
+                Ok(())
+            }
+            Err((_, refused)) => Err(errors::refused(py, &refused)),
+        }
+    }
+}
+
+const LARGE: usize = 1 << 20;
+
+impl Drop for ProcessHome {
+    fn drop(&mut self) {
+        let Some(pool) = self.pool.take() else { return };
+        if self.forks == FORKS.load(Ordering::Relaxed) {
+            drop(pool);
+        } else {
+            pool.abandon();
+        }
+    }
+}
+
+/// The engine of `plait.ProcessPoolExecutor`, which derives from it.
+#[pyclass(subclass, frozen, weakref, module = "plait._core")]
+pub struct ProcessEngine {
+    home: OnceLock<Arc<ProcessHome>>,
+}
+
+impl ProcessEngine {
+    pub fn home(&self) -> PyResult<&Arc<ProcessHome>> {
+        self.home.get().ok_or_else(|| PyRuntimeError::new_err("the executor's __init__ was not called"))
+    }
+}
+
+#[pymethods]
+impl ProcessEngine {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { home: OnceLock::new() }
+    }
+
+    /// Opens the pool. `launch` is (program, arguments, environment) of the nursery, `setup` what each worker is given.
+    #[pyo3(name = "_open", signature = (max_workers, max_tasks_per_child, setup, launch))]
+    fn open(
+        &self,
+        py: Python<'_>,
+        max_workers: usize,
+        max_tasks_per_child: Option<u64>,
+        setup: Vec<u8>,
+        launch: (OsString, Vec<OsString>, Vec<(OsString, OsString)>),
+    ) -> PyResult<()> {
+        let (program, args, env) = launch;
+        let launch = Launch { program, args, env };
+        let config = PoolConfig { max_workers, max_tasks_per_child, setup };
+        let pool = py
+            .detach(|| Pool::new(config, move || nursery(&launch)))
+            .map_err(|error| errors::new_pool(&error))?;
+        let home = ProcessHome {
+            pool: Some(pool),
+            functions: Mutex::new(HashMap::new()),
+            table: FunctionTable::new(),
+            forks: FORKS.load(Ordering::Relaxed),
+        };
+        self.home.set(Arc::new(home)).map_err(|_| PyValueError::new_err("the executor is open already"))
+    }
+
+    /// Schedule `fn(*args, **kwargs)` on a worker process and return its future.
+    #[pyo3(signature = (r#fn, /, *args, **kwargs))]
+    fn submit<'py>(
+        &self,
+        py: Python<'py>,
+        r#fn: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let home = self.home()?;
+        let callee = home.callee(py, r#fn)?;
+        let core = FutureCore::new(Home::Processes(Arc::clone(home)));
+        with_buffer(|out| {
+            let (form, kind) = if callee.direct {
+                (form::DIRECT, codec::encode_direct(py, r#fn, args, kwargs, out)?)
+            } else {
+                (form::CALL, codec::encode_call(py, args, kwargs, out)?)
+            };
+            home.send(py, &core, &callee, form, kind as u8, out)
+        })?;
+        new_future(py, core)
+    }
+
+    /// Refuses new tasks; with `cancel_pending` those not begun are cancelled.
+    #[pyo3(name = "_shutdown")]
+    fn shutdown(&self, py: Python<'_>, cancel_pending: bool) {
+        if let Some(home) = self.home.get()
+            && !home.is_foreign()
+        {
+            py.detach(|| home.pool().shutdown(cancel_pending));
+        }
+    }
+
+    /// After a shutdown: waits until all workers have ended, up to `timeout` seconds; whether they have.
+    #[pyo3(name = "_join", signature = (timeout=None))]
+    fn join(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let Some(home) = self.home.get() else { return Ok(true) };
+        if home.is_foreign() {
+            return Ok(true);
+        }
+        let deadline =
+            timeout.and_then(|seconds| Instant::now().checked_add(Duration::try_from_secs_f64(seconds).ok()?));
+        py.detach(|| {
+            let end = home.pool().end();
+            home.pool().wait(&end, deadline, || Python::attach(|py| py.check_signals()))
+        })
+    }
+
+    /// Kills all workers at once.
+    #[pyo3(name = "_kill")]
+    fn kill(&self) {
+        if let Some(home) = self.home.get()
+            && !home.is_foreign()
+        {
+            home.pool().kill_workers();
+        }
+    }
+
+    /// Figures of the moment: tasks submitted and pending, process ids of the workers, unexpected deaths.
+    #[pyo3(name = "_stats")]
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let home = self.home()?;
+        home.check()?;
+        let stats = home.pool().stats();
+        let dict = PyDict::new(py);
+        dict.set_item("submitted", stats.submitted)?;
+        dict.set_item("pending", stats.pending)?;
+        dict.set_item("pids", stats.pids)?;
+        dict.set_item("deaths", stats.deaths)?;
+        Ok(dict)
+    }
+}
+
+/// The program's nursery for these settings, launched at the first call and again if it has died.
+fn nursery(launch: &Launch) -> std::io::Result<Arc<Nursery>> {
+    type Known = (u64, Launch, Arc<Nursery>);
+    static NURSERIES: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+    let forks = FORKS.load(Ordering::Relaxed);
+    let mut known = NURSERIES.lock().unwrap_or_else(PoisonError::into_inner);
+    // Those of a parent process stay where they are, untouched: closing them is the parent's business.
+    known.retain(|(born, _, nursery)| *born != forks || !nursery.is_gone());
+    if let Some((_, _, nursery)) = known.iter().find(|(born, other, _)| *born == forks && other == launch) {
+        return Ok(Arc::clone(nursery));
+    }
+    let nursery = Nursery::launch(launch)?;
+    known.push((forks, launch.clone(), Arc::clone(&nursery)));
+    Ok(nursery)
+}
+

@@ -1,0 +1,73 @@
+"""plait runs Python functions on threads or processes through one API, and measures which one helps.
+
+    import plait
+
+    results = list(plait.map(work, items, backend="processes"))
+
+    with plait.ProcessPoolExecutor() as executor:
+        future = executor.submit(work, item)
+
+Everything is loaded at first use, so importing plait costs next to nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+from plait._errors import NotPicklable, OwnerDied, PlaitError, RemoteError, TaskTimeout
+
+if TYPE_CHECKING:
+    from plait._compare import Comparison, compare
+    from plait._core import cpu_count
+    from plait._errors import WorkerDied
+    from plait._executor import Executor
+    from plait._future import Future
+    from plait._map import map
+    from plait._process import ProcessPoolExecutor
+    from plait._thread import ThreadPoolExecutor
+
+__all__ = [
+    "Comparison",
+    "Executor",
+    "Future",
+    "NotPicklable",
+    "OwnerDied",
+    "PlaitError",
+    "ProcessPoolExecutor",
+    "RemoteError",
+    "TaskTimeout",
+    "ThreadPoolExecutor",
+    "WorkerDied",
+    "compare",
+    "cpu_count",
+    "map",
+]
+
+# Which private module defines which public name.
+_HOMES = {
+    "Comparison": "plait._compare",
+    "Executor": "plait._executor",
+    "Future": "plait._future",
+    "ProcessPoolExecutor": "plait._process",
+    "ThreadPoolExecutor": "plait._thread",
+    "WorkerDied": "plait._errors",
+    "compare": "plait._compare",
+    "cpu_count": "plait._core",
+    "map": "plait._map",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        home = "plait._core"
+    elif name in _HOMES:
+        home = _HOMES[name]
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

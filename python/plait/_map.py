@@ -1,0 +1,149 @@
+"""`plait.map`, and what the maps of the backends share."""
+
+import atexit
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from plait import _core
+from plait._executor import check_backend
+
+T = TypeVar("T")
+
+# Threads: enough calls ahead that no thread waits for the consumer's turn with the GIL.
+_AHEAD_PER_THREAD = 32
+
+_lock = threading.Lock()
+_pools: dict[tuple, Any] = {}
+
+
+def map(
+    fn: Callable[..., T],
+    *iterables: Iterable[Any],
+    backend: str = "processes",
+    workers: int | None = None,
+    chunksize: int | None = None,
+    buffersize: int | None = None,
+) -> Iterator[T]:
+    """Return an iterator over `fn(*args)` for each tuple of items, in order, like the builtin; the calls start at once.
+
+    The inputs are read only a little ahead of the consumer, so they may be endless. The workers are kept for the next call.
+
+    Args:
+        fn: The function.
+        iterables: Its arguments, item by item; the shortest ends it.
+        backend: "processes" (the default), "threads" or "serial".
+        workers: How many workers; by default `plait.cpu_count()` processes, or the stdlib's number of threads.
+        chunksize: Items sent to a worker process together; by default chosen from how long they take.
+        buffersize: The most items read ahead of the results that were taken; by default as many as keep the workers busy.
+
+    Raises:
+        ValueError: no such backend, or a number below 1.
+        Exception: what `fn` or an input raised, where its result would have come; what came before is yielded first.
+
+    """
+    check_backend(backend)
+    for name, number in (("workers", workers), ("chunksize", chunksize), ("buffersize", buffersize)):
+        if number is not None and (not isinstance(number, int) or number < 1):
+            raise ValueError(f"{name} must be an integer of at least 1, not {number!r}")
+    if not iterables:
+        raise TypeError("map needs at least one iterable")
+    if backend == "serial":
+        return _builtin_map(fn, *iterables)
+    if backend == "threads":
+        pool = _pool("threads", workers or min(32, _core.cpu_count() + 4))
+        ahead = buffersize or _AHEAD_PER_THREAD * pool._max_workers
+        return submit_ahead(pool.submit, fn, zip(*iterables), ahead, None)
+    from plait._process import MAX_WORKERS, start_map
+
+    pool = _pool("processes", workers or min(_core.cpu_count(), MAX_WORKERS))
+    return start_map(pool, fn, iterables, pool._max_workers, chunksize, buffersize or 0)
+
+
+# The builtin, which this module's own function hides.
+_builtin_map = __builtins__["map"] if isinstance(__builtins__, dict) else __builtins__.map
+
+
+def submit_ahead(
+    submit: Callable[..., Any],
+    fn: Callable[..., T],
+    calls: Iterator[tuple],
+    ahead: int | None,
+    timeout: float | None,
+) -> Iterator[T]:
+    """Submit `calls` at once, or at most `ahead` of them before the consumer; the iterator gives their results in order."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    futures: deque = deque()
+    failure: list[BaseException] = []
+
+    def fill() -> None:
+        while ahead is None or len(futures) < ahead:
+            try:
+                args = next(calls)
+            except StopIteration:
+                return
+            futures.append(submit(fn, *args))
+
+    fill()
+
+    def results() -> Iterator[T]:
+        try:
+            while futures:
+                future = futures.popleft()
+                try:
+                    value = future.result(None if deadline is None else deadline - time.monotonic())
+                except BaseException:
+                    future.cancel()
+                    raise
+                del future
+                if not failure:
+                    try:
+                        fill()
+                    except BaseException as error:
+                        # What was submitted before is handed out first.
+                        failure.append(error)
+                yield value
+            if failure:
+                raise failure.pop()
+        finally:
+            for future in futures:
+                future.cancel()
+
+    return results()
+
+
+def _pool(backend: str, workers: int) -> Any:
+    """The pool that `map` keeps for this backend and number, as long as the program looks the same to a worker."""
+    looks: tuple = (backend, workers, os.getpid())
+    if backend == "processes":
+        looks += (tuple(sys.path), _cwd())
+    with _lock:
+        pool = _pools.get(looks)
+        if pool is None:
+            for other in [key for key in _pools if key[:2] == looks[:2]]:
+                # Iterators over it keep it until they are done.
+                del _pools[other]
+            if backend == "processes":
+                from plait._process import ProcessPoolExecutor
+
+                pool = ProcessPoolExecutor(workers)
+            else:
+                from plait._thread import ThreadPoolExecutor
+
+                pool = ThreadPoolExecutor(workers, "plait-map")
+            _pools[looks] = pool
+        return pool
+
+
+def _cwd() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+atexit.register(_pools.clear)

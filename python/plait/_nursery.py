@@ -1,0 +1,64 @@
+"""The nursery: a clean, single-threaded process that forks workers. Started by the engine, with a socket as standard input.
+
+It imports what every worker needs and nothing else, so that a fork is quick and safe. It must never start a thread.
+"""
+
+import os
+import signal
+import sys
+
+
+def main(preload: tuple[str, ...] = ()) -> None:
+    """Serve the parent until it ends or closes the socket."""
+    # Ctrl-C at the terminal reaches every process of the group; what to do about it is the parent's business.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        os.setpgid(0, os.getpgid(os.getppid()))
+    except OSError:
+        pass  # the parent has gone, or leads another session: no terminal to share
+    _preload(preload)
+
+    from plait._core import NurseryServer
+
+    control = os.dup(0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    import plait._worker
+
+    server = NurseryServer(control)
+    while server.next_order():
+        try:
+            pid = os.fork()
+        except OSError as error:
+            server.failed(error.errno or 11)
+            continue
+        if pid == 0:
+            plait._worker.main(server)
+        server.forked(pid)
+
+
+def _preload(names: tuple[str, ...]) -> None:
+    if not names:
+        return
+    from importlib import import_module
+
+    # A BLAS that starts its threads at import would make this process unfit to fork. Workers get their own number later.
+    limits = [name for name in THREAD_LIMITS if name not in os.environ]
+    os.environ.update(dict.fromkeys(limits, "1"))
+    for name in names:
+        try:
+            import_module(name)
+        except Exception as error:
+            print(f"plait: cannot preload {name}: {type(error).__name__}: {error}", file=sys.stderr)
+    for name in limits:
+        del os.environ[name]
+    if len(os.listdir("/proc/self/task")) > 1:
+        print(f"plait: preloading {', '.join(names)} started threads; workers import it themselves", file=sys.stderr)
+        code = f"import sys; sys.path[:] = {sys.path!r}; from plait._nursery import main; main()"
+        from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
+
+        os.execv(sys.executable, [sys.executable, *_args_from_interpreter_flags(), "-c", code])
+
+
+THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
