@@ -1,0 +1,95 @@
+//! Which program of which process: a process number is used again after a process ended, and a process keeps its number
+//! when it runs another program.
+//!
+//! Read from `/proc/PID/stat`, which also tells parent, state and the CPU time of reaped children.
+
+use std::fs;
+
+use crate::Pid;
+
+/// What `/proc/PID/stat` says, as far as it is needed here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    /// `R`, `S`, `D`, `Z` and so on.
+    pub state: u8,
+    /// The parent.
+    pub parent: Pid,
+    /// CPU time of children that were waited for, and of theirs, in clock ticks.
+    pub reaped_ticks: u64,
+    /// Tells this program from any other that had, has or will have this process number.
+    pub identity: Identity,
+}
+
+/// Tells one program in one process from all others on this machine.
+///
+/// The moment the process began, and the places of its code and stack, which the kernel draws anew for each program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    pub started: u64,
+    code: u64,
+    stack: u64,
+}
+
+impl Stat {
+    /// Of the process `pid`; `None` when there is none.
+    pub fn of(pid: Pid) -> Option<Self> {
+        Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// Of one thread of `pid`.
+    pub fn of_thread(pid: Pid, tid: Pid) -> Option<Self> {
+        Self::parse(&fs::read(format!("/proc/{pid}/task/{tid}/stat")).ok()?)
+    }
+
+    fn parse(text: &[u8]) -> Option<Self> {
+        // The program's name stands in parentheses, may hold any byte, and so ends at the last of them.
+        let after_name = text.iter().rposition(|&byte| byte == b')')? + 1;
+        let rest = std::str::from_utf8(text.get(after_name..)?).ok()?;
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        // proc(5) counts from 1, with the number and the name before these.
+        let field = |number: usize| fields.get(number - 3).copied();
+        let number = |at: usize| field(at)?.parse::<u64>().ok();
+        Some(Self {
+            state: *field(3)?.as_bytes().first()?,
+            parent: field(4)?.parse().ok()?,
+            reaped_ticks: number(16)? + number(17)?,
+            identity: Identity {
+                started: number(22)?,
+                code: number(26)?,
+                stack: number(28)?,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_name_does_not_shift_the_fields() {
+        let text = b"7 (a) R 1 (b) S 3 7 7 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 1 0 5555 100 200 300 4096 8192 12288 0";
+        let stat = Stat::parse(text).expect("parses");
+        assert_eq!((stat.state, stat.parent, stat.reaped_ticks), (b'S', 3, 70));
+        assert_eq!(
+            stat.identity,
+            Identity {
+                started: 5555,
+                code: 4096,
+                stack: 12288
+            }
+        );
+        assert_eq!(Stat::parse(b"7 (cut"), None);
+        assert_eq!(Stat::parse(b"7 (cut) S 3 7"), None);
+    }
+
+    #[test]
+    fn this_process_is_found_and_a_dead_number_is_not() {
+        let own = Stat::of(std::process::id()).expect("this process lives");
+        assert_eq!(
+            Some(own.parent),
+            rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get() as Pid)
+        );
+        assert_eq!(Stat::of(Pid::MAX), None);
+    }
+}

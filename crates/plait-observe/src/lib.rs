@@ -1,0 +1,34 @@
+//! Looking into live programs from outside: which threads wait for the GIL, and what a process tree uses.
+//!
+//! Three things are measured, each by a thread of its own that states what it cost:
+//!
+//! * [`Watch`] samples every thread of every CPython process under a root process about a thousand times a second,
+//!   and tells which share of the time that threads wanted to run they spent waiting for the GIL.
+//! * [`Meter`] tells the CPU time and the peak memory of a process tree between two moments.
+//! * [`tree`] lists the processes themselves.
+//!
+//! Nothing is injected, stopped or traced: the kernel tells each thread's state, and the memory of a process is read only to
+//! find where its GIL lies. What cannot be read is refused with a [`Reason`], never guessed. Linux only; the GIL on
+//! x86-64 with glibc only. The crate knows nothing of plait's engine, links no Python, and has no unsafe code.
+#![forbid(unsafe_code)]
+
+mod gil;
+mod identity;
+mod memory;
+mod meter;
+mod observer;
+mod python;
+mod reason;
+mod tree;
+mod usage;
+mod waiters;
+mod watch;
+
+pub use gil::{Gil, Gils};
+pub use meter::{Meter, Usage};
+pub use python::{Finder, Python, Version};
+pub use reason::Reason;
+pub use tree::{Pid, tree};
+pub use usage::{Pss, pss_bytes, tree_cpu_seconds, tree_pss};
+pub use waiters::{ProcessWaits, ThreadWaits, Waits};
+pub use watch::{Watch, WatchOptions, WatchReport};
