@@ -65,7 +65,7 @@ pub(crate) fn bytes(value: u64) -> String {
 pub(crate) fn share(value: f64) -> String {
     match value * 100.0 {
         percent if percent > 0.0 && percent < 0.5 => "<1 %".to_owned(),
-        percent if percent >= 1e6 => format!("{percent:.0e} %"),
+        percent if percent > 1e6 => ">1000000 %".to_owned(),
         percent => format!("{percent:.0} %"),
     }
 }

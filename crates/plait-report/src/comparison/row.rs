@@ -60,7 +60,7 @@ pub(super) enum StartUp {
 }
 
 /// By how much one row must be ahead to count as faster, when there are rounds enough to know the noise.
-pub(super) const MARGIN: f64 = 0.05;
+const MARGIN: f64 = 0.05;
 /// The same when there are too few rounds for that.
 const MARGIN_OF_FEW_ROUNDS: f64 = 0.20;
 /// So many pairs of rounds show the noise.
