@@ -4,6 +4,7 @@ Descends from the value into the first part that does not pickle on its own, unt
 """
 
 import functools
+import io
 import types
 
 from plait._byvalue import pickled
@@ -173,7 +174,7 @@ def _remedy(culprit, reason: Exception) -> str:
         return "send a flatter structure (lists instead of long chains of objects)"
     kind = type(culprit)
     module = kind.__module__
-    if module == "_io":
+    if isinstance(culprit, io.IOBase):
         return "send the path and open the file inside the function"
     if isinstance(culprit, types.GeneratorType) or hasattr(culprit, "__next__"):
         return "send a list of its items, or make it inside the function"

@@ -214,12 +214,16 @@ pub fn strangers<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Bound<'py, PyL
 /// What finding a module raises; an object without a name is just not found.
 pub fn resolves(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = object.py();
-    let (Ok(module), Ok(name)) = (
-        object.getattr(intern!(py, "__module__")),
-        object.getattr(intern!(py, "__qualname__")),
-    ) else {
+    let Ok(name) = object.getattr(intern!(py, "__qualname__")) else {
         return Ok(false);
     };
+    // Methods of built-in classes, such as str.upper, have no module of their own.
+    let module = object.getattr(intern!(py, "__module__")).or_else(|_| {
+        object
+            .getattr(intern!(py, "__objclass__"))?
+            .getattr(intern!(py, "__module__"))
+    });
+    let Ok(module) = module else { return Ok(false) };
     let (Ok(module), Ok(name)) = (
         module.cast_exact::<PyString>(),
         name.cast_exact::<PyString>(),

@@ -1,75 +1,21 @@
-//! What a function's pickle depends on, remembered so that looking tells whether it is still so.
-//!
-//! Everything is compared by identity. What cannot change is held, so that its address is not given to another object;
-//! functions, classes and modules are watched through weak references where they have them, so that a fingerprint keeps no function and
-//! nothing it captured alive. What can change unseen (a list, an instance, a class of `__main__`) has no fingerprint.
-
-use std::ptr;
+//! Taking a fingerprint: which of a function's parts can be watched, and how.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyBool, PyBytes, PyCode, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyFunction,
-    PyInt, PyModule, PyRange, PyString, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference,
+    PyInt, PyModule, PyRange, PyString, PyTuple, PyType, PyWeakrefReference,
 };
 
-use super::table::Key;
+use super::parts::{Object, cell_contents, items, labels, parts};
+use super::{Fingerprint, FunctionPrint, Watch, WatchedDict};
 use crate::codec::byname;
 
-/// A borrowed pointer that may be null.
-type Object = *mut ffi::PyObject;
-
-/// Larger strings, numbers of items and numbers of watched things are left to the comparison of pickles.
+/// Larger strings and collections, and longer chains of helpers, are left to the comparison of pickles.
 const HELD_BYTES: isize = 64 << 10;
 const HELD_ITEMS: usize = 256;
 const FUNCTIONS: usize = 64;
-
-/// The state of everything that the pickle of one function was made from.
-pub struct Fingerprint {
-    /// The function itself first, then those by-value functions it leads to.
-    functions: Vec<FunctionPrint>,
-    /// Functions that refer to a package send its submodules along, as far as they were loaded.
-    module_count: Option<usize>,
-}
-
-/// What one function is made of.
-struct FunctionPrint {
-    /// None for the first, which the caller has.
-    function: Option<Py<PyWeakrefReference>>,
-    code: Py<PyAny>,
-    /// Name, qualified name, documentation, module.
-    labels: [Option<Py<PyAny>>; 4],
-    defaults: Vec<Watch>,
-    closure: Vec<Watch>,
-    kwdefaults: Vec<(Py<PyAny>, Watch)>,
-    attributes: Vec<(Py<PyAny>, Watch)>,
-    annotations: Vec<(Py<PyAny>, Watch)>,
-    globals: Vec<(Py<PyString>, Watch)>,
-}
-
-/// One thing that must still be the same object.
-enum Watch {
-    /// Not there: an empty cell, a name that is not defined.
-    Absent,
-    /// Cannot change, and is held.
-    Held(Py<PyAny>),
-    /// Watched, not held.
-    Weak(Py<PyWeakrefReference>),
-}
-
-impl Watch {
-    fn matches(&self, py: Python<'_>, now: Object) -> bool {
-        match self {
-            Watch::Absent => now.is_null(),
-            Watch::Held(object) => ptr::eq(object.as_ptr(), now),
-            Watch::Weak(reference) => reference
-                .bind(py)
-                .upgrade()
-                .is_some_and(|object| ptr::eq(object.as_ptr(), now)),
-        }
-    }
-}
 
 impl Fingerprint {
     /// The fingerprint of a function that goes by value, or None when something in it can change unseen.
@@ -98,144 +44,6 @@ impl Fingerprint {
             functions,
             module_count,
         }))
-    }
-
-    /// Whether the function, perhaps another object than the one the fingerprint was taken from, would pickle the same.
-    pub fn matches(&self, function: &Bound<'_, PyFunction>) -> bool {
-        let py = function.py();
-        if self
-            .module_count
-            .is_some_and(|count| count != byname::module_count(py))
-        {
-            return false;
-        }
-        self.functions.iter().all(|print| match &print.function {
-            None => print.matches(function),
-            // That it is still the one referred to was seen by the watch on the reference to it, or will be.
-            Some(helper) => helper.bind(py).upgrade().is_some_and(|helper| {
-                helper
-                    .cast_exact::<PyFunction>()
-                    .is_ok_and(|helper| print.matches(helper))
-            }),
-        })
-    }
-}
-
-/// What functions that may pickle the same have in common, quickly told.
-pub fn shape(function: &Bound<'_, PyFunction>) -> Key {
-    let parts = parts(function);
-    if cfg!(Py_GIL_DISABLED) {
-        return Key::identity(parts.func_code);
-    }
-    let addresses = [parts.func_code]
-        .into_iter()
-        .chain(items(parts.func_closure).map(cell_contents));
-    Key::of(
-        addresses
-            .chain(items(parts.func_defaults))
-            .map(|object| object as usize),
-    )
-}
-
-impl FunctionPrint {
-    fn matches(&self, function: &Bound<'_, PyFunction>) -> bool {
-        let py = function.py();
-        let parts = parts(function);
-        let labels = labels(parts);
-        ptr::eq(self.code.as_ptr(), parts.func_code)
-            && self
-                .labels
-                .iter()
-                .zip(labels)
-                .all(|(label, now)| match label {
-                    Some(label) => ptr::eq(label.as_ptr(), now),
-                    None => now.is_null(),
-                })
-            && all_match(
-                py,
-                &self.closure,
-                items(parts.func_closure).map(cell_contents),
-            )
-            && all_match(py, &self.defaults, items(parts.func_defaults))
-            && dict_matches(py, &self.kwdefaults, parts.func_kwdefaults)
-            && dict_matches(py, &self.attributes, parts.func_dict)
-            && dict_matches(py, &self.annotations, parts.func_annotations)
-            && self
-                .globals
-                .iter()
-                .all(|(name, watch)| watch.matches(py, look_up(parts.func_globals, name.as_ptr())))
-    }
-}
-
-fn all_match(py: Python<'_>, watches: &[Watch], mut now: impl Iterator<Item = Object>) -> bool {
-    watches
-        .iter()
-        .all(|watch| now.next().is_some_and(|object| watch.matches(py, object)))
-        && now.next().is_none()
-}
-
-/// `dict` may be null, which is an empty one. Anything but a dict (annotations not asked for yet) is no match.
-fn dict_matches(py: Python<'_>, watches: &[(Py<PyAny>, Watch)], dict: Object) -> bool {
-    if dict.is_null() {
-        return watches.is_empty();
-    }
-    // SAFETY: not null, and a part of a live function; the type is checked before it is read as a dict.
-    let length = unsafe {
-        if ffi::PyDict_Check(dict) == 0 {
-            return false;
-        }
-        ffi::PyDict_Size(dict)
-    };
-    watches.len().cast_signed() == length
-        && watches
-            .iter()
-            .all(|(key, watch)| watch.matches(py, look_up(dict, key.as_ptr())))
-}
-
-/// The parts of a function. Borrowed from it, and good until Python code runs.
-fn parts<'a>(function: &'a Bound<'_, PyFunction>) -> &'a ffi::PyFunctionObject {
-    // SAFETY: a Bound of PyFunction is a live function object, which has this layout; attached. The fields change only when
-    // Python code assigns them, which no caller lets run while it uses a field.
-    unsafe { &*function.as_ptr().cast() }
-}
-
-fn labels(parts: &ffi::PyFunctionObject) -> [Object; 4] {
-    [
-        parts.func_name,
-        parts.func_qualname,
-        parts.func_doc,
-        parts.func_module,
-    ]
-}
-
-/// The items of a tuple that may be null.
-fn items<'a>(tuple: Object) -> impl Iterator<Item = Object> + use<'a> {
-    // SAFETY: callers pass a function's closure or defaults: null or a live tuple, alive until Python code runs.
-    let length = if tuple.is_null() {
-        0
-    } else {
-        unsafe { ffi::PyTuple_GET_SIZE(tuple) }
-    };
-    // SAFETY: index is below the tuple's size.
-    (0..length).map(move |index| unsafe { ffi::PyTuple_GET_ITEM(tuple, index) })
-}
-
-/// What a cell holds, or null.
-fn cell_contents(cell: Object) -> Object {
-    // SAFETY: the items of a closure are cells, and borrowed contents are used before Python code runs.
-    unsafe { (*cell.cast::<ffi::PyCellObject>()).ob_ref }
-}
-
-/// What a dict has under a key, or null.
-fn look_up(dict: Object, key: Object) -> Object {
-    // SAFETY: both are alive, dict is a dict. A comparison of keys that raises counts as not found: a mismatch at worst. What
-    // is returned is compared by address alone.
-    unsafe {
-        let value = ffi::PyDict_GetItemWithError(dict, key);
-        if value.is_null() && !ffi::PyErr_Occurred().is_null() {
-            ffi::PyErr_Clear();
-        }
-        value
     }
 }
 
@@ -339,10 +147,7 @@ impl<'py> Taker<'py> {
             .collect::<PyResult<_>>()
     }
 
-    fn watch_dict(
-        &mut self,
-        dict: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Vec<(Py<PyAny>, Watch)>>> {
+    fn watch_dict(&mut self, dict: Option<Bound<'py, PyAny>>) -> PyResult<Option<WatchedDict>> {
         let mut watches = Vec::new();
         if let Some(dict) = dict {
             for (key, value) in dict.cast_into::<PyDict>()?.iter() {
