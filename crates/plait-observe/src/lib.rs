@@ -12,6 +12,7 @@
 //! x86-64 with glibc only. The crate knows nothing of plait's engine, links no Python, and has no unsafe code.
 #![forbid(unsafe_code)]
 
+mod clock;
 mod gil;
 mod identity;
 mod memory;

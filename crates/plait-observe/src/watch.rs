@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::clock::Clock;
 use crate::identity::{Identity, Stat};
 use crate::observer::{Observer, Turns};
 use crate::waiters::Target;
@@ -18,16 +19,6 @@ use crate::{Finder, Pid, ProcessWaits, Reason, Waits, tree};
 
 /// Fewer turns than this tell nothing.
 const FEWEST_TICKS: u64 = 20;
-/// How long the tree may change unnoticed.
-const SCAN_PERIOD: Duration = Duration::from_millis(50);
-/// How long it may when walking it is expensive.
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// Timers are late by some 50 µs; below this most looks would be.
-const FASTEST: Duration = Duration::from_micros(200);
-/// The slowest sampling that a watch which costs too much falls back to.
-const SLOWEST: Duration = Duration::from_millis(20);
-/// The share of [`WatchOptions::max_cpu_share`] that walking the tree may take.
-const SCAN_SHARE: f64 = 0.3;
 /// How often attaching is tried again where it may yet succeed.
 const MOST_TRIES: u32 = 20;
 /// Processes that get an entry of their own in a report; its totals count all.
@@ -222,7 +213,7 @@ impl Sampler {
         let begun = Instant::now();
         self.scan();
         turns.ready();
-        let mut clock = Clock::new(self.options, turns.tell_cost());
+        let mut clock = Clock::new(self.options, Instant::now(), turns.tell_cost());
         while turns.wait_until(clock.due) {
             let (due, period) = (clock.due, clock.period);
             // Waking late by more than a period costs no look; a look that took too long is not counted.
@@ -238,7 +229,7 @@ impl Sampler {
             if now >= clock.scan_due {
                 let before = turns.tell_cost();
                 self.scan();
-                clock.on_scan(before, turns.tell_cost());
+                clock.on_scan(Instant::now(), before, turns.tell_cost());
             }
             self.late += u64::from(!in_time) + clock.on_tick(Instant::now());
         }
@@ -362,97 +353,9 @@ impl Sampler {
     }
 }
 
-/// When to look and when to walk the tree; slows down when that costs too much.
-struct Clock {
-    options: WatchOptions,
-    period: Duration,
-    due: Instant,
-    scan_due: Instant,
-    /// When and at which cost the present account began.
-    account: (Instant, Duration),
-    random: u32,
-}
-
-impl Clock {
-    fn new(options: WatchOptions, cost: Duration) -> Self {
-        let now = Instant::now();
-        let period = options.period.max(FASTEST);
-        Self {
-            options,
-            period,
-            due: now + period,
-            scan_due: now + SCAN_PERIOD,
-            account: (now, cost),
-            random: 0x9e37_79b9,
-        }
-    }
-
-    /// Sets the next look, and tells how many others fell due since the last one; they are not made up for.
-    fn on_tick(&mut self, now: Instant) -> u64 {
-        let missed = now
-            .saturating_duration_since(self.due)
-            .div_duration_f64(self.period)
-            .floor();
-        // An even clock could keep step with the target's own, such as the switch interval.
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 17;
-        self.random ^= self.random << 5;
-        let part = 0.75 + 0.5 * f64::from(self.random) / f64::from(u32::MAX);
-        self.due += self.period.mul_f64(missed + part);
-        // Whoever kept us from running has just made room: a look at once would show that, and nothing else.
-        self.due = self.due.max(now + self.period / 4);
-        missed as u64
-    }
-
-    /// After a walk through the tree: when to walk again, and how fast to look until then.
-    fn on_scan(&mut self, before: Duration, after: Duration) {
-        let now = Instant::now();
-        let allowed = self.options.max_cpu_share.max(0.001);
-        let pause = (after - before).div_f64(allowed * SCAN_SHARE);
-        let (since, cost_then) = self.account;
-        self.period = next_period(
-            self.period,
-            self.options.period,
-            (before - cost_then).div_duration_f64(now - since),
-            allowed,
-        );
-        self.scan_due = now + pause.clamp(SCAN_PERIOD, LONGEST_PAUSE);
-        self.account = (now, after);
-    }
-}
-
-/// The period for looks that took `used` of a core and may take `allowed`.
-fn next_period(period: Duration, asked: Duration, used: f64, allowed: f64) -> Duration {
-    let allowed_for_looks = allowed * (1.0 - SCAN_SHARE);
-    let factor = (used / allowed_for_looks).clamp(0.8, 2.0);
-    period.mul_f64(factor).clamp(asked, SLOWEST.max(asked))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    #[test]
-    fn a_watch_that_costs_too_much_slows_down_and_recovers() {
-        assert_eq!(next_period(MS, MS, 0.001, 0.03), MS);
-        assert_eq!(next_period(MS, MS, 0.042, 0.03), 2 * MS);
-        assert_eq!(next_period(SLOWEST, MS, 1.0, 0.03), SLOWEST);
-        assert_eq!(next_period(10 * MS, MS, 0.0, 0.03), 8 * MS);
-        assert_eq!(next_period(MS, 50 * MS, 0.0, 0.03), 50 * MS);
-    }
-
-    #[test]
-    fn looks_that_were_missed_are_not_made_up_for() {
-        let mut clock = Clock::new(WatchOptions::default(), Duration::ZERO);
-        let now = clock.due + 100 * MS;
-        assert_eq!(clock.on_tick(now), 100);
-        assert!(clock.due > now && clock.due <= now + 2 * MS);
-        let due = clock.due;
-        assert_eq!(clock.on_tick(due), 0);
-        assert!(clock.due >= due + MS.mul_f64(0.74) && clock.due <= due + MS.mul_f64(1.26));
-    }
 
     #[test]
     fn a_share_needs_samples_and_says_why_there_is_none() {

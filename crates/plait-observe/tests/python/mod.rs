@@ -62,8 +62,8 @@ fn in_pyenv() -> Vec<PathBuf> {
 
 /// Whether `path` starts, and what it is; keyed by the real file, for one interpreter has many names.
 fn ask(path: &Path) -> Option<(PathBuf, Interpreter)> {
-    let question = "import sys, os; assert sys.implementation.name == 'cpython' and getattr(sys, '_is_gil_enabled', bool)() \
-                    in (True, False) and 'free-threading' not in sys.version; print(*sys.version_info[:3], os.path.realpath(sys.executable))";
+    let question = "import os, sys; assert sys.implementation.name == 'cpython' and 'free-threading' not in sys.version; \
+                    print(*sys.version_info[:3], os.path.realpath(sys.executable))";
     let answer = Command::new(path)
         .args(["-I", "-c", question])
         .stderr(Stdio::null())
@@ -77,8 +77,9 @@ fn ask(path: &Path) -> Option<(PathBuf, Interpreter)> {
     let mut words = answer.trim().splitn(4, ' ');
     let mut number = || words.next()?.parse().ok();
     let version = (number()?, number()?, number()?);
-    let path = PathBuf::from(words.next()?);
-    Some((path.clone(), Interpreter { path, version }))
+    let real = PathBuf::from(words.next()?);
+    let path = path.to_owned();
+    Some((real, Interpreter { path, version }))
 }
 
 /// A running program that is killed when the test is done with it, also by a panic.
