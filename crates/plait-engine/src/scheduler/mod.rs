@@ -1,0 +1,291 @@
+//! The scheduler of one pool: told what happened, it says what to do. It reads no clock, does no I/O, knows no Python
+//! and holds no lock; the shell around it carries the actions out, and a test can be that shell.
+//!
+//! The world it decides about:
+//! - The parent publishes tasks into one claim ring of `window` slots. Workers claim by themselves, so a task is sent to the ring and
+//!   not to a worker. What does not fit waits in a queue in the parent, oldest first.
+//! - Workers are started one by one as tasks find none idle, up to `max_workers`, may die at any moment, are replaced while there is work,
+//!   and can be replaced after so many tasks.
+//!
+//! Promises, which the simulation beside this file checks at every step:
+//! - Each task ends exactly once: it is finished, cancelled, or handed back as lost.
+//! - Tasks are sent in the order of submission; one whose worker died goes before those that still wait.
+//! - At most `max_workers` workers serve, at most [`Config::worker_ids`] exist, at most `window` slots are taken.
+//! - While workers can be started no task waits for ever; when none can, every task comes back to the caller.
+//! - Submitting and finishing take constant time, whatever is queued, and do not allocate once the tables have grown.
+//!
+//! What the shell owes in return:
+//! - It publishes what is to be sent, in that order, before it counts the ring's free slots or lets another event be reported.
+//! - While tasks are [`queued`](Scheduler::queued), it calls [`Scheduler::on_window`] after each batch of events; after a submission it need not.
+//!   Workers free slots without telling, but since the window is not smaller than `max_workers`, one of them tells something before the others
+//!   run dry. Slots of retracted tasks that lie behind a waiting one upset this count: after retractions it also calls now and then.
+//! - It reports the end of every worker once, after it has drained the worker's answers, and drops whatever still comes from that life.
+
+mod action;
+mod config;
+mod health;
+mod queue;
+mod staffing;
+mod tasks;
+mod workers;
+
+#[cfg(test)]
+mod dispatch_cost;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod simulation;
+
+use plait_trace::{TaskId, WorkerId};
+
+pub use action::{Action, Cancel, Counts, Lost, Raised, Refusal, Refused};
+pub use config::{Config, ConfigError};
+
+use health::Health;
+use queue::Queue;
+use tasks::{TaskState, Tasks};
+use workers::{WorkerState, Workers};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Open,
+    ShutDown,
+    Broken,
+}
+
+/// See the head of this module. `J` is what the caller wants back when a task ends.
+pub struct Scheduler<J> {
+    tasks: Tasks<J>,
+    queue: Queue,
+    workers: Workers,
+    health: Health,
+    /// Slots of the ring known to be free: never more than there are, for workers free slots without telling.
+    room: usize,
+    /// At most so many slots are taken though their task was retracted, because an older task still waits in the ring.
+    holes: usize,
+    window: usize,
+    phase: Phase,
+}
+
+impl<J> Scheduler<J> {
+    /// A scheduler with an empty ring and no worker.
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        config.check()?;
+        let ids = u16::try_from(config.worker_ids()).expect("plait bug: a checked config has ids of 16 bits");
+        Ok(Self {
+            tasks: Tasks::new(),
+            queue: Queue::new(),
+            workers: Workers::new(ids, config.max_workers, config.max_tasks_per_child),
+            health: Health::new(config.start_attempts, config.max_workers),
+            room: config.window,
+            holes: 0,
+            window: config.window,
+            phase: Phase::Open,
+        })
+    }
+
+    /// A new task, with `retries` tries beyond the first.
+    #[inline]
+    pub fn submit(&mut self, job: J, retries: u32, actions: &mut Vec<Action>) -> Result<TaskId, Refused<J>> {
+        match self.phase {
+            Phase::Open => {}
+            Phase::ShutDown => {
+                return Err(Refused { job, reason: Refusal::ShutDown });
+            }
+            Phase::Broken => {
+                return Err(Refused { job, reason: Refusal::Broken });
+            }
+        }
+        let id = if self.tasks.queued() == 0 && self.has_room() {
+            let id = self.tasks.insert(job, retries, TaskState::Sent);
+            self.room -= 1;
+            actions.push(Action::Send(id));
+            id
+        } else {
+            let id = self.tasks.insert(job, retries, TaskState::Queued);
+            self.queue.push_back(id);
+            id
+        };
+        if self.workers.below_max() && self.tasks.len() > self.workers.serving() {
+            self.start_workers(1, actions);
+        }
+        Ok(id)
+    }
+
+    /// `worker` has answered `task`. `None`: no such task is running, the message is stale or a duplicate.
+    #[inline]
+    pub fn on_finished(&mut self, worker: WorkerId, task: TaskId, actions: &mut Vec<Action>) -> Option<J> {
+        if !self.hear(worker, actions) {
+            return None;
+        }
+        let job = self.tasks.remove(task, TaskState::Sent);
+        self.count_answer(worker, actions);
+        job
+    }
+
+    /// `worker` has answered `task` with an exception, which costs the task a try.
+    pub fn on_raised(&mut self, worker: WorkerId, task: TaskId, actions: &mut Vec<Action>) -> Raised<J> {
+        if !self.hear(worker, actions) {
+            return Raised::Stale;
+        }
+        let raised = if self.tasks.transition_to_queued_again(task) {
+            self.queue.push_front(task);
+            self.send_queued(actions);
+            Raised::Again
+        } else {
+            self.tasks.remove(task, TaskState::Sent).map_or(Raised::Stale, Raised::Failed)
+        };
+        self.count_answer(worker, actions);
+        raised
+    }
+
+    /// The ring has `free_slots` free slots, counted after every earlier [`Action::Send`] was carried out.
+    #[inline]
+    pub fn on_window(&mut self, free_slots: usize, actions: &mut Vec<Action>) {
+        self.room = free_slots.min(self.window);
+        self.holes = self.holes.min(self.window - self.room);
+        self.send_queued(actions);
+    }
+
+    /// `task` could not be published after all: the ring's next slot is claimed, and its worker has not freed it yet, though
+    /// slots behind it are free. The task waits again, before all others. Of several, report the youngest first.
+    pub fn on_full(&mut self, task: TaskId) {
+        if self.tasks.transition_to_unsent(task) {
+            self.queue.push_front(task);
+        }
+        self.room = 0;
+    }
+
+    /// How many tasks wait for a slot: if any, [`on_window`](Self::on_window) is worth a call.
+    #[inline]
+    pub fn queued(&self) -> usize {
+        self.tasks.queued()
+    }
+
+    /// How many tasks have not ended.
+    #[inline]
+    pub fn pending(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// The caller no longer wants `task`.
+    pub fn cancel(&mut self, task: TaskId, actions: &mut Vec<Action>) -> Cancel<J> {
+        match self.tasks.state(task) {
+            TaskState::Sent => Cancel::AskRing,
+            TaskState::Queued => match self.tasks.remove(task, TaskState::Queued) {
+                Some(job) => {
+                    self.queue.on_removed(&self.tasks);
+                    self.settle(actions);
+                    Cancel::Removed(job)
+                }
+                None => Cancel::Unknown,
+            },
+            TaskState::Vacant => Cancel::Unknown,
+        }
+    }
+
+    /// A sent task was taken out of the ring before a worker claimed it, or could not be put in.
+    pub fn on_retracted(&mut self, task: TaskId, actions: &mut Vec<Action>) -> Option<J> {
+        let job = self.tasks.remove(task, TaskState::Sent)?;
+        self.holes += 1;
+        self.settle(actions);
+        Some(job)
+    }
+
+    /// Forgets the tries `task` has left: say it of a running task before its worker is killed because nobody wants it any more. False: no
+    /// such task.
+    pub fn forbid_retries(&mut self, task: TaskId) -> bool {
+        self.tasks.clear_retries(task)
+    }
+
+    /// Takes no task from now on. Those that were taken are run, and the workers stop after the last; with `cancel_pending` the queued
+    /// ones come back at once, and the shell may retract what [`sent`](Self::sent) names. May be called again.
+    pub fn shutdown(&mut self, cancel_pending: bool, actions: &mut Vec<Action>) -> Vec<(TaskId, J)> {
+        if self.phase == Phase::Open {
+            self.phase = Phase::ShutDown;
+        }
+        let cancelled = if cancel_pending { self.take_queued() } else { Vec::new() };
+        self.settle(actions);
+        cancelled
+    }
+
+    /// Declares the pool broken, as when an initializer raised: every task comes back, first those in the ring or with a
+    /// worker, then the queued ones in their order, and all workers are stopped.
+    pub fn break_pool(&mut self, actions: &mut Vec<Action>) -> Vec<(TaskId, J)> {
+        self.phase = Phase::Broken;
+        let sent: Vec<TaskId> = self.sent().collect();
+        let mut jobs: Vec<_> =
+            sent.into_iter().filter_map(|id| Some((id, self.tasks.remove(id, TaskState::Sent)?))).collect();
+        jobs.append(&mut self.take_queued());
+        self.settle(actions);
+        jobs
+    }
+
+    /// Whether the pool was declared broken.
+    pub fn is_broken(&self) -> bool {
+        self.phase == Phase::Broken
+    }
+
+    /// Whether everything has ended: no task is pending, no worker exists, and none will.
+    pub fn is_drained(&self) -> bool {
+        self.phase != Phase::Open && self.tasks.is_empty() && self.workers.present() == 0
+    }
+
+    /// The job of a task that has not ended.
+    pub fn job(&self, task: TaskId) -> Option<&J> {
+        self.tasks.job(task)
+    }
+
+    /// The job of a task that has not ended, to be changed.
+    pub fn job_mut(&mut self, task: TaskId) -> Option<&mut J> {
+        self.tasks.job_mut(task)
+    }
+
+    /// The tasks in the ring or with a worker, in no particular order.
+    pub fn sent(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.tasks.ids(TaskState::Sent)
+    }
+
+    /// How much there is of everything.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            queued: self.tasks.queued(),
+            sent: self.tasks.sent(),
+            starting: self.workers.count(WorkerState::Starting),
+            ready: self.workers.count(WorkerState::Ready),
+            leaving: self.workers.count(WorkerState::Retiring) + self.workers.count(WorkerState::Stopping),
+        }
+    }
+
+    /// Whether a slot is known to be free. Each sent task that has not ended takes at most one, which is all that is known
+    /// when the shell has not counted lately.
+    #[inline]
+    fn has_room(&mut self) -> bool {
+        if self.room == 0 {
+            if self.tasks.sent() == 0 {
+                self.holes = 0;
+            }
+            self.room = self.window.saturating_sub(self.tasks.sent() + self.holes);
+        }
+        self.room > 0
+    }
+
+    fn send_queued(&mut self, actions: &mut Vec<Action>) {
+        while self.tasks.queued() > 0 && self.has_room() {
+            let Some(id) = self.queue.pop_front(&self.tasks) else {
+                return;
+            };
+            self.tasks.transition_to_sent(id);
+            self.room -= 1;
+            actions.push(Action::Send(id));
+        }
+    }
+
+    fn take_queued(&mut self) -> Vec<(TaskId, J)> {
+        let mut jobs = Vec::with_capacity(self.tasks.queued());
+        while let Some(id) = self.queue.pop_front(&self.tasks) {
+            jobs.extend(self.tasks.remove(id, TaskState::Queued).map(|job| (id, job)));
+        }
+        jobs
+    }
+}

@@ -1,0 +1,109 @@
+//! The half of the scheduler that is about workers: which to start, which to stop, and what their deaths mean.
+
+use plait_trace::{TaskId, WorkerId};
+
+use super::action::{Action, Lost};
+use super::tasks::TaskState;
+use super::workers::WorkerState;
+use super::{Phase, Scheduler};
+
+impl<J> Scheduler<J> {
+    /// `worker` has started and claims tasks from now on.
+    pub fn on_worker_ready(&mut self, worker: WorkerId, actions: &mut Vec<Action>) {
+        if self.workers.transition_to_ready(worker) {
+            self.health.on_ready();
+            self.heal(actions);
+            self.settle(actions);
+        }
+    }
+
+    /// `worker` has ended, or could not be started. `held` are the tasks it had claimed and not answered, oldest first.
+    ///
+    /// A held task with a try left waits again, before all others; one without comes back. When nobody serves and starting
+    /// workers has failed `start_attempts` times in a row, the pool is broken: every task comes back.
+    pub fn on_worker_lost(&mut self, worker: WorkerId, held: &[TaskId], actions: &mut Vec<Action>) -> Lost<J> {
+        let mut lost = Lost { failed: Vec::new(), abandoned: Vec::new() };
+        let used = self.workers.answers(worker) > 0 || !held.is_empty();
+        let was = self.workers.transition_to_absent(worker);
+        if was == WorkerState::Absent {
+            return lost;
+        }
+        for &task in held.iter().rev() {
+            if self.tasks.transition_to_queued_again(task) {
+                self.queue.push_front(task);
+            } else if let Some(job) = self.tasks.remove(task, TaskState::Sent) {
+                lost.failed.push((task, job));
+            }
+        }
+        lost.failed.reverse();
+        match was {
+            WorkerState::Starting if !used => self.health.on_failed_start(),
+            WorkerState::Ready if !used && !self.tasks.is_empty() => self.health.on_unused_death(),
+            _ => self.health.on_other_death(),
+        }
+        if self.health.exhausted() && self.workers.serving() == 0 && !self.tasks.is_empty() {
+            lost.abandoned = self.break_pool(actions);
+            return lost;
+        }
+        self.send_queued(actions);
+        self.heal(actions);
+        self.settle(actions);
+        lost
+    }
+
+    /// Whether `worker` exists; its first message may overtake the news that it is ready, and says so too.
+    #[inline]
+    pub(super) fn hear(&mut self, worker: WorkerId, actions: &mut Vec<Action>) -> bool {
+        match self.workers.state(worker) {
+            WorkerState::Ready | WorkerState::Retiring | WorkerState::Stopping => true,
+            WorkerState::Starting => {
+                self.on_worker_ready(worker, actions);
+                true
+            }
+            WorkerState::Absent => false,
+        }
+    }
+
+    /// Every answer counts, also a stale one: the worker counts them as well, and would claim nothing more while it is thought to serve.
+    #[inline]
+    pub(super) fn count_answer(&mut self, worker: WorkerId, actions: &mut Vec<Action>) {
+        let retired = self.workers.on_answer(worker);
+        let pause_ended = self.health.on_answer();
+        if retired || pause_ended {
+            self.heal(actions);
+            self.settle(actions);
+        } else if self.phase != Phase::Open {
+            self.settle(actions);
+        }
+    }
+
+    /// Starts as many workers as there are tasks for, within the limits.
+    fn heal(&mut self, actions: &mut Vec<Action>) {
+        let wanted = self.tasks.len().min(self.workers.max_serving());
+        self.start_workers(wanted.saturating_sub(self.workers.serving()), actions);
+    }
+
+    pub(super) fn start_workers(&mut self, count: usize, actions: &mut Vec<Action>) {
+        for _ in 0..count {
+            // A pause is for those who have other workers to wait for.
+            if self.health.paused() && self.workers.serving() > 0 {
+                return;
+            }
+            let Some(id) = self.workers.transition_to_starting() else {
+                return;
+            };
+            actions.push(Action::StartWorker(id));
+        }
+    }
+
+    /// Stops the workers that have no reason to stay.
+    pub(super) fn settle(&mut self, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Open && self.tasks.is_empty() {
+            self.workers.transition_all_to_stopping(|id| actions.push(Action::StopWorker(id)));
+            return;
+        }
+        while let Some(id) = self.workers.transition_to_stopping_unreplaced() {
+            actions.push(Action::StopWorker(id));
+        }
+    }
+}
