@@ -55,9 +55,7 @@ unsafe impl Shareable for Bell {}
 impl Bell {
     #[cfg(test)]
     pub(crate) fn new() -> Self {
-        Self {
-            word: Futex::new(0),
-        }
+        Self { word: Futex::new(0) }
     }
 
     /// Wakes those who wait for what the caller has just changed; costs a fence and a load when nobody does.
@@ -80,12 +78,7 @@ impl Bell {
         }
         // One ringer answers an announcement, the others need not: whoever announces after that answer has its fence after
         // ours, and sees our change. Adding one clears the announcement and makes the word another one in a single step.
-        let answered = self.word.compare_exchange(
-            seen,
-            seen.wrapping_add(1),
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+        let answered = self.word.compare_exchange(seen, seen.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
         if answered.is_ok() {
             self.word.wake_all();
         }
@@ -156,10 +149,7 @@ mod tests {
 
     #[test]
     fn time_runs_out() {
-        assert_eq!(
-            Bell::new().wait(|| false, Some(Duration::from_millis(1))),
-            Wake::TimedOut
-        );
+        assert_eq!(Bell::new().wait(|| false, Some(Duration::from_millis(1))), Wake::TimedOut);
     }
 
     #[test]
@@ -214,10 +204,7 @@ mod tests {
         }
         // A ringer that changes, answers, and is killed before the system call.
         shared.1.store(1, Ordering::Relaxed);
-        let _ = shared
-            .0
-            .word
-            .compare_exchange(1, 2, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = shared.0.word.compare_exchange(1, 2, Ordering::Relaxed, Ordering::Relaxed);
         shared.0.poke();
         sleeper.join().unwrap();
     }

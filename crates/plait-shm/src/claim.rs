@@ -82,20 +82,8 @@ unsafe impl Shareable for Slot {}
 impl Slot {
     /// The slots of an empty ring.
     pub(crate) fn ring(slots: u64) -> std::sync::Arc<[Slot]> {
-        let empty = || {
-            SlotCell::new(Task {
-                id: 0,
-                len: 0,
-                _unused: 0,
-                body: [0; INLINE],
-            })
-        };
-        (0..slots)
-            .map(|at| Slot {
-                state: AtomicU64::new(state(at, FREE)),
-                task: empty(),
-            })
-            .collect()
+        let empty = || SlotCell::new(Task { id: 0, len: 0, _unused: 0, body: [0; INLINE] });
+        (0..slots).map(|at| Slot { state: AtomicU64::new(state(at, FREE)), task: empty() }).collect()
     }
 }
 
@@ -122,21 +110,12 @@ pub struct ClaimProducer {
 impl ClaimProducer {
     /// The producing end of a ring whose memory is all zero; there must be no other.
     pub(crate) fn new(slots: Place<[Slot]>) -> Self {
-        assert!(
-            slots.len().is_power_of_two(),
-            "a claim ring has a power of two of slots"
-        );
+        assert!(slots.len().is_power_of_two(), "a claim ring has a power of two of slots");
         for (at, slot) in slots.iter().enumerate() {
             slot.state.store(state(at as u64, FREE), Ordering::Release);
         }
         let tasks = vec![TaskId::from_bits(0); slots.len()].into();
-        Self {
-            slots,
-            tasks,
-            tail: 0,
-            free_up_to: Cell::new(0),
-            front: Cell::new(0),
-        }
+        Self { slots, tasks, tail: 0, free_up_to: Cell::new(0), front: Cell::new(0) }
     }
 
     fn slot(&self, position: u64) -> &Slot {
@@ -153,10 +132,7 @@ impl ClaimProducer {
     /// When the body is longer than [`INLINE`]: longer ones are for the caller to put elsewhere, and to send their place.
     pub fn push(&mut self, task: TaskId, body: &[&[u8]]) -> Result<Position, Full> {
         let len: usize = body.iter().map(|part| part.len()).sum();
-        assert!(
-            len <= INLINE,
-            "a task's body has {len} bytes, its slot holds {INLINE}"
-        );
+        assert!(len <= INLINE, "a task's body has {len} bytes, its slot holds {INLINE}");
         let at = self.tail;
         if at == self.free_up_to.get() {
             // SYNC POINT with the store that freed the slot, in `ClaimConsumer::claim`: its reader is done with the body.
@@ -189,15 +165,9 @@ impl ClaimProducer {
 
     /// Takes a task back before any worker has it: true means that none ever will.
     pub fn retract(&mut self, at: Position) -> bool {
-        let (ready, free) = (
-            state(at.0, READY),
-            state(at.0 + self.slots.len() as u64, FREE),
-        );
+        let (ready, free) = (state(at.0, READY), state(at.0 + self.slots.len() as u64, FREE));
         // Relaxed: the slot goes from the producer to itself; a consumer may have looked at the state, never at the body.
-        self.slot(at.0)
-            .state
-            .compare_exchange(ready, free, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok()
+        self.slot(at.0).state.compare_exchange(ready, free, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Has a worker claimed it, now or earlier? Not to be asked about a position that was retracted: that one is gone too.
@@ -230,9 +200,7 @@ impl ClaimProducer {
     /// How many tasks are published and not yet taken; never less, and more only by what was retracted behind a waiting task.
     pub fn waiting(&self) -> usize {
         let mut front = self.front.get();
-        while front < self.tail
-            && self.slot(front).state.load(Ordering::Relaxed) != state(front, READY)
-        {
+        while front < self.tail && self.slot(front).state.load(Ordering::Relaxed) != state(front, READY) {
             front += 1;
         }
         self.front.set(front);
@@ -265,12 +233,7 @@ pub struct ClaimConsumer {
 impl ClaimConsumer {
     pub(crate) fn new(slots: Place<[Slot]>, hint: Place<ClaimedUpTo>, me: WorkerId) -> Self {
         assert!(slots.len().is_power_of_two() && me.index() < crate::MAX_WORKERS);
-        Self {
-            slots,
-            hint,
-            me,
-            cursor: Cell::new(0),
-        }
+        Self { slots, hint, me, cursor: Cell::new(0) }
     }
 
     fn slot(&self, position: u64) -> &Slot {
@@ -305,22 +268,14 @@ impl ClaimConsumer {
     /// `on_claim` runs when the task is this worker's and before the slot is free again: what it writes down
     /// (`WorkerStatus::begin`) leaves no instant at which a killed worker's task is known to nobody. If it panics, the
     /// slot stays taken until the parent recovers it.
-    pub fn claim(
-        &mut self,
-        into: &mut [u8; INLINE],
-        on_claim: impl FnOnce(TaskId),
-    ) -> Option<(TaskId, usize)> {
+    pub fn claim(&mut self, into: &mut [u8; INLINE], on_claim: impl FnOnce(TaskId)) -> Option<(TaskId, usize)> {
         let slots = self.slots.len() as u64;
         let (at, slot) = loop {
             let at = self.next()?;
             let slot = self.slot(at);
             let (ready, taken) = (state(at, READY), state(at, taken_by(self.me)));
             // SYNC POINT with the READY store in `ClaimProducer::push`.
-            if slot
-                .state
-                .compare_exchange(ready, taken, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
-            {
+            if slot.state.compare_exchange(ready, taken, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                 break (at, slot);
             }
             // Another worker was faster, or the parent took it back; `next` goes on from here.
@@ -334,12 +289,8 @@ impl ClaimConsumer {
             // cut to the room, so that a wild write elsewhere cannot lead the copy out of the slot or out of `into`.
             unsafe {
                 let len = ((&raw const (*from).len).read_volatile() as usize).min(INLINE);
-                into.as_mut_ptr()
-                    .copy_from_nonoverlapping((&raw const (*from).body).cast::<u8>(), len);
-                (
-                    TaskId::from_bits((&raw const (*from).id).read_volatile()),
-                    len,
-                )
+                into.as_mut_ptr().copy_from_nonoverlapping((&raw const (*from).body).cast::<u8>(), len);
+                (TaskId::from_bits((&raw const (*from).id).read_volatile()), len)
             }
         });
         on_claim(task);

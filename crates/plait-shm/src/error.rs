@@ -46,25 +46,14 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => write!(f, "cannot map the segment: {error}"),
-            Self::Alien => {
-                f.write_str("the file descriptor is not the segment that plait handed out")
-            }
+            Self::Alien => f.write_str("the file descriptor is not the segment that plait handed out"),
             Self::Version { found, expected } => write!(
                 f,
                 "the segment has layout {found}, this plait reads {expected}: parent and worker must use the same version"
             ),
-            Self::Length { found, expected } => write!(
-                f,
-                "the segment has {found} bytes, its header tells {expected}"
-            ),
-            Self::Taken => {
-                f.write_str("the segment was opened before, each worker needs one of its own")
-            }
-            Self::Worker(worker) => write!(
-                f,
-                "{worker:?} is beyond the limit of {} workers",
-                crate::MAX_WORKERS
-            ),
+            Self::Length { found, expected } => write!(f, "the segment has {found} bytes, its header tells {expected}"),
+            Self::Taken => f.write_str("the segment was opened before, each worker needs one of its own"),
+            Self::Worker(worker) => write!(f, "{worker:?} is beyond the limit of {} workers", crate::MAX_WORKERS),
         }
     }
 }

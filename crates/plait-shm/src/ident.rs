@@ -33,9 +33,7 @@ impl Ident {
             to.store(size, Ordering::Relaxed);
         }
         // SYNC POINT with `Ident::check`.
-        self.0
-            .magic
-            .store(u64::from_ne_bytes(*magic), Ordering::Release);
+        self.0.magic.store(u64::from_ne_bytes(*magic), Ordering::Release);
     }
 
     /// The sizes, if the segment is of the kind `magic` and of this layout.
@@ -46,10 +44,7 @@ impl Ident {
         }
         let found = self.0.layout.load(Ordering::Relaxed);
         if found != LAYOUT {
-            return Err(OpenError::Version {
-                found,
-                expected: LAYOUT,
-            });
+            return Err(OpenError::Version { found, expected: LAYOUT });
         }
         Ok([0, 1].map(|i| self.0.sizes[i].load(Ordering::Relaxed)))
     }

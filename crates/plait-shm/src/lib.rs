@@ -24,6 +24,7 @@ mod pool_memory;
 mod seats;
 #[cfg(not(loom))]
 mod segment;
+mod status;
 mod stream;
 mod sync;
 #[cfg(not(loom))]
@@ -38,17 +39,24 @@ pub use error::{Malformed, OpenError};
 pub use pool_memory::PoolMemory;
 #[cfg(not(loom))]
 pub use segment::Segment;
+pub use status::WorkerStatus;
 pub use stream::{StreamReader, StreamWriter, WriteError};
 #[cfg(not(loom))]
-pub use worker_memory::{WorkerMemory, WorkerStatus};
+pub use worker_memory::WorkerMemory;
 
 /// How many workers a pool can have: ids fit into the claim ring's state word beside its other states.
 pub const MAX_WORKERS: usize = 240;
 
-/// Runs a loom model: every interleaving with up to three preemptions.
+/// Runs a loom model: every interleaving with up to three preemptions, and every stale read that the orderings allow.
 #[cfg(all(test, loom))]
 pub(crate) fn model(body: impl Fn() + Send + Sync + 'static) {
+    model_of(3, body);
+}
+
+/// As [`model`], for models whose interleavings with three preemptions are too many.
+#[cfg(all(test, loom))]
+pub(crate) fn model_of(preemptions: usize, body: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
+    model.preemption_bound = Some(preemptions);
     model.check(body);
 }

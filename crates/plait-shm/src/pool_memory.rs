@@ -72,17 +72,11 @@ impl PoolMemory {
     pub fn create(slots: u32) -> io::Result<(Arc<Self>, ClaimProducer)> {
         let slots = slots.max(2) as usize;
         if slots > MAX_SLOTS {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a pool has at most 1048576 slots",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a pool has at most 1048576 slots"));
         }
         let slots = slots.next_power_of_two();
         let segment = Arc::new(Segment::create("plait-pool", Self::len(slots))?);
-        let memory = Self {
-            words: Place::new(&segment, 0),
-            segment,
-        };
+        let memory = Self { words: Place::new(&segment, 0), segment };
         let producer = ClaimProducer::new(memory.slots(slots));
         memory.words.ident.write(MAGIC, [slots as u64, 0]);
         Ok((Arc::new(memory), producer))
@@ -100,10 +94,7 @@ impl PoolMemory {
         if segment.len() < SLOTS_AT {
             return Err(OpenError::Alien);
         }
-        let memory = Self {
-            words: Place::new(&segment, 0),
-            segment,
-        };
+        let memory = Self { words: Place::new(&segment, 0), segment };
         let [slots, _] = memory.words.ident.check(MAGIC)?;
         let slots = usize::try_from(slots).unwrap_or(usize::MAX);
         let found = memory.segment.len();
@@ -165,12 +156,7 @@ impl PoolMemory {
     ///
     /// # Panics
     /// When `me` is not below [`MAX_WORKERS`], here and in all that take a worker.
-    pub fn park(
-        &self,
-        me: WorkerId,
-        ready: impl FnMut() -> bool,
-        timeout: Option<Duration>,
-    ) -> Wake {
+    pub fn park(&self, me: WorkerId, ready: impl FnMut() -> bool, timeout: Option<Duration>) -> Wake {
         self.words.seats.park(me, ready, timeout)
     }
 
@@ -230,10 +216,7 @@ mod tests {
     #[test]
     fn what_is_not_a_pool_is_refused() {
         let (parent, _producer) = PoolMemory::create(2).unwrap();
-        assert!(matches!(
-            open(&parent, 240),
-            Err(OpenError::Worker(WorkerId(240)))
-        ));
+        assert!(matches!(open(&parent, 240), Err(OpenError::Worker(WorkerId(240)))));
         let blank = Segment::create("plait-test", 1 << 20).unwrap();
         let opened = PoolMemory::open(blank.fd().try_clone_to_owned().unwrap(), WorkerId(0));
         assert!(matches!(opened, Err(OpenError::Alien)));

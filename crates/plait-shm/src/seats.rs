@@ -53,19 +53,11 @@ impl Seats {
     }
 
     fn bit(&self, worker: WorkerId) -> (&AtomicU64, u64) {
-        (
-            &self.sitting[worker.index() / 64],
-            1 << (worker.index() % 64),
-        )
+        (&self.sitting[worker.index() / 64], 1 << (worker.index() % 64))
     }
 
     /// Sits down, looks once more, and sleeps until the parent wakes this worker or the time is over.
-    pub(crate) fn park(
-        &self,
-        me: WorkerId,
-        mut ready: impl FnMut() -> bool,
-        timeout: Option<Duration>,
-    ) -> Wake {
+    pub(crate) fn park(&self, me: WorkerId, mut ready: impl FnMut() -> bool, timeout: Option<Duration>) -> Wake {
         if ready() {
             return Wake::Ready;
         }
@@ -79,11 +71,13 @@ impl Seats {
         // SYNC POINT with `Seats::wake_last` and `Seats::wake`: either they see the bit, or this last look sees the change.
         fence(Ordering::SeqCst);
         if ready() {
-            map.fetch_and(!bit, Ordering::Relaxed);
+            map.fetch_and(!bit, Ordering::Acquire);
             return Wake::Ready;
         }
         let slept = seat.sleep(woken_before, timeout);
-        let was_sitting = map.fetch_and(!bit, Ordering::Relaxed) & bit != 0;
+        // SYNC POINT with `Seats::get_up`: a worker that was woken sees what for. If it could see nothing and sit down again, the
+        // next task would be its too, and another worker would sleep on beside a task.
+        let was_sitting = map.fetch_and(!bit, Ordering::Acquire) & bit != 0;
         match slept {
             // The parent had decided to wake us before the sleep ended by itself.
             Slept::TimedOut | Slept::Interrupted if !was_sitting => Wake::Rung,
@@ -118,18 +112,13 @@ impl Seats {
 
     /// How many workers sit.
     pub(crate) fn count(&self) -> usize {
-        self.sitting
-            .iter()
-            .map(|map| map.load(Ordering::Relaxed).count_ones() as usize)
-            .sum()
+        self.sitting.iter().map(|map| map.load(Ordering::Relaxed).count_ones() as usize).sum()
     }
 
     /// Decides to wake `worker`: true when it sat and nobody else had decided so.
     fn get_up(&self, worker: WorkerId) -> bool {
         let (map, bit) = self.bit(worker);
-        if map.load(Ordering::Relaxed) & bit == 0
-            || map.fetch_and(!bit, Ordering::Relaxed) & bit == 0
-        {
+        if map.load(Ordering::Relaxed) & bit == 0 || map.fetch_and(!bit, Ordering::Relaxed) & bit == 0 {
             return false;
         }
         let seat = &self.seats[worker.index()];
@@ -195,9 +184,7 @@ mod tests {
             sit(&seats, worker);
         }
         assert_eq!(seats.count(), 5);
-        let woken: Vec<_> = std::iter::from_fn(|| seats.wake_last())
-            .map(|worker| worker.0)
-            .collect();
+        let woken: Vec<_> = std::iter::from_fn(|| seats.wake_last()).map(|worker| worker.0).collect();
         assert_eq!(woken, [0, 239, 77, 200, 3]);
         assert_eq!(seats.count(), 0);
     }
@@ -237,9 +224,7 @@ mod tests {
         let other = Arc::clone(&shared);
         let worker = std::thread::spawn(move || {
             while other.1.load(Ordering::Relaxed) == 0 {
-                other
-                    .0
-                    .park(WorkerId(5), || other.1.load(Ordering::Relaxed) != 0, None);
+                other.0.park(WorkerId(5), || other.1.load(Ordering::Relaxed) != 0, None);
             }
         });
         while shared.0.count() == 0 {
@@ -255,7 +240,7 @@ mod tests {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::model;
+    use crate::{model, model_of};
     use loom::thread;
     use std::sync::Arc;
 
@@ -268,11 +253,7 @@ mod loom_tests {
 
     impl Pool {
         fn new() -> Arc<Self> {
-            Arc::new(Self {
-                seats: Seats::new(),
-                waiting: AtomicU32::new(0),
-                told: AtomicU32::new(0),
-            })
+            Arc::new(Self { seats: Seats::new(), waiting: AtomicU32::new(0), told: AtomicU32::new(0) })
         }
         fn push(&self) {
             self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -281,12 +262,7 @@ mod loom_tests {
         fn try_claim(&self) -> bool {
             let mut waiting = self.waiting.load(Ordering::Relaxed);
             while waiting > 0 {
-                match self.waiting.compare_exchange(
-                    waiting,
-                    waiting - 1,
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                ) {
+                match self.waiting.compare_exchange(waiting, waiting - 1, Ordering::Relaxed, Ordering::Relaxed) {
                     Ok(_) => return true,
                     Err(now) => waiting = now,
                 }
@@ -296,11 +272,7 @@ mod loom_tests {
         /// One task, however long it takes to come.
         fn claim(&self, me: u16) {
             while !self.try_claim() {
-                self.seats.park(
-                    WorkerId(me),
-                    || self.waiting.load(Ordering::Relaxed) > 0,
-                    None,
-                );
+                self.seats.park(WorkerId(me), || self.waiting.load(Ordering::Relaxed) > 0, None);
             }
         }
     }
@@ -320,7 +292,7 @@ mod loom_tests {
     /// Each worker takes one task and then is busy for ever: both tasks run only if both workers are woken.
     #[test]
     fn two_pushes_wake_two_workers() {
-        model(|| {
+        model_of(2, || {
             let pool = Pool::new();
             let workers = [0, 1].map(|me| {
                 let other = Arc::clone(&pool);
@@ -334,6 +306,33 @@ mod loom_tests {
         });
     }
 
+    /// A worker that a message holds up has been woken for a task all the same: it sees the task, and does not sit down
+    /// again to be woken for the next one, too.
+    #[test]
+    fn a_message_does_not_use_up_a_wake_up() {
+        model_of(2, || {
+            let pool = Pool::new();
+            let other = Arc::clone(&pool);
+            let first = thread::spawn(move || other.claim(0));
+            let other = Arc::clone(&pool);
+            let second = thread::spawn(move || {
+                let mut told = 0;
+                while !other.try_claim() {
+                    let ready =
+                        || other.waiting.load(Ordering::Relaxed) > 0 || other.told.load(Ordering::Relaxed) > told;
+                    other.seats.park(WorkerId(1), ready, None);
+                    told = other.told.load(Ordering::Relaxed);
+                }
+            });
+            pool.told.store(1, Ordering::Relaxed);
+            pool.seats.wake(WorkerId(1));
+            pool.push();
+            pool.push();
+            first.join().unwrap();
+            second.join().unwrap();
+        });
+    }
+
     #[test]
     fn a_message_to_one_worker_is_never_slept_through() {
         model(|| {
@@ -341,11 +340,7 @@ mod loom_tests {
             let other = Arc::clone(&pool);
             let worker = thread::spawn(move || {
                 while other.told.load(Ordering::Relaxed) == 0 {
-                    other.seats.park(
-                        WorkerId(1),
-                        || other.told.load(Ordering::Relaxed) != 0,
-                        None,
-                    );
+                    other.seats.park(WorkerId(1), || other.told.load(Ordering::Relaxed) != 0, None);
                 }
             });
             pool.told.store(1, Ordering::Relaxed);

@@ -57,8 +57,7 @@ impl Mapping {
         let flags = MapFlags::SHARED | MapFlags::NORESERVE;
         // SAFETY: the kernel chooses the address, so nothing that is mapped already is replaced.
         let base = unsafe { rustix::mm::mmap(ptr::null_mut(), len, protection, flags, fd, 0)? };
-        let base = NonNull::new(base.cast())
-            .expect("the kernel never places a mapping at address zero by itself");
+        let base = NonNull::new(base.cast()).expect("the kernel never places a mapping at address zero by itself");
         Ok(Self { base, len })
     }
 
@@ -113,10 +112,7 @@ impl Segment {
     /// Those of `mmap`; `InvalidInput` for a file that can still shrink, which therefore is no segment, and for an empty one.
     pub fn open(fd: OwnedFd) -> io::Result<Self> {
         if !cannot_shrink(&fd) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the file is not a sealed segment",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file is not a sealed segment"));
         }
         let mapping = Mapping::new(&fd, file_len(&fd)?, ProtFlags::READ | ProtFlags::WRITE)?;
         Ok(Self { mapping, fd })
@@ -152,10 +148,7 @@ mod tests {
         let one = Arc::new(Segment::create("plait-test", 8192).unwrap());
         let two = Arc::new(Segment::open(one.fd().try_clone_to_owned().unwrap()).unwrap());
         Place::<AtomicU64>::new(&one, 4096).store(7, Ordering::Relaxed);
-        assert_eq!(
-            Place::<AtomicU64>::new(&two, 4096).load(Ordering::Relaxed),
-            7
-        );
+        assert_eq!(Place::<AtomicU64>::new(&two, 4096).load(Ordering::Relaxed), 7);
     }
 
     #[test]

@@ -44,10 +44,7 @@ impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("no room in the ring, wait until its reader has made some"),
-            Self::TooLarge { max } => write!(
-                f,
-                "the record is over {max} bytes, send it through an arena"
-            ),
+            Self::TooLarge { max } => write!(f, "the record is over {max} bytes, send it through an arena"),
             Self::Malformed => Malformed.fmt(f),
         }
     }
@@ -94,11 +91,7 @@ const fn footprint(len: usize) -> usize {
 
 const fn max_record(capacity: usize) -> usize {
     let half = capacity / 2 - WORD;
-    if half < SKIP as usize {
-        half
-    } else {
-        SKIP as usize - WORD
-    }
+    if half < SKIP as usize { half } else { SKIP as usize - WORD }
 }
 
 /// The writing end of a stream.
@@ -117,13 +110,7 @@ impl StreamWriter {
     /// The writing end of an empty stream; there must be no other.
     pub(crate) fn new(words: Place<StreamWords>, area: Area) -> Self {
         assert!(area.len().is_power_of_two() && area.len() >= 2 * WORD);
-        Self {
-            words,
-            area,
-            head: 0,
-            seen_tail: 0,
-            wanted: 0,
-        }
+        Self { words, area, head: 0, seen_tail: 0, wanted: 0 }
     }
 
     /// Writes one record, the `parts` one after the other, and publishes it.
@@ -139,11 +126,7 @@ impl StreamWriter {
         let capacity = self.area.len();
         let offset = self.head as usize & (capacity - 1);
         let footprint = footprint(len);
-        let skipped = if footprint > capacity - offset {
-            capacity - offset
-        } else {
-            0
-        };
+        let skipped = if footprint > capacity - offset { capacity - offset } else { 0 };
         let end = self.head + (skipped + footprint) as u64;
         if end - self.seen_tail > capacity as u64 {
             // SYNC POINT with the `tail` store of `StreamReader`: it is done with the bytes below.
@@ -187,9 +170,7 @@ impl StreamWriter {
 
     /// How many bytes the reader has not given back, of [`StreamWriter::capacity`].
     pub fn used(&self) -> usize {
-        let used = self
-            .head
-            .wrapping_sub(self.words.tail.load(Ordering::Relaxed));
+        let used = self.head.wrapping_sub(self.words.tail.load(Ordering::Relaxed));
         used.min(self.capacity() as u64) as usize
     }
 
@@ -203,10 +184,7 @@ impl StreamWriter {
         let words = &*self.words;
         words.wanted.store(self.wanted, Ordering::Relaxed);
         // SYNC POINT with `GiveBack`, by the fence in `Bell::wait`: `wanted` is stored before it.
-        words.space.wait(
-            || words.tail.load(Ordering::Acquire) >= self.wanted,
-            timeout,
-        )
+        words.space.wait(|| words.tail.load(Ordering::Relaxed) >= self.wanted, timeout)
     }
 }
 
@@ -226,13 +204,7 @@ impl StreamReader {
     /// The reading end of an empty stream; there must be no other.
     pub(crate) fn new(words: Place<StreamWords>, area: Area) -> Self {
         assert!(area.len().is_power_of_two() && area.len() >= 2 * WORD);
-        Self {
-            words,
-            area,
-            tail: 0,
-            seen_head: 0,
-            broken: false,
-        }
+        Self { words, area, tail: 0, seen_head: 0, broken: false }
     }
 
     /// Lends the next record to `f`, then gives its bytes back and wakes the writer if it waits for them.
@@ -245,11 +217,7 @@ impl StreamReader {
     pub fn read<R>(&mut self, f: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, Malformed> {
         match self.next() {
             Ok(Some((start, len, end))) => {
-                let give_back = GiveBack {
-                    words: &self.words,
-                    tail: &mut self.tail,
-                    end,
-                };
+                let give_back = GiveBack { words: &self.words, tail: &mut self.tail, end };
                 // SAFETY: `next` found the record to lie wholly between `tail` and a published `head`, within the area; the
                 // writer leaves those bytes alone until `tail`, which `give_back` moves after `f`.
                 let read = unsafe { self.area.with(start, len, f) };
@@ -266,7 +234,7 @@ impl StreamReader {
 
     /// Has all been read that is published now? Exact after a SeqCst fence, which is what sleeping relies on.
     pub fn is_empty(&self) -> bool {
-        self.words.head.load(Ordering::Acquire) == self.tail
+        self.words.head.load(Ordering::Relaxed) == self.tail
     }
 
     /// The offset and length of the next record, and the position where it ends.
@@ -304,11 +272,7 @@ impl StreamReader {
             return Err(Malformed);
         }
         let end = at + footprint(len) as u64;
-        if end > self.seen_head {
-            Err(Malformed)
-        } else {
-            Ok(Some((start, len, end)))
-        }
+        if end > self.seen_head { Err(Malformed) } else { Ok(Some((start, len, end))) }
     }
 
     /// The length in the header at a position between `tail` and `seen_head`.
@@ -317,11 +281,7 @@ impl StreamReader {
         // SAFETY: positions are multiples of 8 and so is the capacity, so the word lies inside; it is below the published `head`.
         let word = unsafe { self.area.read_word(offset) };
         let len = word as u32;
-        if word == header(at, len) {
-            Ok(len)
-        } else {
-            Err(Malformed)
-        }
+        if word == header(at, len) { Ok(len) } else { Err(Malformed) }
     }
 }
 
@@ -340,9 +300,7 @@ impl Drop for GiveBack<'_> {
         // SYNC POINT with `Bell::wait` in `StreamWriter::wait_space`: either we see the announcement and its `wanted`, or the
         // writer's last look sees the new `tail`.
         fence(Ordering::SeqCst);
-        if self.words.space.is_announced_fenced()
-            && self.end >= self.words.wanted.load(Ordering::Relaxed)
-        {
+        if self.words.space.is_announced_fenced() && self.end >= self.words.wanted.load(Ordering::Relaxed) {
             self.words.space.ring_fenced();
         }
     }

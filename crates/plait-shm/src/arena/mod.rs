@@ -17,7 +17,7 @@ use std::{fmt, io};
 use rustix::fs::{FallocateFlags, SealFlags};
 use rustix::mm::ProtFlags;
 
-use crate::segment::{Mapping, memfd};
+use crate::segment::{Mapping, cannot_shrink, file_len, memfd};
 use pages::Pages;
 use slabs::{SLAB, SMALL_MAX, Slabs};
 pub use view::ArenaView;
@@ -50,10 +50,7 @@ impl fmt::Display for ArenaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full { asked, limit } => {
-                write!(
-                    f,
-                    "no room for {asked} bytes in the arena of {limit}, release blocks or reserve more"
-                )
+                write!(f, "no room for {asked} bytes in the arena of {limit}, release blocks or reserve more")
             }
             Self::Io(error) => write!(f, "no memory for the arena: {error}"),
         }
@@ -107,21 +104,29 @@ impl Arena {
     /// # Errors
     /// Those of `memfd_create` and of `mmap` (ENOMEM under `ulimit -v`); `InvalidInput` for less than 64 KiB.
     pub fn create(name: &str, reserve: usize) -> io::Result<Self> {
+        let file = memfd(name, 0)?;
+        rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::SEAL)?;
+        Self::adopt(file, reserve)
+    }
+
+    /// Becomes the owner of the file of an arena that somebody else created for this process and put nothing into.
+    ///
+    /// # Errors
+    /// Those of `mmap`; `InvalidInput` for less than 64 KiB, and for a file that can shrink, which therefore is no arena.
+    pub fn adopt(file: OwnedFd, reserve: usize) -> io::Result<Self> {
+        if !cannot_shrink(&file) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file is not an arena"));
+        }
         let page = rustix::param::page_size();
         let reserve = reserve / page * page;
         if (reserve as u64) < SLAB {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "an arena needs at least 65536 bytes",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "an arena needs at least 65536 bytes"));
         }
-        let file = memfd(name, 0)?;
-        rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::SEAL)?;
         let mapping = Mapping::new(&file, reserve, ProtFlags::READ | ProtFlags::WRITE)?;
         let page = page as u64;
         Ok(Self {
+            file_len: file_len(&file)? as u64,
             file,
-            file_len: 0,
             page,
             pages: Pages::new(reserve as u64 / page),
             slabs: Slabs::new(),
@@ -145,10 +150,7 @@ impl Arena {
     /// [`ArenaError`]; nothing was kept then.
     pub fn put(&mut self, parts: &[&[u8]]) -> Result<Block, ArenaError> {
         let len: usize = parts.iter().map(|part| part.len()).sum();
-        let full = ArenaError::Full {
-            asked: len,
-            limit: self.mapping.len(),
-        };
+        let full = ArenaError::Full { asked: len, limit: self.mapping.len() };
         if len > self.mapping.len() {
             return Err(full);
         }
@@ -200,11 +202,8 @@ impl Arena {
         for slab in self.slabs.drain_empty() {
             self.pages.give(slab / self.page, SLAB / self.page);
         }
-        let runs: Vec<_> = self
-            .pages
-            .free_runs()
-            .map(|(start, count)| (start, count, self.warm.count(start, count)))
-            .collect();
+        let runs: Vec<_> =
+            self.pages.free_runs().map(|(start, count)| (start, count, self.warm.count(start, count))).collect();
         let mut warm: u64 = runs.iter().map(|(_, _, warm)| warm * self.page).sum();
         // From the far end, since allocation prefers neither and the near end is where the file stays dense.
         for (start, count, pages) in runs.into_iter().rev() {
@@ -244,13 +243,7 @@ impl Arena {
                 // SAFETY: `to..to + part.len()` lies in the block, which the allocator placed below the mapping's length, and
                 // `grow` made the file, which cannot shrink, that long; its pages are there, so no access needs new
                 // memory. No live block overlaps it, so nobody reads or writes it now, and `part` is not in it.
-                unsafe {
-                    self.mapping
-                        .base()
-                        .as_ptr()
-                        .add(to)
-                        .copy_from_nonoverlapping(part.as_ptr(), part.len())
-                };
+                unsafe { self.mapping.base().as_ptr().add(to).copy_from_nonoverlapping(part.as_ptr(), part.len()) };
                 to += part.len();
             }
             return Ok(());

@@ -15,12 +15,7 @@ pub(super) struct Pages {
 
 impl Pages {
     pub(super) fn new(limit: u64) -> Self {
-        Self {
-            by_start: BTreeMap::new(),
-            by_count: BTreeSet::new(),
-            end: 0,
-            limit,
-        }
+        Self { by_start: BTreeMap::new(), by_count: BTreeSet::new(), end: 0, limit }
     }
 
     /// The first of `count` pages in a row, from the shortest free run that has them.
@@ -33,13 +28,8 @@ impl Pages {
             return Some(start);
         }
         // A free run that reaches the end is made longer; else the new pages start at the end.
-        let last = self
-            .by_start
-            .last_key_value()
-            .map(|(&start, &found)| (start, found));
-        let (start, found) = last
-            .filter(|(start, found)| start + found == self.end)
-            .unwrap_or((self.end, 0));
+        let last = self.by_start.last_key_value().map(|(&start, &found)| (start, found));
+        let (start, found) = last.filter(|(start, found)| start + found == self.end).unwrap_or((self.end, 0));
         if count > self.limit - start {
             return None;
         }
@@ -105,9 +95,7 @@ mod tests {
     #[test]
     fn the_shortest_run_that_fits_is_used() {
         let mut pages = Pages::new(100);
-        let runs: Vec<_> = [10, 1, 4, 1, 6, 1]
-            .map(|count| pages.take(count).unwrap())
-            .into();
+        let runs: Vec<_> = [10, 1, 4, 1, 6, 1].map(|count| pages.take(count).unwrap()).into();
         for i in [0, 2, 4] {
             pages.give(runs[i], [10, 1, 4, 1, 6, 1][i]);
         }

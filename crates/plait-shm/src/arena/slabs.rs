@@ -39,19 +39,9 @@ impl Slab {
         let slots = Self::slots(class);
         let free = std::array::from_fn(|word| {
             let here = (slots as usize).saturating_sub(word * 64).min(64) as u32;
-            if here == 0 {
-                0
-            } else {
-                u64::MAX >> (64 - here)
-            }
+            if here == 0 { 0 } else { u64::MAX >> (64 - here) }
         });
-        Self {
-            offset,
-            free,
-            free_slots: slots,
-            class: class as u8,
-            listed_at: NONE,
-        }
+        Self { offset, free, free_slots: slots, class: class as u8, listed_at: NONE }
     }
 
     fn slots(class: usize) -> u16 {
@@ -64,11 +54,7 @@ impl Slab {
 
     /// The offset of a slot that is free, and live from now on.
     fn take(&mut self) -> u64 {
-        let word = self
-            .free
-            .iter()
-            .position(|bits| *bits != 0)
-            .expect("a listed slab has a free slot");
+        let word = self.free.iter().position(|bits| *bits != 0).expect("a listed slab has a free slot");
         let bit = self.free[word].trailing_zeros() as u64;
         self.free[word] &= self.free[word] - 1;
         self.free_slots -= 1;
@@ -102,12 +88,7 @@ pub(super) struct Slabs {
 
 impl Slabs {
     pub(super) fn new() -> Self {
-        Self {
-            slabs: Vec::new(),
-            unused: Vec::new(),
-            at: Vec::new(),
-            listed: std::array::from_fn(|_| Vec::new()),
-        }
+        Self { slabs: Vec::new(), unused: Vec::new(), at: Vec::new(), listed: std::array::from_fn(|_| Vec::new()) }
     }
 
     /// A slot for `len` bytes, if a slab of its class has one: its offset and size.
@@ -148,11 +129,7 @@ impl Slabs {
 
     /// Takes a block back.
     pub(super) fn give(&mut self, offset: u64, len: u64) -> Given {
-        let Some(&index) = self
-            .at
-            .get((offset / SLAB) as usize)
-            .filter(|index| **index != NONE)
-        else {
+        let Some(&index) = self.at.get((offset / SLAB) as usize).filter(|index| **index != NONE) else {
             return Given::Not;
         };
         let slab = &mut self.slabs[index as usize];
@@ -172,10 +149,7 @@ impl Slabs {
         }
         // The last slab of a class stays, so that one block put and released again and again makes no slabs.
         if is_empty && self.listed[class].len() > 1 {
-            return Given::LastSlot {
-                size,
-                slab: self.remove(index),
-            };
+            return Given::LastSlot { size, slab: self.remove(index) };
         }
         Given::Slot { size }
     }
@@ -183,9 +157,7 @@ impl Slabs {
     /// Removes slabs without a live block; their offsets are the caller's again.
     pub(super) fn drain_empty(&mut self) -> Vec<u64> {
         let listed = self.listed.iter().flatten().copied();
-        let empty: Vec<u32> = listed
-            .filter(|index| self.slabs[*index as usize].is_empty())
-            .collect();
+        let empty: Vec<u32> = listed.filter(|index| self.slabs[*index as usize].is_empty()).collect();
         empty.into_iter().map(|index| self.remove(index)).collect()
     }
 
@@ -199,8 +171,7 @@ impl Slabs {
     /// Removes a listed slab; gives its offset.
     fn remove(&mut self, index: u32) -> u64 {
         let slab = &self.slabs[index as usize];
-        let (offset, class, listed_at) =
-            (slab.offset, slab.class as usize, slab.listed_at as usize);
+        let (offset, class, listed_at) = (slab.offset, slab.class as usize, slab.listed_at as usize);
         let listed = &mut self.listed[class];
         listed.swap_remove(listed_at);
         if let Some(&moved) = listed.get(listed_at) {
@@ -223,10 +194,7 @@ mod tests {
         assert_eq!(sizes.last(), Some(&SMALL_MAX));
         for len in 0..=SMALL_MAX {
             let size = size_of_class(class_of(len));
-            assert!(
-                size >= len && (len <= 256 || (size - len) * 5 < size),
-                "{len} in {size}"
-            );
+            assert!(size >= len && (len <= 256 || (size - len) * 5 < size), "{len} in {size}");
         }
     }
 

@@ -13,9 +13,7 @@ fn pair(reserve: usize) -> (Arena, ArenaView) {
 }
 
 fn bytes(seed: u32, len: usize) -> Vec<u8> {
-    (0..len)
-        .map(|i| (seed as usize * 31 + i * 7 + (i >> 8)) as u8)
-        .collect()
+    (0..len).map(|i| (seed as usize * 31 + i * 7 + (i >> 8)) as u8).collect()
 }
 
 /// The memory that the file really has.
@@ -31,8 +29,7 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let len =
-        prop_oneof![4 => 0..2000_usize, 2 => 2000..40_000_usize, 1 => 40_000..3_000_000_usize];
+    let len = prop_oneof![4 => 0..2000_usize, 2 => 2000..40_000_usize, 1 => 40_000..3_000_000_usize];
     let step = prop_oneof![
         5 => (len, any::<usize>()).prop_map(|(len, cut)| Step::Put { len, cut }),
         4 => any::<usize>().prop_map(|which| Step::Release { which }),
@@ -110,17 +107,8 @@ fn a_full_arena_says_how_much_was_asked() {
     let (mut arena, _view) = pair(1 << 16);
     let all = arena.put(&[&[7; 1 << 16]]).unwrap();
     let refused = arena.put(&[b"more"]).unwrap_err();
-    assert!(matches!(
-        refused,
-        ArenaError::Full {
-            asked: 4,
-            limit: 65536
-        }
-    ));
-    assert_eq!(
-        refused.to_string(),
-        "no room for 4 bytes in the arena of 65536, release blocks or reserve more"
-    );
+    assert!(matches!(refused, ArenaError::Full { asked: 4, limit: 65536 }));
+    assert_eq!(refused.to_string(), "no room for 4 bytes in the arena of 65536, release blocks or reserve more");
     assert!(arena.release(all));
     assert!(arena.put(&[b"more"]).is_ok());
     assert!(Arena::create("plait-test", 1000).is_err());
@@ -145,30 +133,26 @@ fn a_view_follows_the_file_and_refuses_what_is_not_in_it() {
     assert_eq!(view.get(near), Ok(b"x".as_slice()));
     let far = arena.put(&[&vec![3; 5_000_000]]).unwrap();
     assert_eq!(view.get(far).unwrap(), vec![3; 5_000_000]);
-    for (offset, len) in [
-        (u64::MAX, 2),
-        (0, u64::MAX),
-        (RESERVE as u64, 1),
-        (arena.file_len - 1, 2),
-        (RESERVE as u64 - 1, 1),
-    ] {
-        assert_eq!(
-            view.get(Block { offset, len }),
-            Err(Malformed),
-            "{offset} {len}"
-        );
+    for (offset, len) in
+        [(u64::MAX, 2), (0, u64::MAX), (RESERVE as u64, 1), (arena.file_len - 1, 2), (RESERVE as u64 - 1, 1)]
+    {
+        assert_eq!(view.get(Block { offset, len }), Err(Malformed), "{offset} {len}");
     }
-    assert_eq!(
-        view.get(Block {
-            offset: RESERVE as u64,
-            len: 0
-        }),
-        Err(Malformed)
-    );
+    assert_eq!(view.get(Block { offset: RESERVE as u64, len: 0 }), Err(Malformed));
 }
 
 #[test]
 fn files_that_can_shrink_are_no_arenas() {
     let file = memfd("plait-test", 1 << 20).unwrap();
-    assert!(ArenaView::open(file, 1 << 20).is_err());
+    assert!(ArenaView::open(file.try_clone().unwrap(), 1 << 20).is_err());
+    assert!(Arena::adopt(file, 1 << 20).is_err());
+}
+
+#[test]
+fn an_arena_can_be_made_for_another_process() {
+    let made = Arena::create("plait-test", RESERVE).unwrap();
+    let mut owner = Arena::adopt(made.fd().try_clone_to_owned().unwrap(), RESERVE).unwrap();
+    let view = ArenaView::open(made.fd().try_clone_to_owned().unwrap(), RESERVE).unwrap();
+    let block = owner.put(&[b"theirs"]).unwrap();
+    assert_eq!(view.get(block), Ok(b"theirs".as_slice()));
 }

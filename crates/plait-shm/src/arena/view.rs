@@ -25,19 +25,12 @@ impl ArenaView {
     /// Those of `mmap`; `InvalidInput` for a file that can shrink, which therefore is no arena.
     pub fn open(fd: OwnedFd, reserve: usize) -> io::Result<Self> {
         if !cannot_shrink(&fd) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the file is not an arena",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file is not an arena"));
         }
         let page = rustix::param::page_size();
         let mapping = Mapping::new(&fd, reserve / page * page, ProtFlags::READ)?;
         let known_len = AtomicU64::new(file_len(&fd)? as u64);
-        Ok(Self {
-            file: fd,
-            mapping,
-            known_len,
-        })
+        Ok(Self { file: fd, mapping, known_len })
     }
 
     /// The bytes of a block, in place: they stay as they are until the arena's owner releases the block.

@@ -8,10 +8,7 @@ pub(super) struct Warm {
 
 impl Warm {
     pub(super) fn new(page: u64) -> Self {
-        Self {
-            page,
-            bits: Vec::new(),
-        }
+        Self { page, bits: Vec::new() }
     }
 
     /// Does every page that holds a byte of `start..end` have memory?
@@ -20,8 +17,7 @@ impl Warm {
             return true;
         }
         let (first, last) = (start / self.page, (end - 1) / self.page);
-        masks(first, last)
-            .all(|(word, mask)| self.bits.get(word).is_some_and(|bits| bits & mask == mask))
+        masks(first, last).all(|(word, mask)| self.bits.get(word).is_some_and(|bits| bits & mask == mask))
     }
 
     /// The pages that hold a byte of `start..end` have memory now.
@@ -50,11 +46,8 @@ impl Warm {
 
     /// How many of `count` pages from `first` on have memory.
     pub(super) fn count(&self, first: u64, count: u64) -> u64 {
-        let ones = |(word, mask): (usize, u64)| {
-            self.bits
-                .get(word)
-                .map_or(0, |bits| u64::from((bits & mask).count_ones()))
-        };
+        let ones =
+            |(word, mask): (usize, u64)| self.bits.get(word).map_or(0, |bits| u64::from((bits & mask).count_ones()));
         masks(first, first + count - 1).map(ones).sum()
     }
 }
@@ -87,10 +80,7 @@ mod tests {
         warm.set(60 * 4096, 200 * 4096);
         assert_eq!(warm.count(0, 256), 140);
         warm.clear(64 * 4096, 128 * 4096);
-        assert_eq!(
-            (warm.count(0, 256), warm.count(63, 2), warm.count(128, 1)),
-            (76, 1, 1)
-        );
+        assert_eq!((warm.count(0, 256), warm.count(63, 2), warm.count(128, 1)), (76, 1, 1));
         assert!(warm.covers(60 * 4096, 64 * 4096) && !warm.covers(60 * 4096, 65 * 4096));
         warm.clear(1000 * 4096, 2000 * 4096);
     }

@@ -5,28 +5,17 @@ use std::sync::Arc;
 use loom::thread;
 
 use super::*;
-use crate::model;
+use crate::{model, model_of};
 
 fn ring(slots: u64, workers: u16) -> (ClaimProducer, Vec<ClaimConsumer>) {
     let slots = Slot::ring(slots);
     let hint: Arc<ClaimedUpTo> = Arc::new(Line(AtomicU64::new(0)));
-    let consumer = |me| {
-        ClaimConsumer::new(
-            Arc::clone(&slots).into(),
-            Arc::clone(&hint).into(),
-            WorkerId(me),
-        )
-    };
-    (
-        ClaimProducer::new(Arc::clone(&slots).into()),
-        (0..workers).map(consumer).collect(),
-    )
+    let consumer = |me| ClaimConsumer::new(Arc::clone(&slots).into(), Arc::clone(&hint).into(), WorkerId(me));
+    (ClaimProducer::new(Arc::clone(&slots).into()), (0..workers).map(consumer).collect())
 }
 
 fn push(producer: &mut ClaimProducer, n: u64) -> Option<Position> {
-    producer
-        .push(TaskId::from_bits(n), &[&n.to_le_bytes()])
-        .ok()
+    producer.push(TaskId::from_bits(n), &[&n.to_le_bytes()]).ok()
 }
 
 /// The task's number, which its body must tell too.
@@ -40,14 +29,12 @@ fn claim(consumer: &mut ClaimConsumer) -> Option<u64> {
 /// Two workers race for three tasks in two slots; the third push reuses the slot that one of them frees.
 #[test]
 fn each_task_is_claimed_once_and_whole() {
-    model(|| {
+    model_of(2, || {
         let (mut producer, consumers) = ring(2, 2);
         push(&mut producer, 1).unwrap();
         let workers: Vec<_> = consumers
             .into_iter()
-            .map(|mut consumer| {
-                thread::spawn(move || (claim(&mut consumer), claim(&mut consumer), consumer))
-            })
+            .map(|mut consumer| thread::spawn(move || (claim(&mut consumer), claim(&mut consumer), consumer)))
             .collect();
         push(&mut producer, 2).unwrap();
         let third = push(&mut producer, 3);
@@ -78,10 +65,7 @@ fn a_task_is_retracted_or_claimed() {
         push(&mut producer, 2).unwrap();
         push(&mut producer, 3);
         let (claimed, mut consumer) = worker.join().unwrap();
-        let claimed: Vec<_> = claimed
-            .into_iter()
-            .chain(std::iter::from_fn(|| claim(&mut consumer)))
-            .collect();
+        let claimed: Vec<_> = claimed.into_iter().chain(std::iter::from_fn(|| claim(&mut consumer))).collect();
         assert_eq!(claimed.contains(&1), !retracted);
         assert!(claimed.contains(&2));
     });

@@ -23,15 +23,9 @@ impl Ring {
         let segment = Arc::new(Segment::create("plait-test", 64 + slots * 256).unwrap());
         let place = || Place::slice(&segment, 64, slots);
         let producer = ClaimProducer::new(place());
-        let consumers = (0..WORKERS)
-            .map(|me| ClaimConsumer::new(place(), Place::new(&segment, 0), WorkerId(me)))
-            .collect();
-        Self {
-            slots: slots as u64,
-            producer,
-            consumers,
-            segment,
-        }
+        let consumers =
+            (0..WORKERS).map(|me| ClaimConsumer::new(place(), Place::new(&segment, 0), WorkerId(me))).collect();
+        Self { slots: slots as u64, producer, consumers, segment }
     }
 
     fn claim(&mut self, me: u16) -> Option<(TaskId, Vec<u8>)> {
@@ -57,10 +51,7 @@ impl Ring {
         if told.is_some() {
             // A new process under the same id.
             let slots = self.slots as usize;
-            let (place, hint) = (
-                Place::slice(&self.segment, 64, slots),
-                Place::new(&self.segment, 0),
-            );
+            let (place, hint) = (Place::slice(&self.segment, 64, slots), Place::new(&self.segment, 0));
             self.consumers[me as usize] = ClaimConsumer::new(place, hint, WorkerId(me));
         }
         told
@@ -68,9 +59,7 @@ impl Ring {
 }
 
 fn body(n: u64) -> Vec<u8> {
-    (0..n as usize * 37 % (INLINE + 1))
-        .map(|i| (n as usize + i) as u8)
-        .collect()
+    (0..n as usize * 37 % (INLINE + 1)).map(|i| (n as usize + i) as u8).collect()
 }
 
 #[derive(Debug, Clone)]
@@ -175,9 +164,7 @@ fn a_slot_that_sticks_stops_pushes_until_it_is_recovered() {
 #[test]
 #[should_panic(expected = "a task's body has 225 bytes, its slot holds 224")]
 fn bodies_have_a_limit() {
-    let _ = Ring::new(2)
-        .producer
-        .push(TaskId::from_bits(0), &[&[0; 200], &[0; 25]]);
+    let _ = Ring::new(2).producer.push(TaskId::from_bits(0), &[&[0; 200], &[0; 25]]);
 }
 
 #[test]

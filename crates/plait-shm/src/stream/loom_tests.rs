@@ -11,10 +11,7 @@ use crate::model;
 fn ring(capacity: usize) -> (StreamWriter, StreamReader) {
     let words = Arc::new(StreamWords::new());
     let area = Area::new(capacity);
-    (
-        StreamWriter::new(Arc::clone(&words).into(), area.clone()),
-        StreamReader::new(words.into(), area),
-    )
+    (StreamWriter::new(Arc::clone(&words).into(), area.clone()), StreamReader::new(words.into(), area))
 }
 
 /// The bytes of a record are its number, so that half a record or one overwritten too early is seen.
@@ -43,10 +40,7 @@ fn records_are_whole_and_in_order() {
             let third = write(&mut writer, 3, 1);
             (third, writer)
         });
-        let mut got: Vec<_> = [read(&mut reader), read(&mut reader)]
-            .into_iter()
-            .flatten()
-            .collect();
+        let mut got: Vec<_> = [read(&mut reader), read(&mut reader)].into_iter().flatten().collect();
         let (third, _writer) = writing.join().unwrap();
         got.extend(std::iter::from_fn(|| read(&mut reader)));
         assert_eq!(got, if third { vec![1, 2, 3] } else { vec![1, 2] });
@@ -95,9 +89,7 @@ fn an_earlier_wish_for_space_does_not_hide_a_later_one() {
         let (mut writer, mut reader) = ring(64);
         assert!(write(&mut writer, 1, 1) && write(&mut writer, 2, 1) && write(&mut writer, 3, 2));
         let writing = thread::spawn(move || {
-            assert!(
-                write(&mut writer, 4, 3) || writer.wait_space(Some(Duration::ZERO)) != Wake::Rung
-            );
+            assert!(write(&mut writer, 4, 3) || writer.wait_space(Some(Duration::ZERO)) != Wake::Rung);
             while !write(&mut writer, 5, 1) {
                 writer.wait_space(None);
             }

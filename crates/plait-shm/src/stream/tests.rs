@@ -120,11 +120,7 @@ fn a_header_of_another_place_is_malformed() {
     ring.raw[0].store(header(256, 3), Ordering::Relaxed);
     assert_eq!(ring.reader.read(|_| ()), Err(Malformed));
     ring.raw[0].store(header(0, 3), Ordering::Relaxed);
-    assert_eq!(
-        ring.reader.read(|_| ()),
-        Err(Malformed),
-        "once broken is broken"
-    );
+    assert_eq!(ring.reader.read(|_| ()), Err(Malformed), "once broken is broken");
 }
 
 #[test]
@@ -133,8 +129,7 @@ fn a_reader_that_panics_has_read() {
     ring.writer.write(&[b"bad"]).unwrap();
     ring.writer.write(&[b"good"]).unwrap();
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        ring.reader
-            .read(|_| std::panic::resume_unwind(Box::new(())))
+        ring.reader.read(|_| std::panic::resume_unwind(Box::new(())))
     }));
     assert!(caught.is_err());
     assert_eq!(ring.reader.read(<[u8]>::to_vec), Ok(Some(b"good".to_vec())));
@@ -142,11 +137,7 @@ fn a_reader_that_panics_has_read() {
 
 #[test]
 fn the_writer_sleeps_until_its_record_fits() {
-    let Ring {
-        mut writer,
-        mut reader,
-        ..
-    } = ring(256);
+    let Ring { mut writer, mut reader, .. } = ring(256);
     const RECORDS: usize = 20_000;
     let writing = std::thread::spawn(move || {
         for n in 0..RECORDS {
@@ -158,9 +149,7 @@ fn the_writer_sleeps_until_its_record_fits() {
     });
     let mut n = 0;
     while n < RECORDS {
-        let read = reader
-            .read(|data| assert_eq!(data, record(n, n % 121)))
-            .unwrap();
+        let read = reader.read(|data| assert_eq!(data, record(n, n % 121))).unwrap();
         n += usize::from(read.is_some());
     }
     writing.join().unwrap();

@@ -40,10 +40,7 @@ pub(crate) struct Place<T: ?Sized> {
 
 impl<T: ?Sized> Clone for Place<T> {
     fn clone(&self) -> Self {
-        Self {
-            at: self.at,
-            home: Arc::clone(&self.home),
-        }
+        Self { at: self.at, home: Arc::clone(&self.home) }
     }
 }
 
@@ -59,18 +56,12 @@ impl<T: Shareable> Place<T> {
     /// When it would not lie wholly inside, or not aligned: layouts are constants of this crate.
     pub(crate) fn new(home: &Arc<impl Home>, offset: usize) -> Self {
         let at = start_of::<T>(&**home, offset, 1);
-        Self {
-            at,
-            home: Arc::clone(home) as Arc<dyn Home>,
-        }
+        Self { at, home: Arc::clone(home) as Arc<dyn Home> }
     }
 
     /// A part of the value, found by `part`.
     pub(crate) fn map<U>(&self, part: impl FnOnce(&T) -> &U) -> Place<U> {
-        Place {
-            at: NonNull::from(part(self)),
-            home: Arc::clone(&self.home),
-        }
+        Place { at: NonNull::from(part(self)), home: Arc::clone(&self.home) }
     }
 }
 
@@ -78,10 +69,7 @@ impl<T: Shareable> Place<[T]> {
     /// The `count` values of `T` from `offset` of `home` on. Panics as [`Place::new`] does.
     pub(crate) fn slice(home: &Arc<impl Home>, offset: usize, count: usize) -> Self {
         let first = start_of::<T>(&**home, offset, count);
-        Self {
-            at: NonNull::slice_from_raw_parts(first, count),
-            home: Arc::clone(home) as Arc<dyn Home>,
-        }
+        Self { at: NonNull::slice_from_raw_parts(first, count), home: Arc::clone(home) as Arc<dyn Home> }
     }
 }
 
@@ -96,19 +84,11 @@ impl<T: ?Sized> Deref for Place<T> {
 
 fn start_of<T>(home: &dyn Home, offset: usize, count: usize) -> NonNull<T> {
     let bytes = home.bytes();
-    let end = count
-        .checked_mul(size_of::<T>())
-        .and_then(|size| size.checked_add(offset));
-    assert!(
-        end.is_some_and(|end| end <= bytes.len()),
-        "a part of the layout lies outside of its segment"
-    );
+    let end = count.checked_mul(size_of::<T>()).and_then(|size| size.checked_add(offset));
+    assert!(end.is_some_and(|end| end <= bytes.len()), "a part of the layout lies outside of its segment");
     // SAFETY: offset <= end <= len, so the result is inside the mapping or one past it (for a count of nothing).
     let start = unsafe { bytes.cast::<u8>().add(offset) };
-    assert!(
-        start.cast::<T>().is_aligned(),
-        "a part of the layout is not aligned"
-    );
+    assert!(start.cast::<T>().is_aligned(), "a part of the layout is not aligned");
     start.cast()
 }
 
@@ -144,15 +124,8 @@ impl Area {
     /// The `len` bytes from `offset` of `home` on. Panics as [`Place::new`] does.
     pub(crate) fn new(home: &Arc<impl Home>, offset: usize, len: usize) -> Self {
         let base = start_of::<u8>(&**home, offset, len);
-        assert!(
-            base.cast::<Line64>().is_aligned(),
-            "an area starts on a cache line"
-        );
-        Self {
-            base,
-            len,
-            _home: Arc::clone(home) as Arc<dyn Home>,
-        }
+        assert!(base.cast::<Line64>().is_aligned(), "an area starts on a cache line");
+        Self { base, len, _home: Arc::clone(home) as Arc<dyn Home> }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -160,10 +133,7 @@ impl Area {
     }
 
     fn at(&self, offset: usize, len: usize) -> NonNull<u8> {
-        assert!(
-            offset <= self.len && len <= self.len - offset,
-            "an access leaves its area"
-        );
+        assert!(offset <= self.len && len <= self.len - offset, "an access leaves its area");
         // SAFETY: just checked to lie inside of the area, which `_home` keeps mapped.
         unsafe { self.base.add(offset) }
     }
@@ -206,12 +176,7 @@ impl Area {
     /// By the protocol nobody may write these bytes while `f` runs. That is a promise of the other process and not of the
     /// compiler: one that breaks it (a wild write by a C extension) changes what `f` sees. So those who decode the
     /// bytes must not rely on reading the same value twice.
-    pub(crate) unsafe fn with<R>(
-        &self,
-        offset: usize,
-        len: usize,
-        f: impl FnOnce(&[u8]) -> R,
-    ) -> R {
+    pub(crate) unsafe fn with<R>(&self, offset: usize, len: usize, f: impl FnOnce(&[u8]) -> R) -> R {
         let from = self.at(offset, len);
         // SAFETY: inside of the area, mapped, and unwritten for as long as `f` runs by this function's own condition.
         f(unsafe { std::slice::from_raw_parts(from.as_ptr(), len) })

@@ -88,12 +88,7 @@ impl Area {
 
     /// # Safety
     /// As for `write`.
-    pub(crate) unsafe fn with<R>(
-        &self,
-        offset: usize,
-        len: usize,
-        f: impl FnOnce(&[u8]) -> R,
-    ) -> R {
+    pub(crate) unsafe fn with<R>(&self, offset: usize, len: usize, f: impl FnOnce(&[u8]) -> R) -> R {
         let mut bytes = Vec::with_capacity(len);
         for at in offset..offset + len {
             // SAFETY: as in `write`.
@@ -126,11 +121,7 @@ impl Deref for Futex {
 
 impl Futex {
     pub(crate) fn new(value: u32) -> Self {
-        Self {
-            word: AtomicU32::new(value),
-            queue: Mutex::new(()),
-            woken: Condvar::new(),
-        }
+        Self { word: AtomicU32::new(value), queue: Mutex::new(()), woken: Condvar::new() }
     }
 
     /// A model sleeps for ever or not at all; a lost wake-up is a deadlock, which loom reports.
