@@ -12,8 +12,8 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::future::{FutureCore, Home, ProcessTicket, new_future};
 use crate::function::{FunctionTable, Prepared};
+use crate::future::{FutureCore, Home, ProcessTicket, new_future};
 use crate::scratch::with_buffer;
 use crate::{codec, errors};
 
@@ -210,9 +210,8 @@ impl ProcessEngine {
         let (program, args, env) = launch;
         let launch = Launch { program, args, env };
         let config = PoolConfig { max_workers, max_tasks_per_child, setup };
-        let pool = py
-            .detach(|| Pool::new(config, move || nursery(&launch)))
-            .map_err(|error| errors::new_pool(&error))?;
+        let pool =
+            py.detach(|| Pool::new(config, move || nursery(&launch))).map_err(|error| errors::new_pool(&error))?;
         let home = ProcessHome {
             pool: Some(pool),
             functions: Mutex::new(HashMap::new()),
@@ -310,4 +309,3 @@ fn nursery(launch: &Launch) -> std::io::Result<Arc<Nursery>> {
     known.push((forks, launch.clone(), Arc::clone(&nursery)));
     Ok(nursery)
 }
-

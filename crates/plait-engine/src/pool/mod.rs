@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event_listener::Event;
-use plait_shm::{Arena, ArenaError, Block, ClaimProducer, PoolMemory, Position};
+use plait_shm::{Arena, ArenaError, Block, ClaimProducer, Full, PoolMemory, Position};
 use plait_trace::TaskId;
 
 use crate::nursery::Nursery;
@@ -29,11 +29,11 @@ use crate::scheduler::{Action, Cancel, Config, ConfigError, Refusal, Scheduler};
 use crate::wire::{Form, Kind, Place, TaskHead};
 
 pub use drive::Awaited;
+pub(crate) use drive::WORKER_READY;
 pub use function::Function;
 pub use outcome::{Loss, Outcome, Payload, Ticket};
-pub use staff::describe;
-pub(crate) use drive::WORKER_READY;
 pub(crate) use staff::RESULT_RESERVE;
+pub use staff::describe;
 
 use drive::Readers;
 use link::Link;
@@ -279,17 +279,22 @@ impl<T: Ticket> Pool<T> {
         let mut sent = false;
         for action in actions.drain(..) {
             match action {
-                Action::Send(task) if task == id => {
-                    let position = claims.push(task, &parts).expect("the scheduler counts the ring's free slots");
-                    if let Some(job) = scheduler.job_mut(id) {
-                        job.position = Some(position);
+                Action::Send(task) if task == id => match claims.push(task, &parts) {
+                    Ok(position) => {
+                        if let Some(job) = scheduler.job_mut(id) {
+                            job.position = Some(position);
+                        }
+                        sent = true;
                     }
-                    sent = true;
-                }
+                    Err(Full) => scheduler.on_full(task),
+                },
                 other => starts.push(other),
             }
         }
-        if !sent && !keep && let Some(job) = scheduler.job_mut(id) {
+        if !sent
+            && !keep
+            && let Some(job) = scheduler.job_mut(id)
+        {
             job.message = Some(parts.concat().into_boxed_slice());
         }
         drop(state);
@@ -402,6 +407,7 @@ impl<T> State<T> {
     fn send(&mut self) -> (usize, Vec<Action>) {
         let Self { scheduler, claims, actions, .. } = self;
         let mut rest = Vec::new();
+        let mut unsent = Vec::new();
         let mut sent = 0;
         for action in actions.drain(..) {
             let Action::Send(task) = action else {
@@ -410,9 +416,16 @@ impl<T> State<T> {
             };
             let job = scheduler.job_mut(task).expect("the scheduler sends only tasks it has");
             let message = job.message.as_deref().expect("a task that was not sent at once keeps its message");
-            let position = claims.push(task, &[message]).expect("the scheduler counts the ring's free slots");
-            job.position = Some(position);
-            sent += 1;
+            match claims.push(task, &[message]) {
+                Ok(position) => {
+                    job.position = Some(position);
+                    sent += 1;
+                }
+                Err(Full) => unsent.push(task),
+            }
+        }
+        for task in unsent.into_iter().rev() {
+            scheduler.on_full(task);
         }
         (sent, rest)
     }

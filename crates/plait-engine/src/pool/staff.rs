@@ -94,13 +94,7 @@ impl<T: Ticket> Shared<T> {
     fn order(this: &Arc<Self>, link: &Arc<Link>, equipment: &Equipment) -> io::Result<()> {
         let nursery = Self::living_nursery(this)?;
         let args = rustix::io::dup(locked(&this.arena).fd())?;
-        let fds = [
-            this.memory.fd(),
-            link.memory.fd(),
-            args.as_fd(),
-            equipment.arena.as_fd(),
-            this.setup.as_fd(),
-        ];
+        let fds = [this.memory.fd(), link.memory.fd(), args.as_fd(), equipment.arena.as_fd(), this.setup.as_fd()];
         let sink = Arc::new(Post { pool: Arc::downgrade(this), link: Arc::clone(link) });
         let key = nursery.fork(link.worker, &fds, sink)?;
         link.set_key(key);
@@ -252,4 +246,3 @@ impl<T: Ticket> Awaited for Shared<T> {
         &self.ended
     }
 }
-
