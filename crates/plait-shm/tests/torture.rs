@@ -1,0 +1,267 @@
+//! Real worker processes, killed at random instants while they claim, write and sleep.
+//!
+//! Promises under test: no record is torn; each task's result is seen once, or the task is reported by the dead worker's
+//! memory and runs again; no wake-up is lost by a death. The workers are this very program, started anew in `child`'s mode.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use plait_shm::{
+    ClaimConsumer, ClaimProducer, INLINE, PoolMemory, Position, StreamReader, StreamWriter, Wake, WorkerMemory,
+    WriteError,
+};
+use plait_trace::{TaskId, WorkerId};
+
+const TASKS: u32 = 60_000;
+const WORKERS: u16 = 3;
+const DEATHS: usize = 80;
+const ENV: &str = "PLAIT_TORTURE_CHILD";
+/// Far beyond what any step takes; it only turns a lost wake-up into a failure instead of a hang.
+const HANG: Duration = Duration::from_secs(60);
+
+const RESULT: u8 = 0;
+const ECHO: u8 = 1;
+
+/// The numbers of one run; a fixed seed, while the instants at which kills strike are the machine's own.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+/// A body that tells its task and whether it is whole: its length and each byte follow from the number.
+fn payload(seed: u64, max: usize) -> Vec<u8> {
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let len = dice.roll(max as u64 + 1) as usize;
+    (0..len).map(|_| dice.roll(256) as u8).collect()
+}
+
+// ---- the worker's side
+
+fn open(pid: &str, fd: &str) -> OwnedFd {
+    File::options().read(true).write(true).open(format!("/proc/{pid}/fd/{fd}")).unwrap().into()
+}
+
+struct Worker {
+    me: WorkerId,
+    pool: Arc<PoolMemory>,
+    claims: ClaimConsumer,
+    memory: Arc<WorkerMemory>,
+    control: StreamReader,
+    results: StreamWriter,
+}
+
+impl Worker {
+    fn publish(&mut self, parts: &[&[u8]]) {
+        loop {
+            match self.results.write(parts) {
+                Ok(()) => return self.pool.bell().ring(),
+                Err(WriteError::Full) => self.results.wait_space(Some(HANG)),
+                Err(error) => panic!("{error}"),
+            };
+        }
+    }
+
+    fn run(mut self) {
+        let mut body = [0; INLINE];
+        while !self.memory.status().stop() {
+            if let Some(message) = self.control.read(<[u8]>::to_vec).unwrap() {
+                self.publish(&[&[ECHO], &message]);
+            } else if let Some((task, len)) = self.claims.claim(&mut body, |task| self.memory.status().begin(task, 0)) {
+                assert_eq!(body[..len], payload(task.bits(), INLINE), "a task was torn");
+                self.publish(&[&[RESULT], &task.bits().to_le_bytes(), &payload(!task.bits(), 3000)]);
+                self.memory.status().end();
+            } else {
+                let ready = || !self.claims.is_empty() || !self.control.is_empty() || self.memory.status().stop();
+                self.pool.park(self.me, ready, Some(HANG));
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "the worker's side of the test below, which starts it"]
+fn child() {
+    let Ok(orders) = std::env::var(ENV) else { return };
+    let [pid, pool, memory, me] = orders.split(' ').collect::<Vec<_>>().try_into().unwrap();
+    let me = WorkerId(me.parse().unwrap());
+    let (pool, claims) = PoolMemory::open(open(pid, pool), me).unwrap();
+    let (memory, control, results) = WorkerMemory::open(open(pid, memory)).unwrap();
+    Worker { me, pool, claims, memory, control, results }.run();
+}
+
+// ---- the parent's side
+
+struct Seat {
+    process: Child,
+    memory: Arc<WorkerMemory>,
+    control: StreamWriter,
+    results: StreamReader,
+    echoes: Vec<u64>,
+}
+
+fn start(pool: BorrowedFd<'_>, me: u16) -> Seat {
+    let (memory, control, results) = WorkerMemory::create(4096, 16_384).unwrap();
+    let orders = format!("{} {} {} {me}", std::process::id(), pool.as_raw_fd(), memory.fd().as_raw_fd());
+    let process = Command::new(std::env::current_exe().unwrap())
+        .args(["child", "--exact", "--ignored", "--nocapture"])
+        .env(ENV, orders)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    Seat { process, memory, control, results, echoes: Vec::new() }
+}
+
+struct Parent {
+    pool: Arc<PoolMemory>,
+    producer: ClaimProducer,
+    seats: Vec<Seat>,
+    dice: Dice,
+    /// Tasks that are pushed and of which no result was seen.
+    running: HashMap<TaskId, Position>,
+    again: Vec<TaskId>,
+    done: HashSet<u32>,
+    retracted: usize,
+    lost: usize,
+}
+
+impl Parent {
+    fn push(&mut self, task: TaskId) {
+        let data = payload(task.bits(), INLINE);
+        let (a, b) = data.split_at(data.len() / 2);
+        let at = self.producer.push(task, &[a, b]).unwrap();
+        self.pool.wake_idle();
+        assert_eq!(self.running.insert(task, at), None);
+        if self.dice.roll(200) == 0 && self.producer.retract(at) {
+            // Nobody will ever run it under this id.
+            self.running.remove(&task);
+            self.retracted += 1;
+            self.again.push(TaskId::new(task.slot(), task.generation() + 1));
+        }
+    }
+
+    /// Reads what worker `me` has published; gives how many results there were.
+    fn drain(&mut self, me: usize) -> usize {
+        let mut results = 0;
+        while let Some(record) = self.seats[me].results.read(<[u8]>::to_vec).expect("a torn record") {
+            let number = u64::from_le_bytes(record[1..9].try_into().unwrap());
+            if record[0] == ECHO {
+                assert_eq!(self.seats[me].echoes.remove(0), number, "messages come back in order");
+                continue;
+            }
+            let task = TaskId::from_bits(number);
+            assert_eq!(record[9..], payload(!number, 3000), "{task:?} is torn");
+            assert!(
+                self.running.remove(&task).is_some(),
+                "{task:?} was seen twice, or after it was retracted or given up"
+            );
+            assert!(self.done.insert(task.slot()));
+            results += 1;
+        }
+        results
+    }
+
+    /// Kills a worker, accounts for its tasks, starts another under its number.
+    fn bury(&mut self, me: usize) {
+        self.seats[me].process.kill().unwrap();
+        self.seats[me].process.wait().unwrap();
+        self.drain(me);
+        let dead = WorkerId(me as u16);
+        let mut held: HashSet<TaskId> = self.producer.recover(dead).into_iter().collect();
+        held.extend(self.seats[me].memory.status().current().map(|(task, _)| task));
+        held.retain(|task| self.running.contains_key(task));
+        assert!(held.len() <= 1, "a worker has one task at a time, not {held:?}");
+        for task in held {
+            self.running.remove(&task);
+            self.lost += 1;
+            self.again.push(TaskId::new(task.slot(), task.generation() + 1));
+        }
+        self.pool.leave_seat(dead);
+        self.seats[me] = start(self.pool.fd(), me as u16);
+    }
+
+    fn send(&mut self, me: usize, number: u64) {
+        if self.seats[me].control.write(&[&number.to_le_bytes()]).is_ok() {
+            self.pool.wake(WorkerId(me as u16));
+            self.seats[me].echoes.push(number);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.done.len() == TASKS as usize && self.seats.iter().all(|seat| seat.echoes.is_empty())
+    }
+}
+
+#[test]
+fn killed_workers_tear_nothing_and_lose_nothing() {
+    let (pool, producer) = PoolMemory::create(64).unwrap();
+    let seats = (0..WORKERS).map(|me| start(pool.fd(), me)).collect();
+    let mut parent = Parent {
+        pool,
+        producer,
+        seats,
+        dice: Dice(0x706c_6169_7400_0001),
+        running: HashMap::new(),
+        again: Vec::new(),
+        done: HashSet::new(),
+        retracted: 0,
+        lost: 0,
+    };
+    let mut fresh = 0..TASKS;
+    let mut deaths = 0;
+    let mut until_death = 0;
+    while !parent.is_over() {
+        // Keep few tasks waiting for part of the time, so that workers also park.
+        let ample = if parent.dice.roll(3) == 0 { 2 } else { 64 };
+        while parent.producer.free() > 0 && parent.running.len() < ample {
+            let next = parent.again.pop().or_else(|| fresh.next().map(|slot| TaskId::new(slot, 0)));
+            let Some(task) = next else { break };
+            parent.push(task);
+        }
+        if parent.dice.roll(50) == 0 {
+            let (me, number) = (parent.dice.roll(WORKERS.into()) as usize, parent.dice.roll(u64::MAX));
+            parent.send(me, number);
+        }
+        let seen: usize = (0..WORKERS.into()).map(|me| parent.drain(me)).sum();
+        until_death -= seen as i64;
+        if until_death <= 0 && deaths < DEATHS && !parent.done.is_empty() {
+            for _ in 0..parent.dice.roll(30_000) {
+                std::hint::spin_loop();
+            }
+            let me = parent.dice.roll(WORKERS.into()) as usize;
+            parent.bury(me);
+            deaths += 1;
+            until_death = parent.dice.roll(2 * u64::from(TASKS) / DEATHS as u64 * 9 / 10) as i64;
+        } else if seen == 0 && parent.again.is_empty() && !parent.is_over() {
+            let seats = &parent.seats;
+            let woken = parent.pool.bell().wait(|| seats.iter().any(|seat| !seat.results.is_empty()), Some(HANG));
+            assert_ne!(
+                woken,
+                Wake::TimedOut,
+                "{} tasks run, {} wait, {} workers sleep",
+                parent.running.len(),
+                parent.producer.waiting(),
+                parent.pool.parked()
+            );
+        }
+    }
+    assert_eq!(deaths, DEATHS, "every kill came while there was work");
+    assert_eq!((parent.running.len(), parent.producer.free()), (0, 64));
+    for (me, seat) in parent.seats.iter_mut().enumerate() {
+        seat.memory.status().set_stop();
+        parent.pool.wake(WorkerId(me as u16));
+        assert!(seat.process.wait().unwrap().success());
+    }
+    assert_eq!(parent.pool.parked(), 0);
+    println!("{deaths} deaths, {} tasks lost with them and run again, {} retracted", parent.lost, parent.retracted);
+}
