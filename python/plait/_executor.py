@@ -98,6 +98,10 @@ class Executor(concurrent.futures.Executor):
         """As `concurrent.futures.Executor.shutdown`."""
         self._inner.shutdown(wait, cancel_futures=cancel_futures)
 
+    def __exit__(self, *exc: object) -> None:
+        """Shut down as the backend does."""
+        self._inner.__exit__(*exc)
+
     async def __aenter__(self) -> "Executor":
         """Return itself."""
         return self

@@ -5,6 +5,7 @@ threads can still be joined and new ones started.
 """
 
 import os
+import sys
 import threading
 import weakref
 from typing import Protocol
@@ -17,6 +18,9 @@ class Closable(Protocol):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """As `concurrent.futures.Executor.shutdown`."""
+
+    def _abort(self) -> None:
+        """Give up all calls that can be given up."""
 
 
 _pools: "weakref.WeakSet[Closable]" = weakref.WeakSet()
@@ -39,6 +43,10 @@ def _shut_down_all() -> None:
     global _ending
     _ending = True
     pools = list(_pools)
+    # A program that Ctrl-C has ended shall end; in an interactive session the last exception may be an old one.
+    if getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1"):
+        for pool in pools:
+            pool._abort()
     for pool in pools:
         pool.shutdown(wait=False)
     for pool in pools:

@@ -103,6 +103,17 @@ class ProcessPoolExecutor(_core.ProcessEngine, concurrent.futures.Executor):
         if wait:
             self._join()
 
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        """Shut down; after Ctrl-C at once, whatever the workers are doing."""
+        if exc_type is not None and issubclass(exc_type, KeyboardInterrupt):
+            self._abort()
+        self.shutdown(wait=True)
+
+    def _abort(self) -> None:
+        """Give up: cancel what was not begun, kill the workers."""
+        self._shutdown(True)
+        self._kill()
+
     async def __aenter__(self) -> "ProcessPoolExecutor":
         """Return itself."""
         return self

@@ -83,6 +83,10 @@ class ThreadPoolExecutor(_core.ThreadEngine, concurrent.futures.ThreadPoolExecut
             for thread in list(self._threads):
                 thread.join()
 
+    def _abort(self) -> None:
+        """Give up what was not begun; a running call cannot be stopped."""
+        self.shutdown(wait=False, cancel_futures=True)
+
     def _start_thread(self) -> None:
         with self._shutdown_lock:
             name = f"{self._thread_name_prefix or self}_{len(self._threads)}"
