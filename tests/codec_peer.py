@@ -1,6 +1,6 @@
-"""A bare worker for the tests of codec and function cache: a process that has only messages in common with its parent.
+"""A bare worker for the tests of codec and function cache: it shares nothing with its parent but messages.
 
-It runs `python -c`, so its `__main__` is not the parent's. `python codec_peer.py SCRIPT` is not a use of it: scripts import `Peer`.
+It runs `python -c`, so its `__main__` is not the parent's.
 """
 
 import marshal

@@ -1,4 +1,5 @@
-"""Values, calls, chunks and exceptions to bytes and back; the by-value rules against a real second process."""
+"""Values, calls,
+chunks and exceptions to bytes and back; the by-value rules against a real second process."""
 
 import array
 import collections
@@ -21,10 +22,9 @@ import traceback
 import types
 from pathlib import Path
 
+import plait
 import pytest
 from codec_peer import Peer
-
-import plait
 from plait import _core
 from plait._errors import RemoteError, RemoteTraceback
 
@@ -54,11 +54,13 @@ def same(left, right):
 
 
 PLAIN = [
-    None, True, False, 0, 1, -1, 255, 256, -129, 2**31 - 1, -(2**31), 2**63 - 1, -(2**63), 2**63, -(2**63) - 1,
+    None, True, False, 0, 1, -1, 255, 256, -129, 2**31 - 1, -(2**31), 2**63 - 1, -(2**63), 2**63,
+    -(2**63) - 1,
     2**64, 10**30, -(10**30), 2**511 - 1, -(2**511), 2**127, 2**128 - 1, -(2**127),
     0.0, -0.0, 1.5, math.inf, -math.inf, math.nan, 5e-324,
     "", "a", "grüße", "日本語", "\N{PILE OF POO}", "\0", "x" * 10_000, b"", b"\0\xff", b"y" * 10_000,
-    (), (1,), ((),), (1, (2, (3,))), [], [1], [1, 2], [[]], [1, [2, "x"]], {}, {"a": 1}, {1: [2], (3, 4): {"b": None}},
+    (), (1,), ((),), (1, (2, (3,))), [], [1], [1, 2], [[]], [1, [2, "x"]], {}, {"a": 1}, {1: [2], (3,
+    4): {"b": None}},
     [1, 2.5], [True, 1], [1, True], [1.0, 2], [1.0, 2.0], [1, 2**63], [1, 2**70], [None, None], ["a", "b"],
     [(1, 2), (3, 4)], {"nested": {"dict": [1, (2,)]}},
 ]  # fmt: skip
@@ -107,9 +109,12 @@ class Exact(dict):
 @pytest.mark.parametrize(
     "value",
     [
-        Point(1, 2), Int(3), Text("t"), Colour.RED, Exact(a=1), [Int(3)], [1, Int(2)], [1.0, fractions.Fraction(1)],
-        {"k": Text("v")}, {Text("k"): 1}, collections.OrderedDict(a=1), collections.Counter("aab"), 1j, {1}, frozenset((1,)),
-        bytearray(b"a"), range(3), datetime.date(2026, 1, 2), array.array("i", [1, 2]), 2**512, -(2**600), ...,
+        Point(1, 2), Int(3), Text("t"), Colour.RED, Exact(a=1), [Int(3)], [1, Int(2)], [1.0,
+        fractions.Fraction(1)],
+        {"k": Text("v")}, {Text("k"): 1}, collections.OrderedDict(a=1), collections.Counter("aab"), 1j, {1},
+        frozenset((1,)),
+        bytearray(b"a"), range(3), datetime.date(2026, 1, 2), array.array("i", [1, 2]), 2**512, -(2**600),
+        ...,
         "lone \ud800 surrogate", ["\udfff"], {"\ud800": 1}, "x" * 100_000, b"x" * 100_000, ["word"] * 100_000,
         [[[[[1]]]]], ((((("deep",),),),),),
     ],
@@ -150,8 +155,10 @@ def test_recursive_values():
 def test_calls():
     shared = [1, 2]
     for args, kwargs in [
-        ((), None), ((5,), None), ((1, "x", None), {"key": 2.5}), ((), {"a": (1, 2), "b": [3]}), ((shared,), {"more": shared}),
-        ((datetime.date(2026, 1, 1),), None), ((1,), {"when": datetime.date(2026, 1, 1)}), (([1], {"a": 1}), None),
+        ((), None), ((5,), None), ((1, "x", None), {"key": 2.5}), ((), {"a": (1, 2), "b": [3]}), ((shared,),
+        {"more": shared}),
+        ((datetime.date(2026, 1, 1),), None), ((1,), {"when": datetime.date(2026, 1, 1)}), (([1], {"a": 1}),
+        None),
         (tuple(range(300)), None), (((1, 2), {"a": 1}), {}),
     ]:  # fmt: skip
         back_args, back_kwargs = codec.decode_call(*codec.encode_call(args, kwargs))
@@ -170,14 +177,25 @@ def test_calls_that_carry_their_callable():
 
 def test_chunks():
     shared = [1]
-    for items in ([], [1], [1, 2, 3], [1.5, 2.5], [(1, 2), (3, 4)], ["a", None], [Point(1, 2), Int(3)], [[i] for i in range(100)]):
+    for items in (
+        [],
+        [1],
+        [1, 2, 3],
+        [1.5, 2.5],
+        [(1, 2), (3, 4)],
+        ["a", None],
+        [Point(1, 2), Int(3)],
+        [[i] for i in range(100)],
+    ):
         assert same(codec.decode_chunk(*codec.encode_chunk(items)), items)
     left, right = codec.decode_chunk(*codec.encode_chunk([shared, shared]))
     assert left is right
     assert codec.encode_chunk([(i, i * 1.5, "name") for i in range(1000)])[0] == NATIVE
 
 
-@pytest.mark.parametrize("value", [v for v in PLAIN if not isinstance(v, (str, bytes)) or len(v) < 100], ids=lambda v: repr(v)[:40])
+@pytest.mark.parametrize(
+    "value", [v for v in PLAIN if not isinstance(v, (str, bytes)) or len(v) < 100], ids=lambda v: repr(v)[:40]
+)
 def test_broken_native_bytes_raise(value):
     data = codec.encode(value)[1]
     for end in range(len(data)):
@@ -298,7 +316,10 @@ def test_the_error_names_the_path_to_the_culprit(tmp_path, monkeypatch):
         lock = threading.Lock()
         many = [*range(1000)]
         many[777] = {"key": lock}
-        assert path_of(codec.encode_call, (1,), {"a": 1, "conf": {"x": [0, lock]}})[0] == "kwargs['conf']['x'][1]"
+        assert (
+            path_of(codec.encode_call, (1,), {"a": 1, "conf": {"x": [0, lock]}})[0]
+            == "kwargs['conf']['x'][1]"
+        )
         assert path_of(codec.encode_call, (many,))[0] == "args[0][777]['key']"
         assert path_of(codec.encode, [1, (2, lock)])[0] == "result[1][1]"
         assert path_of(codec.encode_chunk, [1, lock])[0] == "items[1]"
@@ -388,8 +409,10 @@ def raised(error):
 @pytest.mark.parametrize(
     "error",
     [
-        ValueError("text"), KeyError("k"), OSError(2, "No such file", "name"), SystemExit(3), KeyboardInterrupt(), Rich("x"),
-        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), ExceptionGroup("g", [ValueError(1), KeyError(2)]), StopIteration(5),
+        ValueError("text"), KeyError("k"), OSError(2, "No such file", "name"), SystemExit(3),
+        KeyboardInterrupt(), Rich("x"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), ExceptionGroup("g", [ValueError(1),
+        KeyError(2)]), StopIteration(5),
         subprocess.CalledProcessError(1, "cmd"), plait.TaskTimeout("late"), plait.NotPicklable("x: y"),
     ],
     ids=repr,
@@ -418,7 +441,9 @@ def test_the_remote_traceback_looks_as_in_the_stdlib():
         raise ValueError("text")
 
     def shown(error):
-        return "".join(traceback.format_exception(error)).replace("concurrent.futures.process._", "plait._errors.")
+        return "".join(traceback.format_exception(error)).replace(
+            "concurrent.futures.process._", "plait._errors."
+        )
 
     try:
         raising_function()
@@ -429,7 +454,11 @@ def test_the_remote_traceback_looks_as_in_the_stdlib():
         assert 'raise ValueError("text")' in shown(ours)
 
 
-@pytest.mark.parametrize("error", [TwoArguments(1, "boom"), HoldsLock("boom"), type("Local", (TwoArguments,), {})(1, "boom")], ids=repr)
+@pytest.mark.parametrize(
+    "error",
+    [TwoArguments(1, "boom"), HoldsLock("boom"), type("Local", (TwoArguments,), {})(1, "boom")],
+    ids=repr,
+)
 def test_exceptions_that_cannot_travel_leave_a_stand_in(error):
     back = raised(error)
     assert type(back) is RemoteError
@@ -544,7 +573,10 @@ def test_names_of_the_main_script_are_refused_in_time(tmp_path):
 
 def test_modules_without_a_file_go_by_value():
     module = types.ModuleType("made_by_hand")
-    exec("class Point:\n    def __init__(self, x): self.x = x\ndef double(p): return Point(p.x * 2)", module.__dict__)
+    exec(
+        "class Point:\n    def __init__(self, x): self.x = x\ndef double(p): return Point(p.x * 2)",
+        module.__dict__,
+    )
     sys.modules["made_by_hand"] = module
     try:
         with Peer() as peer:
@@ -568,7 +600,9 @@ def load_by_path(name, path):
 
 def test_modules_loaded_from_a_path_go_by_value(tmp_path):
     (tmp_path / "inner.py").write_text("class Inner:\n    value = 7\n")
-    (tmp_path / "outer.py").write_text("import inner\nclass Outer(inner.Inner):\n    pass\ndef value(o): return o.value\n")
+    (tmp_path / "outer.py").write_text(
+        "import inner\nclass Outer(inner.Inner):\n    pass\ndef value(o): return o.value\n"
+    )
     import cloudpickle.cloudpickle
 
     load_by_path("inner", tmp_path / "inner.py")
@@ -603,7 +637,18 @@ def test_modules_registered_by_value(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["math", "json.decoder", "os.path", "collections.abc", "pyexpat.errors", "builtins", "posixpath", "encodings.utf_8", "test_codec"]
+    "name",
+    [
+        "math",
+        "json.decoder",
+        "os.path",
+        "collections.abc",
+        "pyexpat.errors",
+        "builtins",
+        "posixpath",
+        "encodings.utf_8",
+        "test_codec",
+    ],
 )
 def test_importable_modules_go_by_name(name):
     __import__(name)
@@ -611,7 +656,14 @@ def test_importable_modules_go_by_name(name):
 
 
 def test_a_pickle_with_many_globals_and_buffers_is_walked_right():
-    values = [datetime.date(2026, 1, 1), b"\x93" * 300, bytearray(b"\x93"), "\x93" * 70_000, 10**400, fractions.Fraction(1, 3)] * 3
+    values = [
+        datetime.date(2026, 1, 1),
+        b"\x93" * 300,
+        bytearray(b"\x93"),
+        "\x93" * 70_000,
+        10**400,
+        fractions.Fraction(1, 3),
+    ] * 3
     values += [Point(i, None) for i in range(500)]
     data = pickle.dumps(values, 5)
     assert codec.strangers(data) == []
@@ -627,8 +679,14 @@ def test_numpy_like_reducers_with_buffers():
 
 
 def test_worker_died_is_made_when_asked_for():
-    code = "import sys, plait._errors as e; assert 'multiprocessing' not in sys.modules and 'cloudpickle' not in sys.modules\n"
-    code += "from concurrent.futures.process import BrokenProcessPool as B\n"
-    code += "assert issubclass(e.WorkerDied, B) and issubclass(e.WorkerDied, e.PlaitError) and e.WorkerDied is e.WorkerDied"
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(p for p in sys.path if p)})
+    code = """
+        import sys, plait._errors as errors
+        assert "multiprocessing" not in sys.modules and "cloudpickle" not in sys.modules
+        from concurrent.futures.process import BrokenProcessPool
+        assert issubclass(errors.WorkerDied, BrokenProcessPool)
+        assert issubclass(errors.WorkerDied, errors.PlaitError)
+        assert errors.WorkerDied is errors.WorkerDied
+    """
+    environment = {"PYTHONPATH": ":".join(entry for entry in sys.path if entry)}
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, env=environment)
     assert pickle.loads(pickle.dumps(plait.WorkerDied("x"))).args == ("x",)

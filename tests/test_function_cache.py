@@ -1,4 +1,5 @@
-"""Functions go once, keep their id while they stay the same, and are sent again as soon as anything they depend on changes.
+"""Functions go once, keep their id while they stay the same,
+and are sent again as soon as anything they depend on changes.
 
 Most tests make functions by value in a namespace of its own, as a main script or a notebook does, and ask two
 things: is the id the same, and what does a function loaded from the bytes return.
@@ -18,18 +19,17 @@ import textwrap
 import types
 import weakref
 
+import plait
 import pytest
 from codec_peer import Peer
-from test_codec import run_script
-
-import plait
 from plait import _core
+from test_codec import run_script
 
 FunctionTable, decode_function = _core.function.FunctionTable, _core.function.decode_function
 
 
 class Script:
-    """A namespace as a main script's: what it defines goes by value. Cells are run in it one after the other."""
+    """A namespace as a main script's: what it defines goes by value. Cells are run in it in turn."""
 
     def __init__(self, text=""):
         self.names = {"__name__": "__main__", "__builtins__": __builtins__}
@@ -49,7 +49,8 @@ class Script:
 
 
 def changes(script, change, *args, before, after):
-    """The function says `before`, keeps its id when nothing happens, and says `after` under a new id when `change` ran."""
+    """The function says `before`, keeps its id when nothing happens,
+    and says `after` under a new id when `change` ran."""
     settled(script)
     assert script.result(*args) == before
     first = settled(script)
@@ -59,7 +60,8 @@ def changes(script, change, *args, before, after):
 
 
 def settled(script):
-    """The id that stays. Pickles of classes differ once more after the first one, and after one was loaded in this process."""
+    """The id that stays. Pickles of classes differ once more after the first one,
+    and after one was loaded in this process."""
     script.id()
     identity = script.id()
     assert script.id() == identity
@@ -68,7 +70,17 @@ def settled(script):
 
 def test_functions_of_modules_go_by_name():
     table = FunctionTable()
-    for function in [json.dumps, math.sqrt, len, int, collections.OrderedDict, str.upper, operator.add, decimal.Decimal, re.compile]:
+    for function in [
+        json.dumps,
+        math.sqrt,
+        len,
+        int,
+        collections.OrderedDict,
+        str.upper,
+        operator.add,
+        decimal.Decimal,
+        re.compile,
+    ]:
         identity, data = table.prepare(function)
         assert table.prepare(function)[0] == identity
         assert decode_function(data) is function
@@ -110,7 +122,15 @@ class Callable:
 
 def test_what_holds_state_goes_with_the_arguments():
     table = FunctionTable()
-    for function in [functools.partial(max, 1), Outer.build, Outer().build, [].append, Callable(), "a".join, staticmethod(len)]:
+    for function in [
+        functools.partial(max, 1),
+        Outer.build,
+        Outer().build,
+        [].append,
+        Callable(),
+        "a".join,
+        staticmethod(len),
+    ]:
         assert table.prepare(function) is None
     with Peer() as peer:
         assert peer.call(functools.partial(max, 1), 2) == 2
@@ -131,7 +151,13 @@ def test_the_same_cell_run_again_changes_nothing():
 
 
 def test_code_replaced_in_place():
-    changes(Script("def f(x): return x + 1\ndef g(x): return x * 10"), "f.__code__ = g.__code__", 4, before=5, after=40)
+    changes(
+        Script("def f(x): return x + 1\ndef g(x): return x * 10"),
+        "f.__code__ = g.__code__",
+        4,
+        before=5,
+        after=40,
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,12 +180,16 @@ def test_defaults_and_attributes(define, change, before, after):
 @pytest.mark.parametrize(
     "value, other",
     [
-        ("1", "2"), ("1.5", "2.5"), ("None", "0"), ("True", "1"), ("'a'", "'b'"), ("b'a'", "b'b'"), ("(1, (2, 'x'))", "(1, (2, 'y'))"),
-        ("frozenset({1})", "frozenset({2})"), ("10**30", "10**31"), ("range(3)", "range(4)"), ("1j", "2j"), ("...", "None"),
-        ("__import__('re').compile('a')", "__import__('re').compile('b')"), ("[1]", "[2]"), ("{1: 2}", "{1: 3}"), ("{1}", "{2}"),
-        ("bytearray(b'a')", "bytearray(b'b')"), ("__import__('json').dumps", "__import__('json').loads"),
-        ("__import__('math')", "__import__('json')"), ("__import__('decimal').Decimal(1)", "__import__('decimal').Decimal(2)"),
-        ("'x' * 100_000", "'y' * 100_000"), ("len", "abs"), ("(1, [2])", "(1, [3])"), ("tuple(range(1000))", "tuple(range(1001))"),
+        ("1", "2"), ("1.5", "2.5"), ("None", "0"), ("True", "1"), ("'a'", "'b'"), ("b'a'", "b'b'"),
+        ("(1, (2, 'x'))", "(1, (2, 'y'))"), ("frozenset({1})", "frozenset({2})"), ("10**30", "10**31"),
+        ("range(3)", "range(4)"), ("1j", "2j"), ("...", "None"),
+        ("__import__('re').compile('a')", "__import__('re').compile('b')"), ("[1]", "[2]"),
+        ("{1: 2}", "{1: 3}"), ("{1}", "{2}"), ("bytearray(b'a')", "bytearray(b'b')"),
+        ("__import__('json').dumps", "__import__('json').loads"),
+        ("__import__('math')", "__import__('json')"),
+        ("__import__('decimal').Decimal(1)", "__import__('decimal').Decimal(2)"),
+        ("'x' * 100_000", "'y' * 100_000"), ("len", "abs"), ("(1, [2])", "(1, [3])"),
+        ("tuple(range(1000))", "tuple(range(1001))"),
     ],
 )  # fmt: skip
 def test_globals_rebound(value, other):
@@ -170,9 +200,11 @@ def test_globals_rebound(value, other):
 @pytest.mark.parametrize(
     "value, change",
     [
-        ("[1]", "VALUE.append(2)"), ("{'a': 1}", "VALUE['a'] = 2"), ("{1}", "VALUE.add(2)"), ("bytearray(b'a')", "VALUE.extend(b'b')"),
+        ("[1]", "VALUE.append(2)"), ("{'a': 1}", "VALUE['a'] = 2"), ("{1}", "VALUE.add(2)"),
+        ("bytearray(b'a')", "VALUE.extend(b'b')"),
         ("([1],)", "VALUE[0].append(2)"), ("{'deep': [[1]]}", "VALUE['deep'][0].append(2)"),
-        ("__import__('array').array('i', [1])", "VALUE.append(2)"), ("__import__('collections').deque([1])", "VALUE.append(2)"),
+        ("__import__('array').array('i', [1])", "VALUE.append(2)"), ("__import__('collections').deque([1])",
+        "VALUE.append(2)"),
         ("__import__('collections').Counter('a')", "VALUE.update('b')"),
     ],
 )  # fmt: skip
@@ -231,7 +263,9 @@ def test_globals_that_come_and_go():
 
 
 def test_globals_used_by_inner_functions_only():
-    script = Script("K = 1\ndef f():\n    def inner():\n        return [K for _ in range(1)]\n    return inner()")
+    script = Script(
+        "K = 1\ndef f():\n    def inner():\n        return [K for _ in range(1)]\n    return inner()"
+    )
     changes(script, "K = 2", before=[1], after=[2])
 
 
@@ -342,7 +376,7 @@ def test_decorated_with_wraps():
 
 
 def test_submodules_loaded_later():
-    # cloudpickle sends along the submodules that are loaded; one loaded afterwards changes what has to be sent.
+    # cloudpickle sends along the submodules that are loaded; one loaded afterwards has to be sent too.
     script = Script("import xml\ndef f(): return xml.sax.__name__")
     sys.modules.pop("xml.sax", None)
     first = script.id()
@@ -395,28 +429,28 @@ def test_large_pickles_are_bounded():
 
 
 def test_the_table_keeps_nothing_alive_that_was_captured():
-    class Thing:
-        pass
-
     table = FunctionTable()
-    thing = Thing()
 
-    def helper():
-        return thing
+    def prepared():
+        thing = Callable()
 
-    def function():
-        return helper()
+        def helper():
+            return thing
 
-    def plain(x):
-        return x
+        def function():
+            return helper()
 
-    def uses_plain(x):
-        return plain(x)
+        def plain(x):
+            return x
 
-    references = [weakref.ref(thing), weakref.ref(function), weakref.ref(helper), weakref.ref(plain), weakref.ref(uses_plain)]
-    table.prepare(function)
-    table.prepare(uses_plain)
-    del thing, function, helper, plain, uses_plain
+        def uses_plain(x):
+            return plain(x)
+
+        table.prepare(function)
+        table.prepare(uses_plain)
+        return [weakref.ref(made) for made in (thing, helper, function, plain, uses_plain)]
+
+    references = prepared()
     gc.collect()
     assert [reference() for reference in references] == [None] * 5
     assert len(table) == 2
@@ -441,7 +475,9 @@ def test_registering_a_module_by_value(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     import mine_registered
 
-    script = Script("import mine_registered\nuse = lambda: mine_registered.f()\nfrom mine_registered import f")
+    script = Script(
+        "import mine_registered\nuse = lambda: mine_registered.f()\nfrom mine_registered import f"
+    )
     table = script.table
     use = eval("lambda: mine_registered.f()", script.names)
     by_name = table.prepare(mine_registered.f)
@@ -459,8 +495,13 @@ def test_registering_a_module_by_value(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_sent_is_named():
-    script = Script("import threading\nlock = threading.Lock()\ndef helper(): return lock\ndef f(): return helper()")
-    with pytest.raises(plait.NotPicklable, match=r"^fn\.<globals>\.helper\.<globals>\.lock: cannot pickle '_thread.lock' object"):
+    script = Script(
+        "import threading\nlock = threading.Lock()\ndef helper(): return lock\ndef f(): return helper()"
+    )
+    with pytest.raises(
+        plait.NotPicklable,
+        match=r"^fn\.<globals>\.helper\.<globals>\.lock: cannot pickle '_thread.lock' object",
+    ):
         script.id()
     script.run("lock = None")
     assert script.result() is None
@@ -571,7 +612,7 @@ def test_a_main_script_with_a_real_worker(tmp_path):
         print(peer.call(factorial, 10))
         """,
     )
-    assert out == "14 114 124 102 15 20 21 0 1 2 42 8 1 6 Inner 105 15 96 3628800".split()
+    assert " ".join(out) == "14 114 124 102 15 20 21 0 1 2 42 8 1 6 Inner 105 15 96 3628800"
 
 
 def test_a_script_from_standard_input(tmp_path):
@@ -583,7 +624,12 @@ def test_a_script_from_standard_input(tmp_path):
     path = ":".join([str(Path(__file__).parent), *(entry for entry in sys.path if entry)])
     for arguments, given in ([["-"], text], [["-c", text], None]):
         done = subprocess.run(
-            [sys.executable, *arguments], input=given, text=True, capture_output=True, timeout=60, env={"PYTHONPATH": path}
+            [sys.executable, *arguments],
+            input=given,
+            text=True,
+            capture_output=True,
+            timeout=60,
+            env={"PYTHONPATH": path},
         )
         assert done.stdout.split() == ["2", "6"], done.stderr
 

@@ -8,11 +8,16 @@ import sys
 
 def travels_by_name(name: str) -> bool:
     """Tells whether objects of this module can go by name: their pickles need nothing but an import."""
-    return name not in ("__main__", "__mp_main__") and not _goes_by_value(name) and not _has_reducers(name) and _found(name)
+    return (
+        name not in ("__main__", "__mp_main__")
+        and not _goes_by_value(name)
+        and not _has_reducers(name)
+        and _found(name)
+    )
 
 
 def _goes_by_value(name: str) -> bool:
-    """Whether the module, or a package around it, was registered with `cloudpickle.register_pickle_by_value`."""
+    """Whether it, or a package around it, was registered with `cloudpickle.register_pickle_by_value`."""
     cloudpickle = sys.modules.get("cloudpickle.cloudpickle")
     names = getattr(cloudpickle, "_PICKLE_BY_VALUE_MODULES", ())
     if not names:
@@ -22,7 +27,7 @@ def _goes_by_value(name: str) -> bool:
 
 
 def _has_reducers(name: str) -> bool:
-    """Whether types of this module pickle rightly only by multiprocessing's pickler (connections, sockets)."""
+    """Whether types of it pickle rightly by multiprocessing's pickler alone (connections, sockets)."""
     return any(cls.__module__ == name for cls in registered_reducers())
 
 
@@ -32,7 +37,9 @@ def registered_reducers() -> dict:
     if reduction is None:
         return {}
     reducers = dict(reduction.ForkingPickler._extra_reducers)
-    return {cls: reduce for cls, reduce in reducers.items() if cls.__module__ not in ("builtins", "functools")}
+    return {
+        cls: reduce for cls, reduce in reducers.items() if cls.__module__ not in ("builtins", "functools")
+    }
 
 
 def goes_by_name_unfound(name: str) -> bool:
@@ -54,6 +61,10 @@ def _found(name: str) -> bool:
         path = getattr(sys.modules[parent], "__path__", None)
         if path is None:
             return True
+        # Known under a second name, as collections.abc is.
+        own = getattr(getattr(module, "__spec__", None), "name", name)
+        if own != name and sys.modules.get(own) is module:
+            return travels_by_name(own)
     for finder in sys.meta_path:
         find_spec = getattr(finder, "find_spec", None)
         if find_spec is None:

@@ -1,9 +1,10 @@
-"""Pickles of what C pickle cannot send: by cloudpickle, with the reducers registered at multiprocessing's pickler.
+"""Pickles of what C pickle cannot send: by cloudpickle, with multiprocessing's registered reducers.
 
 Loaded when the first such value comes along. What differs from plain cloudpickle, and why:
 
 - functions and classes of modules that a worker cannot import go by value, not only those of `__main__`;
-- connections, sockets and whatever was given to `ForkingPickler.register` are duplicated, as multiprocessing does it;
+- connections, sockets and what else was given to `ForkingPickler.register` are duplicated, as
+  multiprocessing does it;
 - open files are refused: a silent copy of a file's text is not the file.
 """
 
@@ -24,7 +25,7 @@ _registering = threading.Lock()
 
 
 def dumps(value, root: str) -> bytes:
-    """Pickles, or raises `NotPicklable` with the path to the culprit; `root` says what the value is (see `_culprit`)."""
+    """Pickles, or raises `NotPicklable` with the path to the culprit; `root` says what the value is."""
     try:
         return pickled(value)
     except MemoryError:
@@ -56,7 +57,7 @@ def pickled(value) -> bytes:
 
 
 def _dump(value) -> tuple[bytes, set[str]]:
-    """Gives the pickle, and the modules it needs that workers will not find, and that cloudpickle thinks they will."""
+    """Gives the pickle, and the modules that it names but workers will not find."""
     with io.BytesIO() as file:
         pickler = _Pickler(file)
         pickler.dump(value)
@@ -64,7 +65,9 @@ def _dump(value) -> tuple[bytes, set[str]]:
     unfound = pickler.unfound
     for module, name in _core.codec.strangers(data):
         if module in ("__main__", "__mp_main__"):
-            raise PicklingError(f"it pickles as the name '{module}.{name}', and workers do not run the main script")
+            raise PicklingError(
+                f"it pickles as the name '{module}.{name}', and workers do not run the main script"
+            )
         if goes_by_name_unfound(module):
             unfound.add(module)
     return data, unfound

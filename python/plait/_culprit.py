@@ -1,6 +1,7 @@
 """Finds what in a value cannot be pickled, and says so. Runs only after pickling failed.
 
-Descends from the value into the first part that does not pickle on its own, until all parts of what it reached do.
+Descends from the value into the first part that does not pickle on its own, until all parts of what
+it reached do.
 """
 
 import functools
@@ -91,7 +92,7 @@ def _failure(value):
 
 
 def _parts(value):
-    """What a value is made of, each with what is added to the path: `[0]`, `['key']`, `.name`, `.<closure>.name`."""
+    """What a value is made of, each part with what it adds to the path: `[0]`, `.<closure>.name`."""
     if isinstance(value, dict):
         yield from ((f"[{_short(key)}]", part) for key, part in list(value.items()))
         yield from ((f".<key {_short(key)}>", key) for key in list(value))
@@ -112,7 +113,9 @@ def _parts(value):
     if isinstance(value, BaseException):
         yield from ((f".args[{index}]", part) for index, part in enumerate(value.args))
     if isinstance(value, type):
-        yield from ((f".{name}", part) for name, part in list(vars(value).items()) if not name.startswith("__"))
+        yield from (
+            (f".{name}", part) for name, part in list(vars(value).items()) if not name.startswith("__")
+        )
         return
     yield from ((f".{name}", part) for name, part in _attributes(value).items())
 
@@ -129,7 +132,9 @@ def _function_parts(function):
     yield from ((f".<default>.{name}", part) for name, part in zip(names, defaults))
     yield from ((f".<default>.{name}", part) for name, part in (function.__kwdefaults__ or {}).items())
     names = dict.fromkeys(_global_names(code))
-    yield from ((f".<globals>.{name}", function.__globals__[name]) for name in names if name in function.__globals__)
+    yield from (
+        (f".<globals>.{name}", function.__globals__[name]) for name in names if name in function.__globals__
+    )
     yield from ((f".{name}", part) for name, part in vars(function).items())
 
 
@@ -141,14 +146,21 @@ def _global_names(code):
 
 
 def _attributes(value) -> dict:
-    """The attributes that pickling an instance sends: what its `__getstate__` says, else `__dict__` and slots."""
+    """The attributes that pickling sends: what `__getstate__` says, else `__dict__` and slots."""
     try:
         state = value.__getstate__()
     except Exception:
         state = getattr(value, "__dict__", None)
     if isinstance(state, tuple) and len(state) == 2:
-        state = {**(state[0] if isinstance(state[0], dict) else {}), **(state[1] if isinstance(state[1], dict) else {})}
-    return {name: part for name, part in state.items() if isinstance(name, str)} if isinstance(state, dict) else {}
+        state = {
+            **(state[0] if isinstance(state[0], dict) else {}),
+            **(state[1] if isinstance(state[1], dict) else {}),
+        }
+    return (
+        {name: part for name, part in state.items() if isinstance(name, str)}
+        if isinstance(state, dict)
+        else {}
+    )
 
 
 def _short(value) -> str:
@@ -160,7 +172,9 @@ def _short(value) -> str:
 
 
 def _too_deep(reason: BaseException | None) -> bool:
-    return isinstance(reason, RecursionError) or isinstance(getattr(reason, "__cause__", None), RecursionError)
+    return isinstance(reason, RecursionError) or isinstance(
+        getattr(reason, "__cause__", None), RecursionError
+    )
 
 
 def _message(reason: Exception) -> str:

@@ -1,7 +1,7 @@
 """The errors that plait raises. Importing them must cost nothing: `plait` does it at its own import.
 
-`WorkerDied` is a `concurrent.futures.process.BrokenProcessPool`, whose module pulls in multiprocessing; so the class is made when
-it is first asked for, by the module's `__getattr__`.
+`WorkerDied` is a `concurrent.futures.process.BrokenProcessPool`, whose module pulls in multiprocessing; so
+the class is made when it is first asked for, by the module's `__getattr__`.
 """
 
 # The C module holds the class that `pickle` re-exports, and loads in no time.
@@ -31,7 +31,7 @@ class NotPicklable(PlaitError, PicklingError):
 
 
 class OwnerDied(PlaitError):
-    """The process that held a plait lock died without releasing it; what the lock protects may be half changed."""
+    """The process that held a plait lock died without releasing it; what it protects may be half changed."""
 
     __module__ = "plait"
 

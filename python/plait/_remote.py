@@ -4,9 +4,13 @@ import traceback
 
 
 def describe(exception: BaseException) -> tuple[str, str, str]:
-    """Gives the type's name as tracebacks show it, the message, and the formatted traceback; raises nothing."""
+    """Gives the type's name as tracebacks show it, the message, and the formatted traceback."""
     cls = type(exception)
-    name = cls.__qualname__ if cls.__module__ in ("builtins", "__main__") else f"{cls.__module__}.{cls.__qualname__}"
+    name = (
+        cls.__qualname__
+        if cls.__module__ in ("builtins", "__main__")
+        else f"{cls.__module__}.{cls.__qualname__}"
+    )
     try:
         message = str(exception)
     except Exception as error:

@@ -32,11 +32,7 @@ fn sys_modules(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
     static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
     MODULES
         .get_or_try_init(py, || {
-            Ok(py
-                .import(intern!(py, "sys"))?
-                .getattr(intern!(py, "modules"))?
-                .cast_into::<PyDict>()?
-                .unbind())
+            Ok(py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?.cast_into::<PyDict>()?.unbind())
         })
         .map(|modules| modules.bind(py))
 }
@@ -50,15 +46,8 @@ pub fn module_count(py: Python<'_>) -> usize {
 fn by_value_names(py: Python<'_>) -> Option<&Bound<'_, PySet>> {
     static NAMES: PyOnceLock<Py<PySet>> = PyOnceLock::new();
     if NAMES.get(py).is_none() {
-        let module = sys_modules(py)
-            .ok()?
-            .get_item(intern!(py, "cloudpickle.cloudpickle"))
-            .ok()??;
-        let names = module
-            .getattr(intern!(py, "_PICKLE_BY_VALUE_MODULES"))
-            .ok()?
-            .cast_into::<PySet>()
-            .ok()?;
+        let module = sys_modules(py).ok()?.get_item(intern!(py, "cloudpickle.cloudpickle")).ok()??;
+        let names = module.getattr(intern!(py, "_PICKLE_BY_VALUE_MODULES")).ok()?.cast_into::<PySet>().ok()?;
         let _ = NAMES.set(py, names.unbind());
     }
     NAMES.get(py).map(|names| names.bind(py))
@@ -68,16 +57,9 @@ fn by_value_names(py: Python<'_>) -> Option<&Bound<'_, PySet>> {
 fn registered_reducers(py: Python<'_>) -> Option<&Bound<'_, PyDict>> {
     static REDUCERS: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
     if REDUCERS.get(py).is_none() {
-        let module = sys_modules(py)
-            .ok()?
-            .get_item(intern!(py, "multiprocessing.reduction"))
-            .ok()??;
+        let module = sys_modules(py).ok()?.get_item(intern!(py, "multiprocessing.reduction")).ok()??;
         let pickler = module.getattr(intern!(py, "ForkingPickler")).ok()?;
-        let reducers = pickler
-            .getattr(intern!(py, "_extra_reducers"))
-            .ok()?
-            .cast_into::<PyDict>()
-            .ok()?;
+        let reducers = pickler.getattr(intern!(py, "_extra_reducers")).ok()?.cast_into::<PyDict>().ok()?;
         let _ = REDUCERS.set(py, reducers.unbind());
     }
     REDUCERS.get(py).map(|reducers| reducers.bind(py))
@@ -91,9 +73,7 @@ pub fn epoch(py: Python<'_>) -> u64 {
         Some(names) if !names.is_empty() => names
             .iter()
             .filter_map(|name| name.hash().ok())
-            .fold(reducers, |sum, hash| {
-                sum.wrapping_add(hash.cast_unsigned() as u64 | 1 << 32)
-            }),
+            .fold(reducers, |sum, hash| sum.wrapping_add(hash.cast_unsigned() as u64 | 1 << 32)),
         _ => reducers,
     }
 }
@@ -124,23 +104,14 @@ pub fn travels(py: Python<'_>, name: &[u8]) -> PyResult<bool> {
         }
     }
     static ASK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let travels = ASK
-        .import(py, "plait._byname", "travels_by_name")?
-        .call1((&text,))?
-        .is_truthy()?;
-    let verdict = Verdict {
-        module: module.unbind(),
-        travels,
-    };
+    let travels = ASK.import(py, "plait._byname", "travels_by_name")?.call1((&text,))?.is_truthy()?;
+    let verdict = Verdict { module: module.unbind(), travels };
     // What is replaced is dropped after the lock: dropping a module may run Python code.
     let (_outdated, _replaced);
     {
         let mut verdicts = VERDICTS.lock().unwrap_or_else(PoisonError::into_inner);
         _outdated = verdicts.take_if(|verdicts| verdicts.epoch != epoch);
-        let verdicts = verdicts.get_or_insert_with(|| Verdicts {
-            epoch,
-            by_module: HashMap::new(),
-        });
+        let verdicts = verdicts.get_or_insert_with(|| Verdicts { epoch, by_module: HashMap::new() });
         _replaced = verdicts.by_module.insert(name.into(), verdict);
     }
     Ok(travels)
@@ -158,10 +129,7 @@ pub fn module_travels(module: &Bound<'_, PyModule>) -> PyResult<bool> {
     let Ok(text) = name.to_str() else {
         return Ok(false);
     };
-    Ok(travels(py, text.as_bytes())?
-        && sys_modules(py)?
-            .get_item(&name)?
-            .is_some_and(|found| found.is(module)))
+    Ok(travels(py, text.as_bytes())? && sys_modules(py)?.get_item(&name)?.is_some_and(|found| found.is(module)))
 }
 
 /// Whether all that a pickle names reaches the same objects in a worker. False also when the pickle cannot be read.
@@ -191,10 +159,7 @@ pub fn strangers<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Bound<'py, PyL
             if travels {
                 return Ok(());
             }
-            found.append((
-                PyString::from_bytes(py, module)?,
-                PyString::from_bytes(py, name)?,
-            ))
+            found.append((PyString::from_bytes(py, module)?, PyString::from_bytes(py, name)?))
         });
         match result {
             Ok(()) => ControlFlow::Continue(()),
@@ -218,16 +183,11 @@ pub fn resolves(object: &Bound<'_, PyAny>) -> PyResult<bool> {
         return Ok(false);
     };
     // Methods of built-in classes, such as str.upper, have no module of their own.
-    let module = object.getattr(intern!(py, "__module__")).or_else(|_| {
-        object
-            .getattr(intern!(py, "__objclass__"))?
-            .getattr(intern!(py, "__module__"))
-    });
+    let module = object
+        .getattr(intern!(py, "__module__"))
+        .or_else(|_| object.getattr(intern!(py, "__objclass__"))?.getattr(intern!(py, "__module__")));
     let Ok(module) = module else { return Ok(false) };
-    let (Ok(module), Ok(name)) = (
-        module.cast_exact::<PyString>(),
-        name.cast_exact::<PyString>(),
-    ) else {
+    let (Ok(module), Ok(name)) = (module.cast_exact::<PyString>(), name.cast_exact::<PyString>()) else {
         return Ok(false);
     };
     let (Ok(module_text), Ok(name)) = (module.to_str(), name.to_str()) else {

@@ -15,16 +15,14 @@ use super::pickle::{Root, dumps, loads};
 
 /// Appends an exception. Never fails: what cannot be found out about it is said so.
 pub fn encode_exception(py: Python<'_>, error: &PyErr, out: &mut Vec<u8>) {
-    let exception = error.value(py);
-    let [type_name, message, traceback] = describe(exception);
-    let (pickle, message) = match travelling_pickle(exception) {
+    // Up to Python 3.11 an error that was just caught keeps its traceback beside the exception; this puts it in.
+    let exception = error.clone_ref(py).into_value(py).into_bound(py);
+    let [type_name, message, traceback] = describe(&exception);
+    let (pickle, message) = match travelling_pickle(&exception) {
         Ok(pickle) => (Some(pickle), message),
         Err(why) => {
             let why = why.value(py).to_string();
-            (
-                None,
-                format!("{message} (it could not be sent as itself: {why})"),
-            )
+            (None, format!("{message} (it could not be sent as itself: {why})"))
         }
     };
     for text in [&type_name, &message, &traceback] {
@@ -56,9 +54,7 @@ pub fn decode_exception(py: Python<'_>, bytes: &[u8]) -> PyErr {
             return replacement(py, &[type_name, message, traceback]);
         }
     };
-    if let Ok(cause) =
-        from_errors(py, "RemoteTraceback").and_then(|class| class.call1((traceback,)))
-    {
+    if let Ok(cause) = from_errors(py, "RemoteTraceback").and_then(|class| class.call1((traceback,))) {
         exception.set_cause(py, Some(PyErr::from_value(cause)));
     }
     exception
@@ -83,8 +79,7 @@ fn from_errors<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> 
 /// A `RemoteError`, or what making one raised.
 fn replacement(py: Python<'_>, texts: &[String; 3]) -> PyErr {
     let [type_name, message, traceback] = texts;
-    let made = from_errors(py, "RemoteError")
-        .and_then(|class| class.call1((type_name, message, traceback)));
+    let made = from_errors(py, "RemoteError").and_then(|class| class.call1((type_name, message, traceback)));
     made.map_or_else(|error| error, PyErr::from_value)
 }
 
@@ -97,22 +92,13 @@ fn describe(exception: &Bound<'_, PyBaseException>) -> [String; 3] {
         .and_then(|texts| texts.extract::<[Bound<'_, PyString>; 3]>())
         .map(|texts| texts.map(|text| text.to_string_lossy().into_owned()));
     texts.unwrap_or_else(|error| {
-        let type_name = exception
-            .get_type()
-            .name()
-            .map_or_else(|_| "exception".into(), |name| name.to_string());
-        [
-            type_name,
-            format!("describing it failed: {}", error.value(py)),
-            String::new(),
-        ]
+        let type_name = exception.get_type().name().map_or_else(|_| "exception".into(), |name| name.to_string());
+        [type_name, format!("describing it failed: {}", error.value(py)), String::new()]
     })
 }
 
 /// The exception's pickle, when unpickling gives an exception of the same type again.
-fn travelling_pickle<'py>(
-    exception: &Bound<'py, PyBaseException>,
-) -> PyResult<Bound<'py, PyBytes>> {
+fn travelling_pickle<'py>(exception: &Bound<'py, PyBaseException>) -> PyResult<Bound<'py, PyBytes>> {
     let py = exception.py();
     let pickle = dumps(py, exception.as_any(), Root::Exception)?;
     if !is_plain(exception)? {
@@ -120,9 +106,7 @@ fn travelling_pickle<'py>(
         let copy = loads(py, pickle.as_bytes())?;
         if !copy.get_type().is(exception.get_type()) {
             let name = copy.get_type().fully_qualified_name()?;
-            return Err(pyo3::exceptions::PyTypeError::new_err(format!(
-                "it unpickles as {name}"
-            )));
+            return Err(pyo3::exceptions::PyTypeError::new_err(format!("it unpickles as {name}")));
         }
     }
     Ok(pickle)
@@ -141,9 +125,7 @@ fn is_plain(exception: &Bound<'_, PyBaseException>) -> PyResult<bool> {
     if exception.getattr(intern!(py, "__dict__"))?.is_truthy()? {
         return Ok(false);
     }
-    let args = exception
-        .getattr(intern!(py, "args"))?
-        .cast_into::<PyTuple>()?;
+    let args = exception.getattr(intern!(py, "args"))?.cast_into::<PyTuple>()?;
     Ok(args.iter_borrowed().all(|arg| {
         arg.is_none()
             || arg.is_exact_instance_of::<PyString>()

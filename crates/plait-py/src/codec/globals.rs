@@ -32,11 +32,7 @@ pub fn each_global<B>(
     if memchr(STACK_GLOBAL, pickle).is_none() {
         return Ok(ControlFlow::Continue(()));
     }
-    let mut walk = Walk {
-        pickle,
-        position: 0,
-        memo: Vec::new(),
-    };
+    let mut walk = Walk { pickle, position: 0, memo: Vec::new() };
     let (mut module, mut name) = (Text::default(), Text::default());
     while walk.position < pickle.len() {
         match walk.step()? {
@@ -80,10 +76,7 @@ impl<'a> Walk<'a> {
 
     fn skip(&mut self, length: usize) -> Result<usize, Unknown> {
         let start = self.position;
-        self.position = start
-            .checked_add(length)
-            .filter(|&end| end <= self.pickle.len())
-            .ok_or(Unknown)?;
+        self.position = start.checked_add(length).filter(|&end| end <= self.pickle.len()).ok_or(Unknown)?;
         Ok(start)
     }
 
@@ -97,10 +90,7 @@ impl<'a> Walk<'a> {
 
     fn string(&mut self, width: usize) -> Result<Step, Unknown> {
         let length = self.number(width)?;
-        Ok(Step::Text(Text {
-            start: self.skip(length)?,
-            length,
-        }))
+        Ok(Step::Text(Text { start: self.skip(length)?, length }))
     }
 
     fn block(&mut self, width: usize) -> Result<Step, Unknown> {
@@ -116,10 +106,7 @@ impl<'a> Walk<'a> {
 
     fn recall(&mut self, width: usize) -> Result<Step, Unknown> {
         let index = self.number(width)?;
-        self.memo
-            .get(index)
-            .map(|&text| Step::Text(text))
-            .ok_or(Unknown)
+        self.memo.get(index).map(|&text| Step::Text(text)).ok_or(Unknown)
     }
 
     fn step(&mut self) -> Result<Step, Unknown> {

@@ -30,10 +30,7 @@ pub fn add_to(parent: &Bound<'_, PyModule>) -> PyResult<()> {
 
 type Message<'py> = (u8, Bound<'py, PyBytes>);
 
-fn message<'py>(
-    py: Python<'py>,
-    write: impl FnOnce(&mut Vec<u8>) -> PyResult<Kind>,
-) -> PyResult<Message<'py>> {
+fn message<'py>(py: Python<'py>, write: impl FnOnce(&mut Vec<u8>) -> PyResult<Kind>) -> PyResult<Message<'py>> {
     let mut out = Vec::new();
     let kind = write(&mut out)?;
     Ok((kind as u8, PyBytes::new(py, &out)))
@@ -81,9 +78,7 @@ fn encode_direct<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Message<'py>> {
-    message(py, |out| {
-        super::encode_direct(py, function, args, kwargs, out)
-    })
+    message(py, |out| super::encode_direct(py, function, args, kwargs, out))
 }
 
 /// What `encode_direct` gave, back to `(function, args, kwargs or None)`.
@@ -94,10 +89,7 @@ fn decode_direct<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<super::DirectCa
 
 /// The items of a chunk to `(kind, bytes)`.
 #[pyfunction]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "arguments from Python arrive owned"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "arguments from Python arrive owned")]
 fn encode_chunk<'py>(py: Python<'py>, items: Vec<Bound<'py, PyAny>>) -> PyResult<Message<'py>> {
     message(py, |out| super::encode_chunk(py, &items, out))
 }
@@ -110,10 +102,7 @@ fn decode_chunk<'py>(py: Python<'py>, kind: u8, bytes: &[u8]) -> PyResult<Bound<
 
 /// An exception to bytes.
 #[pyfunction]
-fn encode_exception<'py>(
-    py: Python<'py>,
-    exception: Bound<'py, PyBaseException>,
-) -> Bound<'py, PyBytes> {
+fn encode_exception<'py>(py: Python<'py>, exception: Bound<'py, PyBaseException>) -> Bound<'py, PyBytes> {
     let mut out = Vec::new();
     super::encode_exception(py, &PyErr::from_value(exception.into_any()), &mut out);
     PyBytes::new(py, &out)
@@ -122,9 +111,7 @@ fn encode_exception<'py>(
 /// What `encode_exception` gave, back to the exception or its stand-in.
 #[pyfunction]
 fn decode_exception<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyBaseException> {
-    super::decode_exception(py, bytes)
-        .into_value(py)
-        .into_bound(py)
+    super::decode_exception(py, bytes).into_value(py).into_bound(py)
 }
 
 /// The `(module, name)` pairs in a pickle that mean nothing, or something else, in a worker.

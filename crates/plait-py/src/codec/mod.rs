@@ -36,9 +36,7 @@ impl TryFrom<u8> for Kind {
         match byte {
             0 => Ok(Kind::Native),
             1 => Ok(Kind::Pickle),
-            other => Err(PyValueError::new_err(format!(
-                "no such kind of message: {other}"
-            ))),
+            other => Err(PyValueError::new_err(format!("no such kind of message: {other}"))),
         }
     }
 }
@@ -60,12 +58,7 @@ pub fn encode_call(
     // A tuple alone is the arguments; a list is arguments and keywords: no third kind needed.
     match kwargs {
         None => dumps_into(py, args.as_any(), Root::Call, out)?,
-        Some(kwargs) => dumps_into(
-            py,
-            PyList::new(py, [args.as_any(), kwargs.as_any()])?.as_any(),
-            Root::Call,
-            out,
-        )?,
+        Some(kwargs) => dumps_into(py, PyList::new(py, [args.as_any(), kwargs.as_any()])?.as_any(), Root::Call, out)?,
     }
     Ok(Kind::Pickle)
 }
@@ -87,13 +80,9 @@ pub fn decode_call<'py>(
                 Ok(args) => Ok((args, None)),
                 Err(pair) => {
                     let pair = pair.into_inner();
-                    let (args, kwargs) = pair
-                        .extract::<[Bound<'py, PyAny>; 2]>()
-                        .map(|[args, kwargs]| (args, kwargs))?;
-                    Ok((
-                        args.cast_into::<PyTuple>()?,
-                        Some(kwargs.cast_into::<PyDict>()?),
-                    ))
+                    let (args, kwargs) =
+                        pair.extract::<[Bound<'py, PyAny>; 2]>().map(|[args, kwargs]| (args, kwargs))?;
+                    Ok((args.cast_into::<PyTuple>()?, Some(kwargs.cast_into::<PyDict>()?)))
                 }
             }
         }
@@ -117,11 +106,7 @@ pub fn encode_direct(
 }
 
 /// A call that carries its callable.
-pub type DirectCall<'py> = (
-    Bound<'py, PyAny>,
-    Bound<'py, PyTuple>,
-    Option<Bound<'py, PyDict>>,
-);
+pub type DirectCall<'py> = (Bound<'py, PyAny>, Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>);
 
 /// The call that [`encode_direct`] wrote.
 ///
@@ -129,14 +114,9 @@ pub type DirectCall<'py> = (
 /// As [`decode_call`].
 pub fn decode_direct<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<DirectCall<'py>> {
     let triple = loads(py, bytes)?.cast_into::<PyTuple>()?;
-    let (function, args, kwargs) = triple.extract::<(
-        Bound<'py, PyAny>,
-        Bound<'py, PyAny>,
-        Option<Bound<'py, PyAny>>,
-    )>()?;
-    let kwargs = kwargs
-        .map(|kwargs| kwargs.cast_into::<PyDict>())
-        .transpose()?;
+    let (function, args, kwargs) =
+        triple.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>, Option<Bound<'py, PyAny>>)>()?;
+    let kwargs = kwargs.map(|kwargs| kwargs.cast_into::<PyDict>()).transpose()?;
     Ok((function, args.cast_into::<PyTuple>()?, kwargs))
 }
 
@@ -167,11 +147,7 @@ pub fn decode_value<'py>(py: Python<'py>, kind: Kind, bytes: &[u8]) -> PyResult<
 ///
 /// # Errors
 /// As [`encode_call`]; the path begins with `items[i]`.
-pub fn encode_chunk(
-    py: Python<'_>,
-    items: &[Bound<'_, PyAny>],
-    out: &mut Vec<u8>,
-) -> PyResult<Kind> {
+pub fn encode_chunk(py: Python<'_>, items: &[Bound<'_, PyAny>], out: &mut Vec<u8>) -> PyResult<Kind> {
     if native::write_chunk(items, out) {
         return Ok(Kind::Native);
     }
@@ -183,10 +159,6 @@ pub fn encode_chunk(
 ///
 /// # Errors
 /// As [`decode_call`].
-pub fn decode_chunk<'py>(
-    py: Python<'py>,
-    kind: Kind,
-    bytes: &[u8],
-) -> PyResult<Bound<'py, PyList>> {
+pub fn decode_chunk<'py>(py: Python<'py>, kind: Kind, bytes: &[u8]) -> PyResult<Bound<'py, PyList>> {
     Ok(decode_value(py, kind, bytes)?.cast_into::<PyList>()?)
 }

@@ -45,22 +45,13 @@ impl Root {
 const LEND_FROM: usize = 4096;
 
 /// Appends a pickle of `value`.
-pub(crate) fn dumps_into(
-    py: Python<'_>,
-    value: &Bound<'_, PyAny>,
-    root: Root,
-    out: &mut Vec<u8>,
-) -> PyResult<()> {
+pub(crate) fn dumps_into(py: Python<'_>, value: &Bound<'_, PyAny>, root: Root, out: &mut Vec<u8>) -> PyResult<()> {
     out.extend_from_slice(dumps(py, value, root)?.as_bytes());
     Ok(())
 }
 
 /// A pickle of `value` that a worker can read.
-pub(crate) fn dumps<'py>(
-    py: Python<'py>,
-    value: &Bound<'py, PyAny>,
-    root: Root,
-) -> PyResult<Bound<'py, PyBytes>> {
+pub(crate) fn dumps<'py>(py: Python<'py>, value: &Bound<'py, PyAny>, root: Root) -> PyResult<Bound<'py, PyBytes>> {
     match c_dumps(py, value) {
         Ok(pickle) => {
             if byname::all_travel(py, pickle.as_bytes())? {
@@ -68,9 +59,7 @@ pub(crate) fn dumps<'py>(
             }
         }
         // Any exception may be the value's own way to say that it does not pickle; cloudpickle's answer counts.
-        Err(error)
-            if error.is_instance_of::<PyException>(py)
-                && !error.is_instance_of::<PyMemoryError>(py) => {}
+        Err(error) if error.is_instance_of::<PyException>(py) && !error.is_instance_of::<PyMemoryError>(py) => {}
         Err(error) => return Err(error),
     }
     dumps_by_value(py, value, root)
@@ -83,9 +72,7 @@ pub(crate) fn dumps_by_value<'py>(
     root: Root,
 ) -> PyResult<Bound<'py, PyBytes>> {
     static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let pickle = DUMPS
-        .import(py, "plait._byvalue", "dumps")?
-        .call1((value, root.name(py)))?;
+    let pickle = DUMPS.import(py, "plait._byvalue", "dumps")?.call1((value, root.name(py)))?;
     Ok(pickle.cast_into::<PyBytes>()?)
 }
 
@@ -93,17 +80,11 @@ fn c_dumps<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'p
     static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static PROTOCOL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let dumps = DUMPS.import(py, "_pickle", "dumps")?;
-    let protocol =
-        PROTOCOL.get_or_try_init(py, || PyResult::Ok(PyInt::new(py, 5).into_any().unbind()))?;
+    let protocol = PROTOCOL.get_or_try_init(py, || PyResult::Ok(PyInt::new(py, 5).into_any().unbind()))?;
     let args = [value.as_ptr(), protocol.as_ptr()];
     // SAFETY: attached; the callable and the two arguments are alive during the call, and the call steals nothing.
     let pickle = unsafe {
-        let result = ffi::PyObject_Vectorcall(
-            dumps.as_ptr(),
-            args.as_ptr(),
-            args.len(),
-            std::ptr::null_mut(),
-        );
+        let result = ffi::PyObject_Vectorcall(dumps.as_ptr(), args.as_ptr(), args.len(), std::ptr::null_mut());
         Bound::from_owned_ptr_or_err(py, result)?
     };
     Ok(pickle.cast_into::<PyBytes>()?)
@@ -123,19 +104,11 @@ pub(crate) fn loads<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, P
     call_one(loads, &view.0)
 }
 
-fn call_one<'py>(
-    function: &Bound<'py, PyAny>,
-    argument: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
+fn call_one<'py>(function: &Bound<'py, PyAny>, argument: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let args = [argument.as_ptr()];
     // SAFETY: attached, as the Bounds show; both objects are alive during the call, and the call steals nothing.
     unsafe {
-        let result = ffi::PyObject_Vectorcall(
-            function.as_ptr(),
-            args.as_ptr(),
-            args.len(),
-            std::ptr::null_mut(),
-        );
+        let result = ffi::PyObject_Vectorcall(function.as_ptr(), args.as_ptr(), args.len(), std::ptr::null_mut());
         Bound::from_owned_ptr_or_err(function.py(), result)
     }
 }
@@ -153,11 +126,7 @@ impl<'py> Lent<'py> {
             let bytes_start = bytes.as_ptr().cast_mut().cast();
             Bound::from_owned_ptr_or_err(
                 py,
-                ffi::PyMemoryView_FromMemory(
-                    bytes_start,
-                    bytes.len() as ffi::Py_ssize_t,
-                    READ_ONLY,
-                ),
+                ffi::PyMemoryView_FromMemory(bytes_start, bytes.len() as ffi::Py_ssize_t, READ_ONLY),
             )?
         };
         Ok(Lent(view))
@@ -168,14 +137,8 @@ impl Drop for Lent<'_> {
     fn drop(&mut self) {
         // A view that was released refuses every access. Releasing fails only while somebody still exports it, which the
         // unpickler never does once it has returned; were it so, going on would leave them a view of memory that is reused.
-        if self
-            .0
-            .call_method0(intern!(self.0.py(), "release"))
-            .is_err()
-        {
-            eprintln!(
-                "plait: a message's memory is still in use after unpickling it: this is a bug in plait"
-            );
+        if self.0.call_method0(intern!(self.0.py(), "release")).is_err() {
+            eprintln!("plait: a message's memory is still in use after unpickling it: this is a bug in plait");
             std::process::abort();
         }
     }

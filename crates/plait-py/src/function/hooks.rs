@@ -28,10 +28,7 @@ impl PyFunctionTable {
     }
 
     /// `(id, bytes)` of the function as it is now, or None when it travels with its arguments.
-    fn prepare<'py>(
-        &self,
-        function: &Bound<'py, PyAny>,
-    ) -> PyResult<Option<(u64, Bound<'py, PyBytes>)>> {
+    fn prepare<'py>(&self, function: &Bound<'py, PyAny>) -> PyResult<Option<(u64, Bound<'py, PyBytes>)>> {
         Ok(match self.0.prepare(function)? {
             Prepared::Cached { id, bytes } => Some((id, PyBytes::new(function.py(), &bytes))),
             Prepared::Direct => None,

@@ -64,9 +64,7 @@ impl FunctionTable {
 
     /// An empty table with limits of its own. The function prepared last is always kept.
     pub fn with_limits(functions: usize, bytes: usize) -> FunctionTable {
-        FunctionTable {
-            table: Mutex::new(Table::new(functions, bytes)),
-        }
+        FunctionTable { table: Mutex::new(Table::new(functions, bytes)) }
     }
 
     /// Says how `function` goes to a worker, as it is now.
@@ -77,10 +75,7 @@ impl FunctionTable {
         let py = function.py();
         let epoch = byname::epoch(py);
         let by_identity = Key::identity(function.as_ptr());
-        if let Some(entry) = self
-            .table()
-            .get(by_identity)
-            .filter(|entry| entry.epoch == epoch)
+        if let Some(entry) = self.table().get(by_identity).filter(|entry| entry.epoch == epoch)
             && matches!(entry.nature, Nature::ByName { .. })
         {
             return Ok(cached(&entry));
@@ -106,12 +101,7 @@ impl FunctionTable {
     }
 
     /// Callables that are not Python functions.
-    fn prepare_other(
-        &self,
-        function: &Bound<'_, PyAny>,
-        key: Key,
-        epoch: u64,
-    ) -> PyResult<Prepared> {
+    fn prepare_other(&self, function: &Bound<'_, PyAny>, key: Key, epoch: u64) -> PyResult<Prepared> {
         if byname::resolves(function)? {
             return self.by_name(function, key, epoch);
         }
@@ -125,23 +115,10 @@ impl FunctionTable {
     fn by_name(&self, function: &Bound<'_, PyAny>, key: Key, epoch: u64) -> PyResult<Prepared> {
         let mut bytes = Vec::new();
         dumps_into(function.py(), function, Root::Function, &mut bytes)?;
-        Ok(self.keep(
-            key,
-            epoch,
-            Nature::ByName {
-                _function: function.clone().unbind(),
-            },
-            &bytes,
-        ))
+        Ok(self.keep(key, epoch, Nature::ByName { _function: function.clone().unbind() }, &bytes))
     }
 
-    fn by_value(
-        &self,
-        function: &Bound<'_, PyAny>,
-        key: Key,
-        epoch: u64,
-        nature: Nature,
-    ) -> PyResult<Prepared> {
+    fn by_value(&self, function: &Bound<'_, PyAny>, key: Key, epoch: u64, nature: Nature) -> PyResult<Prepared> {
         let bytes = dumps_by_value(function.py(), function, Root::Function)?;
         Ok(self.keep(key, epoch, nature, bytes.as_bytes()))
     }
@@ -175,10 +152,7 @@ impl FunctionTable {
 }
 
 fn cached(entry: &Entry<Nature>) -> Prepared {
-    Prepared::Cached {
-        id: entry.id,
-        bytes: Arc::clone(&entry.bytes),
-    }
+    Prepared::Cached { id: entry.id, bytes: Arc::clone(&entry.bytes) }
 }
 
 /// The function that [`FunctionTable::prepare`] pickled.
@@ -187,9 +161,6 @@ fn cached(entry: &Entry<Nature>) -> Prepared {
 /// What unpickling raises (such as `ModuleNotFoundError`), with a note that says where.
 pub fn decode_function(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
     loads(py, bytes).map(Bound::unbind).inspect_err(|error| {
-        let _ = error.value(py).call_method1(
-            "add_note",
-            ("raised while a plait worker loaded the function",),
-        );
+        let _ = error.value(py).call_method1("add_note", ("raised while a plait worker loaded the function",));
     })
 }

@@ -104,22 +104,10 @@ impl<N> Table<N> {
     /// Keeps a function under `key`, in the place of what was there. Equal bytes get an equal id. Gives back the entry, and
     /// those that had to go, which the caller drops once it holds no lock.
     #[must_use = "what had to go is to be dropped outside the lock"]
-    pub fn insert(
-        &mut self,
-        key: Key,
-        epoch: u64,
-        nature: N,
-        bytes: &[u8],
-    ) -> (Arc<Entry<N>>, Vec<Arc<Entry<N>>>) {
+    pub fn insert(&mut self, key: Key, epoch: u64, nature: N, bytes: &[u8]) -> (Arc<Entry<N>>, Vec<Arc<Entry<N>>>) {
         let (id, bytes) = self.send(key, bytes);
         self.clock += 1;
-        let entry = Arc::new(Entry {
-            id,
-            bytes,
-            epoch,
-            nature,
-            used: AtomicU64::new(self.clock),
-        });
+        let entry = Arc::new(Entry { id, bytes, epoch, nature, used: AtomicU64::new(self.clock) });
         let mut outdated = Vec::new();
         if let Some(old) = self.entries.insert(key, Arc::clone(&entry)) {
             self.release(old.id);
@@ -133,11 +121,7 @@ impl<N> Table<N> {
 
     /// The id of these bytes, old or new, with one more entry counted.
     fn send(&mut self, key: Key, bytes: &[u8]) -> (u64, Arc<[u8]>) {
-        let before = self
-            .entries
-            .get(&key)
-            .filter(|entry| *entry.bytes == *bytes)
-            .map(|entry| entry.id);
+        let before = self.entries.get(&key).filter(|entry| *entry.bytes == *bytes).map(|entry| entry.id);
         if let Some(id) = before.or_else(|| self.ids.get(bytes).copied())
             && let Some(sent) = self.sent.get_mut(&id)
         {
@@ -151,13 +135,7 @@ impl<N> Table<N> {
         if bytes.len() <= SHARED_TO {
             self.ids.insert(Arc::clone(&bytes), id);
         }
-        self.sent.insert(
-            id,
-            Sent {
-                bytes: Arc::clone(&bytes),
-                entries: 1,
-            },
-        );
+        self.sent.insert(id, Sent { bytes: Arc::clone(&bytes), entries: 1 });
         (id, bytes)
     }
 
@@ -188,10 +166,7 @@ impl<N> Table<N> {
             .map(|(key, entry)| (entry.used.load(Ordering::Relaxed), *key))
             .collect();
         by_use.sort_unstable_by_key(|&(used, _)| used);
-        let (entries_goal, bytes_goal) = (
-            self.max_entries - self.max_entries / 8,
-            self.max_bytes - self.max_bytes / 8,
-        );
+        let (entries_goal, bytes_goal) = (self.max_entries - self.max_entries / 8, self.max_bytes - self.max_bytes / 8);
         for (_, key) in by_use {
             if self.entries.len() <= entries_goal && self.bytes <= bytes_goal {
                 break;

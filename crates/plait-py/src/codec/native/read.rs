@@ -22,11 +22,7 @@ struct Owned(*mut ffi::PyObject);
 
 impl Owned {
     fn new(object: *mut ffi::PyObject) -> Result<Owned, Unread> {
-        if object.is_null() {
-            Err(Unread::Raised)
-        } else {
-            Ok(Owned(object))
-        }
+        if object.is_null() { Err(Unread::Raised) } else { Ok(Owned(object)) }
     }
 
     fn into_ptr(self) -> *mut ffi::PyObject {
@@ -44,10 +40,7 @@ impl Drop for Owned {
 }
 
 /// The arguments that `write_call` wrote.
-pub fn read_call<'py>(
-    py: Python<'py>,
-    bytes: &[u8],
-) -> PyResult<(Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>)> {
+pub fn read_call<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<(Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>)> {
     let mut reader = Reader { bytes };
     let mut call = || -> Result<(Owned, Option<Owned>), Unread> {
         let count = usize::from(reader.take::<1>()?[0]);
@@ -74,8 +67,7 @@ pub fn read_call<'py>(
     // SAFETY: owned references to a tuple and a dict, made above.
     unsafe {
         let args = Bound::from_owned_ptr(py, args.into_ptr()).cast_into_unchecked();
-        let kwargs =
-            kwargs.map(|kwargs| Bound::from_owned_ptr(py, kwargs.into_ptr()).cast_into_unchecked());
+        let kwargs = kwargs.map(|kwargs| Bound::from_owned_ptr(py, kwargs.into_ptr()).cast_into_unchecked());
         Ok((args, kwargs))
     }
 }
@@ -83,13 +75,7 @@ pub fn read_call<'py>(
 /// The value that `write_value` or `write_chunk` wrote.
 pub fn read_value<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let mut reader = Reader { bytes };
-    let value = reader.value(0).and_then(|value| {
-        if reader.bytes.is_empty() {
-            Ok(value)
-        } else {
-            Err(Unread::Broken)
-        }
-    });
+    let value = reader.value(0).and_then(|value| if reader.bytes.is_empty() { Ok(value) } else { Err(Unread::Broken) });
     let value = value.map_err(|why| raise(py, &why))?;
     // SAFETY: an owned reference.
     Ok(unsafe { Bound::from_owned_ptr(py, value.into_ptr()) })
@@ -98,9 +84,9 @@ pub fn read_value<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyA
 #[cold]
 fn raise(py: Python<'_>, why: &Unread) -> PyErr {
     match why {
-        Unread::Broken => PyValueError::new_err(
-            "not a message of plait's native codec: it was cut short or overwritten",
-        ),
+        Unread::Broken => {
+            PyValueError::new_err("not a message of plait's native codec: it was cut short or overwritten")
+        }
         Unread::Raised => PyErr::fetch(py),
     }
 }
@@ -130,11 +116,7 @@ impl<'a> Reader<'a> {
     #[inline]
     fn count(&mut self, size: usize) -> Result<usize, Unread> {
         let count = u32::from_le_bytes(self.take()?) as usize;
-        if count > self.bytes.len() / size {
-            Err(Unread::Broken)
-        } else {
-            Ok(count)
-        }
+        if count > self.bytes.len() / size { Err(Unread::Broken) } else { Ok(count) }
     }
 
     #[inline]
@@ -152,10 +134,7 @@ impl<'a> Reader<'a> {
                 tag::BYTES => {
                     let length = self.count(1)?;
                     let bytes = self.slice(length)?;
-                    Owned::new(ffi::PyBytes_FromStringAndSize(
-                        bytes.as_ptr().cast(),
-                        bytes.len() as ffi::Py_ssize_t,
-                    ))
+                    Owned::new(ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len() as ffi::Py_ssize_t))
                 }
                 tag::BIG_INT => self.big_int(),
                 tag => self.container(tag, depth),
@@ -168,9 +147,7 @@ impl<'a> Reader<'a> {
         let length = self.count(1)?;
         let text = self.slice(length)?;
         // SAFETY: attached; pointer and length of a live slice. Bytes that are not UTF-8 raise.
-        Owned::new(unsafe {
-            ffi::PyUnicode_FromStringAndSize(text.as_ptr().cast(), text.len() as ffi::Py_ssize_t)
-        })
+        Owned::new(unsafe { ffi::PyUnicode_FromStringAndSize(text.as_ptr().cast(), text.len() as ffi::Py_ssize_t) })
     }
 
     #[cold]
@@ -180,11 +157,7 @@ impl<'a> Reader<'a> {
         // SAFETY: attached; pointer and length of a live slice.
         #[cfg(Py_3_13)]
         let int = unsafe {
-            ffi::PyLong_FromNativeBytes(
-                bytes.as_ptr().cast(),
-                bytes.len(),
-                ffi::Py_ASNATIVEBYTES_LITTLE_ENDIAN,
-            )
+            ffi::PyLong_FromNativeBytes(bytes.as_ptr().cast(), bytes.len(), ffi::Py_ASNATIVEBYTES_LITTLE_ENDIAN)
         };
         // SAFETY: the same.
         #[cfg(not(Py_3_13))]
@@ -273,10 +246,7 @@ unsafe fn int(value: i64) -> Result<Owned, Unread> {
 }
 
 #[inline]
-fn fill_list(
-    count: usize,
-    mut value: impl FnMut(usize) -> Result<Owned, Unread>,
-) -> Result<Owned, Unread> {
+fn fill_list(count: usize, mut value: impl FnMut(usize) -> Result<Owned, Unread>) -> Result<Owned, Unread> {
     // SAFETY: attached, as Reader's methods ask. A list in the making may have empty places: its deallocation skips them.
     let list = Owned::new(unsafe { ffi::PyList_New(count as ffi::Py_ssize_t) })?;
     for index in 0..count {

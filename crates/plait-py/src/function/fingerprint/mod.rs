@@ -58,10 +58,7 @@ impl Watch {
         match self {
             Watch::Absent => now.is_null(),
             Watch::Held(object) => ptr::eq(object.as_ptr(), now),
-            Watch::Weak(reference) => reference
-                .bind(py)
-                .upgrade()
-                .is_some_and(|object| ptr::eq(object.as_ptr(), now)),
+            Watch::Weak(reference) => reference.bind(py).upgrade().is_some_and(|object| ptr::eq(object.as_ptr(), now)),
         }
     }
 }
@@ -70,20 +67,16 @@ impl Fingerprint {
     /// Whether the function, perhaps another object than the one the fingerprint was taken from, would pickle the same.
     pub fn matches(&self, function: &Bound<'_, PyFunction>) -> bool {
         let py = function.py();
-        if self
-            .module_count
-            .is_some_and(|count| count != byname::module_count(py))
-        {
+        if self.module_count.is_some_and(|count| count != byname::module_count(py)) {
             return false;
         }
         self.functions.iter().all(|print| match &print.function {
             None => print.matches(function),
             // That it is still the one referred to was seen by the watch on the reference to it, or will be.
-            Some(helper) => helper.bind(py).upgrade().is_some_and(|helper| {
-                helper
-                    .cast_exact::<PyFunction>()
-                    .is_ok_and(|helper| print.matches(helper))
-            }),
+            Some(helper) => helper
+                .bind(py)
+                .upgrade()
+                .is_some_and(|helper| helper.cast_exact::<PyFunction>().is_ok_and(|helper| print.matches(helper))),
         })
     }
 }
@@ -94,14 +87,8 @@ pub fn shape(function: &Bound<'_, PyFunction>) -> Key {
     if cfg!(Py_GIL_DISABLED) {
         return Key::identity(parts.func_code);
     }
-    let addresses = [parts.func_code]
-        .into_iter()
-        .chain(items(parts.func_closure).map(cell_contents));
-    Key::of(
-        addresses
-            .chain(items(parts.func_defaults))
-            .map(|object| object as usize),
-    )
+    let addresses = [parts.func_code].into_iter().chain(items(parts.func_closure).map(cell_contents));
+    Key::of(addresses.chain(items(parts.func_defaults)).map(|object| object as usize))
 }
 
 impl FunctionPrint {
@@ -110,35 +97,21 @@ impl FunctionPrint {
         let parts = parts(function);
         let labels = labels(parts);
         ptr::eq(self.code.as_ptr(), parts.func_code)
-            && self
-                .labels
-                .iter()
-                .zip(labels)
-                .all(|(label, now)| match label {
-                    Some(label) => ptr::eq(label.as_ptr(), now),
-                    None => now.is_null(),
-                })
-            && all_match(
-                py,
-                &self.closure,
-                items(parts.func_closure).map(cell_contents),
-            )
+            && self.labels.iter().zip(labels).all(|(label, now)| match label {
+                Some(label) => ptr::eq(label.as_ptr(), now),
+                None => now.is_null(),
+            })
+            && all_match(py, &self.closure, items(parts.func_closure).map(cell_contents))
             && all_match(py, &self.defaults, items(parts.func_defaults))
             && dict_matches(py, &self.kwdefaults, parts.func_kwdefaults)
             && dict_matches(py, &self.attributes, parts.func_dict)
             && dict_matches(py, &self.annotations, parts.func_annotations)
-            && self
-                .globals
-                .iter()
-                .all(|(name, watch)| watch.matches(py, look_up(parts.func_globals, name.as_ptr())))
+            && self.globals.iter().all(|(name, watch)| watch.matches(py, look_up(parts.func_globals, name.as_ptr())))
     }
 }
 
 fn all_match(py: Python<'_>, watches: &[Watch], mut now: impl Iterator<Item = Object>) -> bool {
-    watches
-        .iter()
-        .all(|watch| now.next().is_some_and(|object| watch.matches(py, object)))
-        && now.next().is_none()
+    watches.iter().all(|watch| now.next().is_some_and(|object| watch.matches(py, object))) && now.next().is_none()
 }
 
 /// `dict` may be null, which is an empty one. Anything but a dict (annotations not asked for yet) is no match.
@@ -154,7 +127,5 @@ fn dict_matches(py: Python<'_>, watches: &[(Py<PyAny>, Watch)], dict: Object) ->
         ffi::PyDict_Size(dict)
     };
     watches.len().cast_signed() == length
-        && watches
-            .iter()
-            .all(|(key, watch)| watch.matches(py, look_up(dict, key.as_ptr())))
+        && watches.iter().all(|(key, watch)| watch.matches(py, look_up(dict, key.as_ptr())))
 }

@@ -16,12 +16,7 @@ pub(super) fn parts<'a>(function: &'a Bound<'_, PyFunction>) -> &'a ffi::PyFunct
 
 /// Name, qualified name, documentation, module.
 pub(super) fn labels(parts: &ffi::PyFunctionObject) -> [Object; 4] {
-    [
-        parts.func_name,
-        parts.func_qualname,
-        parts.func_doc,
-        parts.func_module,
-    ]
+    [parts.func_name, parts.func_qualname, parts.func_doc, parts.func_module]
 }
 
 /// The items of a tuple that may be null.

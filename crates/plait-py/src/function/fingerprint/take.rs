@@ -4,8 +4,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyBytes, PyCode, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyFunction,
-    PyInt, PyModule, PyRange, PyString, PyTuple, PyType, PyWeakrefReference,
+    PyBool, PyBytes, PyCode, PyComplex, PyDict, PyEllipsis, PyFloat, PyFrozenSet, PyFunction, PyInt, PyModule, PyRange,
+    PyString, PyTuple, PyType, PyWeakrefReference,
 };
 
 use super::parts::{Object, cell_contents, items, labels, parts};
@@ -27,11 +27,7 @@ impl Fingerprint {
             // Another thread may change the function while its parts are read.
             return Ok(None);
         }
-        let mut taker = Taker {
-            py: function.py(),
-            pending: vec![function.clone()],
-            sees_package: false,
-        };
+        let mut taker = Taker { py: function.py(), pending: vec![function.clone()], sees_package: false };
         let mut functions = Vec::new();
         while let Some(function) = taker.pending.get(functions.len()).cloned() {
             match taker.print(&function, functions.is_empty())? {
@@ -40,10 +36,7 @@ impl Fingerprint {
             }
         }
         let module_count = taker.sees_package.then(|| byname::module_count(taker.py));
-        Ok(Some(Fingerprint {
-            functions,
-            module_count,
-        }))
+        Ok(Some(Fingerprint { functions, module_count }))
     }
 }
 
@@ -56,11 +49,7 @@ struct Taker<'py> {
 }
 
 impl<'py> Taker<'py> {
-    fn print(
-        &mut self,
-        function: &Bound<'py, PyFunction>,
-        is_first: bool,
-    ) -> PyResult<Option<FunctionPrint>> {
+    fn print(&mut self, function: &Bound<'py, PyFunction>, is_first: bool) -> PyResult<Option<FunctionPrint>> {
         let py = self.py;
         // Until now perhaps a tuple, or not evaluated.
         let Ok(annotations) = function.getattr("__annotations__") else {
@@ -74,18 +63,11 @@ impl<'py> Taker<'py> {
         };
         let code = own(parts.func_code).expect("a function has code");
         let labels = labels(parts).map(|label| own(label).map(Bound::unbind));
-        let closure: Vec<_> = items(parts.func_closure)
-            .map(|cell| own(cell_contents(cell)))
-            .collect();
+        let closure: Vec<_> = items(parts.func_closure).map(|cell| own(cell_contents(cell))).collect();
         let defaults: Vec<_> = items(parts.func_defaults).map(own).collect();
-        let (kwdefaults, attributes, globals) = (
-            own(parts.func_kwdefaults),
-            own(parts.func_dict),
-            own(parts.func_globals),
-        );
-        let globals = globals
-            .expect("a function has globals")
-            .cast_into::<PyDict>()?;
+        let (kwdefaults, attributes, globals) =
+            (own(parts.func_kwdefaults), own(parts.func_dict), own(parts.func_globals));
+        let globals = globals.expect("a function has globals").cast_into::<PyDict>()?;
 
         let Some(closure) = self.watch_all(closure)? else {
             return Ok(None);
@@ -101,9 +83,7 @@ impl<'py> Taker<'py> {
         };
         // Classes of `__main__` are common here, and who changes one in place does not mean the annotation.
         let annotations = annotations.cast_into::<PyDict>()?.iter();
-        let annotations = annotations
-            .map(|(key, value)| (key.unbind(), reference(&value)))
-            .collect();
+        let annotations = annotations.map(|(key, value)| (key.unbind(), reference(&value))).collect();
 
         let mut names = vec!["__name__".to_owned(), "__package__".to_owned()];
         collect_names(&code, &mut names)?;
@@ -117,11 +97,7 @@ impl<'py> Taker<'py> {
             };
             watched.push((name.unbind(), watch));
         }
-        let function = if is_first {
-            None
-        } else {
-            Some(PyWeakrefReference::new(function)?.unbind())
-        };
+        let function = if is_first { None } else { Some(PyWeakrefReference::new(function)?.unbind()) };
         let code = code.unbind();
         Ok(Some(FunctionPrint {
             function,
@@ -136,15 +112,8 @@ impl<'py> Taker<'py> {
         }))
     }
 
-    fn watch_all(
-        &mut self,
-        values: Vec<Option<Bound<'py, PyAny>>>,
-    ) -> PyResult<Option<Vec<Watch>>> {
-        values
-            .into_iter()
-            .map(|value| self.watch(value).transpose())
-            .map(Option::transpose)
-            .collect::<PyResult<_>>()
+    fn watch_all(&mut self, values: Vec<Option<Bound<'py, PyAny>>>) -> PyResult<Option<Vec<Watch>>> {
+        values.into_iter().map(|value| self.watch(value).transpose()).map(Option::transpose).collect::<PyResult<_>>()
     }
 
     fn watch_dict(&mut self, dict: Option<Bound<'py, PyAny>>) -> PyResult<Option<WatchedDict>> {
@@ -227,9 +196,7 @@ fn is_immutable(value: &Bound<'_, PyAny>, budget: &mut usize) -> bool {
         return bytes.as_bytes().len().cast_signed() <= HELD_BYTES;
     }
     if let Ok(tuple) = value.cast_exact::<PyTuple>() {
-        return tuple
-            .iter_borrowed()
-            .all(|item| is_immutable(&item, budget));
+        return tuple.iter_borrowed().all(|item| is_immutable(&item, budget));
     }
     if let Ok(set) = value.cast_exact::<PyFrozenSet>() {
         return set.iter().all(|item| is_immutable(&item, budget));
@@ -239,7 +206,5 @@ fn is_immutable(value: &Bound<'_, PyAny>, budget: &mut usize) -> bool {
 
 fn is_pattern(value: &Bound<'_, PyAny>) -> bool {
     static PATTERN: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    PATTERN
-        .import(value.py(), "re", "Pattern")
-        .is_ok_and(|pattern| value.get_type().is(pattern))
+    PATTERN.import(value.py(), "re", "Pattern").is_ok_and(|pattern| value.get_type().is(pattern))
 }

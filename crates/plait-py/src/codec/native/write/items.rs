@@ -12,10 +12,7 @@ pub(super) unsafe fn tuple_items<'a>(tuple: *mut ffi::PyObject) -> Items<'a> {
     // SAFETY: a tuple's items lie behind its head and never change.
     unsafe {
         let length = ffi::PyTuple_GET_SIZE(tuple) as usize;
-        slice::from_raw_parts(
-            (&raw const (*tuple.cast::<ffi::PyTupleObject>()).ob_item).cast(),
-            length,
-        )
+        slice::from_raw_parts((&raw const (*tuple.cast::<ffi::PyTupleObject>()).ob_item).cast(), length)
     }
 }
 

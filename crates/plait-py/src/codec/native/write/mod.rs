@@ -25,17 +25,11 @@ type Items<'a> = &'a [*mut ffi::PyObject];
 const SEEN_MAX: usize = 16;
 
 /// Writes a call; false, and `out` as it was, when it is not for the native form.
-pub fn write_call(
-    args: &Bound<'_, PyTuple>,
-    kwargs: Option<&Bound<'_, PyDict>>,
-    out: &mut Vec<u8>,
-) -> bool {
+pub fn write_call(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>, out: &mut Vec<u8>) -> bool {
     Writer::run(out, LIMIT, |writer| {
         // SAFETY: args is a live tuple.
         let items = unsafe { tuple_items(args.as_ptr()) };
-        writer
-            .out
-            .push(u8::try_from(items.len()).map_err(|_| Refused)?);
+        writer.out.push(u8::try_from(items.len()).map_err(|_| Refused)?);
         for &item in items {
             // SAFETY: item is an element of args, alive as long as it is.
             unsafe { writer.value(item, 0, false)? };
@@ -57,18 +51,14 @@ pub fn write_call(
 /// Writes one value; false, and `out` as it was, when it is not for the native form.
 pub fn write_value(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
     // SAFETY: value is alive.
-    Writer::run(out, LIMIT, |writer| unsafe {
-        writer.value(value.as_ptr(), 0, false)
-    })
+    Writer::run(out, LIMIT, |writer| unsafe { writer.value(value.as_ptr(), 0, false) })
 }
 
 /// Writes items as a list; false, and `out` as it was, when they are not for the native form.
 pub fn write_chunk(items: &[Bound<'_, PyAny>], out: &mut Vec<u8>) -> bool {
     let items: Vec<_> = items.iter().map(Bound::as_ptr).collect();
     // SAFETY: the items are alive, each held by its Bound.
-    Writer::run(out, CHUNK_LIMIT, |writer| unsafe {
-        writer.list(&items, 0, false)
-    })
+    Writer::run(out, CHUNK_LIMIT, |writer| unsafe { writer.list(&items, 0, false) })
 }
 
 struct Writer<'a> {
@@ -80,18 +70,9 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn run(
-        out: &mut Vec<u8>,
-        limit: usize,
-        write: impl FnOnce(&mut Writer<'_>) -> Written,
-    ) -> bool {
+    fn run(out: &mut Vec<u8>, limit: usize, write: impl FnOnce(&mut Writer<'_>) -> Written) -> bool {
         let start = out.len();
-        let mut writer = Writer {
-            end: start + limit,
-            seen: [std::ptr::null_mut(); SEEN_MAX],
-            seen_len: 0,
-            out,
-        };
+        let mut writer = Writer { end: start + limit, seen: [std::ptr::null_mut(); SEEN_MAX], seen_len: 0, out };
         let written = write(&mut writer).is_ok();
         if !written {
             out.truncate(start);
@@ -128,10 +109,7 @@ impl Writer<'_> {
                 Ok(())
             } else if kind == &raw mut ffi::PyBytes_Type {
                 let length = ffi::PyBytes_Size(object) as usize;
-                self.block(
-                    tag::BYTES,
-                    slice::from_raw_parts(ffi::PyBytes_AS_STRING(object).cast(), length),
-                )
+                self.block(tag::BYTES, slice::from_raw_parts(ffi::PyBytes_AS_STRING(object).cast(), length))
             } else {
                 self.container(object, depth, shared)
             }
@@ -205,12 +183,7 @@ impl Writer<'_> {
     ///
     /// # Safety
     /// As [`Self::value`].
-    unsafe fn container(
-        &mut self,
-        object: *mut ffi::PyObject,
-        depth: u32,
-        shared: bool,
-    ) -> Written {
+    unsafe fn container(&mut self, object: *mut ffi::PyObject, depth: u32, shared: bool) -> Written {
         // SAFETY: object is alive (contract), each branch checks the exact type before it reads the object as that type, and no
         // Python code runs while the borrowed items are in use (see the module's head).
         unsafe {
@@ -302,10 +275,6 @@ impl Writer<'_> {
 
     #[inline]
     fn within_limit(&self) -> Written {
-        if self.out.len() > self.end {
-            Err(Refused)
-        } else {
-            Ok(())
-        }
+        if self.out.len() > self.end { Err(Refused) } else { Ok(()) }
     }
 }

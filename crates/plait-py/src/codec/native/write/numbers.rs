@@ -30,8 +30,7 @@ impl Writer<'_> {
         // it Python code, but nothing borrowed is read again after a refusal.
         #[cfg(not(Py_3_13))]
         let fits = unsafe {
-            let failed =
-                ffi::_PyLong_AsByteArray(object.cast(), bytes.as_mut_ptr(), bytes.len(), 1, 1) != 0;
+            let failed = ffi::_PyLong_AsByteArray(object.cast(), bytes.as_mut_ptr(), bytes.len(), 1, 1) != 0;
             if failed {
                 ffi::PyErr_Clear();
             }
