@@ -5,6 +5,7 @@ A process for each contender keeps their threads, their garbage and their child 
 `cpu.Meter` counts under this process is this contender's and nobody else's. Ends when its stdin does.
 """
 
+import faulthandler
 import importlib.metadata
 import json
 import os
@@ -29,6 +30,7 @@ def main() -> None:
     # What libraries print must not get between the answers.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
+    faulthandler.enable()
 
     def answer(**what: Any) -> None:
         answers.write(json.dumps(what) + "\n")

@@ -8,7 +8,11 @@ a line that says so. Exits 1 when a contender fails.
 """
 
 import argparse
+import contextlib
 import json
+import os
+import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +24,8 @@ import report
 from rows import ROWS, Row, Side
 
 HERE = Path(__file__).resolve().parent
+# Longer than any answer takes: a contender that is still silent hangs, and is made to show its stacks.
+SILENCE_SECONDS = 120
 # What a contender is made to do before it is measured: starts workers, fills caches, sends functions.
 WARM_UP = 200
 
@@ -44,6 +50,8 @@ class Arm:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
+            # A group of its own: to be ended with all its workers. Ctrl-C ends it through its stdin.
+            start_new_session=True,
         )
         first = self._answer()
         if "missing" in first:
@@ -67,10 +75,19 @@ class Arm:
         try:
             self._process.wait(timeout=30)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
+
+    def kill(self) -> None:
+        """End the contender and what it started, come what may."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def _answer(self) -> dict[str, Any]:
+        heard, _, _ = select.select([self._process.stdout], [], [], SILENCE_SECONDS)
+        if not heard:
+            # faulthandler, enabled in the arm, writes the stacks of all threads on its way out.
+            self._process.send_signal(signal.SIGABRT)
         line = self._process.stdout.readline()
         if not line:
             code = self._process.wait()
@@ -79,7 +96,7 @@ class Arm:
 
     def _tail(self) -> str:
         self._log.seek(0)
-        return "".join(f"\n    {line}" for line in self._log.read().splitlines()[-12:])
+        return "".join(f"\n    {line}" for line in self._log.read().splitlines()[-40:])
 
 
 class Bench:
@@ -137,6 +154,8 @@ class Bench:
             note("")
             print(f"    {error}", file=sys.stderr)
             self.failures.append(str(error))
+            if failed := self._arms.pop(contender, None):
+                failed.kill()
         self._out.add(contender)
         return None
 
