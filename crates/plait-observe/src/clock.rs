@@ -49,10 +49,7 @@ impl Clock {
 
     /// Sets the next look, and tells how many others fell due since the last one; they are not made up for.
     pub fn on_tick(&mut self, now: Instant) -> u64 {
-        let missed = now
-            .saturating_duration_since(self.due)
-            .div_duration_f64(self.period)
-            .floor();
+        let missed = now.saturating_duration_since(self.due).div_duration_f64(self.period).floor();
         // An even clock could keep step with the target's own, such as the switch interval.
         self.random ^= self.random << 13;
         self.random ^= self.random >> 17;

@@ -34,9 +34,7 @@ pub struct Gil {
 impl Gil {
     /// Whether a thread that sleeps on a futex at `address` wants this GIL.
     pub fn is_waited_for_at(self, address: u64) -> bool {
-        address
-            .checked_sub(self.address)
-            .is_some_and(|offset| WAITING_PLACES.contains(&offset))
+        address.checked_sub(self.address).is_some_and(|offset| WAITING_PLACES.contains(&offset))
     }
 }
 
@@ -47,6 +45,18 @@ pub struct Gils {
     layout: Layout,
     memory: Memory,
     gils: Vec<Gil>,
+}
+
+/// What a GIL says at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Whether a thread holds it.
+    pub held: bool,
+    /// The thread that holds it, or held it last, by its number in the target's own process namespace; `None` when that
+    /// cannot be told.
+    pub last_holder: Option<Pid>,
+    /// How often it went from one thread to another. A thread that takes it again before others do is not counted.
+    pub switches: u64,
 }
 
 /// Offsets in the runtime, in an interpreter (`interp_…`) and in a thread state (`thread_…`).
@@ -74,6 +84,7 @@ struct Words {
     interval: u64,
     last_holder: u64,
     locked: i32,
+    switches: u64,
 }
 
 impl Gils {
@@ -89,12 +100,7 @@ impl Gils {
             return Err(Reason::Platform { pid });
         }
         let layout = layout(&python, &memory)?;
-        let mut found = Self {
-            python,
-            layout,
-            memory,
-            gils: Vec::new(),
-        };
+        let mut found = Self { python, layout, memory, gils: Vec::new() };
         found.refresh()?;
         Ok(found)
     }
@@ -137,49 +143,39 @@ impl Gils {
         Ok(())
     }
 
-    /// The thread that holds `gil` at this moment, by its number in the target's own process namespace.
-    ///
-    /// # Errors
-    /// A [`Reason`] when the process has ended or the holder did while it was read.
-    pub fn holder(&self, gil: Gil) -> Result<Option<Pid>, Reason> {
-        let words = self.words(gil.address)?;
-        if words.locked != 1 || words.last_holder == 0 {
-            return Ok(None);
-        }
-        let native = self.pointed(words.last_holder + self.layout.thread_native_id)?;
-        Ok(Pid::try_from(native).ok())
-    }
-
-    /// Whether any thread holds `gil` at this moment.
+    /// What `gil` says at this moment.
     ///
     /// # Errors
     /// A [`Reason`] when the process has ended.
-    pub fn is_held(&self, gil: Gil) -> Result<bool, Reason> {
-        Ok(self.words(gil.address)?.locked == 1)
+    pub fn moment(&self, gil: Gil) -> Result<Moment, Reason> {
+        let words = self.words(gil.address)?;
+        // The state of a thread that ended may be gone, too.
+        let native = match words.last_holder {
+            0 => None,
+            thread => self.pointed(thread + self.layout.thread_native_id).ok(),
+        };
+        Ok(Moment {
+            held: words.locked == 1,
+            last_holder: native.and_then(|native| Pid::try_from(native).ok()),
+            switches: words.switches,
+        })
     }
 
     fn interpreters(&self) -> Result<Vec<u64>, Reason> {
         let mut found = Vec::new();
-        let mut next = self
-            .memory
-            .u64(self.python.runtime + self.layout.interpreters)?;
+        let mut next = self.memory.u64(self.python.runtime + self.layout.interpreters)?;
         while next != 0 {
             if found.contains(&next) || found.len() == MOST_INTERPRETERS {
                 return Err(self.unrecognised("its list of interpreters does not end"));
             }
             let first_thread = self.pointed(next + self.layout.interp_threads)?;
-            if first_thread != 0 && self.pointed(first_thread + self.layout.thread_interp)? != next
-            {
+            if first_thread != 0 && self.pointed(first_thread + self.layout.thread_interp)? != next {
                 return Err(self.unrecognised("its threads do not belong to their interpreter"));
             }
             found.push(next);
             next = self.pointed(next + self.layout.interp_next)?;
         }
-        if found.is_empty() {
-            Err(self.not_ready())
-        } else {
-            Ok(found)
-        }
+        if found.is_empty() { Err(self.not_ready()) } else { Ok(found) }
     }
 
     /// Refuses what lies at `address` unless it looks like a GIL of one of `interpreters`.
@@ -203,57 +199,36 @@ impl Gils {
     }
 
     fn words(&self, address: u64) -> Result<Words, Reason> {
-        let bytes: [u8; 24] = self
-            .memory
-            .read(address)
-            .map_err(|reason| self.led_astray(reason))?;
+        let bytes: [u8; 32] = self.memory.read(address).map_err(|reason| self.led_astray(reason))?;
         let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
         // The lock is the lower half of the third word, on the little-endian machines that are read.
-        Ok(Words {
-            interval: word(0),
-            last_holder: word(8),
-            locked: word(16) as i32,
-        })
+        Ok(Words { interval: word(0), last_holder: word(8), locked: word(16) as i32, switches: word(24) })
     }
 
     /// Reads through a pointer that came from the process, and so may be rubbish.
     fn pointed(&self, address: u64) -> Result<u64, Reason> {
-        self.memory
-            .u64(address)
-            .map_err(|reason| self.led_astray(reason))
+        self.memory.u64(address).map_err(|reason| self.led_astray(reason))
     }
 
     fn led_astray(&self, reason: Reason) -> Reason {
         match reason {
-            Reason::Unreadable { .. } => {
-                self.unrecognised("a pointer in its runtime leads nowhere")
-            }
+            Reason::Unreadable { .. } => self.unrecognised("a pointer in its runtime leads nowhere"),
             other => other,
         }
     }
 
     fn not_ready(&self) -> Reason {
-        Reason::NotReady {
-            pid: self.python.pid,
-        }
+        Reason::NotReady { pid: self.python.pid }
     }
 
     fn unrecognised(&self, what: &'static str) -> Reason {
-        Reason::Unrecognised {
-            pid: self.python.pid,
-            version: self.python.version,
-            what,
-        }
+        Reason::Unrecognised { pid: self.python.pid, version: self.python.version, what }
     }
 }
 
 /// The layout of this version: from its own table where it has one.
 fn layout(python: &Python, memory: &Memory) -> Result<Layout, Reason> {
-    let Python {
-        pid,
-        version,
-        runtime,
-    } = *python;
+    let Python { pid, version, runtime } = *python;
     // Places in _Py_DebugOffsets of: the GIL in an interpreter, "next" and the native id in a thread state.
     let (gil, thread_next, native_id) = match (version.major, version.minor) {
         (3, 11) => {
@@ -283,14 +258,10 @@ fn layout(python: &Python, memory: &Memory) -> Result<Layout, Reason> {
     };
     let unrecognised = |what| Reason::Unrecognised { pid, version, what };
     if memory.read(runtime)? != RUNTIME_COOKIE {
-        return Err(unrecognised(
-            "its runtime does not begin with a table of offsets",
-        ));
+        return Err(unrecognised("its runtime does not begin with a table of offsets"));
     }
     let table_version = Version::from_hex(memory.u64(runtime + 8)?);
-    if table_version
-        .is_none_or(|table| (table.major, table.minor) != (version.major, version.minor))
-    {
+    if table_version.is_none_or(|table| (table.major, table.minor) != (version.major, version.minor)) {
         return Err(unrecognised("its table of offsets is of another version"));
     }
     let entry = |place: u64| match memory.u64(runtime + place)? {
@@ -313,17 +284,8 @@ fn layout(python: &Python, memory: &Memory) -> Result<Layout, Reason> {
 }
 
 /// Why a free-threaded build is refused: whether it runs without a GIL stands in the first word of the GIL it has anyway.
-fn free_threaded(
-    python: &Python,
-    memory: &Memory,
-    interpreters: u64,
-    gil: u64,
-) -> Result<Reason, Reason> {
-    let Python {
-        pid,
-        version,
-        runtime,
-    } = *python;
+fn free_threaded(python: &Python, memory: &Memory, interpreters: u64, gil: u64) -> Result<Reason, Reason> {
+    let Python { pid, version, runtime } = *python;
     let interpreter = memory.u64(runtime + interpreters)?;
     if interpreter == 0 {
         return Ok(Reason::NotReady { pid });

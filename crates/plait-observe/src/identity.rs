@@ -53,11 +53,7 @@ impl Stat {
             state: *field(3)?.as_bytes().first()?,
             parent: field(4)?.parse().ok()?,
             reaped_ticks: number(16)? + number(17)?,
-            identity: Identity {
-                started: number(22)?,
-                code: number(26)?,
-                stack: number(28)?,
-            },
+            identity: Identity { started: number(22)?, code: number(26)?, stack: number(28)? },
         })
     }
 }
@@ -68,17 +64,11 @@ mod tests {
 
     #[test]
     fn a_hostile_name_does_not_shift_the_fields() {
-        let text = b"7 (a) R 1 (b) S 3 7 7 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 1 0 5555 100 200 300 4096 8192 12288 0";
+        let text =
+            b"7 (a) R 1 (b) S 3 7 7 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 1 0 5555 100 200 300 4096 8192 12288 0";
         let stat = Stat::parse(text).expect("parses");
         assert_eq!((stat.state, stat.parent, stat.reaped_ticks), (b'S', 3, 70));
-        assert_eq!(
-            stat.identity,
-            Identity {
-                started: 5555,
-                code: 4096,
-                stack: 12288
-            }
-        );
+        assert_eq!(stat.identity, Identity { started: 5555, code: 4096, stack: 12288 });
         assert_eq!(Stat::parse(b"7 (cut"), None);
         assert_eq!(Stat::parse(b"7 (cut) S 3 7"), None);
     }
@@ -86,10 +76,7 @@ mod tests {
     #[test]
     fn this_process_is_found_and_a_dead_number_is_not() {
         let own = Stat::of(std::process::id()).expect("this process lives");
-        assert_eq!(
-            Some(own.parent),
-            rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get() as Pid)
-        );
+        assert_eq!(Some(own.parent), rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get() as Pid));
         assert_eq!(Stat::of(Pid::MAX), None);
     }
 }

@@ -25,7 +25,7 @@ mod usage;
 mod waiters;
 mod watch;
 
-pub use gil::{Gil, Gils};
+pub use gil::{Gil, Gils, Moment};
 pub use meter::{Meter, Usage};
 pub use python::{Finder, Python, Version};
 pub use reason::Reason;

@@ -17,16 +17,13 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub fn of(pid: Pid) -> Result<Self, Reason> {
-        let file = File::open(format!("/proc/{pid}/mem"))
-            .map_err(|error| Reason::of_io(pid, "memory", &error))?;
+        let file = File::open(format!("/proc/{pid}/mem")).map_err(|error| Reason::of_io(pid, "memory", &error))?;
         Ok(Self { pid, file })
     }
 
     pub fn read<const N: usize>(&self, address: u64) -> Result<[u8; N], Reason> {
         let mut bytes = [0; N];
-        self.file
-            .read_exact_at(&mut bytes, address)
-            .map_err(|error| Reason::of_io(self.pid, "memory", &error))?;
+        self.file.read_exact_at(&mut bytes, address).map_err(|error| Reason::of_io(self.pid, "memory", &error))?;
         Ok(bytes)
     }
 
@@ -47,19 +44,13 @@ mod tests {
     fn own_memory_is_read_and_a_wild_address_is_an_error() {
         let value = Box::new(0x1122_3344_5566_7788_u64);
         let memory = Memory::of(std::process::id()).expect("own memory opens");
-        assert_eq!(
-            memory.u64(std::ptr::from_ref(&*value).addr() as u64),
-            Ok(*value)
-        );
+        assert_eq!(memory.u64(std::ptr::from_ref(&*value).addr() as u64), Ok(*value));
         assert!(memory.u64(8).is_err());
         assert!(memory.u64(u64::MAX - 15).is_err());
     }
 
     #[test]
     fn a_dead_process_is_gone() {
-        assert_eq!(
-            Memory::of(Pid::MAX).unwrap_err(),
-            Reason::Gone { pid: Pid::MAX }
-        );
+        assert_eq!(Memory::of(Pid::MAX).unwrap_err(), Reason::Gone { pid: Pid::MAX });
     }
 }

@@ -77,13 +77,7 @@ struct Account {
 
 impl Account {
     fn open(root: Pid) -> Self {
-        Self {
-            root,
-            usage: Usage::default(),
-            last: None,
-            seen: HashMap::new(),
-            ended_outside: Duration::ZERO,
-        }
+        Self { root, usage: Usage::default(), last: None, seen: HashMap::new(), ended_outside: Duration::ZERO }
     }
 
     fn run(mut self, turns: &mut Turns) -> Usage {
@@ -97,9 +91,7 @@ impl Account {
             let before = turns.tell_cost();
             self.read_cpu();
             self.sample();
-            let pause = (turns.tell_cost() - before)
-                .div_f64(MAX_CPU_SHARE)
-                .max(PERIOD);
+            let pause = (turns.tell_cost() - before).div_f64(MAX_CPU_SHARE).max(PERIOD);
             due = Instant::now() + pause;
         }
         self.read_cpu();
@@ -132,19 +124,8 @@ impl Account {
         let Some(tree) = tree_cpu(self.root) else {
             return;
         };
-        let started = |pid: Pid| {
-            Stat::of(pid).map(
-                |Stat {
-                     identity: Identity { started, .. },
-                     ..
-                 }| started,
-            )
-        };
-        for entry in tree
-            .pids
-            .iter()
-            .filter_map(|&pid| Some((pid, started(pid)?)))
-        {
+        let started = |pid: Pid| Stat::of(pid).map(|Stat { identity: Identity { started, .. }, .. }| started);
+        for entry in tree.pids.iter().filter_map(|&pid| Some((pid, started(pid)?))) {
             self.seen.insert(entry, None);
         }
         let ended_outside = &mut self.ended_outside;

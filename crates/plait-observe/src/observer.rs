@@ -43,39 +43,25 @@ pub(crate) struct Observer<T> {
 
 impl<T: Send + 'static> Observer<T> {
     /// Starts `body` on a thread called `name` and returns once it has called [`Turns::ready`] or ended.
-    pub fn start(
-        name: &str,
-        body: impl FnOnce(&mut Turns) -> T + Send + 'static,
-    ) -> io::Result<Self> {
+    pub fn start(name: &str, body: impl FnOnce(&mut Turns) -> T + Send + 'static) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (ready, is_ready) = mpsc::channel();
         let seen_by_thread = Arc::clone(&stop);
-        let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || {
-                let _listed = Listed::new();
-                let mut turns = Turns {
-                    stop: seen_by_thread,
-                    ready: Some(ready),
-                    told: Duration::ZERO,
-                };
-                let result = body(&mut turns);
-                turns.tell_cost();
-                result
-            })?;
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let _listed = Listed::new();
+            let mut turns = Turns { stop: seen_by_thread, ready: Some(ready), told: Duration::ZERO };
+            let result = body(&mut turns);
+            turns.tell_cost();
+            result
+        })?;
         // An error means that the thread ended without a word: stop() will tell.
         let _ = is_ready.recv();
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-            owner: std::process::id(),
-        })
+        Ok(Self { stop, thread: Some(thread), owner: std::process::id() })
     }
 
     /// Stops the thread and hands over what it found. A panic of the observer goes on here.
     pub fn stop(mut self) -> Option<T> {
-        self.join()
-            .map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        self.join().map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     }
 }
 
@@ -133,10 +119,7 @@ impl Turns {
     pub fn tell_cost(&mut self) -> Duration {
         let now = clock_gettime(ClockId::ThreadCPUTime);
         let used = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32);
-        OWN_CPU_NANOS.fetch_add(
-            used.saturating_sub(self.told).as_nanos() as u64,
-            Ordering::Relaxed,
-        );
+        OWN_CPU_NANOS.fetch_add(used.saturating_sub(self.told).as_nanos() as u64, Ordering::Relaxed);
         self.told = used;
         used
     }
@@ -194,8 +177,7 @@ mod tests {
         let before = own_cpu();
         let (tell, told) = mpsc::channel();
         let observer = Observer::start("test", move |turns| {
-            tell.send(rustix::thread::gettid().as_raw_nonzero().get() as Pid)
-                .expect("test listens");
+            tell.send(rustix::thread::gettid().as_raw_nonzero().get() as Pid).expect("test listens");
             turns.ready();
             while turns.tell_cost() < Duration::from_millis(2) {}
             turns.wait_until(far())
@@ -210,12 +192,8 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_observer_reaches_who_stops_it() {
-        let observer =
-            Observer::<()>::start("test", |_| panic!("broken observer")).expect("starts");
+        let observer = Observer::<()>::start("test", |_| panic!("broken observer")).expect("starts");
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| observer.stop()));
-        assert_eq!(
-            caught.expect_err("panics").downcast_ref::<&str>(),
-            Some(&"broken observer")
-        );
+        assert_eq!(caught.expect_err("panics").downcast_ref::<&str>(), Some(&"broken observer"));
     }
 }

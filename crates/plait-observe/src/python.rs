@@ -36,11 +36,7 @@ impl Version {
         let [0, 0, 0, 0, major, minor, micro, _release] = hex.to_be_bytes() else {
             return None;
         };
-        (major == 3).then_some(Self {
-            major,
-            minor,
-            micro,
-        })
+        (major == 3).then_some(Self { major, minor, micro })
     }
 }
 
@@ -117,8 +113,7 @@ struct Mapping {
 
 impl Finder {
     pub(crate) fn find(&mut self, pid: Pid, memory: &Memory) -> Result<Python, Reason> {
-        let maps = fs::read(format!("/proc/{pid}/maps"))
-            .map_err(|error| Reason::of_io(pid, "maps", &error))?;
+        let maps = fs::read(format!("/proc/{pid}/maps")).map_err(|error| Reason::of_io(pid, "maps", &error))?;
         let mappings = parse_maps(&String::from_utf8_lossy(&maps));
         if mappings.is_empty() {
             // So it is with a process that ended but was not waited for, and with the kernel's own threads.
@@ -126,10 +121,8 @@ impl Finder {
         }
         let mut unreadable = None;
         for (path, inode) in candidates(pid, &mappings) {
-            let parts: Vec<&Mapping> = mappings
-                .iter()
-                .filter(|part| part.path == path && part.inode == inode)
-                .collect();
+            let parts: Vec<&Mapping> =
+                mappings.iter().filter(|part| part.path == path && part.inode == inode).collect();
             let image = match self.image(pid, parts[0]) {
                 Ok(Some(image)) => image,
                 Ok(None) => continue,
@@ -141,10 +134,7 @@ impl Finder {
             let Some(shift) = load_shift(image, &parts) else {
                 continue;
             };
-            if mappings
-                .iter()
-                .any(|part| file_name(&part.path).starts_with("ld-musl"))
-            {
+            if mappings.iter().any(|part| file_name(&part.path).starts_with("ld-musl")) {
                 return Err(Reason::Platform { pid });
             }
             let runtime = image.runtime.wrapping_add(shift);
@@ -155,11 +145,7 @@ impl Finder {
                 None => return Err(Reason::TooOld { pid }),
             };
             let version = Version::from_hex(version).ok_or(Reason::NotPython { pid })?;
-            return Ok(Python {
-                pid,
-                version,
-                runtime,
-            });
+            return Ok(Python { pid, version, runtime });
         }
         Err(unreadable.unwrap_or(Reason::NotPython { pid }))
     }
@@ -176,11 +162,7 @@ impl Finder {
             changed: (about.mtime(), about.mtime_nsec()),
         };
         // A file that is no ELF file is no Python either.
-        Ok(self
-            .images
-            .entry(id)
-            .or_insert_with(|| parse_image(file).ok().flatten())
-            .as_ref())
+        Ok(self.images.entry(id).or_insert_with(|| parse_image(file).ok().flatten()).as_ref())
     }
 }
 
@@ -193,10 +175,7 @@ fn open_mapped(pid: Pid, mapping: &Mapping) -> std::io::Result<File> {
         return at_its_path;
     }
     // Needs privileges, and finds deleted and replaced files, too.
-    File::open(format!(
-        "/proc/{pid}/map_files/{:x}-{:x}",
-        mapping.start, mapping.end
-    ))
+    File::open(format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end))
 }
 
 /// The mapped files that may hold a runtime, the likeliest first.
@@ -212,16 +191,11 @@ fn candidates(pid: Pid, mappings: &[Mapping]) -> Vec<(String, u64)> {
             (std::path::Path::new(&part.path) == exe).then_some(2)
         }
     };
-    let mut files: Vec<(i32, String, u64)> = mappings
-        .iter()
-        .filter_map(|part| Some((likely(part)?, part.path.clone(), part.inode)))
-        .collect();
+    let mut files: Vec<(i32, String, u64)> =
+        mappings.iter().filter_map(|part| Some((likely(part)?, part.path.clone(), part.inode))).collect();
     files.sort();
     files.dedup();
-    files
-        .into_iter()
-        .map(|(_, path, inode)| (path, inode))
-        .collect()
+    files.into_iter().map(|(_, path, inode)| (path, inode)).collect()
 }
 
 fn file_name(path: &str) -> &str {
@@ -232,9 +206,7 @@ fn file_name(path: &str) -> &str {
 fn load_shift(image: &Image, parts: &[&Mapping]) -> Option<u64> {
     let page = rustix::param::page_size() as u64;
     image.segments.iter().find_map(|segment| {
-        let part = parts
-            .iter()
-            .find(|part| part.offset == segment.offset & !(page - 1))?;
+        let part = parts.iter().find(|part| part.offset == segment.offset & !(page - 1))?;
         Some(part.start.wrapping_sub(segment.address & !(page - 1)))
     })
 }
@@ -268,18 +240,12 @@ fn parse_image(file: File) -> object::Result<Option<Image>> {
     let segments = header.program_headers(endian, &cache)?.iter();
     let segments = segments
         .filter(|part| part.p_type(endian) == PT_LOAD)
-        .map(|part| Segment {
-            offset: part.p_offset(endian),
-            address: part.p_vaddr(endian),
-        })
+        .map(|part| Segment { offset: part.p_offset(endian), address: part.p_vaddr(endian) })
         .collect();
     let sections = header.sections(endian, &cache)?;
     let symbols = sections.symbols(endian, &cache, SHT_DYNSYM)?;
     let (mut runtime, mut version) = (None, None);
-    for symbol in symbols
-        .iter()
-        .filter(|symbol| symbol.st_type() == STT_OBJECT)
-    {
+    for symbol in symbols.iter().filter(|symbol| symbol.st_type() == STT_OBJECT) {
         // Names are read one by one, so only those of the right size are.
         let wanted = match symbol.st_size(endian) {
             4 | 8 => (&mut version, b"Py_Version".as_slice()),
@@ -294,11 +260,7 @@ fn parse_image(file: File) -> object::Result<Option<Image>> {
         let (_, section) = sections.section_by_name(endian, b".PyRuntime")?;
         Some(section.sh_addr(endian))
     };
-    Ok(runtime.or_else(by_section).map(|runtime| Image {
-        runtime,
-        version,
-        segments,
-    }))
+    Ok(runtime.or_else(by_section).map(|runtime| Image { runtime, version, segments }))
 }
 
 #[cfg(test)]
@@ -330,26 +292,10 @@ mod tests {
 
     #[test]
     fn the_shift_is_zero_for_a_program_at_fixed_addresses() {
-        let image = Image {
-            runtime: 0,
-            version: None,
-            segments: vec![Segment {
-                offset: 0x1c40,
-                address: 0x40_1c40,
-            }],
-        };
-        let part = Mapping {
-            start: 0x40_1000,
-            end: 0x40_2000,
-            offset: 0x1000,
-            inode: 1,
-            path: "/python".into(),
-        };
+        let image = Image { runtime: 0, version: None, segments: vec![Segment { offset: 0x1c40, address: 0x40_1c40 }] };
+        let part = Mapping { start: 0x40_1000, end: 0x40_2000, offset: 0x1000, inode: 1, path: "/python".into() };
         assert_eq!(load_shift(&image, &[&part]), Some(0));
-        let moved = Mapping {
-            start: 0x7000_0040_1000,
-            ..part
-        };
+        let moved = Mapping { start: 0x7000_0040_1000, ..part };
         assert_eq!(load_shift(&image, &[&moved]), Some(0x7000_0000_0000));
     }
 }

@@ -14,9 +14,7 @@ pub enum Reason {
         pid: Pid,
     },
     /// Neither its executable nor a libpython in it is CPython.
-    #[error(
-        "process {pid} is not a CPython program: no _PyRuntime in its executable nor in a libpython"
-    )]
+    #[error("process {pid} is not a CPython program: no _PyRuntime in its executable nor in a libpython")]
     NotPython {
         /// The process.
         pid: Pid,
@@ -31,17 +29,13 @@ pub enum Reason {
         pid: Pid,
     },
     /// A CPython from before 3.11, which does not tell its version.
-    #[error(
-        "process {pid} runs a CPython older than 3.11, and the place of the GIL is known for 3.11 to 3.15 only"
-    )]
+    #[error("process {pid} runs a CPython older than 3.11, and the place of the GIL is known for 3.11 to 3.15 only")]
     TooOld {
         /// The process.
         pid: Pid,
     },
     /// A CPython whose layout is not known.
-    #[error(
-        "process {pid} runs CPython {version}, and the place of the GIL is known for 3.11 to 3.15 only"
-    )]
+    #[error("process {pid} runs CPython {version}, and the place of the GIL is known for 3.11 to 3.15 only")]
     Unsupported {
         /// The process.
         pid: Pid,
@@ -63,9 +57,7 @@ pub enum Reason {
         version: Version,
     },
     /// A free-threaded build that was started with, or fell back to, a GIL; its layout is another one.
-    #[error(
-        "process {pid} runs free-threaded CPython {version} with its GIL switched on, which is not read yet"
-    )]
+    #[error("process {pid} runs free-threaded CPython {version} with its GIL switched on, which is not read yet")]
     GilSwitchedOn {
         /// The process.
         pid: Pid,
@@ -121,13 +113,7 @@ impl Reason {
 
     /// Whether looking again a little later may succeed.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(
-            self,
-            Self::Gone { .. }
-                | Self::NotReady { .. }
-                | Self::Unrecognised { .. }
-                | Self::Unreadable { .. }
-        )
+        matches!(self, Self::Gone { .. } | Self::NotReady { .. } | Self::Unrecognised { .. } | Self::Unreadable { .. })
     }
 
     /// How much a reader learns from it: of all reasons found in a tree, the highest is the one to show.
@@ -159,31 +145,13 @@ mod tests {
         assert_eq!(of(3), Reason::Gone { pid: 7 });
         assert_eq!(of(1), Reason::Denied { pid: 7 });
         assert_eq!(of(13), Reason::Denied { pid: 7 });
-        assert!(matches!(
-            of(5),
-            Reason::Unreadable {
-                pid: 7,
-                what: "memory",
-                ..
-            }
-        ));
+        assert!(matches!(of(5), Reason::Unreadable { pid: 7, what: "memory", .. }));
     }
 
     #[test]
     fn a_reason_reads_as_one_line() {
-        let text = Reason::Unsupported {
-            pid: 7,
-            version: Version {
-                major: 3,
-                minor: 16,
-                micro: 0,
-            },
-        }
-        .to_string();
-        assert_eq!(
-            text,
-            "process 7 runs CPython 3.16.0, and the place of the GIL is known for 3.11 to 3.15 only"
-        );
+        let text = Reason::Unsupported { pid: 7, version: Version { major: 3, minor: 16, micro: 0 } }.to_string();
+        assert_eq!(text, "process 7 runs CPython 3.16.0, and the place of the GIL is known for 3.11 to 3.15 only");
         assert!(!Reason::Denied { pid: 7 }.to_string().contains("  "));
     }
 }

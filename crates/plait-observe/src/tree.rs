@@ -26,11 +26,7 @@ pub fn tree(root: Pid) -> Vec<Pid> {
     if Stat::of(root).is_none() {
         return Vec::new();
     }
-    if kernel_lists_children() {
-        walk(root, children)
-    } else {
-        walk_by_parents(root)
-    }
+    if kernel_lists_children() { walk(root, children) } else { walk_by_parents(root) }
 }
 
 fn walk(root: Pid, mut children: impl FnMut(Pid) -> Vec<Pid>) -> Vec<Pid> {
@@ -39,11 +35,7 @@ fn walk(root: Pid, mut children: impl FnMut(Pid) -> Vec<Pid>) -> Vec<Pid> {
     let mut next = 0;
     while let Some(&pid) = found.get(next) {
         next += 1;
-        found.extend(
-            children(pid)
-                .into_iter()
-                .filter(|&child| seen.insert(child)),
-        );
+        found.extend(children(pid).into_iter().filter(|&child| seen.insert(child)));
     }
     found
 }
@@ -53,10 +45,7 @@ fn children(pid: Pid) -> Vec<Pid> {
     let mut all = Vec::new();
     for tid in threads(pid) {
         if let Ok(text) = fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")) {
-            all.extend(
-                text.split_ascii_whitespace()
-                    .filter_map(|word| word.parse::<Pid>().ok()),
-            );
+            all.extend(text.split_ascii_whitespace().filter_map(|word| word.parse::<Pid>().ok()));
         }
     }
     all
@@ -82,9 +71,7 @@ fn numbers_in(folder: &str) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect()
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
 fn kernel_lists_children() -> bool {
@@ -99,11 +86,7 @@ mod tests {
 
     #[test]
     fn both_ways_find_the_same_children() {
-        let mut child = Command::new("cat")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("cat starts");
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("cat starts");
         let own = std::process::id();
         let by_parents = walk_by_parents(own);
         let by_children = walk(own, children);
@@ -111,14 +94,8 @@ mod tests {
         child.wait().expect("cat ends");
         assert_eq!((by_parents[0], by_children[0]), (own, own));
         assert!(by_parents.contains(&child.id()), "{by_parents:?}");
-        assert!(
-            !kernel_lists_children() || by_children.contains(&child.id()),
-            "{by_children:?}"
-        );
-        assert!(
-            !tree(own).contains(&child.id()),
-            "a reaped child is in no tree"
-        );
+        assert!(!kernel_lists_children() || by_children.contains(&child.id()), "{by_children:?}");
+        assert!(!tree(own).contains(&child.id()), "a reaped child is in no tree");
     }
 
     #[test]

@@ -33,15 +33,9 @@ pub struct Pss {
 /// The memory of `pid`; `None` when it has ended.
 pub fn pss_bytes(pid: Pid) -> Option<Pss> {
     match fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) {
-        Ok(text) => Some(Pss {
-            bytes: field(&text, "Pss:")?,
-            is_rss: false,
-        }),
+        Ok(text) => Some(Pss { bytes: field(&text, "Pss:")?, is_rss: false }),
         // A process that has ended but was not waited for has no memory: the one file gives an error, the other zeros.
-        Err(_) => rss_bytes(pid).filter(|&bytes| bytes > 0).map(|bytes| Pss {
-            bytes,
-            is_rss: true,
-        }),
+        Err(_) => rss_bytes(pid).filter(|&bytes| bytes > 0).map(|bytes| Pss { bytes, is_rss: true }),
     }
 }
 
@@ -93,9 +87,7 @@ fn is_in_vfork(pid: Pid, bytes: u64, counted: &HashMap<Pid, u64>) -> bool {
         return false;
     };
     bytes.abs_diff(of_parent) <= of_parent / 100
-        && threads(parent)
-            .into_iter()
-            .any(|tid| Stat::of_thread(parent, tid).is_some_and(|stat| stat.state == b'D'))
+        && threads(parent).into_iter().any(|tid| Stat::of_thread(parent, tid).is_some_and(|stat| stat.state == b'D'))
 }
 
 /// CPU time that `root` and everything under it have used since each began; `None` when `root` has ended and is gone.
@@ -136,10 +128,7 @@ pub(crate) fn tree_cpu(root: Pid) -> Option<TreeCpu> {
 /// CPU time of all threads that `pid` has or had.
 pub(crate) fn process_cpu(pid: Pid) -> Option<Duration> {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).ok()?);
-    clock_getcpuclockid(pid)
-        .and_then(clock_gettime)
-        .ok()
-        .map(Duration::from)
+    clock_getcpuclockid(pid).and_then(clock_gettime).ok().map(Duration::from)
 }
 
 /// CPU time of the children that `pid` has waited for, and of theirs.
@@ -147,14 +136,10 @@ fn reaped_cpu(pid: Pid) -> Option<Duration> {
     if pid == std::process::id() {
         let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok()?;
         let micros = |time: nix::sys::time::TimeVal| time.tv_sec() * 1_000_000 + time.tv_usec();
-        return Some(Duration::from_micros(
-            (micros(usage.user_time()) + micros(usage.system_time())) as u64,
-        ));
+        return Some(Duration::from_micros((micros(usage.user_time()) + micros(usage.system_time())) as u64));
     }
     let ticks = Stat::of(pid)?.reaped_ticks;
-    Some(Duration::from_secs_f64(
-        ticks as f64 / rustix::param::clock_ticks_per_second() as f64,
-    ))
+    Some(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
 }
 
 #[cfg(test)]
@@ -176,10 +161,7 @@ mod tests {
         let block = std::hint::black_box(vec![1_u8; 64 << 20]);
         let after = pss_bytes(own).expect("alive");
         assert!(!after.is_rss);
-        assert!(
-            after.bytes >= before.bytes + (60 << 20),
-            "{before:?} {after:?}"
-        );
+        assert!(after.bytes >= before.bytes + (60 << 20), "{before:?} {after:?}");
         assert!(rss_bytes(own).expect("alive") >= block.len() as u64);
     }
 
@@ -191,15 +173,9 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(pss_bytes(pid), None);
-        assert!(
-            process_cpu(pid).is_some(),
-            "its time is still known until it is waited for"
-        );
+        assert!(process_cpu(pid).is_some(), "its time is still known until it is waited for");
         child.wait().expect("ends");
-        assert_eq!(
-            (pss_bytes(pid), tree_pss(pid), tree_cpu_seconds(pid)),
-            (None, None, None)
-        );
+        assert_eq!((pss_bytes(pid), tree_pss(pid), tree_cpu_seconds(pid)), (None, None, None));
     }
 
     #[test]
@@ -207,25 +183,15 @@ mod tests {
         let own = std::process::id();
         let before = tree_cpu_seconds(own).expect("alive");
         let burn = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; read x";
-        let mut child = Command::new("sh")
-            .args(["-c", burn])
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("sh starts");
+        let mut child = Command::new("sh").args(["-c", burn]).stdin(Stdio::piped()).spawn().expect("sh starts");
         drop(child.stdin.take());
         while Stat::of(child.id()).is_some_and(|stat| stat.state != b'Z') {
             std::thread::yield_now();
         }
-        let used = process_cpu(child.id())
-            .expect("not waited for yet")
-            .as_secs_f64();
+        let used = process_cpu(child.id()).expect("not waited for yet").as_secs_f64();
         child.wait().expect("ends");
         let after = tree_cpu_seconds(own).expect("alive");
         assert!(used > 0.01, "{used}");
-        assert!(
-            after - before >= used - 1e-5,
-            "{used} of {}",
-            after - before
-        );
+        assert!(after - before >= used - 1e-5, "{used} of {}", after - before);
     }
 }

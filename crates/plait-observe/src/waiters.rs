@@ -5,15 +5,15 @@
 //! of a pool do, and is not counted as wanting to run.
 //!
 //! A thread that waits for the GIL is woken every few milliseconds to ask for it. On a busy machine it then waits for a CPU,
-//! which looks like running. So a thread that was woken from such a sleep and has not been on a CPU since (the kernel
-//! counts how often each was) still waits for the GIL as long as another thread holds it, and for the CPU when none does.
+//! which looks like running. So a thread that was asleep for the GIL and cannot have had it since, as the GIL's own count
+//! of changes shows, still waits for it as long as another thread has it, and for the CPU when none has.
 
 use std::fs::File;
 use std::io;
 use std::ops::AddAssign;
 use std::os::unix::fs::FileExt;
 
-use crate::gil::{Gil, Gils};
+use crate::gil::{Gil, Gils, Moment};
 use crate::tree::threads;
 use crate::{Finder, Pid, Reason, observer};
 
@@ -50,7 +50,7 @@ impl Waits {
         self.samples += 1;
         match state {
             State::Waiting(_) => self.waiting += 1,
-            State::Running | State::Woken(_) => self.running += 1,
+            State::Running => self.running += 1,
             State::Blocked => self.blocked += 1,
         }
     }
@@ -91,8 +91,6 @@ pub struct ProcessWaits {
 enum State {
     Running,
     Waiting(Gil),
-    /// Woken from waiting and not yet on a CPU: resolved before it is counted.
-    Woken(Gil),
     Blocked,
 }
 
@@ -100,11 +98,9 @@ enum State {
 struct Probe {
     tid: Pid,
     file: File,
-    /// How often the thread was on a CPU; not all kernels tell.
-    turns: Option<File>,
     seen: Option<State>,
-    /// The GIL it was last seen asleep for, and how often it had been on a CPU by then.
-    asleep_for: Option<(Gil, u64)>,
+    /// The GIL it slept for when last seen and has not had since, and how often that had gone to another thread by then.
+    wants: Option<(Gil, u64)>,
     waits: Waits,
 }
 
@@ -122,14 +118,8 @@ pub(crate) struct Target {
 impl Target {
     pub fn attach(pid: Pid, finder: &mut Finder) -> Result<Self, Reason> {
         let gils = Gils::find(pid, finder)?;
-        let mut target = Self {
-            pid,
-            gils,
-            probes: Vec::new(),
-            total: Waits::default(),
-            ended: Vec::new(),
-            unwatched: 0,
-        };
+        let mut target =
+            Self { pid, gils, probes: Vec::new(), total: Waits::default(), ended: Vec::new(), unwatched: 0 };
         target.refresh()?;
         Ok(target)
     }
@@ -139,10 +129,8 @@ impl Target {
         // A process that just changes its interpreters is read again at the next turn.
         let _ = self.gils.refresh();
         let own = self.pid == std::process::id();
-        let alive: Vec<Pid> = threads(self.pid)
-            .into_iter()
-            .filter(|&tid| !(own && observer::is_observer(tid)))
-            .collect();
+        let alive: Vec<Pid> =
+            threads(self.pid).into_iter().filter(|&tid| !(own && observer::is_observer(tid))).collect();
         self.keep(|probe| alive.contains(&probe.tid));
         let mut unwatched = 0;
         for tid in alive {
@@ -165,42 +153,19 @@ impl Target {
     /// Looks at each thread once.
     pub fn look(&mut self) {
         for probe in &mut self.probes {
-            probe.look(self.gils.gils());
+            probe.seen = probe.look(self.gils.gils());
         }
         for number in 0..self.gils.gils().len() {
             let gil = self.gils.gils()[number];
-            self.resolve_woken(gil);
-            self.find_sleeping_holder(gil);
-        }
-    }
-
-    fn resolve_woken(&mut self, gil: Gil) {
-        let woken = Some(State::Woken(gil));
-        if self.probes.iter().any(|probe| probe.seen == woken) {
-            let held = self.gils.is_held(gil).unwrap_or(false);
-            let state = if held {
-                State::Waiting(gil)
-            } else {
-                State::Running
+            let is_wanted = |probe: &Probe| {
+                probe.seen == Some(State::Waiting(gil)) || probe.wants.is_some_and(|wants| wants.0 == gil)
             };
-            for probe in self.probes.iter_mut().filter(|probe| probe.seen == woken) {
-                probe.seen = Some(state);
+            if self.probes.iter().any(is_wanted) {
+                match self.gils.moment(gil) {
+                    Ok(moment) => settle(&mut self.probes, gil, moment),
+                    Err(_) => self.probes.iter_mut().for_each(|probe| probe.wants = None),
+                }
             }
-        }
-    }
-
-    /// A thread may sleep in a system call and keep the GIL. That matters, and is looked for, only while others want it
-    /// and none of them runs.
-    fn find_sleeping_holder(&mut self, gil: Gil) {
-        let sees = |state| self.probes.iter().any(|probe| probe.seen == Some(state));
-        if !sees(State::Waiting(gil)) || sees(State::Running) {
-            return;
-        }
-        if let Ok(Some(holder)) = self.gils.holder(gil)
-            && let Some(probe) = self.probes.iter_mut().find(|probe| probe.tid == holder)
-            && probe.seen == Some(State::Blocked)
-        {
-            probe.seen = Some(State::Running);
         }
     }
 
@@ -220,12 +185,7 @@ impl Target {
 
     pub fn into_report(mut self) -> ProcessWaits {
         self.keep(|_| false);
-        ProcessWaits {
-            pid: self.pid,
-            waits: Ok(self.total),
-            threads: self.ended,
-            unwatched_threads: self.unwatched,
-        }
+        ProcessWaits { pid: self.pid, waits: Ok(self.total), threads: self.ended, unwatched_threads: self.unwatched }
     }
 
     fn keep(&mut self, mut lives: impl FnMut(&Probe) -> bool) {
@@ -233,10 +193,7 @@ impl Target {
         self.probes.retain(|probe| {
             let stays = lives(probe);
             if !stays && probe.waits.samples > 0 && ended.len() < MOST_LISTED {
-                ended.push(ThreadWaits {
-                    tid: probe.tid,
-                    waits: probe.waits,
-                });
+                ended.push(ThreadWaits { tid: probe.tid, waits: probe.waits });
             }
             stays
         });
@@ -248,51 +205,50 @@ impl Probe {
         let file = File::open(format!("/proc/{pid}/task/{tid}/syscall"))?;
         // Whether we may look is asked at each read, not when the file is opened.
         file.read_at(&mut [0; 8], 0)?;
-        let turns = File::open(format!("/proc/{pid}/task/{tid}/schedstat")).ok();
-        Ok(Self {
-            tid,
-            file,
-            turns,
-            seen: None,
-            asleep_for: None,
-            waits: Waits::default(),
-        })
+        Ok(Self { tid, file, seen: None, wants: None, waits: Waits::default() })
     }
 
-    /// Sets what it does now; `None` when the thread is gone.
-    fn look(&mut self, gils: &[Gil]) {
-        // Its turns are read before its state: one taken in between makes the count too low, and so the thread one that ran.
-        let mut turns = self.asleep_for.and_then(|_| self.turns_on_cpu());
-        let mut state = self.state(gils);
-        if turns.is_none() && matches!(state, Some(State::Waiting(_))) {
-            turns = self.turns_on_cpu();
-            state = self.state(gils);
-        }
-        (self.seen, self.asleep_for) = match (state, self.asleep_for) {
-            (Some(State::Waiting(gil)), _) => (state, turns.map(|turns| (gil, turns))),
-            (Some(State::Running), Some((gil, before))) if turns == Some(before) => {
-                (Some(State::Woken(gil)), self.asleep_for)
-            }
-            _ => (state, None),
-        };
-    }
-
-    fn state(&self, gils: &[Gil]) -> Option<State> {
+    /// `None` when the thread is gone.
+    fn look(&self, gils: &[Gil]) -> Option<State> {
         let mut line = [0; 192];
         let length = self.file.read_at(&mut line, 0).ok()?;
         state_of(line.get(..length)?, gils)
     }
 
-    /// The last of the three numbers of `schedstat`.
-    fn turns_on_cpu(&self) -> Option<u64> {
-        let mut line = [0; 96];
-        let length = self.turns.as_ref()?.read_at(&mut line, 0).ok()?;
-        std::str::from_utf8(&line[..length])
-            .ok()?
-            .split_ascii_whitespace()
-            .nth(2)?
-            .parse()
-            .ok()
+    /// Whether it has not had the GIL since it slept for it: then the GIL never went to another thread, or once, and to
+    /// another than this one.
+    fn still_wants(&self, gil: Gil, moment: Moment) -> bool {
+        self.wants.is_some_and(|(wanted, switches)| {
+            wanted == gil && moment.switches.wrapping_sub(switches) <= 1 && moment.last_holder != Some(self.tid)
+        })
+    }
+}
+
+/// Corrects what was seen of the threads by what `gil` says: who was woken to ask for it, and who sleeps and holds it.
+fn settle(probes: &mut [Probe], gil: Gil, moment: Moment) {
+    // Without the holder among the threads, as when the target numbers its threads in a namespace of its own, it cannot
+    // be told from those that want it.
+    let holder_is_known = probes.iter().any(|probe| Some(probe.tid) == moment.last_holder);
+    for probe in probes.iter_mut() {
+        match probe.seen {
+            Some(State::Waiting(wanted)) if wanted == gil => probe.wants = Some((gil, moment.switches)),
+            Some(State::Running) if holder_is_known && probe.still_wants(gil, moment) => {
+                probe.wants = Some((gil, moment.switches));
+                if moment.held {
+                    probe.seen = Some(State::Waiting(gil));
+                }
+            }
+            _ if probe.wants.is_some_and(|wants| wants.0 == gil) => probe.wants = None,
+            _ => {}
+        }
+    }
+    // A thread may sleep in a system call and keep the GIL. That matters only while others wait and none of them runs.
+    let sees = |state| probes.iter().any(|probe| probe.seen == Some(state));
+    if moment.held && sees(State::Waiting(gil)) && !sees(State::Running) {
+        let holder = probes.iter_mut().find(|probe| Some(probe.tid) == moment.last_holder);
+        if let Some(probe) = holder.filter(|probe| probe.seen == Some(State::Blocked)) {
+            probe.seen = Some(State::Running);
+        }
     }
 }
 
@@ -308,11 +264,7 @@ fn state_of(line: &[u8], gils: &[Gil]) -> Option<State> {
         return Some(State::Blocked);
     }
     let address = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
-    Some(
-        gils.iter()
-            .find(|gil| gil.is_waited_for_at(address))
-            .map_or(State::Blocked, |&gil| State::Waiting(gil)),
-    )
+    Some(gils.iter().find(|gil| gil.is_waited_for_at(address)).map_or(State::Blocked, |&gil| State::Waiting(gil)))
 }
 
 #[cfg(test)]
@@ -329,60 +281,64 @@ mod tests {
     fn lines_of_the_kernel_become_states() {
         assert_eq!(state("running\n"), Some(State::Running));
         assert_eq!(state("-1 0x7ffe 0x7f00\n"), Some(State::Blocked));
-        assert_eq!(
-            state("0 0x3 0x1050 0x1 0x0 0x0 0x0 0x7ffe 0x7f00\n"),
-            Some(State::Blocked)
-        );
-        assert_eq!(
-            state("202 0x1050 0x189 0x0 0x7f 0x0 0xffffffff 0x7ffe 0x7f00\n"),
-            Some(State::Waiting(GIL))
-        );
-        assert_eq!(
-            state("202 0x2000 0x189 0x0 0x7f 0x0 0xffffffff 0x7ffe 0x7f00\n"),
-            Some(State::Blocked)
-        );
+        assert_eq!(state("0 0x3 0x1050 0x1 0x0 0x0 0x0 0x7ffe 0x7f00\n"), Some(State::Blocked));
+        assert_eq!(state("202 0x1050 0x189 0x0 0x7f 0x0 0xffffffff 0x7ffe 0x7f00\n"), Some(State::Waiting(GIL)));
+        assert_eq!(state("202 0x2000 0x189 0x0 0x7f 0x0 0xffffffff 0x7ffe 0x7f00\n"), Some(State::Blocked));
         assert_eq!(state(""), None);
     }
 
     #[test]
     fn sleep_is_no_part_of_the_share() {
-        let waits = Waits {
-            samples: 104,
-            waiting: 3,
-            running: 1,
-            blocked: 100,
-        };
+        let waits = Waits { samples: 104, waiting: 3, running: 1, blocked: 100 };
         assert_eq!(waits.share(), 0.75);
-        assert_eq!(
-            Waits {
-                samples: 5,
-                blocked: 5,
-                ..Waits::default()
-            }
-            .share(),
-            0.0
-        );
+        assert_eq!(Waits { samples: 5, blocked: 5, ..Waits::default() }.share(), 0.0);
     }
 
     #[test]
     fn every_sample_is_counted_in_one_way() {
         let mut waits = Waits::default();
-        for state in [
-            State::Running,
-            State::Blocked,
-            State::Waiting(GIL),
-            State::Running,
-        ] {
+        for state in [State::Running, State::Blocked, State::Waiting(GIL), State::Running] {
             waits.note(state);
         }
-        assert_eq!(
-            waits,
-            Waits {
-                samples: 4,
-                waiting: 1,
-                running: 2,
-                blocked: 1
-            }
-        );
+        assert_eq!(waits, Waits { samples: 4, waiting: 1, running: 2, blocked: 1 });
+    }
+
+    /// Threads 0, 1, … with what was seen of each and what each wanted before; gives what is then seen.
+    fn settled(before: &[(State, Option<u64>)], moment: Moment) -> Vec<State> {
+        let probe = |(tid, &(seen, wants)): (usize, &(State, Option<u64>))| Probe {
+            tid: tid as Pid,
+            file: File::open("/proc/thread-self/syscall").expect("our own"),
+            seen: Some(seen),
+            wants: wants.map(|switches| (GIL, switches)),
+            waits: Waits::default(),
+        };
+        let mut probes: Vec<Probe> = before.iter().enumerate().map(probe).collect();
+        settle(&mut probes, GIL, moment);
+        probes.iter().map(|probe| probe.seen.expect("set above")).collect()
+    }
+
+    #[test]
+    fn a_woken_thread_waits_on_unless_it_may_have_had_the_gil() {
+        use State::{Running, Waiting};
+        let waiting = Waiting(GIL);
+        let held_by = |tid, switches| Moment { held: true, last_holder: Some(tid), switches };
+        let woken = [(Running, None), (Running, Some(10)), (waiting, Some(10))];
+        assert_eq!(settled(&woken, held_by(0, 10)), [Running, waiting, waiting]);
+        assert_eq!(settled(&woken, held_by(0, 11)), [Running, waiting, waiting], "it went to thread 0");
+        assert_eq!(settled(&woken, held_by(1, 11)), [Running, Running, waiting], "it went to thread 1");
+        assert_eq!(settled(&woken, held_by(0, 12)), [Running, Running, waiting], "it may have had it in between");
+        assert_eq!(settled(&woken, held_by(9, 10)), [Running, Running, waiting], "the holder is not known");
+        let free = Moment { held: false, ..held_by(0, 10) };
+        assert_eq!(settled(&woken, free), [Running, Running, waiting], "it lacks a CPU, not the GIL");
+    }
+
+    #[test]
+    fn a_sleeping_holder_counts_only_where_others_wait() {
+        use State::{Blocked, Running, Waiting};
+        let moment = Moment { held: true, last_holder: Some(0), switches: 10 };
+        assert_eq!(settled(&[(Blocked, None), (Waiting(GIL), None)], moment), [Running, Waiting(GIL)]);
+        let free = Moment { held: false, ..moment };
+        assert_eq!(settled(&[(Blocked, None), (Waiting(GIL), None)], free), [Blocked, Waiting(GIL)]);
+        assert_eq!(settled(&[(Blocked, None), (Blocked, None)], moment), [Blocked, Blocked]);
     }
 }

@@ -35,10 +35,7 @@ pub struct WatchOptions {
 
 impl Default for WatchOptions {
     fn default() -> Self {
-        Self {
-            period: Duration::from_millis(1),
-            max_cpu_share: 0.03,
-        }
+        Self { period: Duration::from_millis(1), max_cpu_share: 0.03 }
     }
 }
 
@@ -104,9 +101,7 @@ impl Watch {
     pub fn start_with(root: Pid, options: WatchOptions) -> io::Result<Self> {
         let ticks = Arc::new(AtomicU64::new(0));
         let told = Arc::clone(&ticks);
-        let observer = Observer::start("plait-watch", move |turns| {
-            Sampler::new(root, options).run(turns, &told)
-        })?;
+        let observer = Observer::start("plait-watch", move |turns| Sampler::new(root, options).run(turns, &told))?;
         Ok(Self { observer, ticks })
     }
 
@@ -118,9 +113,7 @@ impl Watch {
     /// Ends the watch.
     pub fn stop(self) -> WatchReport {
         // A fork of the process that started the watch has a handle to no thread.
-        self.observer
-            .stop()
-            .unwrap_or_else(|| WatchReport::empty(Reason::TooFewSamples { ticks: 0 }))
+        self.observer.stop().unwrap_or_else(|| WatchReport::empty(Reason::TooFewSamples { ticks: 0 }))
     }
 }
 
@@ -137,11 +130,7 @@ impl WatchReport {
         self.processes.extend(later.processes);
         self.processes.truncate(MOST_LISTED);
         let refusal = match (self.gil_wait, later.gil_wait) {
-            (Err(one), Err(other)) => Some(if other.weight() > one.weight() {
-                other
-            } else {
-                one
-            }),
+            (Err(one), Err(other)) => Some(if other.weight() > one.weight() { other } else { one }),
             (Err(one), _) | (_, Err(one)) => Some(one),
             _ => None,
         };
@@ -246,24 +235,17 @@ impl Sampler {
     }
 
     fn targets(&mut self) -> impl Iterator<Item = &mut Target> {
-        self.known
-            .values_mut()
-            .filter_map(|known| match &mut known.what {
-                Looked::Watched(target) => Some(&mut **target),
-                Looked::Refused { .. } => None,
-            })
+        self.known.values_mut().filter_map(|known| match &mut known.what {
+            Looked::Watched(target) => Some(&mut **target),
+            Looked::Refused { .. } => None,
+        })
     }
 
     /// Walks the tree: attaches to what is new, lets go of what ended or became another program.
     fn scan(&mut self) {
         let alive: HashMap<Pid, Identity> = tree(self.root)
             .into_iter()
-            .filter_map(|pid| {
-                Some((
-                    pid,
-                    Stat::of(pid).filter(|stat| stat.state != b'Z')?.identity,
-                ))
-            })
+            .filter_map(|pid| Some((pid, Stat::of(pid).filter(|stat| stat.state != b'Z')?.identity)))
             .collect();
         let ended: HashSet<Pid> = self
             .known
@@ -282,25 +264,16 @@ impl Sampler {
                     let _ = target.refresh();
                     continue;
                 }
-                Some(Looked::Refused { reason, tries })
-                    if !reason.may_pass() || *tries >= MOST_TRIES =>
-                {
+                Some(Looked::Refused { reason, tries }) if !reason.may_pass() || *tries >= MOST_TRIES => {
                     continue;
                 }
                 // A long start is no reason to give up.
-                Some(Looked::Refused {
-                    reason: Reason::NotReady { .. },
-                    ..
-                })
-                | None => 0,
+                Some(Looked::Refused { reason: Reason::NotReady { .. }, .. }) | None => 0,
                 Some(Looked::Refused { tries, .. }) => *tries,
             };
             let what = match Target::attach(pid, &mut self.finder) {
                 Ok(target) => Looked::Watched(Box::new(target)),
-                Err(reason) => Looked::Refused {
-                    reason,
-                    tries: tries + 1,
-                },
+                Err(reason) => Looked::Refused { reason, tries: tries + 1 },
             };
             self.known.insert(pid, Known { identity, what });
         }
@@ -312,12 +285,9 @@ impl Sampler {
                 self.waits += target.total();
                 target.into_report()
             }
-            Looked::Refused { reason, .. } => ProcessWaits {
-                pid,
-                waits: Err(reason),
-                threads: Vec::new(),
-                unwatched_threads: 0,
-            },
+            Looked::Refused { reason, .. } => {
+                ProcessWaits { pid, waits: Err(reason), threads: Vec::new(), unwatched_threads: 0 }
+            }
         };
         if self.processes.len() < MOST_LISTED {
             self.processes.push(report);
@@ -330,15 +300,9 @@ impl Sampler {
         for (pid, known) in left {
             self.let_go(pid, known);
         }
-        let refusals = self
-            .processes
-            .iter()
-            .filter_map(|process| process.waits.as_ref().err());
+        let refusals = self.processes.iter().filter_map(|process| process.waits.as_ref().err());
         let refusal = refusals.max_by_key(|reason| reason.weight()).cloned();
-        let nothing_there = self
-            .processes
-            .is_empty()
-            .then_some(Reason::Gone { pid: self.root });
+        let nothing_there = self.processes.is_empty().then_some(Reason::Gone { pid: self.root });
         let elapsed_seconds = elapsed.as_secs_f64();
         WatchReport {
             gil_wait: share(self.waits, self.ticks, refusal.or(nothing_there)),
@@ -359,23 +323,12 @@ mod tests {
 
     #[test]
     fn a_share_needs_samples_and_says_why_there_is_none() {
-        let waits = Waits {
-            samples: 40,
-            waiting: 30,
-            running: 10,
-            blocked: 0,
-        };
+        let waits = Waits { samples: 40, waiting: 30, running: 10, blocked: 0 };
         let denied = Reason::Denied { pid: 7 };
         assert_eq!(share(waits, 20, None), Ok(0.75));
         assert_eq!(share(waits, 20, Some(denied.clone())), Ok(0.75));
-        assert_eq!(
-            share(waits, 19, None),
-            Err(Reason::TooFewSamples { ticks: 19 })
-        );
-        assert_eq!(
-            share(Waits::default(), 500, Some(denied.clone())),
-            Err(denied)
-        );
+        assert_eq!(share(waits, 19, None), Err(Reason::TooFewSamples { ticks: 19 }));
+        assert_eq!(share(Waits::default(), 500, Some(denied.clone())), Err(denied));
     }
 
     #[test]
@@ -383,12 +336,7 @@ mod tests {
         let round = |waiting, running| WatchReport {
             gil_wait: Err(Reason::TooFewSamples { ticks: 10 }),
             ticks: 10,
-            waits: Waits {
-                samples: waiting + running,
-                waiting,
-                running,
-                blocked: 0,
-            },
+            waits: Waits { samples: waiting + running, waiting, running, blocked: 0 },
             ..WatchReport::empty(Reason::Gone { pid: 7 })
         };
         let both = round(10, 0).and(round(5, 5));

@@ -24,10 +24,7 @@ fn shares(source: &str, check: impl Fn(f64, &WatchReport)) {
     for interpreter in supported() {
         let mut script = Script::start(interpreter, source);
         let report = watch(&mut script, 400);
-        let share = report
-            .gil_wait
-            .clone()
-            .unwrap_or_else(|reason| panic!("{interpreter:?}: {reason}"));
+        let share = report.gil_wait.clone().unwrap_or_else(|reason| panic!("{interpreter:?}: {reason}"));
         println!(
             "{:?}: {share:.3}, {:.2} s waited in {:.2} s, {} ticks, {} late, own CPU {:.2} %",
             interpreter.version,
@@ -48,46 +45,25 @@ fn four_threads_of_python_code_wait_three_quarters() {
         // Three threads wait at any time, and the main thread reads its input.
         let waiting = report.waited_seconds / report.elapsed_seconds;
         assert!((1.5..=3.3).contains(&waiting), "{report:?}");
-        let [process] = &report.processes[..] else {
-            panic!("{report:?}")
-        };
+        let [process] = &report.processes[..] else { panic!("{report:?}") };
         assert_eq!(process.threads.len(), 5);
-        let waited = process
-            .threads
-            .iter()
-            .filter(|thread| thread.waits.waiting > thread.waits.running)
-            .count();
+        let waited = process.threads.iter().filter(|thread| thread.waits.waiting > thread.waits.running).count();
         assert!(waited >= 3, "{process:?}");
-        assert_eq!(
-            process
-                .threads
-                .iter()
-                .map(|thread| thread.waits.samples)
-                .sum::<u64>(),
-            report.waits.samples
-        );
+        assert_eq!(process.threads.iter().map(|thread| thread.waits.samples).sum::<u64>(), report.waits.samples);
     });
 }
 
 #[test]
 fn one_thread_never_waits() {
-    shares("say('ready'); loop()", |share, report| {
-        assert!(share < 0.1, "{report:?}")
-    });
+    shares("say('ready'); loop()", |share, report| assert!(share < 0.1, "{report:?}"));
 }
 
 #[test]
 fn sleeping_threads_do_not_want_the_gil() {
-    shares(
-        "start(4, lambda: time.sleep(3600)); say('ready'); time.sleep(3600)",
-        |share, report| {
-            assert!(share < 0.05, "{report:?}");
-            assert!(
-                report.waits.blocked > report.waits.samples * 9 / 10,
-                "{report:?}"
-            );
-        },
-    );
+    shares("start(4, lambda: time.sleep(3600)); say('ready'); time.sleep(3600)", |share, report| {
+        assert!(share < 0.05, "{report:?}");
+        assert!(report.waits.blocked > report.waits.samples * 9 / 10, "{report:?}");
+    });
 }
 
 #[test]
@@ -118,9 +94,7 @@ def work():
         usleep(200_000)
 start(4, work); say('ready'); wait()";
     // One of four has it. Were its sleep taken for idleness, the other three would be all who want to run.
-    shares(source, |share, report| {
-        assert!((0.6..=0.85).contains(&share), "{report:?}")
-    });
+    shares(source, |share, report| assert!((0.6..=0.85).contains(&share), "{report:?}"));
 }
 
 #[test]
@@ -144,19 +118,9 @@ wait()";
         wait_for(&watch, &mut script, 800);
         let report = watch.stop();
         for pid in born {
-            let process = report
-                .processes
-                .iter()
-                .find(|process| process.pid == pid && process.waits.is_ok());
-            let waits = process
-                .unwrap_or_else(|| panic!("{pid}: {report:?}"))
-                .waits
-                .clone()
-                .expect("just seen");
-            assert!(
-                waits.waiting > 0 && waits.share() > 0.5,
-                "{interpreter:?}: {report:?}"
-            );
+            let process = report.processes.iter().find(|process| process.pid == pid && process.waits.is_ok());
+            let waits = process.unwrap_or_else(|| panic!("{pid}: {report:?}")).waits.clone().expect("just seen");
+            assert!(waits.waiting > 0 && waits.share() > 0.5, "{interpreter:?}: {report:?}");
         }
         assert!(report.gil_wait.is_ok_and(|share| share > 0.5));
     }
@@ -178,15 +142,9 @@ fn a_shell_that_becomes_a_python_is_found() {
     assert_eq!(script.line(), "python");
     wait_for(&watch, &mut script, 600);
     let report = watch.stop();
+    assert!(report.gil_wait.clone().is_ok_and(|share| share > 0.3), "{report:?}");
     assert!(
-        report.gil_wait.clone().is_ok_and(|share| share > 0.3),
-        "{report:?}"
-    );
-    assert!(
-        report
-            .processes
-            .iter()
-            .any(|process| matches!(process.waits, Err(Reason::NotPython { .. }))),
+        report.processes.iter().any(|process| matches!(process.waits, Err(Reason::NotPython { .. }))),
         "{report:?}"
     );
 }
@@ -197,14 +155,7 @@ fn the_gil_is_where_the_interpreter_says_it_runs() {
         let script = Script::start(interpreter, "say('ready'); wait()");
         let found = Python::find(script.pid()).expect("it is a Python");
         let (major, minor, micro) = interpreter.version;
-        assert_eq!(
-            found.version,
-            Version {
-                major,
-                minor,
-                micro
-            }
-        );
+        assert_eq!(found.version, Version { major, minor, micro });
         let gils = Gils::find(script.pid(), &mut Finder::default()).expect("it has a GIL");
         assert_eq!((gils.python(), gils.gils().len()), (found, 1));
     }
@@ -213,27 +164,18 @@ fn the_gil_is_where_the_interpreter_says_it_runs() {
 #[test]
 fn a_busy_thread_is_the_holder() {
     for interpreter in supported() {
-        let mut script = Script::start(
-            interpreter,
-            "say('ready'); say(threading.get_native_id()); loop()",
-        );
-        let [tid] = script.numbers::<u32>()[..] else {
-            panic!("one number")
-        };
+        let mut script = Script::start(interpreter, "say('ready'); say(threading.get_native_id()); loop()");
+        let [tid] = script.numbers::<u32>()[..] else { panic!("one number") };
         let gils = Gils::find(script.pid(), &mut Finder::default()).expect("it has a GIL");
-        let holder = std::iter::repeat_with(|| gils.holder(gils.gils()[0]).expect("alive"))
-            .flatten()
-            .next();
-        assert_eq!(holder, Some(tid));
+        let moments = std::iter::repeat_with(|| gils.moment(gils.gils()[0]).expect("alive"));
+        let holder = moments.filter(|moment| moment.held).map(|moment| moment.last_holder).next();
+        assert_eq!(holder, Some(Some(tid)));
     }
 }
 
 #[test]
 fn sub_interpreters_with_a_gil_of_their_own_are_seen() {
-    for interpreter in supported()
-        .into_iter()
-        .filter(|found| found.version.1 >= 13)
-    {
+    for interpreter in supported().into_iter().filter(|found| found.version.1 >= 13) {
         let source = "
 if sys.version_info < (3, 14):
     import _interpreters
@@ -250,10 +192,7 @@ say('ready'); wait()";
 
 #[test]
 fn a_python_older_than_3_11_is_refused() {
-    for interpreter in interpreters()
-        .iter()
-        .filter(|found| found.version < (3, 11, 0) && found.version >= (3, 7, 0))
-    {
+    for interpreter in interpreters().iter().filter(|found| found.version < (3, 11, 0) && found.version >= (3, 7, 0)) {
         let mut script = Script::start(interpreter, "start(4, loop); say('ready'); wait()");
         let pid = script.pid();
         assert_eq!(watch(&mut script, 30).gil_wait, Err(Reason::TooOld { pid }));
@@ -262,8 +201,7 @@ fn a_python_older_than_3_11_is_refused() {
 
 #[test]
 fn another_program_is_refused() {
-    let mut script =
-        Script::spawn(std::process::Command::new("sh").args(["-c", "echo ready; read go"]));
+    let mut script = Script::spawn(std::process::Command::new("sh").args(["-c", "echo ready; read go"]));
     let pid = script.pid();
     let report = watch(&mut script, 30);
     assert_eq!(report.gil_wait, Err(Reason::NotPython { pid }));
@@ -272,14 +210,10 @@ fn another_program_is_refused() {
 
 #[test]
 fn a_dead_process_is_refused() {
-    let script =
-        Script::spawn(std::process::Command::new("sh").args(["-c", "echo ready; read go"]));
+    let script = Script::spawn(std::process::Command::new("sh").args(["-c", "echo ready; read go"]));
     let pid = script.pid();
     drop(script);
-    assert_eq!(
-        Watch::start(pid).expect("a thread starts").stop().gil_wait,
-        Err(Reason::Gone { pid })
-    );
+    assert_eq!(Watch::start(pid).expect("a thread starts").stop().gil_wait, Err(Reason::Gone { pid }));
     assert_eq!(Python::find(pid), Err(Reason::Gone { pid }));
 }
 
@@ -295,8 +229,5 @@ fn a_process_that_dies_under_the_watch_keeps_what_was_seen() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let report = watch.stop();
-    assert!(
-        report.gil_wait.clone().is_ok_and(|share| share > 0.25),
-        "{report:?}"
-    );
+    assert!(report.gil_wait.clone().is_ok_and(|share| share > 0.25), "{report:?}");
 }

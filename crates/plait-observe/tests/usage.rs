@@ -58,10 +58,7 @@ say('grown'); wait()";
         assert!(!before.is_rss && !after.is_rss);
         let grown = (after.bytes - before.bytes) >> 20;
         assert!(before.bytes >> 20 >= 64, "{before:?}");
-        assert!(
-            (64..96).contains(&grown),
-            "{grown} MiB: shared memory was counted more than once, or own not at all"
-        );
+        assert!((64..96).contains(&grown), "{grown} MiB: shared memory was counted more than once, or own not at all");
     }
 }
 
@@ -85,21 +82,13 @@ say(used() - before); wait()";
         let before = tree_pss(script.pid()).expect("alive").bytes;
         let meter = Meter::start(script.pid()).expect("a thread starts");
         script.go_on();
-        let [truth] = script.numbers::<f64>()[..] else {
-            panic!("one number")
-        };
+        let [truth] = script.numbers::<f64>()[..] else { panic!("one number") };
         let usage = meter.stop();
         println!("{:?}: {usage:?}, truth {truth:.4} s", interpreter.version);
         // Clock ticks round the user and the system time of waited-for children down, by 10 ms each.
-        assert!(
-            (usage.cpu_seconds - truth).abs() < 0.03,
-            "{usage:?}, {truth}"
-        );
+        assert!((usage.cpu_seconds - truth).abs() < 0.03, "{usage:?}, {truth}");
         assert!(usage.peak_pss_bytes >= before + (90 << 20), "{usage:?}");
-        assert!(
-            usage.samples >= 2 && !usage.pss_is_rss && usage.meter_cpu_seconds > 0.0,
-            "{usage:?}"
-        );
+        assert!(usage.samples >= 2 && !usage.pss_is_rss && usage.meter_cpu_seconds > 0.0, "{usage:?}");
     }
 }
 
@@ -129,9 +118,7 @@ say(os.read(read, 20).decode()); os.read(read, 1); say('burnt'); wait()";
     let mut script = Script::start(interpreter, source);
     let meter = Meter::start(script.pid()).expect("a thread starts");
     script.go_on();
-    let [orphan] = script.numbers::<u32>()[..] else {
-        panic!("one number")
-    };
+    let [orphan] = script.numbers::<u32>()[..] else { panic!("one number") };
     assert_eq!(script.line(), "burnt");
     assert!(!tree(script.pid()).contains(&orphan));
     let usage = meter.stop();
@@ -140,13 +127,9 @@ say(os.read(read, 20).decode()); os.read(read, 1); say('burnt'); wait()";
 
 #[test]
 fn a_meter_on_a_dead_process_measures_nothing() {
-    let script =
-        Script::spawn(std::process::Command::new("sh").args(["-c", "echo ready; read go"]));
+    let script = Script::spawn(std::process::Command::new("sh").args(["-c", "echo ready; read go"]));
     let pid = script.pid();
     drop(script);
     let usage = Meter::start(pid).expect("a thread starts").stop();
-    assert_eq!(
-        (usage.cpu_seconds, usage.peak_pss_bytes, usage.samples),
-        (0.0, 0, 0)
-    );
+    assert_eq!((usage.cpu_seconds, usage.peak_pss_bytes, usage.samples), (0.0, 0, 0));
 }

@@ -23,29 +23,20 @@ pub fn interpreters() -> &'static [Interpreter] {
         let mut places: Vec<PathBuf> = match env::var_os("PLAIT_TEST_PYTHON") {
             Some(named) => env::split_paths(&named).collect(),
             None => env::split_paths(&env::var_os("PATH").unwrap_or_default())
-                .flat_map(|folder| {
-                    (11..=15).map(move |minor| folder.join(format!("python3.{minor}")))
-                })
+                .flat_map(|folder| (11..=15).map(move |minor| folder.join(format!("python3.{minor}"))))
                 .chain(in_pyenv())
                 .collect(),
         };
         places.sort();
-        let found: BTreeMap<PathBuf, Interpreter> =
-            places.iter().filter_map(|path| ask(path)).collect();
+        let found: BTreeMap<PathBuf, Interpreter> = places.iter().filter_map(|path| ask(path)).collect();
         found.into_values().collect()
     })
 }
 
 /// Those whose GIL can be read; at least one is needed.
 pub fn supported() -> Vec<&'static Interpreter> {
-    let found: Vec<_> = interpreters()
-        .iter()
-        .filter(|found| (11..=15).contains(&found.version.1))
-        .collect();
-    assert!(
-        !found.is_empty(),
-        "no CPython 3.11 to 3.15 found: set PLAIT_TEST_PYTHON to one"
-    );
+    let found: Vec<_> = interpreters().iter().filter(|found| (11..=15).contains(&found.version.1)).collect();
+    assert!(!found.is_empty(), "no CPython 3.11 to 3.15 found: set PLAIT_TEST_PYTHON to one");
     found
 }
 
@@ -53,27 +44,15 @@ fn in_pyenv() -> Vec<PathBuf> {
     let root = env::var_os("PYENV_ROOT").map(PathBuf::from);
     let root = root.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".pyenv")));
     let versions = root.and_then(|root| root.join("versions").read_dir().ok());
-    versions
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path().join("bin/python3")))
-        .collect()
+    versions.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path().join("bin/python3"))).collect()
 }
 
 /// Whether `path` starts, and what it is; keyed by the real file, for one interpreter has many names.
 fn ask(path: &Path) -> Option<(PathBuf, Interpreter)> {
     let question = "import os, sys; assert sys.implementation.name == 'cpython' and 'free-threading' not in sys.version; \
                     print(*sys.version_info[:3], os.path.realpath(sys.executable))";
-    let answer = Command::new(path)
-        .args(["-I", "-c", question])
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    let answer = answer
-        .status
-        .success()
-        .then(|| String::from_utf8(answer.stdout).ok())
-        .flatten()?;
+    let answer = Command::new(path).args(["-I", "-c", question]).stderr(Stdio::null()).output().ok()?;
+    let answer = answer.status.success().then(|| String::from_utf8(answer.stdout).ok()).flatten()?;
     let mut words = answer.trim().splitn(4, ' ');
     let mut number = || words.next()?.parse().ok();
     let version = (number()?, number()?, number()?);
@@ -94,19 +73,11 @@ pub struct Script {
 impl Script {
     /// Runs `source` after a prelude with the imports and helpers that the scripts of these tests use.
     pub fn start(interpreter: &Interpreter, source: &str) -> Self {
-        Self::spawn(Command::new(&interpreter.path).args([
-            "-I",
-            "-c",
-            &format!("{PRELUDE}\n{source}"),
-        ]))
+        Self::spawn(Command::new(&interpreter.path).args(["-I", "-c", &format!("{PRELUDE}\n{source}")]))
     }
 
     pub fn spawn(command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
         let to = child.stdin.take();
         let from = BufReader::new(child.stdout.take().expect("it has an output"));
         let mut script = Self { child, to, from };
@@ -121,28 +92,17 @@ impl Script {
     /// The next line it prints; panics if it ends instead.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
-        assert_ne!(
-            self.from.read_line(&mut line).expect("its output is text"),
-            0,
-            "the program ended"
-        );
+        assert_ne!(self.from.read_line(&mut line).expect("its output is text"), 0, "the program ended");
         line.trim_end().to_owned()
     }
 
     /// The numbers on the next line it prints.
     pub fn numbers<T: std::str::FromStr>(&mut self) -> Vec<T> {
-        self.line()
-            .split_whitespace()
-            .map(|word| word.parse().ok().expect("a number"))
-            .collect()
+        self.line().split_whitespace().map(|word| word.parse().ok().expect("a number")).collect()
     }
 
     pub fn go_on(&mut self) {
-        self.to
-            .as_mut()
-            .expect("not ended")
-            .write_all(b"go\n")
-            .expect("the program listens");
+        self.to.as_mut().expect("not ended").write_all(b"go\n").expect("the program listens");
     }
 
     pub fn is_running(&mut self) -> bool {
