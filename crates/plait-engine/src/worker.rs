@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plait_shm::{
-    Arena, ArenaError, ArenaView, ClaimConsumer, INLINE, Malformed, OpenError, PoolMemory, StreamReader,
-    StreamWriter, WorkerMemory, WriteError,
+    Arena, ArenaError, ArenaView, ClaimConsumer, INLINE, Malformed, OpenError, PoolMemory, StreamReader, StreamWriter,
+    WorkerMemory, WriteError,
 };
 use plait_trace::{TaskId, WorkerId};
 use rustix::time::{ClockId, clock_gettime};
@@ -102,8 +102,9 @@ impl Worker {
     /// Opens the connection from the descriptors the nursery handed over: pool, own memory, argument arena, result
     /// arena, setup. Second: the setup's bytes.
     pub fn open(me: WorkerId, fds: Vec<OwnedFd>) -> Result<(Self, Vec<u8>), WorkerError> {
-        let fds: [OwnedFd; 5] =
-            fds.try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a worker needs five descriptors"))?;
+        let fds: [OwnedFd; 5] = fds
+            .try_into()
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a worker needs five descriptors"))?;
         let [pool, mine, args, out, setup] = fds;
         let (pool, claims) = PoolMemory::open(pool, me)?;
         let (mine, control, results) = WorkerMemory::open(mine)?;
@@ -133,13 +134,8 @@ impl Worker {
     /// Tells the pool that this worker is ready, or why it will never be.
     pub fn greet(&mut self, failure: Option<&str>) {
         let verdict = if failure.is_some() { Verdict::Raised } else { Verdict::Returned };
-        let head = ResultHead {
-            task: TaskId::from_bits(WORKER_READY),
-            verdict,
-            kind: 0,
-            place: Place::Inline,
-            nanos: 0,
-        };
+        let head =
+            ResultHead { task: TaskId::from_bits(WORKER_READY), verdict, kind: 0, place: Place::Inline, nanos: 0 };
         let (bytes, used) = head.encode();
         let text = failure.unwrap_or_default().as_bytes();
         let text = &text[..text.len().min(IN_RING)];
@@ -229,7 +225,11 @@ impl Worker {
 
     /// Sleeps until there is a task, or an order, or the time is over.
     pub fn sit(&mut self, timeout: Option<Duration>) {
-        self.pool.park(self.me, || (self.left > 0 && !self.claims.is_empty()) || !self.control.is_empty() || self.is_stopped(), timeout);
+        self.pool.park(
+            self.me,
+            || (self.left > 0 && !self.claims.is_empty()) || !self.control.is_empty() || self.is_stopped(),
+            timeout,
+        );
     }
 
     /// Reads what the parent said on the control ring.
@@ -266,4 +266,3 @@ fn now() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
-

@@ -118,8 +118,7 @@ impl ThreadEngine {
         let this = slf.get();
         let core = FutureCore::new(Home::Threads);
         let future = new_future(py, Arc::clone(&core))?;
-        let task =
-            ThreadTask { core, function: r#fn.unbind(), args: args.unbind(), kwargs: kwargs.map(Bound::unbind) };
+        let task = ThreadTask { core, function: r#fn.unbind(), args: args.unbind(), kwargs: kwargs.map(Bound::unbind) };
         match this.queue.push(task) {
             Ok(Pushed::Woken) => {}
             Ok(Pushed::AllBusy) => {

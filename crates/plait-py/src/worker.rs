@@ -186,7 +186,9 @@ impl Hands {
                 Ok(()) => break,
                 Err(TellError::Full) => py.detach(|| worker.wait_for_room()),
                 Err(TellError::Garbled) => {
-                    return Err(PyRuntimeError::new_err("the connection to the pool is unusable: its memory is garbled"));
+                    return Err(PyRuntimeError::new_err(
+                        "the connection to the pool is unusable: its memory is garbled",
+                    ));
                 }
                 Err(TellError::Memory(error)) => {
                     let error = PyMemoryError::new_err(format!("no shared memory for the result: {error}"));

@@ -104,8 +104,7 @@ impl Server {
 
     fn reap(&mut self, at: usize) -> io::Result<()> {
         let child = self.children.swap_remove(at);
-        let status =
-            rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(child.process.as_fd()), WaitIdOptions::EXITED))?;
+        let status = rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(child.process.as_fd()), WaitIdOptions::EXITED))?;
         let exit = match status {
             Some(status) => match (status.exit_status(), status.terminating_signal()) {
                 (Some(code), _) => Exit::Code(code),
