@@ -10,10 +10,10 @@
 Everything is loaded at first use, so importing plait costs next to nothing.
 """
 
-from typing import TYPE_CHECKING
-
 from plait._errors import NotPicklable, OwnerDied, PlaitError, RemoteError, TaskTimeout
 
+# What type checkers take for `typing.TYPE_CHECKING`, without the import.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from plait._compare import Comparison, compare
     from plait._core import cpu_count
