@@ -14,7 +14,7 @@ use event_listener::Event;
 
 use super::drive::Awaited;
 use super::outcome::Ticket;
-use super::{Shared, locked};
+use super::state::{Shared, locked};
 
 /// First and longest pause of a collector that has nothing to do but look.
 const GLANCE: Duration = Duration::from_millis(1);

@@ -14,9 +14,10 @@ use plait_shm::{StreamReader, Wake};
 
 use crate::wire::{Place, ResultHead};
 
+use super::Pool;
 use super::link::Link;
 use super::outcome::{Outcome, Payload, Ticket};
-use super::{Job, Pool, Shared, State, locked};
+use super::state::{Job, Shared, State, locked};
 
 /// Something whose end can be waited for.
 pub trait Awaited: Send + Sync {

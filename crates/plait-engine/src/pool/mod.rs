@@ -13,20 +13,19 @@ mod function;
 mod link;
 mod outcome;
 mod staff;
+mod state;
+mod submit;
 
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use event_listener::Event;
-use plait_shm::{Arena, ArenaError, Block, ClaimProducer, Full, PoolMemory, Position};
-use plait_trace::TaskId;
+use plait_shm::{Arena, PoolMemory};
 
 use crate::nursery::Nursery;
-use crate::scheduler::{Action, Cancel, Config, ConfigError, Refusal, Scheduler};
-use crate::wire::{Form, Kind, Place, TaskHead};
+use crate::scheduler::{Config, ConfigError, Scheduler};
 
 pub use drive::Awaited;
 pub(crate) use drive::WORKER_READY;
@@ -34,19 +33,16 @@ pub use function::Function;
 pub use outcome::{Loss, Outcome, Payload, Ticket};
 pub(crate) use staff::RESULT_RESERVE;
 pub use staff::describe;
+pub use submit::{NewTask, Refused};
 
 use drive::Readers;
-use link::Link;
+use state::{Shared, State, locked};
 
 /// Slots of the claim ring: tasks that are on their way to workers. More than that wait in the parent.
 const WINDOW: u32 = 1024;
 
 /// Address space reserved for arguments; memory is used only for what is in flight.
 pub(crate) const ARENA_RESERVE: usize = 1 << 40;
-
-/// How often a submitter looks for results while tasks wait for room: often enough to keep the ring filled,
-/// seldom enough to cost nothing.
-const PUMP_EVERY: u64 = 64;
 
 /// So many workers in a row must fail to start before the pool gives up.
 const START_ATTEMPTS: u32 = 3;
@@ -60,35 +56,6 @@ pub struct PoolConfig {
     pub max_tasks_per_child: Option<u64>,
     /// Bytes each worker is given at its start; the binding's business.
     pub setup: Vec<u8>,
-}
-
-/// A task to be submitted.
-#[derive(Debug)]
-pub struct NewTask<'a> {
-    /// The function.
-    pub function: &'a Arc<Function>,
-    /// What to do with the arguments; the binding's business.
-    pub form: Form,
-    /// How the arguments are encoded.
-    pub kind: Kind,
-    /// The arguments.
-    pub payload: &'a [u8],
-    /// How often it may be tried again when its worker dies.
-    pub retries: u32,
-}
-
-/// Why a task was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// The pool was shut down.
-    #[error("cannot schedule new futures after shutdown")]
-    Closed,
-    /// The pool cannot start workers any more.
-    #[error("{0}")]
-    Broken(Arc<str>),
-    /// The shared memory for arguments is used up.
-    #[error("no shared memory for the arguments: {0}")]
-    Memory(#[from] ArenaError),
 }
 
 /// Why a pool could not be made.
@@ -124,60 +91,6 @@ impl<T: Ticket> fmt::Debug for Pool<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").finish_non_exhaustive()
     }
-}
-
-/// What a task takes with it through the scheduler.
-pub(crate) struct Job<T> {
-    ticket: T,
-    /// Held so that its definition stays in place.
-    _function: Arc<Function>,
-    /// Arguments that lie in the arena.
-    args: Option<Block>,
-    /// The message, while it may have to be sent (again).
-    message: Option<Box<[u8]>>,
-    /// Where in the claim ring it was put.
-    position: Option<Position>,
-}
-
-pub(crate) struct State<T> {
-    scheduler: Scheduler<Job<T>>,
-    claims: ClaimProducer,
-    actions: Vec<Action>,
-    links: Vec<Arc<Link>>,
-    closed: bool,
-    broken: Option<Arc<str>>,
-    deaths: u64,
-}
-
-pub(crate) struct Shared<T: Ticket> {
-    memory: Arc<PoolMemory>,
-    arena: Arc<Mutex<Arena>>,
-    setup: OwnedFd,
-    nursery: Mutex<Arc<Nursery>>,
-    relaunch: Box<dyn Fn() -> io::Result<Arc<Nursery>> + Send + Sync>,
-    state: Mutex<State<T>>,
-    readers: Mutex<Readers>,
-    /// Held by the one thread that drains results for everybody, asleep or awake.
-    role: Mutex<()>,
-    /// Threads that would like to hold `role`.
-    wanted: AtomicUsize,
-    standby: Mutex<Vec<Arc<dyn Awaited>>>,
-    /// Counts drains, so that the collector sees whether somebody else is at work.
-    drains: AtomicU64,
-    submitted: AtomicU64,
-    /// Futures that somebody wants to hear of without waiting for them.
-    watched: AtomicUsize,
-    backlog: AtomicBool,
-    closing: AtomicBool,
-    deferred: Mutex<Vec<T>>,
-    collecting: AtomicBool,
-    /// Notified when the last worker has ended after a shutdown.
-    ended: Event,
-}
-
-pub(crate) fn locked<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
-    // A panic under one of these locks is plait's own bug and has been reported; the data are still consistent.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T: Ticket> Pool<T> {
@@ -224,122 +137,6 @@ impl<T: Ticket> Pool<T> {
             ended: Event::new(),
         };
         Ok(Self { shared: Arc::new(shared) })
-    }
-
-    /// Puts a function's definition into the pool's memory. `number` must be new to the pool.
-    pub fn place(&self, number: u64, definition: &[u8]) -> Result<Arc<Function>, ArenaError> {
-        let block = locked(&self.shared.arena).put(&[definition])?;
-        Ok(Arc::new(Function::new(number, block, Arc::clone(&self.shared.arena))))
-    }
-
-    /// Submits a task. It is sent at once if the ring has room, and later otherwise; this never waits.
-    pub fn submit(&self, task: &NewTask<'_>, ticket: T) -> Result<TaskId, (T, Refused)> {
-        let shared = &*self.shared;
-        let args = if task.payload.len() <= TaskHead::MAX_INLINE {
-            None
-        } else {
-            match locked(&shared.arena).put(&[task.payload]) {
-                Ok(block) => Some(block),
-                Err(error) => return Err((ticket, error.into())),
-            }
-        };
-        let head = TaskHead {
-            function: task.function.number,
-            definition: task.function.block,
-            kind: task.kind,
-            form: task.form,
-            place: args.map_or(Place::Inline, Place::Arena),
-        };
-        let (head, used) = head.encode();
-        let inline = if args.is_none() { task.payload } else { &[] };
-        let parts: [&[u8]; 2] = [&head[..used], inline];
-
-        let keep = task.retries > 0;
-        let job = Job {
-            ticket,
-            _function: Arc::clone(task.function),
-            args,
-            message: keep.then(|| parts.concat().into_boxed_slice()),
-            position: None,
-        };
-        let mut state = locked(&shared.state);
-        let State { scheduler, actions, claims, broken, .. } = &mut *state;
-        let id = match scheduler.submit(job, task.retries, actions) {
-            Ok(id) => id,
-            Err(refused) => {
-                let reason = match (refused.reason, broken) {
-                    (Refusal::Broken, Some(reason)) => Refused::Broken(Arc::clone(reason)),
-                    _ => Refused::Closed,
-                };
-                drop(state);
-                return Err((shared.dismantle(refused.job), reason));
-            }
-        };
-        let mut starts = Vec::new();
-        let mut sent = false;
-        for action in actions.drain(..) {
-            match action {
-                Action::Send(task) if task == id => match claims.push(task, &parts) {
-                    Ok(position) => {
-                        if let Some(job) = scheduler.job_mut(id) {
-                            job.position = Some(position);
-                        }
-                        sent = true;
-                    }
-                    Err(Full) => scheduler.on_full(task),
-                },
-                other => starts.push(other),
-            }
-        }
-        if !sent
-            && !keep
-            && let Some(job) = scheduler.job_mut(id)
-        {
-            job.message = Some(parts.concat().into_boxed_slice());
-        }
-        drop(state);
-        if sent {
-            shared.memory.wake_idle();
-        }
-        let number = shared.submitted.fetch_add(1, Ordering::Relaxed);
-        if !sent {
-            if !shared.backlog.swap(true, Ordering::Relaxed) {
-                Shared::alert(&self.shared);
-            }
-            if number % PUMP_EVERY == 0 {
-                Shared::pump(&self.shared);
-            }
-        }
-        if !starts.is_empty() {
-            Shared::perform(&self.shared, starts);
-        }
-        Ok(id)
-    }
-
-    /// Takes a task back if no worker has begun it. Then its ticket is handed out, uncompleted.
-    pub fn cancel(&self, task: TaskId) -> Option<T> {
-        let (job, rest) = {
-            let mut state = locked(&self.shared.state);
-            let State { scheduler, claims, actions, .. } = &mut *state;
-            let job = match scheduler.cancel(task, actions) {
-                Cancel::Removed(job) => Some(job),
-                Cancel::AskRing => {
-                    let position = scheduler.job(task).and_then(|job| job.position)?;
-                    if claims.retract(position) { scheduler.on_retracted(task, actions) } else { None }
-                }
-                Cancel::Unknown => None,
-            };
-            (job, state.send().1)
-        };
-        Shared::perform(&self.shared, rest);
-        Some(self.shared.dismantle(job?))
-    }
-
-    /// Whether a worker has begun the task (and, as far as this process knows, not ended it).
-    pub fn is_running(&self, task: TaskId) -> bool {
-        let state = locked(&self.shared.state);
-        let position = state.scheduler.job(task).and_then(|job| job.position);
-        position.is_some_and(|position| state.claims.is_taken(position))
     }
 
     /// Announces that somebody wants to be told of one more task's end without waiting for it.
@@ -399,77 +196,5 @@ impl<T: Ticket> Pool<T> {
 impl<T: Ticket> Drop for Pool<T> {
     fn drop(&mut self) {
         Shared::shutdown(&self.shared, false);
-    }
-}
-
-impl<T> State<T> {
-    /// Puts into the ring what the scheduler sent there; what is left for the shell is returned.
-    fn send(&mut self) -> (usize, Vec<Action>) {
-        let Self { scheduler, claims, actions, .. } = self;
-        let mut rest = Vec::new();
-        let mut unsent = Vec::new();
-        let mut sent = 0;
-        for action in actions.drain(..) {
-            let Action::Send(task) = action else {
-                rest.push(action);
-                continue;
-            };
-            let job = scheduler.job_mut(task).expect("the scheduler sends only tasks it has");
-            let message = job.message.as_deref().expect("a task that was not sent at once keeps its message");
-            match claims.push(task, &[message]) {
-                Ok(position) => {
-                    job.position = Some(position);
-                    sent += 1;
-                }
-                Err(Full) => unsent.push(task),
-            }
-        }
-        for task in unsent.into_iter().rev() {
-            scheduler.on_full(task);
-        }
-        (sent, rest)
-    }
-}
-
-impl<T: Ticket> Shared<T> {
-    /// Frees what a task held in shared memory.
-    fn dismantle(&self, job: Job<T>) -> T {
-        if let Some(block) = job.args {
-            locked(&self.arena).release(block);
-        }
-        job.ticket
-    }
-
-    fn shutdown(this: &Arc<Self>, cancel_pending: bool) {
-        let (cancelled, rest) = {
-            let mut state = locked(&this.state);
-            state.closed = true;
-            let State { scheduler, claims, actions, .. } = &mut *state;
-            let mut cancelled = scheduler.shutdown(cancel_pending, actions);
-            if cancel_pending {
-                let sent: Vec<_> = scheduler.sent().collect();
-                for task in sent {
-                    let position = scheduler.job(task).and_then(|job| job.position);
-                    if position.is_some_and(|at| claims.retract(at)) {
-                        cancelled.extend(scheduler.on_retracted(task, actions).map(|job| (task, job)));
-                    }
-                }
-            }
-            let (_, rest) = state.send();
-            (cancelled, rest)
-        };
-        this.closing.store(true, Ordering::Release);
-        this.complete(cancelled.into_iter().map(|(_, job)| (job, Outcome::Cancelled)));
-        Self::perform(this, rest);
-        if this.is_ended() {
-            this.ended.notify(usize::MAX);
-        } else {
-            Self::alert(this);
-        }
-    }
-
-    fn is_ended(&self) -> bool {
-        let state = locked(&self.state);
-        state.closed && state.links.is_empty() && state.scheduler.is_drained()
     }
 }

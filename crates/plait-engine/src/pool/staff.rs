@@ -16,7 +16,7 @@ use crate::wire::{ResultHead, Verdict};
 use super::drive::Awaited;
 use super::link::Link;
 use super::outcome::{Loss, Outcome, Payload, Ticket};
-use super::{Job, Shared, State, locked};
+use super::state::{Job, Shared, State, locked};
 
 /// Bytes of a worker's control ring.
 const CONTROL_BYTES: usize = 16 << 10;

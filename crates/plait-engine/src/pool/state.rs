@@ -1,0 +1,143 @@
+//! What a pool's threads share, and the scheduler among it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use event_listener::Event;
+use plait_shm::{Arena, Block, ClaimProducer, Full, PoolMemory, Position};
+
+use crate::nursery::Nursery;
+use crate::scheduler::{Action, Scheduler};
+
+use super::drive::{Awaited, Readers};
+use super::function::Function;
+use super::link::Link;
+use super::outcome::{Outcome, Ticket};
+
+/// What a task takes with it through the scheduler.
+pub(super) struct Job<T> {
+    pub(super) ticket: T,
+    /// Held so that its definition stays in place.
+    pub(super) _function: Arc<Function>,
+    /// Arguments that lie in the arena.
+    pub(super) args: Option<Block>,
+    /// The message, while it may have to be sent (again).
+    pub(super) message: Option<Box<[u8]>>,
+    /// Where in the claim ring it was put.
+    pub(super) position: Option<Position>,
+}
+
+pub(super) struct State<T> {
+    pub(super) scheduler: Scheduler<Job<T>>,
+    pub(super) claims: ClaimProducer,
+    pub(super) actions: Vec<Action>,
+    pub(super) links: Vec<Arc<Link>>,
+    pub(super) closed: bool,
+    pub(super) broken: Option<Arc<str>>,
+    pub(super) deaths: u64,
+}
+
+pub(super) struct Shared<T: Ticket> {
+    pub(super) memory: Arc<PoolMemory>,
+    pub(super) arena: Arc<Mutex<Arena>>,
+    pub(super) setup: OwnedFd,
+    pub(super) nursery: Mutex<Arc<Nursery>>,
+    pub(super) relaunch: Box<dyn Fn() -> io::Result<Arc<Nursery>> + Send + Sync>,
+    pub(super) state: Mutex<State<T>>,
+    pub(super) readers: Mutex<Readers>,
+    /// Held by the one thread that drains results for everybody, asleep or awake.
+    pub(super) role: Mutex<()>,
+    /// Threads that would like to hold `role`.
+    pub(super) wanted: AtomicUsize,
+    pub(super) standby: Mutex<Vec<Arc<dyn Awaited>>>,
+    /// Counts drains, so that the collector sees whether somebody else is at work.
+    pub(super) drains: AtomicU64,
+    pub(super) submitted: AtomicU64,
+    /// Futures that somebody wants to hear of without waiting for them.
+    pub(super) watched: AtomicUsize,
+    pub(super) backlog: AtomicBool,
+    pub(super) closing: AtomicBool,
+    pub(super) deferred: Mutex<Vec<T>>,
+    pub(super) collecting: AtomicBool,
+    /// Notified when the last worker has ended after a shutdown.
+    pub(super) ended: Event,
+}
+
+pub(super) fn locked<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
+    // A panic under one of these locks is plait's own bug and has been reported; the data are still consistent.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T> State<T> {
+    /// Puts into the ring what the scheduler sent there; what is left for the shell is returned.
+    pub(super) fn send(&mut self) -> (usize, Vec<Action>) {
+        let Self { scheduler, claims, actions, .. } = self;
+        let mut rest = Vec::new();
+        let mut unsent = Vec::new();
+        let mut sent = 0;
+        for action in actions.drain(..) {
+            let Action::Send(task) = action else {
+                rest.push(action);
+                continue;
+            };
+            let job = scheduler.job_mut(task).expect("the scheduler sends only tasks it has");
+            let message = job.message.as_deref().expect("a task that was not sent at once keeps its message");
+            match claims.push(task, &[message]) {
+                Ok(position) => {
+                    job.position = Some(position);
+                    sent += 1;
+                }
+                Err(Full) => unsent.push(task),
+            }
+        }
+        for task in unsent.into_iter().rev() {
+            scheduler.on_full(task);
+        }
+        (sent, rest)
+    }
+}
+
+impl<T: Ticket> Shared<T> {
+    /// Frees what a task held in shared memory.
+    pub(super) fn dismantle(&self, job: Job<T>) -> T {
+        if let Some(block) = job.args {
+            locked(&self.arena).release(block);
+        }
+        job.ticket
+    }
+
+    pub(super) fn shutdown(this: &Arc<Self>, cancel_pending: bool) {
+        let (cancelled, rest) = {
+            let mut state = locked(&this.state);
+            state.closed = true;
+            let State { scheduler, claims, actions, .. } = &mut *state;
+            let mut cancelled = scheduler.shutdown(cancel_pending, actions);
+            if cancel_pending {
+                let sent: Vec<_> = scheduler.sent().collect();
+                for task in sent {
+                    let position = scheduler.job(task).and_then(|job| job.position);
+                    if position.is_some_and(|at| claims.retract(at)) {
+                        cancelled.extend(scheduler.on_retracted(task, actions).map(|job| (task, job)));
+                    }
+                }
+            }
+            let (_, rest) = state.send();
+            (cancelled, rest)
+        };
+        this.closing.store(true, Ordering::Release);
+        this.complete(cancelled.into_iter().map(|(_, job)| (job, Outcome::Cancelled)));
+        Self::perform(this, rest);
+        if this.is_ended() {
+            this.ended.notify(usize::MAX);
+        } else {
+            Self::alert(this);
+        }
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        let state = locked(&self.state);
+        state.closed && state.links.is_empty() && state.scheduler.is_drained()
+    }
+}

@@ -1,0 +1,166 @@
+//! Submitting tasks, and taking them back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use plait_shm::{ArenaError, Full};
+use plait_trace::TaskId;
+
+use crate::scheduler::{Action, Cancel, Refusal};
+use crate::wire::{Form, Kind, Place, TaskHead};
+
+use super::Pool;
+use super::function::Function;
+use super::outcome::Ticket;
+use super::state::{Job, Shared, State, locked};
+
+/// How often a submitter looks for results while tasks wait for room: often enough to keep the ring filled,
+/// seldom enough to cost nothing.
+const PUMP_EVERY: u64 = 64;
+
+/// A task to be submitted.
+#[derive(Debug)]
+pub struct NewTask<'a> {
+    /// The function.
+    pub function: &'a Arc<Function>,
+    /// What to do with the arguments; the binding's business.
+    pub form: Form,
+    /// How the arguments are encoded.
+    pub kind: Kind,
+    /// The arguments.
+    pub payload: &'a [u8],
+    /// How often it may be tried again when its worker dies.
+    pub retries: u32,
+}
+
+/// Why a task was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// The pool was shut down.
+    #[error("cannot schedule new futures after shutdown")]
+    Closed,
+    /// The pool cannot start workers any more.
+    #[error("{0}")]
+    Broken(Arc<str>),
+    /// The shared memory for arguments is used up.
+    #[error("no shared memory for the arguments: {0}")]
+    Memory(#[from] ArenaError),
+}
+
+impl<T: Ticket> Pool<T> {
+    /// Puts a function's definition into the pool's memory. `number` must be new to the pool.
+    pub fn place(&self, number: u64, definition: &[u8]) -> Result<Arc<Function>, ArenaError> {
+        let block = locked(&self.shared.arena).put(&[definition])?;
+        Ok(Arc::new(Function::new(number, block, Arc::clone(&self.shared.arena))))
+    }
+
+    /// Submits a task. It is sent at once if the ring has room, and later otherwise; this never waits.
+    pub fn submit(&self, task: &NewTask<'_>, ticket: T) -> Result<TaskId, (T, Refused)> {
+        let shared = &*self.shared;
+        let args = if task.payload.len() <= TaskHead::MAX_INLINE {
+            None
+        } else {
+            match locked(&shared.arena).put(&[task.payload]) {
+                Ok(block) => Some(block),
+                Err(error) => return Err((ticket, error.into())),
+            }
+        };
+        let head = TaskHead {
+            function: task.function.number,
+            definition: task.function.block,
+            kind: task.kind,
+            form: task.form,
+            place: args.map_or(Place::Inline, Place::Arena),
+        };
+        let (head, used) = head.encode();
+        let inline = if args.is_none() { task.payload } else { &[] };
+        let parts: [&[u8]; 2] = [&head[..used], inline];
+
+        let keep = task.retries > 0;
+        let job = Job {
+            ticket,
+            _function: Arc::clone(task.function),
+            args,
+            message: keep.then(|| parts.concat().into_boxed_slice()),
+            position: None,
+        };
+        let mut state = locked(&shared.state);
+        let State { scheduler, actions, claims, broken, .. } = &mut *state;
+        let id = match scheduler.submit(job, task.retries, actions) {
+            Ok(id) => id,
+            Err(refused) => {
+                let reason = match (refused.reason, broken) {
+                    (Refusal::Broken, Some(reason)) => Refused::Broken(Arc::clone(reason)),
+                    _ => Refused::Closed,
+                };
+                drop(state);
+                return Err((shared.dismantle(refused.job), reason));
+            }
+        };
+        let mut starts = Vec::new();
+        let mut sent = false;
+        for action in actions.drain(..) {
+            match action {
+                Action::Send(task) if task == id => match claims.push(task, &parts) {
+                    Ok(position) => {
+                        if let Some(job) = scheduler.job_mut(id) {
+                            job.position = Some(position);
+                        }
+                        sent = true;
+                    }
+                    Err(Full) => scheduler.on_full(task),
+                },
+                other => starts.push(other),
+            }
+        }
+        if !sent
+            && !keep
+            && let Some(job) = scheduler.job_mut(id)
+        {
+            job.message = Some(parts.concat().into_boxed_slice());
+        }
+        drop(state);
+        if sent {
+            shared.memory.wake_idle();
+        }
+        let number = shared.submitted.fetch_add(1, Ordering::Relaxed);
+        if !sent {
+            if !shared.backlog.swap(true, Ordering::Relaxed) {
+                Shared::alert(&self.shared);
+            }
+            if number % PUMP_EVERY == 0 {
+                Shared::pump(&self.shared);
+            }
+        }
+        if !starts.is_empty() {
+            Shared::perform(&self.shared, starts);
+        }
+        Ok(id)
+    }
+
+    /// Takes a task back if no worker has begun it. Then its ticket is handed out, uncompleted.
+    pub fn cancel(&self, task: TaskId) -> Option<T> {
+        let (job, rest) = {
+            let mut state = locked(&self.shared.state);
+            let State { scheduler, claims, actions, .. } = &mut *state;
+            let job = match scheduler.cancel(task, actions) {
+                Cancel::Removed(job) => Some(job),
+                Cancel::AskRing => {
+                    let position = scheduler.job(task).and_then(|job| job.position)?;
+                    if claims.retract(position) { scheduler.on_retracted(task, actions) } else { None }
+                }
+                Cancel::Unknown => None,
+            };
+            (job, state.send().1)
+        };
+        Shared::perform(&self.shared, rest);
+        Some(self.shared.dismantle(job?))
+    }
+
+    /// Whether a worker has begun the task (and, as far as this process knows, not ended it).
+    pub fn is_running(&self, task: TaskId) -> bool {
+        let state = locked(&self.shared.state);
+        let position = state.scheduler.job(task).and_then(|job| job.position);
+        position.is_some_and(|position| state.claims.is_taken(position))
+    }
+}
