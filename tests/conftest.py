@@ -1,0 +1,163 @@
+"""What every test gets: a watchdog, a check that no process is left behind, executors of each backend.
+
+`face` runs a test once for each way to make an executor; `pool_face` leaves out the serial one, whose calls are done
+before `submit` returns.
+"""
+
+import os
+
+import plait
+import pytest
+from outside import children, is_nursery, until
+
+# A test that takes longer hangs: all stacks are dumped, and it fails.
+WATCHDOG_SECONDS = 100
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(WATCHDOG_SECONDS, method="signal"))
+
+
+def stray_processes():
+    """Children of this process, and theirs, that no kept pool accounts for."""
+    from plait import _map
+
+    kept = set()
+    for key, pool in list(_map._pools.items()):
+        if key[0] == "processes":
+            kept.update(pool._stats()["pids"])
+    strays = []
+    for child in children(os.getpid()):
+        if is_nursery(child):
+            strays += [worker for worker in children(child) if worker not in kept]
+        else:
+            strays.append(child)
+    return strays
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    """Fails a test that leaves a process other than the nursery and the workers of pools that `map` keeps."""
+    yield
+    until(
+        lambda: not stray_processes(), lambda: f"the end of processes left by this test: {stray_processes()}"
+    )
+
+
+class Face:
+    """One way to make an executor."""
+
+    def __init__(self, name, backend, make):
+        self.name = name
+        self.backend = backend
+        self._make = make
+
+    def __repr__(self):
+        return self.name
+
+    def __call__(self, max_workers=2, **options):
+        return self._make(max_workers, **options)
+
+    @property
+    def broken(self):
+        """What a pool of this kind raises once it is broken."""
+        if self.backend == "threads":
+            from concurrent.futures.thread import BrokenThreadPool
+
+            return BrokenThreadPool
+        from concurrent.futures.process import BrokenProcessPool
+
+        return BrokenProcessPool
+
+
+FACES = [
+    Face("Executor-serial", "serial", lambda n, **options: plait.Executor("serial", n, **options)),
+    Face("Executor-threads", "threads", lambda n, **options: plait.Executor("threads", n, **options)),
+    Face("Executor-processes", "processes", lambda n, **options: plait.Executor("processes", n, **options)),
+    Face("ThreadPoolExecutor", "threads", lambda n, **options: plait.ThreadPoolExecutor(n, **options)),
+    Face("ProcessPoolExecutor", "processes", lambda n, **options: plait.ProcessPoolExecutor(n, **options)),
+]
+POOL_FACES = [face for face in FACES if face.backend != "serial"]
+PROCESS_FACES = [face for face in FACES if face.backend == "processes"]
+
+
+@pytest.fixture(params=FACES, ids=repr)
+def face(request):
+    return request.param
+
+
+@pytest.fixture(params=POOL_FACES, ids=repr)
+def pool_face(request):
+    return request.param
+
+
+@pytest.fixture(params=PROCESS_FACES, ids=repr)
+def process_face(request):
+    return request.param
+
+
+@pytest.fixture(params=["serial", "threads", "processes"])
+def backend(request):
+    return request.param
+
+
+@pytest.fixture
+def executor(face):
+    """An executor of two workers, of each kind."""
+    with face() as executor:
+        yield executor
+
+
+@pytest.fixture
+def pool(pool_face):
+    """The same without the serial one."""
+    with pool_face() as pool:
+        yield pool
+
+
+@pytest.fixture
+def processes():
+    """A process pool of two workers."""
+    with plait.ProcessPoolExecutor(2) as pool:
+        yield pool
+
+
+class Gate:
+    """Where tasks of `workloads.pass_gate` wait until the test opens it."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def entered(self):
+        """Names of the tasks that have begun, each with the process it runs in."""
+        found = {}
+        for entry in os.listdir(self.folder):
+            if entry.startswith("entered-"):
+                with open(os.path.join(self.folder, entry)) as file:
+                    pid = file.read()
+                if pid:
+                    found[entry.removeprefix("entered-")] = int(pid)
+        return found
+
+    def wait_for(self, *names):
+        """Waits until these tasks have begun; their process ids."""
+        names = [str(name) for name in names]
+        until(lambda: set(names) <= set(self.entered()), f"the start of tasks {names}")
+        entered = self.entered()
+        return [entered[name] for name in names]
+
+    def open(self):
+        """Lets all tasks go on."""
+        with open(os.path.join(self.folder, "open"), "w"):
+            pass
+
+
+@pytest.fixture
+def gate(tmp_path):
+    folder = tmp_path / "gate"
+    folder.mkdir()
+    gate = Gate(folder)
+    yield gate
+    gate.open()

@@ -1,0 +1,570 @@
+"""What every executor promises, on every backend: calls, results, exceptions, shutting down."""
+
+import asyncio
+import concurrent.futures as cf
+import functools
+import gc
+import math
+import operator
+import threading
+import traceback
+import weakref
+
+import plait
+import pytest
+import workloads as w
+from outside import run_program, until
+
+# --- calls and results
+
+
+def test_is_a_stdlib_executor(executor):
+    assert isinstance(executor, cf.Executor)
+
+
+def test_arguments_of_all_kinds_arrive(executor):
+    assert executor.submit(w.arguments).result() == ((), {})
+    assert executor.submit(w.arguments, 1, "two", three=3).result() == ((1, "two"), {"three": 3})
+    taken = executor.submit(w.arguments, fn=1, self=2, args=3, kwargs=4)
+    assert taken.result() == ((), {"fn": 1, "self": 2, "args": 3, "kwargs": 4})
+
+
+VALUES = [
+    None, True, False, 0, -1, 2**63 - 1, -(2**63), 2**64, 10**300, 0.0, -0.0, 1e308, math.inf, 1 + 2j,
+    "", "text", "ü€😀", "\ud800", "a\0b", b"", b"bytes\0", bytearray(b"change"), (), (1,), (1, (2, (3, ()))),
+    [], [1, [2, [3]]], {}, {"a": {"b": [1]}}, {1: 2, None: 3, (1, 2): 4}, set(), {1, 2}, frozenset({1}),
+    range(5), slice(1, 2), ..., NotImplemented, int, dict, len, w.Counter(3), w.Counter, w.add_one, math,
+    [None] * 1000, {str(n): n for n in range(1000)}, (1, "a", 2.5, None, b"x", True),
+]  # fmt: skip
+
+
+def test_values_come_back_as_they_went(executor):
+    futures = [executor.submit(w.identity, value) for value in VALUES]
+    for future, value in zip(futures, VALUES):
+        result = future.result()
+        assert type(result) is type(value)
+        assert result == value
+
+
+def test_not_a_number_and_signs_survive(executor):
+    assert math.isnan(executor.submit(w.identity, math.nan).result())
+    assert math.copysign(1, executor.submit(w.identity, -0.0).result()) == -1
+    assert executor.submit(w.identity, True).result() is True
+
+
+def test_subclasses_of_plain_types_keep_their_type(executor):
+    named = cf.wait([])  # a named tuple of the stdlib
+    result = executor.submit(w.identity, named).result()
+    assert type(result) is type(named)
+
+
+def test_shared_and_recursive_values_keep_their_shape(executor):
+    shared = [1]
+    first, second = executor.submit(w.identity, [shared, shared]).result()
+    assert first is second
+    ring = []
+    ring.append(ring)
+    result = executor.submit(w.identity, ring).result()
+    assert result[0] is result
+
+
+@pytest.mark.parametrize("make", [w.blob, w.text], ids=["bytes", "str"])
+def test_ten_megabytes_each_way(executor, make):
+    value = make(10_000_000)
+    assert executor.submit(w.count, value).result() == 10_000_000
+    assert executor.submit(make, 10_000_000).result() == value
+    assert [executor.submit(w.identity, value).result() == value for _ in range(3)] == [True] * 3
+
+
+def test_numpy_arrays_each_way(executor):
+    numpy = pytest.importorskip("numpy")
+    array = numpy.arange(1_000_000, dtype="float64").reshape(1000, 1000)
+    assert executor.submit(numpy.sum, array).result() == array.sum()
+    assert numpy.array_equal(executor.submit(operator.mul, array, 2).result(), array * 2)
+
+
+# --- whatever can be called
+
+
+def make_closure(n):
+    def closure(x):
+        return x + n
+
+    return closure
+
+
+def recursive(n):
+    def factorial(k):
+        return 1 if k <= 1 else k * factorial(k - 1)
+
+    return factorial(n)
+
+
+CALLABLES = {
+    "function": (w.add_one, 6),
+    "lambda": (lambda x: x + 1, 6),
+    "closure": (make_closure(1), 6),
+    "local recursion": (recursive, 120),
+    "default argument": (lambda x, y=2: x * y, 10),
+    "keyword-only default": (lambda x, *, y=3: x * y, 15),
+    "partial": (functools.partial(w.add, 10), 15),
+    "partial of a lambda": (functools.partial(lambda a, b: a - b, 10), 5),
+    "bound method": (w.Counter(3).plus, 8),
+    "class method": (w.Counter.named, "Counter5"),
+    "static method": (w.Counter.halve, 2),
+    "callable instance": (w.Counter(3), 15),
+    "class": (w.Counter, w.Counter(5)),
+    "builtin": (abs, 5),
+    "builtin class": (str, "5"),
+    "method of a builtin": ("x".__mul__, "xxxxx"),
+    "operator": (operator.neg, -5),
+    "method caller": (operator.methodcaller("bit_length"), 3),
+    "decorated without wraps": (w.tenfold, 50),
+    "decorated with wraps": (w.tenfold_wrapped, 50),
+    "lru_cache": (w.cached, 105),
+    "function of the standard library": (math.factorial, 120),
+}
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_callables(executor, name):
+    function, expected = CALLABLES[name]
+    assert executor.submit(function, 5).result() == expected
+    assert list(executor.map(function, [5, 5])) == [expected, expected]
+
+
+def test_nested_static_method(executor):
+    assert executor.submit(w.Outer.Inner.seven).result() == 7
+
+
+def test_a_closure_sees_its_variables_as_they_are_at_each_submit(executor):
+    seen = []
+    for n in range(5):
+        seen.append(executor.submit(lambda: n * n).result())
+    assert seen == [0, 1, 4, 9, 16]
+
+
+def test_class_from_a_function_keeps_its_identity(executor):
+    class Local:
+        def __init__(self, x):
+            self.x = x
+
+        def double(self):
+            return Local(self.x * 2)
+
+    result = executor.submit(Local(4).double).result()
+    assert type(result) is Local
+    assert result.x == 8
+
+
+def test_what_cannot_be_called_fails_its_future_alone(executor):
+    with pytest.raises(TypeError, match="not callable"):
+        executor.submit(5).result()
+    with pytest.raises(TypeError):
+        executor.submit(w.add_one).result()
+    assert executor.submit(w.add_one, 1).result() == 2
+
+
+def test_submit_without_a_function_is_an_error(executor):
+    with pytest.raises(TypeError):
+        executor.submit()
+
+
+# --- exceptions
+
+RAISING = {
+    w.fail: (ValueError, "on purpose"),
+    w.raise_odd: (w.OddError, "7: odd"),
+    w.raise_keyword: (w.KeywordError, "use force"),
+    w.raise_chained: (RuntimeError, "second"),
+    w.raise_noted: (ValueError, "noted"),
+    w.raise_group: (ExceptionGroup, "several (2 sub-exceptions)"),
+    w.raise_last_words: (w.LastWords, "bye"),
+    w.raise_stop: (StopIteration, "not an end"),
+}
+
+
+@pytest.mark.parametrize("function", RAISING, ids=lambda f: f.__name__)
+def test_exceptions_keep_type_and_text(executor, function):
+    cls, text = RAISING[function]
+    future = executor.submit(function)
+    error = future.exception()
+    assert type(error) is cls
+    assert str(error) == text
+    with pytest.raises(cls) as caught:
+        future.result()
+    assert caught.value is error
+    assert future.done() and not future.cancelled()
+
+
+def test_attributes_notes_and_parts_of_exceptions_travel(executor):
+    odd = executor.submit(w.raise_odd).exception()
+    assert (odd.code, odd.reason) == (7, "odd")
+    assert executor.submit(w.raise_keyword).exception().hint == "use force"
+    assert executor.submit(w.raise_noted).exception().__notes__ == ["see page 9"]
+    group = executor.submit(w.raise_group).exception()
+    assert [type(part) for part in group.exceptions] == [ValueError, TypeError]
+    error = executor.submit(w.raise_itself, FileNotFoundError(2, "no such thing", "a.txt")).exception()
+    assert (error.errno, error.filename) == (2, "a.txt")
+
+
+def test_exception_of_a_class_made_on_the_way(executor):
+    error = executor.submit(w.raise_local).exception()
+    assert isinstance(error, ValueError)
+    assert type(error).__name__ == "LocalError"
+    assert str(error) == "from inside"
+
+
+def test_traceback_shows_the_lines_that_raised(executor):
+    error = executor.submit(w.deep_error).exception()
+    shown = "".join(traceback.format_exception(error))
+    assert "workloads.py" in shown
+    assert "in _deeper" in shown
+    assert "this very line is looked for in the traceback" in shown
+    chained = "".join(traceback.format_exception(executor.submit(w.raise_chained).exception()))
+    assert "KeyError: 'first'" in chained
+    assert "raise KeyError" in chained
+
+
+def test_an_exception_as_a_result_is_a_result(executor):
+    future = executor.submit(w.identity, ValueError("not raised"))
+    assert isinstance(future.result(), ValueError)
+    assert future.exception() is None
+
+
+@pytest.mark.parametrize(
+    "function", [w.raise_interrupt, w.raise_exit], ids=["KeyboardInterrupt", "SystemExit"]
+)
+def test_a_call_that_wants_to_end_the_program_ends_only_itself(executor, function):
+    expected = KeyboardInterrupt if function is w.raise_interrupt else SystemExit
+    with pytest.raises(expected) as caught:
+        executor.submit(function).result()
+    assert caught.value.args == (("by hand",) if expected is KeyboardInterrupt else (3,))
+    assert [executor.submit(w.add_one, n).result() for n in range(10)] == list(range(1, 11))
+
+
+# --- many
+
+
+def test_submitting_from_many_threads_at_once(executor):
+    results = [None] * 8
+
+    def work(k):
+        futures = [executor.submit(w.add_one, n) for n in range(k * 2000, (k + 1) * 2000)]
+        results[k] = [future.result() for future in futures]
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [value for part in results for value in part] == list(range(1, 16_001))
+
+
+def test_fifty_thousand_queued(pool, gate):
+    gates = [pool.submit(w.pass_gate, gate.folder, n) for n in range(2)]
+    gate.wait_for(0, 1)
+    futures = [pool.submit(w.add_one, n) for n in range(50_000)]
+    assert not any(future.done() for future in futures[:100] + futures[-100:])
+    gate.open()
+    assert [future.result() for future in futures] == list(range(1, 50_001))
+    assert [future.result() for future in gates] == [None, None]
+
+
+def test_an_executor_goes_on_after_a_pause_and_errors(executor):
+    for round in range(20):
+        assert [f.result() for f in [executor.submit(w.add_one, round) for _ in range(5)]] == [round + 1] * 5
+        assert isinstance(executor.submit(w.fail).exception(), ValueError)
+
+
+def test_calls_may_submit_to_another_executor(executor):
+    with plait.ThreadPoolExecutor(2) as other:
+        futures = [other.submit(lambda n: executor.submit(w.add_one, n).result(), n) for n in range(50)]
+        assert [future.result() for future in futures] == list(range(1, 51))
+
+
+# --- the executor's own map
+
+
+def test_map_keeps_order_and_ends_with_the_shortest(executor):
+    assert list(executor.map(w.add_one, range(100))) == list(range(1, 101))
+    assert list(executor.map(w.add, range(10), [10, 20, 30])) == [10, 21, 32]
+    assert list(executor.map(w.add_one, [])) == []
+    assert list(executor.map(w.add_one, iter(range(10)), chunksize=3)) == list(range(1, 11))
+
+
+def test_map_raises_where_the_result_would_be(executor):
+    results = executor.map(w.fail_on, range(10), [4] * 10, chunksize=3)
+    assert [next(results) for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match="item 4"):
+        next(results)
+    assert list(results) == []
+
+
+def test_map_reads_no_further_than_buffersize(executor):
+    taken = []
+
+    def endless():
+        n = 0
+        while True:
+            taken.append(n)
+            yield n
+            n += 1
+
+    results = executor.map(w.add_one, endless(), buffersize=10)
+    for n in range(30):
+        assert next(results) == n + 1
+        assert len(taken) <= n + 12
+    results.close()
+
+
+@pytest.mark.parametrize("bad", [0, -1])
+def test_map_refuses_a_buffersize_below_one(executor, bad):
+    with pytest.raises(ValueError, match="buffersize"):
+        executor.map(w.add_one, range(3), buffersize=bad)
+
+
+def test_map_times_out_on_a_result_that_does_not_come(pool, gate):
+    results = pool.map(w.pass_gate, [gate.folder] * 2, ["a", "b"], timeout=0.05)
+    with pytest.raises(TimeoutError):
+        next(results)
+
+
+# --- ending
+
+
+def test_shutdown_finishes_what_is_pending(pool_face):
+    pool = pool_face()
+    futures = [pool.submit(w.add_one, n) for n in range(500)]
+    pool.shutdown()
+    assert all(future.done() for future in futures)
+    assert [future.result() for future in futures] == list(range(1, 501))
+
+
+def test_shutdown_without_waiting_finishes_too(pool_face, gate):
+    pool = pool_face(1)
+    first = pool.submit(w.pass_gate, gate.folder, "a", 1)
+    gate.wait_for("a")
+    second = pool.submit(w.add_one, 1)
+    pool.shutdown(wait=False)
+    assert not first.done() and not second.done()
+    gate.open()
+    assert (first.result(), second.result()) == (1, 2)
+    pool.shutdown()
+
+
+def test_shutdown_may_cancel_what_has_not_begun(pool_face, gate):
+    pool = pool_face(1)
+    running = pool.submit(w.pass_gate, gate.folder, "a", "ran")
+    gate.wait_for("a")
+    queued = [pool.submit(w.add_one, n) for n in range(100)]
+    pool.shutdown(wait=False, cancel_futures=True)
+    assert all(future.cancelled() for future in queued)
+    assert cf.wait(queued, timeout=0).not_done == set()
+    gate.open()
+    pool.shutdown()
+    assert running.result() == "ran"
+
+
+def test_submit_after_shutdown_says_what_the_stdlib_says(face):
+    executor = face()
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match=r"^cannot schedule new futures after shutdown$"):
+        executor.submit(w.add_one, 1)
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        list(executor.map(w.add_one, [1]))
+    executor.shutdown()
+    executor.shutdown(wait=False, cancel_futures=True)
+
+
+def test_an_unused_executor_closes(face):
+    face().shutdown()
+    with face(1):
+        pass
+
+
+def test_the_with_statement_waits_also_when_its_body_raises(pool_face):
+    with pytest.raises(ZeroDivisionError), pool_face() as pool:
+        futures = [pool.submit(w.add_one, n) for n in range(100)]
+        raise ZeroDivisionError
+    assert all(future.done() for future in futures)
+
+
+def test_async_with_does_not_block_the_loop(pool_face, gate):
+    async def main():
+        ticks = 0
+
+        async def tick():
+            nonlocal ticks
+            while ticks < 20:
+                await asyncio.sleep(0)
+                ticks += 1
+            gate.open()
+
+        async with pool_face() as pool:
+            future = pool.submit(w.pass_gate, gate.folder, "a", "through")
+            ticking = asyncio.create_task(tick())
+        # Leaving the block waits for the call, which waits for the loop to go on.
+        await ticking
+        return future.result(0)
+
+    assert asyncio.run(main()) == "through"
+
+
+def test_a_forgotten_executor_finishes_its_work_and_goes(pool_face, gate):
+    pool = pool_face(2)
+    reference = weakref.ref(pool)
+    futures = [pool.submit(w.pass_gate, gate.folder, n, n) for n in range(2)]
+    futures += [pool.submit(w.add_one, n) for n in range(100)]
+    gate.wait_for(0, 1)
+    del pool
+    gc.collect()
+    gate.open()
+    assert [future.result() for future in futures] == [0, 1, *range(1, 101)]
+    del futures
+    until(lambda: gc.collect() is not None and reference() is None, "the end of the executor")
+
+
+def test_a_forgotten_executor_ends_without_collecting_garbage(pool_face):
+    gc.collect()
+    gc.disable()
+    try:
+        pool = pool_face(1)
+        reference = weakref.ref(pool)
+        assert pool.submit(w.add_one, 1).result() == 2
+        del pool
+        until(lambda: reference() is None, "the end of the executor, which is in no cycle")
+    finally:
+        gc.enable()
+
+
+FORGOTTEN = """
+import sys
+import plait, workloads
+
+def note(*_):
+    workloads.append(sys.argv[1], "done")
+
+def submit():
+    return executor.submit(workloads.append, sys.argv[1], "done")
+
+executor = {make}
+{work}
+print("main has ended")
+"""
+
+MAKE = {
+    "ThreadPoolExecutor": "plait.ThreadPoolExecutor(2)",
+    "ProcessPoolExecutor": "plait.ProcessPoolExecutor(2)",
+    "Executor-threads": "plait.Executor('threads', 2)",
+    "Executor-processes": "plait.Executor('processes', 2)",
+}
+
+LEFT = {
+    "unused": ("", 0),
+    "used": ("submit().result()", 1),
+    "pending": ("for _ in range(50): submit()", 50),
+    "shut down": ("submit(); executor.shutdown(wait=False)", 1),
+    "deleted": ("future = submit(); del executor", 1),
+    "deleted with its future": ("submit(); del executor", 1),
+    "callback": ("submit().add_done_callback(note)", 2),
+}
+
+
+@pytest.mark.parametrize("left", LEFT)
+def test_the_interpreter_ends_without_shutdown(pool_face, tmp_path, left):
+    work, expected = LEFT[left]
+    record = tmp_path / "record"
+    record.touch()
+    ended = run_program("-c", FORGOTTEN.format(make=MAKE[pool_face.name], work=work), record)
+    assert ended.lines == ["main has ended"]
+    assert record.read_text().splitlines() == ["done"] * expected
+
+
+# --- starting
+
+
+def test_initializer_runs_once_in_each_worker(pool_face, gate):
+    with pool_face(2, initializer=w.set_state, initargs=("key", "value")) as pool:
+        futures = [pool.submit(w.pass_gate, gate.folder, n) for n in range(2)]
+        gate.wait_for(0, 1)
+        gate.open()
+        cf.wait(futures)
+        for value, _, _ in [
+            future.result() for future in [pool.submit(w.get_state, "key") for _ in range(20)]
+        ]:
+            assert value == "value"
+
+
+def test_initializer_may_be_a_lambda(face):
+    with face(1, initializer=lambda: w.set_state("lambda", 1)) as executor:
+        assert executor.submit(w.get_state, "lambda").result()[0] == 1
+
+
+def test_initializer_that_raises_breaks_the_pool_and_nobody_hangs(pool_face, caplog):
+    pool = pool_face(2, initializer=w.bad_initializer)
+    futures = []
+    try:
+        for _ in range(20):
+            futures.append(pool.submit(w.add_one, 1))
+    except pool_face.broken:
+        pass
+    assert futures
+    for future in futures:
+        with pytest.raises(pool_face.broken) as caught:
+            future.result()
+    assert "no licence server" in f"{caught.value} {caplog.text}"
+
+    def refused():
+        try:
+            return isinstance(pool.submit(w.add_one, 1).exception(), pool_face.broken) and False
+        except pool_face.broken:
+            return True
+
+    until(refused, "a pool that takes no more")
+    pool.shutdown()
+
+
+def test_initializer_must_be_callable(pool_face):
+    with pytest.raises(TypeError, match="initializer must be a callable"):
+        pool_face(1, initializer=5)
+
+
+@pytest.mark.parametrize("bad", [0, -1])
+def test_at_least_one_worker(pool_face, bad):
+    with pytest.raises(ValueError, match="max_workers must be greater than 0"):
+        pool_face(bad)
+
+
+# --- one executor for all
+
+
+@pytest.mark.parametrize("bad", ["nonsense", "", None, 5, "auto", "dask", "ray://host:1", "interpreters"])
+def test_an_unknown_backend_is_one_clear_error(bad):
+    with pytest.raises(ValueError) as caught:
+        plait.Executor(bad)
+    assert repr(bad) in str(caught.value)
+    assert (
+        "'processes'" in str(caught.value)
+        and "'threads'" in str(caught.value)
+        and "'serial'" in str(caught.value)
+    )
+
+
+@pytest.mark.parametrize("backend", ["serial", "threads"])
+@pytest.mark.parametrize(
+    "option", [{"max_tasks_per_child": 1}, {"preload": ["json"]}], ids=["max_tasks_per_child", "preload"]
+)
+def test_options_of_processes_are_refused_elsewhere(backend, option):
+    with pytest.raises(ValueError, match="processes"):
+        plait.Executor(backend, **option)
+
+
+def test_a_subclass_may_override_submit(backend):
+    class Loud(plait.Executor):
+        def submit(self, fn, /, *args, **kwargs):
+            return super().submit(fn, *args, **kwargs)
+
+    with Loud(backend, 1) as executor:
+        assert executor.submit(w.add_one, 1).result() == 2
+        assert list(executor.map(w.add_one, [1, 2])) == [2, 3]
