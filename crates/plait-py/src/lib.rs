@@ -3,6 +3,7 @@
 //! Private: its names may change at any time. Everything of PyO3 is in this crate, and no decision is.
 
 mod codec;
+mod compare;
 mod errors;
 mod function;
 mod future;
@@ -17,6 +18,8 @@ use pyo3::prelude::*;
 /// See `plait`.
 #[pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use crate::compare::{Figures, Meter, Watch, WatchReport};
     #[pymodule_export]
     use crate::future::{FutureBase, set_future_class};
     #[pymodule_export]

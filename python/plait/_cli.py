@@ -1,0 +1,246 @@
+"""The command line: what is asked for, and what is said where.
+
+Results go to standard output; what went wrong is one line on standard error. Exit codes: 0 done, 1 the user's program
+failed (or Ctrl-C), 2 wrong usage. Everything is loaded when it is needed, so that `plait --help` is quick.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from plait._compare import Comparison
+    from plait._compare.contest import Contest
+
+DONE, FAILED, WRONG = 0, 1, 2
+
+_EXAMPLES = """\
+examples:
+  plait compare primes.py
+  plait compare primes.py:count_primes --items "[200_000] * 8" --workers 4
+  plait compare primes.py --peers --html primes.html --json primes.json
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line instead of the usage and a line."""
+        self.exit(WRONG, f"plait: {message}; see '{self.prog} --help'\n")
+
+
+def _at_least_one(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="plait",
+        description="Run Python functions on threads or processes through one API, and measure which one helps.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    compare = commands.add_parser(
+        "compare",
+        help="run a function serially, on threads and on processes, and tell which one to use",
+        description="Call a function of FILE.py with each item, serially, on threads and on processes, in turns; print a\n"
+        "table of what it took, a verdict, and the line of code to paste.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    compare.add_argument(
+        "target",
+        metavar="FILE.py[:FUNC]",
+        help="the file, and its function of one argument (not needed where there is one only)",
+    )
+    compare.add_argument(
+        "--items",
+        metavar="EXPR",
+        help="the items, a Python expression in the file's names (default: its ITEMS)",
+    )
+    compare.add_argument(
+        "--workers",
+        metavar="N",
+        type=_at_least_one,
+        help="threads and processes (default: the cores there are)",
+    )
+    compare.add_argument(
+        "--rounds",
+        metavar="N",
+        type=_at_least_one,
+        help="rounds of each backend (default: by how long they take)",
+    )
+    compare.add_argument("--html", metavar="OUT", type=Path, help="write a page with table and plots")
+    compare.add_argument("--json", metavar="OUT", type=Path, help="write the figures")
+    compare.add_argument(
+        "--peers",
+        action="store_true",
+        help="also run the standard library's executors, and loky's and joblib's if installed",
+    )
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command with these arguments, by default the program's; returns the exit code."""
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if asked.version:
+        from plait import _core
+
+        print(f"plait {_core.__version__}")
+        return DONE
+    if asked.command is None:
+        parser.error("no command given")
+    try:
+        return _compare(asked)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return FAILED
+    except BrokenPipeError:
+        # Who read the output has enough. Python would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _say(line: str) -> None:
+    print(f"plait: {line}", file=sys.stderr, flush=True)
+
+
+def _compare(asked: argparse.Namespace) -> int:
+    from plait._compare.contest import Contest
+    from plait._compare.program import ProgramError, UsageError, find_function, find_items, load, split_target
+    from plait._compare.progress import Progress
+
+    try:
+        path, name = split_target(asked.target)
+        for out in (asked.html, asked.json):
+            if out is not None:
+                _check_writable(out)
+        if asked.html is not None and asked.html == asked.json:
+            raise UsageError("--html and --json name the same file; give each its own")
+        module = load(path)
+        name, function = find_function(module, path, name)
+        written, items = find_items(module, path, asked.items)
+    except UsageError as error:
+        _say(str(error))
+        return WRONG
+    except ProgramError as error:
+        sys.stderr.write(error.trace)
+        _say(str(error))
+        return FAILED
+    _forget_pools(module, asked.peers)
+    contest = Contest(
+        function,
+        items,
+        asked.workers,
+        asked.rounds,
+        asked.peers,
+        Progress(sys.stderr.isatty()),
+        f"{path.name}:{name}",
+        str(path),
+        written,
+    )
+    return _run(contest, asked)
+
+
+def _check_writable(out: Path) -> None:
+    """Raise a UsageError unless `out` can be written: known before the measuring instead of after it."""
+    from plait._compare.program import UsageError
+
+    if out.is_dir():
+        raise UsageError(f"{str(out)!r} is a folder; give a file to write")
+    if not out.parent.is_dir():
+        raise UsageError(f"there is no folder {str(out.parent)!r} to write {out.name!r} into; make it first")
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise UsageError(f"{str(out)!r} may not be written; choose another place")
+
+
+def _forget_pools(module: object, peers: bool) -> None:
+    """Close what `plait.map` keeps for the user's next call: idle workers would count as memory of each backend."""
+    from plait import _map
+
+    _map._pools.clear()
+    if peers:
+        from plait._compare.peers import send_by_value
+
+        send_by_value(module)
+
+
+def _run(contest: "Contest", asked: argparse.Namespace) -> int:
+    """Measure, print, write."""
+    from plait._compare import Comparison
+
+    _stop_at_second_interrupt()
+    try:
+        contest.run()
+    except KeyboardInterrupt:
+        pass
+    comparison = Comparison(contest.measurements(), contest.notes())
+    code = _report(comparison)
+    for out, text in ((asked.html, comparison.to_html), (asked.json, comparison.to_json)):
+        if out is None:
+            continue
+        try:
+            out.write_text(text() + "\n", encoding="utf-8")
+        except OSError as error:
+            _say(f"cannot write {str(out)!r}: {error.strerror}")
+            code = FAILED
+        else:
+            print(f"{'page' if out is asked.html else 'figures'}: {out}")
+    if contest.interrupted:
+        _say("interrupted; what was measured until then is above")
+        # At once: a thread that still runs a call of the user's cannot be stopped, and must not be waited for.
+        sys.stdout.flush()
+        os._exit(FAILED)
+    return code
+
+
+def _stop_at_second_interrupt() -> None:
+    """Let the first Ctrl-C end the measuring in good order, and another one end everything."""
+    seen = []
+
+    def on_interrupt(*_: object) -> None:
+        if seen:
+            os._exit(FAILED)
+        seen.append(True)
+        raise KeyboardInterrupt
+
+    # Where Ctrl-C is ignored (a job in the background), it stays so.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, on_interrupt)
+
+
+def _report(comparison: "Comparison") -> int:
+    """Print the comparison; 1 if one of plait's own backends did not do all calls."""
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else None
+    color = terminal and "NO_COLOR" not in os.environ
+    print(comparison.table(width, color))
+    for paragraph in (comparison.verdict, *comparison.notes):
+        print(
+            textwrap.fill(paragraph, min(width or 120, 120), break_long_words=False, break_on_hyphens=False)
+        )
+    if comparison.code is not None:
+        print(f"\n    {comparison.code}\n")
+    sys.stdout.flush()
+    failed: dict[str, list[str]] = {}
+    for row in comparison.rows:
+        if row.error is not None and not row.peer:
+            failed.setdefault(row.error, []).append(row.backend)
+    if failed:
+        _say("; ".join(f"{' and '.join(backends)}: {error}" for error, backends in failed.items()))
+    return FAILED if failed else DONE

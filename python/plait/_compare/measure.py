@@ -1,0 +1,160 @@
+"""One backend in a comparison: its rounds, each with its meters.
+
+A round is: pool made, every worker has answered (start-up), all items called (the time), pool closed. The meters run during the
+calls alone.
+"""
+
+import gc
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from plait import _core
+from plait._compare.backends import Lane
+from plait._compare.call import Timed, described
+
+# So many calls of a round are kept for the plots; of more, every n-th and the longest.
+_MOST_CALLS = 5_000
+# Results are counted for the progress bar about so often.
+_TELL_SECONDS = 0.1
+
+
+class Entry:
+    """A lane in the running: its rounds so far, and what ended it."""
+
+    def __init__(self, lane: Lane, fn: Callable[[Any], Any], items: Sequence[Any]) -> None:
+        """Prepare the function for this backend; one that cannot be sent ends it here."""
+        self.lane = lane
+        self.items = items
+        self.rounds: list[dict[str, Any]] = []
+        self.error: str | None = None
+        self.watched: _core.WatchReport | None = None
+        self._open: list[Any] = []
+        try:
+            self.timed = lane.prepare(fn)
+        except Exception as error:
+            self.error = f"the function cannot be sent: {error}"
+
+    def run_round(self, on_results: Callable[[int], None]) -> None:
+        """Run one round and keep it. `on_results` is told how many more calls have ended."""
+        gc.collect()
+        try:
+            pool, startup = self.lane.start(self.timed)
+        except Exception as error:
+            self.error = f"it could not start: {described(error)}"
+            return
+        self._open.append(pool)
+        try:
+            figures, outcomes, watched = self._measured(pool, on_results)
+            self.lane.close(pool)
+            self._open.clear()
+        finally:
+            self.kill()
+        self.watched = watched if self.watched is None else self.watched.joined(watched)
+        failures = [_failure(outcome) for outcome in outcomes]
+        self.error = _error_line([failure for failure in failures if failure], len(self.items))
+        done = [(item, timed) for item, timed in enumerate(outcomes) if not isinstance(timed, str)]
+        figures["startup_seconds"] = startup
+        figures["calls"] = _calls(done)
+        figures["failed_calls"] = sum(failure is not None for failure in failures)
+        self.rounds.append(figures)
+
+    def _measured(
+        self, pool: Any, on_results: Callable[[int], None]
+    ) -> tuple[dict[str, Any], list[Timed | str], _core.WatchReport]:
+        meter, watch = _core.Meter(os.getpid()), _core.Watch(os.getpid())
+        begin = time.perf_counter()
+        try:
+            outcomes: list[Timed | str] = self._collect(self.lane.map, pool, on_results)
+        except Exception:
+            # An item or a result that cannot travel ends a map: call by call, the others still run.
+            begin = time.perf_counter()
+            outcomes = self._collect(self.lane.each, pool, on_results)
+        seconds = time.perf_counter() - begin
+        watched = watch.stop()
+        cpu_seconds, pss_bytes = meter.stop()
+        figures = {
+            "seconds": seconds,
+            "cpu_seconds": cpu_seconds,
+            "pss_bytes": pss_bytes,
+            "gil_wait": watched.gil_wait,
+        }
+        return figures, outcomes, watched
+
+    def _collect(self, call: Callable[..., Any], pool: Any, on_results: Callable[[int], None]) -> list[Any]:
+        outcomes: list[Any] = []
+        told, tell_at = 0, time.perf_counter() + _TELL_SECONDS
+        # Kept until the round has ended, as `list(plait.map(…))` would keep them.
+        for outcome in call(pool, self.timed, self.items):
+            outcomes.append(outcome)
+            now = time.perf_counter()
+            if now >= tell_at:
+                on_results(len(outcomes) - told)
+                told, tell_at = len(outcomes), now + _TELL_SECONDS
+        on_results(len(outcomes) - told)
+        return outcomes
+
+    def kill(self) -> None:
+        """End its pool at once, if it has one."""
+        while self._open:
+            self.lane.kill(self._open.pop())
+
+    def seconds(self) -> float:
+        """Time of its last round; 0 if there is none."""
+        return self.rounds[-1]["seconds"] if self.rounds else 0.0
+
+    def forget(self) -> None:
+        """Begin anew: what was measured was a warm-up."""
+        self.rounds.clear()
+        self.watched = None
+
+    def measurements(self) -> dict[str, Any]:
+        """The row as `plait-report` reads it."""
+        # Rounds too short to see the GIL in are seen as one.
+        joined = self.watched.gil_wait if self.watched is not None else None
+        rounds = [
+            {**figures, "gil_wait": joined if figures["gil_wait"] is None else figures["gil_wait"]}
+            for figures in self.rounds
+        ]
+        return {
+            "backend": self.lane.name,
+            "peer": self.lane.peer,
+            "workers": self.lane.workers,
+            "rounds": rounds,
+            "error": self.error,
+        }
+
+
+def _failure(outcome: Timed | str) -> str | None:
+    """What went wrong with a call: raised by the function, or (told by a plain text) on its way."""
+    if isinstance(outcome, str):
+        return f"failed: {outcome}"
+    return None if outcome[4] is None else f"raised {outcome[4]}"
+
+
+def _error_line(failures: list[str], items: int) -> str | None:
+    """Return `2 of 8 calls raised ValueError: …`, or None when none failed."""
+    if not failures:
+        return None
+    count = f"{len(failures)} of {items} call{'s' * (items != 1)}"
+    if len(set(failures)) == 1:
+        return f"{count} {failures[0]}"
+    verb = "raised" if all(failure.startswith("raised ") for failure in failures) else "failed"
+    return f"{count} {verb}; the first {failures[0]}"
+
+
+def _calls(done: list[tuple[int, Timed]]) -> list[dict[str, Any]]:
+    """Return the calls with times counted from the first, and their workers numbered as they came."""
+    first = min((timed[1] for _, timed in done), default=0.0)
+    workers: dict[tuple[int, int], int] = {}
+    for _, timed in done:
+        workers.setdefault(timed[3], len(workers))
+    step = -(-len(done) // _MOST_CALLS) or 1
+    kept = done[::step]
+    if step > 1:
+        kept.append(max(done, key=lambda call: call[1][2]))
+    return [
+        {"item": item, "start": start - first, "seconds": seconds, "worker": workers[worker]}
+        for item, (_, start, seconds, worker, _) in kept
+    ]
