@@ -75,8 +75,8 @@ impl Seats {
             return Wake::Ready;
         }
         let slept = seat.sleep(woken_before, timeout);
-        // SYNC POINT with `Seats::get_up`: a worker that was woken sees what for. If it could see nothing and sit down again, the
-        // next task would be its too, and another worker would sleep on beside a task.
+        // SYNC POINT with the fence before `Seats::get_up`: a worker that was woken sees what for. If it could see nothing
+        // and sit down again, the next task would be its too, and another worker would sleep on beside a task.
         let was_sitting = map.fetch_and(!bit, Ordering::Acquire) & bit != 0;
         match slept {
             // The parent had decided to wake us before the sleep ended by itself.
@@ -115,9 +115,10 @@ impl Seats {
         self.sitting.iter().map(|map| map.load(Ordering::Relaxed).count_ones() as usize).sum()
     }
 
-    /// Decides to wake `worker`: true when it sat and nobody else had decided so.
+    /// Decides to wake `worker`: true when it sat and nobody else had decided so. The caller has passed its fence.
     fn get_up(&self, worker: WorkerId) -> bool {
         let (map, bit) = self.bit(worker);
+        // SYNC POINT with the end of `Seats::park`: the caller's fence releases what it has published.
         if map.load(Ordering::Relaxed) & bit == 0 || map.fetch_and(!bit, Ordering::Relaxed) & bit == 0 {
             return false;
         }
@@ -306,30 +307,50 @@ mod loom_tests {
         });
     }
 
-    /// A worker that a message holds up has been woken for a task all the same: it sees the task, and does not sit down
-    /// again to be woken for the next one, too.
+    /// A worker that sits, asleep, since before the model begins; no thread of the model plays it.
+    fn seat_a_sleeper(pool: &Pool, worker: u16) {
+        let (map, bit) = pool.seats.bit(WorkerId(worker));
+        map.fetch_or(bit, Ordering::SeqCst);
+        pool.seats.tickets[worker as usize].store(pool.seats.drawn.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// A worker that is woken for one task must not be woken for the next one too, as it could if it were let see nothing and
+    /// sat down again: when it is busy with one task, the other has woken the sleeper.
+    #[test]
+    fn a_woken_worker_sees_its_task() {
+        model(|| {
+            let pool = Pool::new();
+            seat_a_sleeper(&pool, 0);
+            let other = Arc::clone(&pool);
+            let parent = thread::spawn(move || {
+                other.push();
+                other.push();
+            });
+            pool.claim(1);
+            parent.join().unwrap();
+            assert_eq!((pool.waiting.load(Ordering::Relaxed), pool.seats.count()), (1, 0));
+        });
+    }
+
+    /// The same for a worker that a message lets go before it sleeps.
     #[test]
     fn a_message_does_not_use_up_a_wake_up() {
-        model_of(2, || {
+        model(|| {
             let pool = Pool::new();
+            seat_a_sleeper(&pool, 0);
             let other = Arc::clone(&pool);
-            let first = thread::spawn(move || other.claim(0));
-            let other = Arc::clone(&pool);
-            let second = thread::spawn(move || {
-                let mut told = 0;
-                while !other.try_claim() {
-                    let ready =
-                        || other.waiting.load(Ordering::Relaxed) > 0 || other.told.load(Ordering::Relaxed) > told;
-                    other.seats.park(WorkerId(1), ready, None);
-                    told = other.told.load(Ordering::Relaxed);
-                }
+            let parent = thread::spawn(move || {
+                other.push();
+                other.push();
             });
-            pool.told.store(1, Ordering::Relaxed);
-            pool.seats.wake(WorkerId(1));
-            pool.push();
-            pool.push();
-            first.join().unwrap();
-            second.join().unwrap();
+            // The message is there from the beginning, and what `ready` goes by the first time.
+            let mut told = false;
+            while !pool.try_claim() {
+                let ready = || !std::mem::replace(&mut told, true) || pool.waiting.load(Ordering::Relaxed) > 0;
+                pool.seats.park(WorkerId(1), ready, None);
+            }
+            parent.join().unwrap();
+            assert_eq!((pool.waiting.load(Ordering::Relaxed), pool.seats.count()), (1, 0));
         });
     }
 

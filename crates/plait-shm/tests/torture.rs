@@ -3,6 +3,9 @@
 //! Promises under test: no record is torn; each task's result is seen once, or the task is reported by the dead worker's
 //! memory and runs again; no wake-up is lost by a death. The workers are this very program, started anew in `child`'s mode.
 
+// The models have no processes.
+#![cfg(not(loom))]
+
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};

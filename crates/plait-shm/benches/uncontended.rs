@@ -1,0 +1,89 @@
+//! What each operation costs when nobody else is at the same memory: `cargo bench -p plait-shm`.
+//!
+//! Prints the median and the range over rounds, in nanoseconds of wall time per operation, and the cost of the clock itself.
+//! Both ends run in this one thread, so the figures are of instructions and fences, not of cache lines that travel.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use plait_shm::{Arena, INLINE, PoolMemory, WorkerMemory};
+use plait_trace::{TaskId, WorkerId};
+
+const ROUNDS: usize = 31;
+
+fn measure(name: &str, operations: u32, mut run: impl FnMut(u32)) {
+    let mut rounds: Vec<f64> = (0..ROUNDS + 3)
+        .map(|_| {
+            let start = Instant::now();
+            run(operations);
+            start.elapsed().as_nanos() as f64 / f64::from(operations)
+        })
+        .skip(3)
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    println!("{name:<52} {:>12.1}   {:.1}–{:.1}", rounds[ROUNDS / 2], rounds[0], rounds[ROUNDS - 1]);
+}
+
+fn main() {
+    println!("{:<52} {:>12}   range", "operation", "ns (median)");
+    measure("clock", 1000, |n| {
+        for _ in 0..n {
+            black_box(Instant::now());
+        }
+    });
+
+    let (parent, mut producer) = PoolMemory::create(1024).unwrap();
+    let (worker, mut consumer) = PoolMemory::open(parent.fd().try_clone_to_owned().unwrap(), WorkerId(0)).unwrap();
+    let task = [7; 64];
+    let mut body = [0; INLINE];
+    measure("push a task of 64 B, claim it, free its slot", 100_000, |n| {
+        for i in 0..n {
+            producer.push(TaskId::new(i, 0), &[&task]).unwrap();
+            black_box(consumer.claim(&mut body, |_| ()));
+        }
+    });
+    measure("claim when there is nothing", 100_000, |n| {
+        (0..n).for_each(|_| assert!(consumer.claim(&mut body, |_| ()).is_none()))
+    });
+    measure("wake_idle when nobody sits", 100_000, |n| (0..n).for_each(|_| assert!(parent.wake_idle().is_none())));
+    measure("ring when nobody waits", 100_000, |n| (0..n).for_each(|_| worker.bell().ring()));
+
+    let (parent, _control, mut reader) = WorkerMemory::create(0, 1 << 20).unwrap();
+    let (worker, _orders, mut writer) = WorkerMemory::open(parent.fd().try_clone_to_owned().unwrap()).unwrap();
+    measure("note a task's begin and end", 100_000, |n| {
+        for i in 0..n {
+            worker.status().begin(TaskId::new(i, 0), 1);
+            worker.status().end();
+        }
+    });
+    for size in [32, 1024] {
+        let record = vec![7; size];
+        measure(&format!("write a record of {size} B, read it"), 100_000, |n| {
+            for _ in 0..n {
+                writer.write(&[&record]).unwrap();
+                black_box(reader.read(<[u8]>::len).unwrap());
+            }
+        });
+    }
+
+    let mut arena = Arena::create("plait-bench", 1 << 32).unwrap();
+    for size in [1 << 10, 1 << 16, 1 << 20] {
+        let data = vec![7; size];
+        measure(&format!("put {size} B into warm pages, release"), (1 << 24 >> size.ilog2()) as u32, |n| {
+            for _ in 0..n {
+                let block = arena.put(&[&data]).unwrap();
+                assert!(arena.release(black_box(block)));
+            }
+        });
+    }
+    let data = vec![7; 1 << 24];
+    measure("put 16 MiB into new pages, release, trim", 1, |_| {
+        let block = arena.put(&[&data]).unwrap();
+        assert!(arena.release(block));
+        arena.trim(0);
+    });
+    measure("put 16 MiB into warm pages, release", 1, |_| {
+        let block = arena.put(&[&data]).unwrap();
+        assert!(arena.release(block));
+    });
+}
