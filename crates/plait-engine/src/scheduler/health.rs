@@ -29,7 +29,7 @@ impl Health {
         }
     }
 
-    pub(super) fn exhausted(&self) -> bool {
+    fn exhausted(&self) -> bool {
         self.failed_starts >= self.start_attempts || self.unused_deaths >= self.unused_limit
     }
 
@@ -52,24 +52,28 @@ impl Health {
         self.pause == 0
     }
 
-    pub(super) fn on_failed_start(&mut self) {
+    /// True: that was once too often, and only workers that serve already give hope.
+    pub(super) fn on_failed_start(&mut self) -> bool {
         self.failed_starts = self.failed_starts.saturating_add(1);
-        self.pause_if_exhausted();
+        self.pause_if_exhausted()
     }
 
-    pub(super) fn on_unused_death(&mut self) {
+    /// True as for a failed start.
+    pub(super) fn on_unused_death(&mut self) -> bool {
         self.unused_deaths += 1;
-        self.pause_if_exhausted();
+        self.pause_if_exhausted()
     }
 
-    /// A worker left that had done something.
-    pub(super) fn on_other_death(&mut self) {
+    /// A worker left that had done something, or had nothing to do.
+    pub(super) fn on_useful_death(&mut self) {
         self.pause = 0;
     }
 
-    fn pause_if_exhausted(&mut self) {
-        if self.exhausted() {
+    fn pause_if_exhausted(&mut self) -> bool {
+        let exhausted = self.exhausted();
+        if exhausted {
             self.pause = 1 << self.failed_starts.min(LONGEST_PAUSE_LOG2);
         }
+        exhausted
     }
 }

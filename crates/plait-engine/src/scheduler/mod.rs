@@ -35,6 +35,8 @@ mod dispatch_cost;
 mod reference;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 
 use plait_trace::{TaskId, WorkerId};
 

@@ -19,8 +19,8 @@ impl<J> Scheduler<J> {
 
     /// `worker` has ended, or could not be started. `held` are the tasks it had claimed and not answered, oldest first.
     ///
-    /// A held task with a try left waits again, before all others; one without comes back. When nobody serves and starting
-    /// workers has failed `start_attempts` times in a row, the pool is broken: every task comes back.
+    /// A held task with a try left waits again, before all others; one without comes back. When the last worker
+    /// fails to start, as `start_attempts` others in a row did, the pool is broken: every task comes back.
     pub fn on_worker_lost(&mut self, worker: WorkerId, held: &[TaskId], actions: &mut Vec<Action>) -> Lost<J> {
         let mut lost = Lost { failed: Vec::new(), abandoned: Vec::new() };
         let used = self.workers.answers(worker) > 0 || !held.is_empty();
@@ -36,12 +36,15 @@ impl<J> Scheduler<J> {
             }
         }
         lost.failed.reverse();
-        match was {
+        let hopeless = match was {
             WorkerState::Starting if !used => self.health.on_failed_start(),
             WorkerState::Ready if !used && !self.tasks.is_empty() => self.health.on_unused_death(),
-            _ => self.health.on_other_death(),
-        }
-        if self.health.exhausted() && self.workers.serving() == 0 && !self.tasks.is_empty() {
+            _ => {
+                self.health.on_useful_death();
+                false
+            }
+        };
+        if hopeless && self.workers.serving() == 0 && !self.tasks.is_empty() {
             lost.abandoned = self.break_pool(actions);
             return lost;
         }

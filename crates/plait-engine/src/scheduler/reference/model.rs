@@ -209,7 +209,7 @@ impl Model {
         if counted && exhausted {
             self.pause = 1 << self.failed_starts;
         }
-        if exhausted && self.serving() == 0 && !self.tasks.is_empty() {
+        if counted && exhausted && self.serving() == 0 && !self.tasks.is_empty() {
             lost.abandoned = self.break_pool();
             return lost;
         }

@@ -1,0 +1,155 @@
+//! The scheduler's habits one by one, as examples to read.
+
+use plait_trace::WorkerId;
+
+use super::Action::{Send, StartWorker, StopWorker};
+use super::*;
+
+const W0: WorkerId = WorkerId(0);
+const W1: WorkerId = WorkerId(1);
+
+fn scheduler(max_workers: usize, max_tasks_per_child: Option<u64>) -> Scheduler<&'static str> {
+    let config = Config { max_workers, window: max_workers, max_tasks_per_child, start_attempts: 2 };
+    Scheduler::new(config).unwrap()
+}
+
+/// What an event made the scheduler do.
+fn actions<T>(event: impl FnOnce(&mut Vec<Action>) -> T) -> (T, Vec<Action>) {
+    let mut actions = Vec::new();
+    let answer = event(&mut actions);
+    (answer, actions)
+}
+
+#[test]
+fn workers_start_as_tasks_find_none_idle() {
+    let mut pool = scheduler(2, None);
+    let (a, did) = actions(|act| pool.submit("a", 0, act).unwrap());
+    assert_eq!(did, [Send(a), StartWorker(W0)]);
+    let ((), did) = actions(|act| pool.on_worker_ready(W0, act));
+    assert_eq!(did, []);
+    let (job, _) = actions(|act| pool.on_finished(W0, a, act));
+    assert_eq!(job, Some("a"));
+    let (b, did) = actions(|act| pool.submit("b", 0, act).unwrap());
+    assert_eq!(did, [Send(b)], "the first worker is idle");
+    let (c, did) = actions(|act| pool.submit("c", 0, act).unwrap());
+    assert_eq!(did, [Send(c), StartWorker(W1)]);
+    let (_, did) = actions(|act| pool.submit("d", 0, act).unwrap());
+    assert_eq!(did, [], "the ring is full, and so is the pool");
+    assert_eq!(pool.counts(), Counts { queued: 1, sent: 2, starting: 1, ready: 1, leaving: 0 });
+}
+
+#[test]
+fn a_dead_workers_tasks_go_again_before_the_others_or_come_back() {
+    let mut pool = scheduler(3, None);
+    let mut submit = |job, retries| actions(|act| pool.submit(job, retries, act).unwrap()).0;
+    let (a, b, c, d) = (submit("a", 0), submit("b", 1), submit("c", 0), submit("d", 0));
+    actions(|act| pool.on_worker_ready(W0, act));
+    let (lost, did) = actions(|act| pool.on_worker_lost(W0, &[a, b, c], act));
+    assert_eq!(lost.failed, [(a, "a"), (c, "c")]);
+    assert_eq!(lost.abandoned, []);
+    assert_eq!(
+        did,
+        [Send(b), Send(d)],
+        "nothing is sent any more, so the ring is empty; and two others are starting for two tasks"
+    );
+}
+
+#[test]
+fn the_replacement_is_there_before_the_old_worker_leaves() {
+    let mut pool = scheduler(1, Some(1));
+    let (a, _) = actions(|act| pool.submit("a", 0, act).unwrap());
+    actions(|act| pool.submit("b", 0, act).unwrap());
+    actions(|act| pool.on_worker_ready(W0, act));
+    let (_, did) = actions(|act| pool.on_finished(W0, a, act));
+    assert_eq!(did, [StartWorker(W1)]);
+    let ((), did) = actions(|act| pool.on_worker_ready(W1, act));
+    assert_eq!(did, [StopWorker(W0)]);
+}
+
+#[test]
+fn a_worker_at_its_limit_leaves_at_once_when_nothing_waits() {
+    let mut pool = scheduler(1, Some(1));
+    let (a, _) = actions(|act| pool.submit("a", 0, act).unwrap());
+    actions(|act| pool.on_worker_ready(W0, act));
+    let (_, did) = actions(|act| pool.on_finished(W0, a, act));
+    assert_eq!(did, [StopWorker(W0)]);
+    assert!(!pool.is_drained(), "the pool is open");
+}
+
+#[test]
+fn an_answer_may_overtake_the_news_that_its_worker_is_ready() {
+    let mut pool = scheduler(1, None);
+    let (a, _) = actions(|act| pool.submit("a", 0, act).unwrap());
+    assert_eq!(actions(|act| pool.on_finished(W0, a, act)).0, Some("a"));
+    assert_eq!(pool.counts().ready, 1);
+    actions(|act| pool.on_worker_ready(W0, act));
+    assert_eq!(pool.counts().ready, 1);
+}
+
+#[test]
+fn failed_starts_in_a_row_break_the_pool() {
+    let mut pool = scheduler(1, None);
+    let (a, _) = actions(|act| pool.submit("a", 9, act).unwrap());
+    let (b, _) = actions(|act| pool.submit("b", 9, act).unwrap());
+    let (lost, did) = actions(|act| pool.on_worker_lost(W0, &[], act));
+    assert_eq!((lost.abandoned, did), (vec![], vec![StartWorker(W0)]));
+    let (lost, did) = actions(|act| pool.on_worker_lost(W0, &[], act));
+    assert_eq!((lost.abandoned, did), (vec![(a, "a"), (b, "b")], vec![]));
+    assert!(pool.is_broken() && pool.is_drained());
+    let (refused, _) = actions(|act| pool.submit("c", 0, act).unwrap_err());
+    assert_eq!((refused.job, refused.reason), ("c", Refusal::Broken));
+}
+
+/// While others serve, failing starts are tried again after a pause that doubles, counted in answers.
+#[test]
+fn failed_starts_are_paused_while_others_serve() {
+    let mut pool = scheduler(2, None);
+    actions(|act| pool.submit("a", 0, act).unwrap());
+    actions(|act| pool.on_worker_ready(W0, act));
+    actions(|act| pool.submit("b", 0, act).unwrap());
+    assert_eq!(actions(|act| pool.on_worker_lost(W1, &[], act)).1, [StartWorker(W1)]);
+    assert_eq!(actions(|act| pool.on_worker_lost(W1, &[], act)).1, [], "two failed: a pause of 2^2");
+    let (_, did) = actions(|act| pool.submit("c", 0, act).unwrap());
+    assert_eq!(did, [], "the ring is full and starting pauses");
+    let stale = plait_trace::TaskId::from_bits(0);
+    for _ in 0..3 {
+        assert_eq!(actions(|act| pool.on_finished(W0, stale, act)).1, []);
+    }
+    assert_eq!(actions(|act| pool.on_finished(W0, stale, act)).1, [StartWorker(W1)]);
+    assert_eq!(actions(|act| pool.on_worker_lost(W1, &[], act)).1, []);
+    let (lost, did) = actions(|act| pool.on_worker_lost(W0, &[], act));
+    assert_eq!((lost.abandoned.len(), did), (0, vec![StartWorker(W0), StartWorker(W1)]), "nobody to wait for");
+}
+
+#[test]
+fn the_last_cancelled_task_lets_a_shut_down_pool_end() {
+    let mut pool = scheduler(1, None);
+    let (a, _) = actions(|act| pool.submit("a", 1, act).unwrap());
+    actions(|act| pool.on_worker_ready(W0, act));
+    actions(|act| pool.on_window(0, act));
+    let (b, _) = actions(|act| pool.submit("b", 0, act).unwrap());
+    let (raised, did) = actions(|act| pool.on_raised(W0, a, act));
+    assert_eq!((raised, did), (Raised::Again, vec![Send(a)]), "an empty ring is known to be so");
+    actions(|act| pool.on_window(0, act));
+    let (back, did) = actions(|act| pool.shutdown(true, act));
+    assert_eq!((back, did), (vec![(b, "b")], vec![]));
+    assert_eq!(actions(|act| pool.cancel(a, act)).0, Cancel::AskRing);
+    let (job, did) = actions(|act| pool.on_retracted(a, act));
+    assert_eq!((job, did), (Some("a"), vec![StopWorker(W0)]));
+    let (lost, _) = actions(|act| pool.on_worker_lost(W0, &[], act));
+    assert_eq!(lost.failed, []);
+    assert!(pool.is_drained() && !pool.is_broken());
+}
+
+#[test]
+fn a_cancelled_task_whose_slot_is_a_hole_does_not_stop_the_end() {
+    // a waits in the ring and b, behind it, is taken back; c cannot be sent, and is all that is left when a ends.
+    let mut pool = scheduler(2, None);
+    let mut submit = |job| actions(|act| pool.submit(job, 0, act).unwrap()).0;
+    let (a, b, c) = (submit("a"), submit("b"), submit("c"));
+    assert_eq!(actions(|act| pool.on_retracted(b, act)).0, Some("b"));
+    actions(|act| pool.on_window(0, act));
+    assert_eq!(actions(|act| pool.on_finished(W0, a, act)), (Some("a"), vec![]));
+    actions(|act| pool.shutdown(false, act));
+    assert_eq!(actions(|act| pool.cancel(c, act)), (Cancel::Removed("c"), vec![StopWorker(W0), StopWorker(W1)]));
+}
