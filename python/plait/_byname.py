@@ -50,7 +50,7 @@ def goes_by_name_unfound(name: str) -> bool:
 def _found(name: str) -> bool:
     """Whether import would find, by this process's path, the file that the module came from."""
     module = sys.modules.get(name)
-    if module is None:
+    if module is None or _is_half_imported(module):
         return False
     parent, _, _ = name.rpartition(".")
     path = None
@@ -76,6 +76,20 @@ def _found(name: str) -> bool:
         if spec is not None:
             return _same_origin(spec, module)
     return bool(parent)
+
+
+def is_being_imported(name: str) -> bool:
+    """Whether the import of it, or of a package around it, has not ended: what is found out now will not hold.
+
+    A module that starts workers while it is being imported must not be imported by them: they would do as it does, and
+    their workers too, without end. So its functions go by value until then.
+    """
+    parts = name.split(".")
+    return any(_is_half_imported(sys.modules.get(".".join(parts[:n]))) for n in range(1, len(parts) + 1))
+
+
+def _is_half_imported(module) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
 
 
 def _same_origin(spec, module) -> bool:

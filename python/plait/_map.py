@@ -58,9 +58,9 @@ def map(
         pool = _pool("threads", workers or min(32, _core.cpu_count() + 4))
         ahead = buffersize or _AHEAD_PER_THREAD * pool._max_workers
         return submit_ahead(pool.submit, fn, zip(*iterables), ahead, None)
-    from plait._process import MAX_WORKERS, start_map
+    from plait._process import default_workers, start_map
 
-    pool = _pool("processes", workers or min(_core.cpu_count(), MAX_WORKERS))
+    pool = _pool("processes", workers or default_workers())
     return start_map(pool, fn, iterables, pool._max_workers, chunksize, buffersize or 0)
 
 

@@ -7,12 +7,15 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from plait import _core, _exit
+from plait import _core, _depth, _exit
 
 T = TypeVar("T")
 
 # Worker ids are a byte in the claim ring, some of them spare.
 MAX_WORKERS = 192
+
+# Pools in workers of pools in workers …: each level multiplies the processes, so a program that needs more is mistaken.
+MAX_DEPTH = 5
 
 _launch_lock = threading.Lock()
 _launches: dict[tuple[str, ...], tuple[str, list[str], list[tuple[str, str]]]] = {}
@@ -26,7 +29,8 @@ class ProcessPoolExecutor(_core.ProcessEngine, concurrent.futures.Executor):
     `plait.WorkerDied`; the pool heals.
 
     Args:
-        max_workers: The most worker processes; by default `plait.cpu_count()`. They start as work comes in.
+        max_workers: The most worker processes; by default `plait.cpu_count()`, in a worker its share of that. They start
+            as work comes in.
         mp_context: Accepted so that calls written for the stdlib work; plait has one way to start workers.
         initializer: Called in each worker as it starts. If it raises, the pool is broken.
         initargs: Its arguments.
@@ -36,6 +40,7 @@ class ProcessPoolExecutor(_core.ProcessEngine, concurrent.futures.Executor):
 
     Raises:
         ValueError: `max_workers` is below 1 or above 192, or `max_tasks_per_child` is below 1.
+        RuntimeError: pools are nested more than five deep.
         TypeError: `initializer` cannot be called, or `max_tasks_per_child` is no integer.
 
     """
@@ -53,8 +58,10 @@ class ProcessPoolExecutor(_core.ProcessEngine, concurrent.futures.Executor):
         preload: Iterable[str] = (),
     ) -> None:
         """See the class."""
+        if _depth.depth >= MAX_DEPTH:
+            raise RuntimeError(f"process pools are nested {_depth.depth} deep; use threads or a plain loop inside workers")
         if max_workers is None:
-            max_workers = min(_core.cpu_count(), MAX_WORKERS)
+            max_workers = default_workers()
         elif max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         elif max_workers > MAX_WORKERS:
@@ -125,6 +132,11 @@ class ProcessPoolExecutor(_core.ProcessEngine, concurrent.futures.Executor):
         await asyncio.to_thread(self.shutdown)
 
 
+def default_workers() -> int:
+    """As many as this process may use processors; in a worker, its share of them."""
+    return max(1, min(_core.cpu_count() // _depth.siblings, MAX_WORKERS))
+
+
 def check_buffersize(buffersize: int | None) -> None:
     """Raise what the stdlib raises for a bad `buffersize`."""
     if buffersize is None:
@@ -172,6 +184,8 @@ def _setup(max_workers: int, initializer: Callable[..., object] | None, initargs
         "cwd": cwd,
         "threads": max(1, _core.cpu_count() // max_workers),
         "initializer": first,
+        "depth": _depth.depth + 1,
+        "siblings": _depth.siblings * max_workers,
     }
     return pickle.dumps(told, protocol=5)
 

@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import NoReturn
 
-from plait import _core
+from plait import _core, _depth
 from plait._nursery import THREAD_LIMITS
 
 
@@ -40,6 +40,7 @@ def main(server: _core.NurseryServer) -> NoReturn:
 
 def _prepare(loop: _core.WorkerLoop, told: dict) -> bool:
     """Make this process look like its parent, then run the initializer; False if that failed."""
+    _depth.depth, _depth.siblings = told["depth"], told["siblings"]
     sys.path[:] = told["path"]
     sys.argv[:] = told["argv"]
     if told["cwd"] is not None:

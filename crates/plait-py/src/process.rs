@@ -15,6 +15,7 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::function::{FunctionTable, Prepared};
 use crate::future::{FutureCore, Home, ProcessTicket, new_future};
 use crate::scratch::with_buffer;
+use crate::worker::is_loading;
 use crate::{codec, errors};
 
 /// What a worker does with a payload.
@@ -113,6 +114,12 @@ impl ProcessHome {
     /// Makes a function known to the pool.
     pub fn callee(&self, py: Python<'_>, function: &Bound<'_, PyAny>) -> PyResult<Callee> {
         self.check()?;
+        if is_loading() {
+            return Err(PyRuntimeError::new_err(
+                "a worker process was importing a module for a call, and that module calls plait while it is imported; \
+                 put that call into a function, or under `if __name__ == \"__main__\":`",
+            ));
+        }
         let (number, bytes) = match self.table.prepare(function)? {
             Prepared::Cached { id, bytes } => (id, Some(bytes)),
             Prepared::Direct => (NO_FUNCTION, None),

@@ -1,5 +1,6 @@
 //! The nursery's and the workers' side of the process pool: forking, and running tasks.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::Mutex;
@@ -18,6 +19,22 @@ use rustix::process::{Signal, getpid, kill_process};
 use crate::map::{PARTIAL, encode_partial};
 use crate::process::form;
 use crate::{codec, errors, function};
+
+thread_local! {
+    static LOADING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is unpickling a call for a worker, which may import modules and so run their code.
+pub fn is_loading() -> bool {
+    LOADING.get()
+}
+
+fn while_loading<R>(load: impl FnOnce() -> R) -> R {
+    LOADING.set(true);
+    let loaded = load();
+    LOADING.set(false);
+    loaded
+}
 
 /// Functions a worker keeps loaded; more than any program has at a time, few enough to bound a loop of lambdas.
 const MAX_FUNCTIONS: usize = 4096;
@@ -212,13 +229,13 @@ impl Hands {
             form::CALL => {
                 let function = self.function(py, worker, task)?;
                 let value = {
-                    let (args, kwargs) = codec::decode_call(py, kind, payload)?;
+                    let (args, kwargs) = while_loading(|| codec::decode_call(py, kind, payload))?;
                     function.bind(py).call(args, kwargs.as_ref())?
                 };
                 Ok(codec::encode_value(py, &value, &mut self.out)? as u8)
             }
             form::DIRECT => {
-                let (function, args, kwargs) = codec::decode_direct(py, payload)?;
+                let (function, args, kwargs) = while_loading(|| codec::decode_direct(py, payload))?;
                 let value = function.call(args, kwargs.as_ref())?;
                 Ok(codec::encode_value(py, &value, &mut self.out)? as u8)
             }
@@ -235,7 +252,7 @@ impl Hands {
         kind: codec::Kind,
         payload: &[u8],
     ) -> Result<u8, Failure> {
-        let chunk = codec::decode_value(py, kind, payload)?;
+        let chunk = while_loading(|| codec::decode_value(py, kind, payload))?;
         let (function, items) = if task.head.function == 0 {
             // A callable that cannot be kept travels with the chunk: (function, items).
             let (function, items) = chunk.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
@@ -267,7 +284,7 @@ impl Hands {
             return Ok(function.clone_ref(py));
         }
         let definition = worker.definition(task).map_err(|error| worker_error(&error))?;
-        let function = function::decode_function(py, definition)?;
+        let function = while_loading(|| function::decode_function(py, definition))?;
         if self.functions.len() >= MAX_FUNCTIONS {
             self.functions.clear();
         }

@@ -169,7 +169,7 @@ impl<T: Ticket> Shared<T> {
             if taken >= STREAMING {
                 thread::sleep(NAP);
                 naps += 1;
-                if naps % NAPS_PER_LOOK == 0 {
+                if naps.is_multiple_of(NAPS_PER_LOOK) {
                     interrupt()?;
                 }
                 continue;

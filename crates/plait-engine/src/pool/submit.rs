@@ -128,7 +128,7 @@ impl<T: Ticket> Pool<T> {
             if !shared.backlog.swap(true, Ordering::Relaxed) {
                 Shared::alert(&self.shared);
             }
-            if number % PUMP_EVERY == 0 {
+            if number.is_multiple_of(PUMP_EVERY) {
                 Shared::pump(&self.shared);
             }
         }

@@ -104,7 +104,12 @@ pub fn travels(py: Python<'_>, name: &[u8]) -> PyResult<bool> {
         }
     }
     static ASK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static LOADING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let travels = ASK.import(py, "plait._byname", "travels_by_name")?.call1((&text,))?.is_truthy()?;
+    if !travels && LOADING.import(py, "plait._byname", "is_being_imported")?.call1((&text,))?.is_truthy()? {
+        // True of now, not of later.
+        return Ok(false);
+    }
     let verdict = Verdict { module: module.unbind(), travels };
     // What is replaced is dropped after the lock: dropping a module may run Python code.
     let (_outdated, _replaced);
