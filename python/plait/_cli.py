@@ -1,10 +1,12 @@
 """The command line: what is asked for, and what is said where.
 
-Results go to standard output; what went wrong is one line on standard error. Exit codes: 0 done, 1 the user's program
-failed (or Ctrl-C), 2 wrong usage. Everything is loaded when it is needed, so that `plait --help` is quick.
+Results go to standard output; what went wrong is one line on standard error. Exit codes: 0 done, 1 the user's
+program failed (or Ctrl-C), 2 wrong usage. Everything is loaded when it is needed, so that `plait --help` is
+quick.
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import signal
@@ -46,7 +48,7 @@ def _at_least_one(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="plait",
-        description="Run Python functions on threads or processes through one API, and measure which one helps.",
+        description="Run Python functions on threads or processes, and measure which one helps.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -56,8 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser(
         "compare",
         help="run a function serially, on threads and on processes, and tell which one to use",
-        description="Call a function of FILE.py with each item, serially, on threads and on processes, in turns; print a\n"
-        "table of what it took, a verdict, and the line of code to paste.",
+        description="Call a function of FILE.py with each item, serially, on threads and on processes, in\n"
+        "turns; print a table of what it took, a verdict, and the line of code to paste.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -170,7 +172,7 @@ def _check_writable(out: Path) -> None:
 
 
 def _forget_pools(module: object, peers: bool) -> None:
-    """Close what `plait.map` keeps for the user's next call: idle workers would count as memory of each backend."""
+    """Close what `plait.map` keeps for its next call: idle workers would count as memory of each backend."""
     from plait import _map
 
     _map._pools.clear()
@@ -185,10 +187,8 @@ def _run(contest: "Contest", asked: argparse.Namespace) -> int:
     from plait._compare import Comparison
 
     _stop_at_second_interrupt()
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         contest.run()
-    except KeyboardInterrupt:
-        pass
     comparison = Comparison(contest.measurements(), contest.notes())
     code = _report(comparison)
     for out, text in ((asked.html, comparison.to_html), (asked.json, comparison.to_json)):
@@ -203,7 +203,8 @@ def _run(contest: "Contest", asked: argparse.Namespace) -> int:
             print(f"{'page' if out is asked.html else 'figures'}: {out}")
     if contest.interrupted:
         _say("interrupted; what was measured until then is above")
-        # At once: a thread that still runs a call of the user's cannot be stopped, and must not be waited for.
+        # At once: a thread that still runs a call of the user's cannot be stopped, and must not be waited
+        # for.
         sys.stdout.flush()
         os._exit(FAILED)
     return code
@@ -230,12 +231,13 @@ def _report(comparison: "Comparison") -> int:
     width = shutil.get_terminal_size().columns if terminal else None
     color = terminal and "NO_COLOR" not in os.environ
     print(comparison.table(width, color))
-    for paragraph in (comparison.verdict, *comparison.notes):
+    text_width = min(width or 120, 120)
+    for paragraph in (*(f"Note: {note}." for note in comparison.notes), comparison.verdict):
         print(
-            textwrap.fill(paragraph, min(width or 120, 120), break_long_words=False, break_on_hyphens=False)
+            textwrap.fill(paragraph, text_width, break_long_words=False, break_on_hyphens=False), end="\n\n"
         )
     if comparison.code is not None:
-        print(f"\n    {comparison.code}\n")
+        print(f"    {comparison.code}\n")
     sys.stdout.flush()
     failed: dict[str, list[str]] = {}
     for row in comparison.rows:

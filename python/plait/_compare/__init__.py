@@ -1,7 +1,8 @@
 """`plait.compare`: one function on each backend, in turns, and what the figures say.
 
-The rounds are in `contest`, one round of one backend in `measure`, the backends in `backends` and `peers`, what runs in
-workers in `call`; `program` loads the file of `plait compare`. Figures become a verdict in Rust, in plait-report.
+The rounds are in `contest`, one round of one backend in `measure`, the backends in `backends` and `peers`,
+what runs in workers in `call`; `program` loads the file of `plait compare`. Figures become a verdict in
+plait-report.
 """
 
 import dataclasses
@@ -19,7 +20,7 @@ from plait._compare.progress import Progress
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One backend's figures: medians over its rounds. Seconds, bytes, shares from 0 to 1; None where not measured."""
+    """One backend's figures, medians over its rounds: seconds, bytes, shares of 1; None: not measured."""
 
     backend: str
     peer: bool
@@ -39,7 +40,7 @@ class Row:
 
 
 class Comparison:
-    """What the backends made of one function. `str()` is the table with the verdict; a notebook shows the page.
+    """What the backends made of one function. `str()` is table and verdict; a notebook shows the page.
 
     Attributes:
         rows: The figures, a `Row` for each backend.
@@ -102,7 +103,7 @@ class Comparison:
     def _repr_html_(self) -> str:
         """Return the page in a frame, so that its styles stay its own."""
         page = html.escape(self.to_html(), quote=True)
-        return f'<iframe srcdoc="{page}" style="width:100%;height:60em;border:0" title="plait comparison"></iframe>'
+        return f'<iframe srcdoc="{page}" style="width:100%;height:60em;border:0" title="comparison"></iframe>'
 
 
 def compare(
@@ -120,10 +121,11 @@ def compare(
         fn: A function of one argument.
         items: What it is called with.
         workers: Threads and processes; by default `plait.cpu_count()`.
-        rounds: How often each backend calls it with all items; by default 5, more where that takes no time and fewer where
-            it takes long.
+        rounds: How often each backend calls it with all items; by default 5, more where that takes no
+            time and fewer where it takes long.
         peers: Also run the standard library's executors and, where installed, loky's and joblib's.
-        progress: True for a bar; or a callable that is told how many calls have ended, and of how many (None: not known yet).
+        progress: True for a bar; or a callable that is told how many calls have ended, and of how many
+            (None: not known yet).
 
     Raises:
         TypeError: `fn` cannot be called, or `items` cannot be iterated over.

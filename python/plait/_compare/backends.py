@@ -1,6 +1,7 @@
 """The backends of a comparison: how each is made ready, called as `plait.map` calls it, and closed.
 
-A `Lane` is one row of the table. Its pool is made anew for each round, so that start-up is measured as often as the calls.
+A `Lane` is one row of the table. Its pool is made anew for each round, so that start-up is measured as often
+as the calls.
 """
 
 import abc
@@ -39,7 +40,7 @@ class Lane(abc.ABC):
         """Call `timed` with each item, results in order; may raise at an item that cannot travel."""
 
     def each(self, pool: Any, timed: Callable[[Any], Timed], items: Sequence[Any]) -> Iterator[Timed | str]:
-        """Call `timed` with each item, each on its own; what cannot travel, or dies on the way, gives a text."""
+        """Call `timed` with each item on its own; what cannot travel, or dies on the way, gives a text."""
         futures: list[Any] = []
         for item in items:
             try:
@@ -82,7 +83,7 @@ class Lane(abc.ABC):
 
 @contextlib.contextmanager
 def meeting(people: int) -> Iterator[Meeting]:
-    """Make the place of a meeting: anonymous memory, reached through /proc, so that nothing can be left behind."""
+    """Make the place of a meeting: anonymous memory, reached through /proc: nothing is left behind."""
     place = os.memfd_create("plait-meeting")
     try:
         yield Meeting(f"/proc/{os.getpid()}/fd/{place}", people)

@@ -1,4 +1,4 @@
-"""What runs in the workers of a comparison: one call, timed where it runs, and the meeting before the first one.
+"""What runs in the workers of a comparison: calls, timed where they run, and the meeting before them.
 
 Both travel as ordinary calls, so they work on every executor there is.
 """
@@ -17,15 +17,15 @@ _PATIENCE_SECONDS = 60.0
 class Meeting(NamedTuple):
     """An item that stands for no call: whoever gets it waits until `people` workers have one each.
 
-    So each worker is there, has loaded the function, and has answered, before the clock of a round starts. `place` is
-    the path of a file; each worker appends a byte to it.
+    So each worker is there, has loaded the function, and has answered, before the clock of a round starts.
+    `place` is the path of a file; each worker appends a byte to it.
     """
 
     place: str
     people: int
 
     def attend(self) -> None:
-        """Wait for the others; for good if the place cannot be reached, since then nobody can be waited for."""
+        """Wait for the others; where the place cannot be reached, nobody can be waited for."""
         try:
             there = os.open(self.place, os.O_WRONLY | os.O_APPEND)
         except OSError:
@@ -39,8 +39,8 @@ class Meeting(NamedTuple):
             os.close(there)
 
 
-# (result, start, seconds, (process, thread), failure or None). `start` is on the machine's own clock, which all
-# processes share. Numbers and strings, since they cost the least to send.
+# (result, start, seconds, (process, thread), failure or None). `start` is on the machine's own clock, which
+# all processes share. Numbers and strings, since they cost the least to send.
 Timed = tuple[Any, float, float, tuple[int, int], str | None]
 
 
@@ -72,7 +72,7 @@ def described(error: BaseException) -> str:
 
 
 def timed_function(fn: Callable[[Any], Any]) -> Callable[[Any], Timed]:
-    """Make the function that plait's backends are given: a function, since functions are sent once per worker."""
+    """Make what plait's backends are given: a function, since those are sent once per worker."""
 
     def timed(item: Any) -> Timed:
         return timed_call(fn, item)

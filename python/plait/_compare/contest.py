@@ -1,7 +1,7 @@
 """The rounds of a comparison: who runs, in which order, and how often.
 
-Backends take turns, so that what else the machine does for a while slows all of them. The number of rounds follows from
-how long one takes. A backend that failed is out; the others go on.
+Backends take turns, so that what else the machine does for a while slows all of them. The number of rounds
+follows from how long one takes. A backend that failed is out; the others go on.
 """
 
 import platform
@@ -100,7 +100,8 @@ class Contest:
             begin = time.perf_counter()
         done = 0
         while done == 0 or done < self._planned:
-            # In turns, and in the other direction every second time, so that none always has the same neighbour.
+            # In turns, and in the other direction every second time, so that none always has the same
+            # neighbour.
             for entry in self.entries[:: 1 if done % 2 == 0 else -1]:
                 if entry is not served:
                     self._run_round(entry)

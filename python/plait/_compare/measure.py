@@ -1,7 +1,7 @@
 """One backend in a comparison: its rounds, each with its meters.
 
-A round is: pool made, every worker has answered (start-up), all items called (the time), pool closed. The meters run during the
-calls alone.
+A round is: pool made, every worker has answered (start-up), all items called (the time), pool closed. The
+meters run during the calls alone.
 """
 
 import gc

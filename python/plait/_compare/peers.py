@@ -5,9 +5,9 @@ import contextlib
 import importlib.util
 import multiprocessing
 import signal
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from plait._compare.backends import Lane, meeting
@@ -52,7 +52,7 @@ class StdlibThreads(Peer):
 
 
 class StdlibProcesses(Peer):
-    """`concurrent.futures.ProcessPoolExecutor`, forking, so that workers have the functions of any file and notebook."""
+    """`concurrent.futures.ProcessPoolExecutor`, forking, so that workers have the functions of any file."""
 
     def open(self) -> Any:
         """Make the pool."""
@@ -86,7 +86,10 @@ class Joblib(Peer):
         """Make the pool: loky's, by joblib's default; `with` keeps it from the meeting to the last call."""
         import joblib
 
-        pool = joblib.Parallel(n_jobs=self.workers, return_as="generator")
+        # Named, since only a named backend takes an initializer; it is the default.
+        pool = joblib.Parallel(
+            n_jobs=self.workers, return_as="generator", backend="loky", initializer=ignore_interrupts
+        )
         pool.__enter__()
         return pool
 
@@ -116,9 +119,11 @@ class Joblib(Peer):
 
     def kill(self, pool: Any) -> None:
         """End the executor that joblib keeps."""
-        from joblib.externals.loky import get_reusable_executor
+        from joblib.externals.loky import reusable_executor
 
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        # Its own function for this makes a new one where there is none.
+        if reusable_executor._executor is not None:
+            reusable_executor._executor.shutdown(wait=True, kill_workers=True)
 
 
 def ignore_interrupts() -> None:
@@ -147,9 +152,12 @@ def peer_lanes(workers: int) -> list[Lane]:
 
 
 def send_by_value(module: Any) -> None:
-    """Let the cloudpickle that joblib brings along send functions of `module` by value, as plait's does."""
-    if importlib.util.find_spec("joblib") is not None:
+    """Let the cloudpickle that joblib before 1.6 brings along send functions of `module` by value, too."""
+    joblib = importlib.util.find_spec("joblib")
+    if joblib is None or joblib.origin is None:
+        return
+    # Looked for before it is imported: joblib brings NumPy with it, and the memory that takes.
+    if (Path(joblib.origin).parent / "externals" / "cloudpickle").is_dir():
         from joblib.externals import cloudpickle
 
-        if module.__name__ in sys.modules:
-            cloudpickle.register_pickle_by_value(module)
+        cloudpickle.register_pickle_by_value(module)

@@ -1,9 +1,9 @@
 """The file of `plait compare`: loads it, and finds the function and the items in it.
 
-The file is run once, in this process, as a module that is not `__main__`: what stands under a guard does not run, what
-stands free runs, and prints, once. Its name is one that cannot be imported, and its functions go to workers by value,
-also those that it sends itself while it is loaded. So whatever executors a file without a guard uses, no worker can run it
-again, and make workers that run it again.
+The file is run once, in this process, as a module that is not `__main__`: what stands under a guard does not
+run, what stands free runs, and prints, once. Its name is one that cannot be imported, and its functions go to
+workers by value, also those that it sends itself while it is loaded. So whatever executors a file without a
+guard uses, no worker can run it again, and make workers that run it again.
 """
 
 import functools
