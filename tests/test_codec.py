@@ -552,6 +552,50 @@ def test_classes_of_the_main_script_keep_their_identity(tmp_path):
     assert out == ["True"] * 8
 
 
+def test_results_do_not_change_the_classes_of_the_main_script(tmp_path):
+    out = run_script(
+        tmp_path,
+        """
+        import enum
+        FACTOR = 2
+
+        class Account:
+            rate = 2
+            def times(self): return FACTOR
+
+        class Colour(enum.Enum):
+            RED = 1
+            def shown(self): return FACTOR
+
+        class Failure(Exception):
+            kind = "old"
+
+        def make(): return Account()
+        def fail(): raise Failure
+
+        times = Account.times
+        account = peer.call(make)
+        Account.rate = 5
+        Account.added = 1
+        again = peer.call(lambda account, colour: (account, colour), account, Colour.RED)
+        print(type(account) is type(again[0]) is Account, Account.times is times, Account.rate, Account.added)
+        # The other way the change arrives, and the methods go on using the script's globals.
+        print(peer.call(lambda account: account.rate, account))
+        FACTOR = 3
+        print(account.times(), Colour.RED.shown(), peer.call(Account.times, account))
+        for kind in ("old", "new"):
+            Failure.kind = kind
+            try:
+                peer.call(fail)
+            except Failure as failure:
+                print(failure.kind)
+                Failure.kind = "changed"
+                print(peer.call(lambda failure: failure.kind, failure))
+        """,
+    )
+    assert " ".join(out) == "True True 5 1 5 3 3 3 old changed new changed"
+
+
 def test_names_of_the_main_script_are_refused_in_time(tmp_path):
     out = run_script(
         tmp_path,

@@ -5,18 +5,25 @@ Loaded when the first such value comes along. What differs from plain cloudpickl
 - functions and classes of modules that a worker cannot import go by value, not only those of `__main__`;
 - connections, sockets and what else was given to `ForkingPickler.register` are duplicated, as
   multiprocessing does it;
-- open files are refused: a silent copy of a file's text is not the file.
+- open files are refused: a silent copy of a file's text is not the file;
+- a class is never changed by what comes back. cloudpickle finds the class that it once sent, and writes the
+  copy's attributes into it: a result would undo what the script changed meanwhile, and would give its methods
+  globals of their own.
 """
 
 import io
+import os
 import sys
 import threading
 import types
 import typing
+import uuid
+import weakref
 from _pickle import PicklingError
 from collections import ChainMap
 
 import cloudpickle
+from cloudpickle.cloudpickle import _DYNAMIC_CLASS_TRACKER_BY_ID, _class_setstate
 
 from plait import _core
 from plait._byname import goes_by_name_unfound, registered_reducers
@@ -87,12 +94,46 @@ def _new_type(new_type: typing.NewType):
     return typing.NewType, (new_type.__name__, new_type.__supertype__)
 
 
+# The classes that came from another process; it may change them.
+_foreign = weakref.WeakSet()
+_started = uuid.uuid4().hex
+
+
+def _process() -> str:
+    """Names this process, also when it was forked after this module was loaded."""
+    return f"{os.getpid()}-{_started}"
+
+
+def _make_class(make, *args):
+    """Finds the class by the id that cloudpickle gave it where it was defined, or makes it."""
+    known = _DYNAMIC_CLASS_TRACKER_BY_ID.get(args[-2])
+    cls = make(*args)
+    if known is None:
+        _foreign.add(cls)
+    return cls
+
+
+def _set_class_state(cls, state):
+    """Fills a class, unless it was defined here, or comes back to where it was pickled."""
+    process, state = state
+    if process != _process() and cls in _foreign:
+        _class_setstate(cls, state)
+    return cls
+
+
 class _Pickler(cloudpickle.Pickler):
     def __init__(self, file):
         own = {io.TextIOWrapper: _refuse_file, typing.NewType: _new_type, types.ModuleType: self._module}
         self.dispatch_table = ChainMap(own, registered_reducers(), cloudpickle.Pickler.dispatch_table)
         self.unfound = set()
         super().__init__(file, protocol=5)
+
+    def reducer_override(self, obj):
+        reduced = super().reducer_override(obj)
+        if isinstance(reduced, tuple) and len(reduced) == 6 and reduced[5] is _class_setstate:
+            make, args, state = reduced[:3]
+            return _make_class, (make, *args), (_process(), state), None, None, _set_class_state
+        return reduced
 
     def _module(self, module):
         # Goes as its name alone, which no look at the pickle would show.

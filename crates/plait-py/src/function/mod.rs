@@ -140,11 +140,6 @@ impl FunctionTable {
         self.table().len()
     }
 
-    /// Whether it holds none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Held for look-ups alone, never while Python code runs.
     fn table(&self) -> MutexGuard<'_, Table<Nature>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
