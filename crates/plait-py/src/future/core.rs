@@ -79,6 +79,9 @@ pub struct Exposed {
     pub waiters: Option<Py<PyAny>>,
     /// Functions to call with the future when it is done.
     pub callbacks: Vec<Py<PyAny>>,
+    /// The future has not ended yet, or has and nobody was told. Until it is told, `_state` says that it is not done: the
+    /// stdlib counts what is not done while it holds the conditions, and relies on it.
+    pub untold: bool,
     /// The future as Python knows it, kept alive until it has told everybody.
     pub future: Option<Py<PyAny>>,
 }

@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyTuple, PyType};
 
-use super::core::{FutureCore, Held, Home, Phase, Slot};
+use super::core::{Exposed, FutureCore, Held, Home, Phase, Slot};
 use super::{decode_outcome, run_callback, tell};
 use crate::errors;
 
@@ -132,7 +132,7 @@ impl FutureBase {
         let phase = core.phase();
         let first = slot.exposed.is_none();
         if first {
-            slot.exposed = Some(Box::default());
+            slot.exposed = Some(Box::new(Exposed { untold: !phase.is_done(), ..Exposed::default() }));
         }
         let exposed = slot.exposed.as_mut().expect("made above");
         if !phase.is_done() && exposed.future.is_none() {
@@ -319,12 +319,16 @@ impl FutureBase {
     #[getter(_state)]
     fn state(&self) -> &'static str {
         let core = self.core();
-        if let (Phase::Pending, Home::Processes(home)) = (core.phase(), core.home())
-            && home.is_running(core)
-        {
-            return "RUNNING";
+        let (phase, untold) = {
+            let slot = core.slot();
+            (core.phase(), slot.exposed.as_ref().is_some_and(|exposed| exposed.untold))
+        };
+        match (phase, core.home()) {
+            (Phase::Pending, Home::Processes(home)) if home.is_running(core) => phase_name(Phase::Running),
+            (Phase::Finished, _) if untold => phase_name(Phase::Running),
+            (Phase::Cancelled | Phase::Notified, _) if untold => phase_name(Phase::Pending),
+            (phase, _) => phase_name(phase),
         }
-        phase_name(core.phase())
     }
 
     #[getter(_condition)]
@@ -374,10 +378,10 @@ impl FutureBase {
         let base = slf.get();
         let name = slf.get_type().name()?;
         let at = slf.as_ptr() as usize;
-        let state = base.state().to_lowercase();
         if base.core().phase() != Phase::Finished {
-            return Ok(format!("<{name} at {at:#x} state={state}>"));
+            return Ok(format!("<{name} at {at:#x} state={}>", base.state().to_lowercase()));
         }
+        let state = "finished";
         Ok(match base.value(slf.py()) {
             Ok(value) => format!("<{name} at {at:#x} state={state} returned {}>", value.get_type().name()?),
             Err(error) => format!("<{name} at {at:#x} state={state} raised {}>", error.get_type(slf.py()).name()?),

@@ -21,56 +21,75 @@ use crate::{codec, errors};
 
 /// Tells waiters, then callbacks, that a future is done. Does nothing the second time.
 pub fn tell(py: Python<'_>, core: &Arc<FutureCore>) {
-    let (exposed, phase) = {
-        let mut slot = core.slot();
-        (slot.exposed.take(), core.phase())
-    };
-    let Some(mut exposed) = exposed else { return };
-    let future = exposed.future.take();
-    let callbacks = std::mem::take(&mut exposed.callbacks);
-    if let (Some(condition), Some(future)) = (&exposed.condition, &future) {
-        if let Err(error) = tell_waiters(py, core, phase, condition, exposed.waiters.as_ref(), future) {
-            error.write_unraisable(py, Some(future.bind(py)));
+    match tell_waiters(py, core) {
+        Ok(Some((future, callbacks))) => {
+            for callback in callbacks {
+                run_callback(py, callback.bind(py), future.bind(py));
+            }
         }
-    }
-    // Those who look again find the same condition and the same list.
-    if exposed.condition.is_some() {
-        core.slot().exposed = Some(exposed);
-    }
-    if let Some(future) = future {
-        for callback in callbacks {
-            run_callback(py, callback.bind(py), future.bind(py));
-        }
+        Ok(None) => {}
+        Err(error) => error.write_unraisable(py, None),
     }
 }
 
-fn tell_waiters(
-    py: Python<'_>,
-    core: &FutureCore,
-    phase: Phase,
-    condition: &Py<PyAny>,
-    waiters: Option<&Py<PyAny>>,
-    future: &Py<PyAny>,
-) -> PyResult<()> {
-    let condition = condition.bind(py);
-    condition.call_method0(intern!(py, "__enter__"))?;
-    let told = (|| {
-        let method = match phase {
-            Phase::Cancelled => None,
-            Phase::Notified => Some(intern!(py, "add_cancelled")),
-            _ if is_error(core) => Some(intern!(py, "add_exception")),
-            _ => Some(intern!(py, "add_result")),
+type Callbacks = (Py<PyAny>, Vec<Py<PyAny>>);
+
+/// Makes the end of the future visible to `concurrent.futures.wait` and its kin, and hands out the callbacks.
+fn tell_waiters(py: Python<'_>, core: &FutureCore) -> PyResult<Option<Callbacks>> {
+    loop {
+        let condition = {
+            let slot = core.slot();
+            let Some(exposed) = &slot.exposed else { return Ok(None) };
+            exposed.condition.as_ref().map(|condition| condition.clone_ref(py))
         };
-        if let (Some(method), Some(waiters)) = (method, waiters) {
-            // A copy: a waiter that is satisfied may take itself off the list.
-            for waiter in waiters.bind(py).try_iter()?.collect::<PyResult<Vec<_>>>()? {
-                waiter.call_method1(method, (future,))?;
+        let held = condition.as_ref().map(|condition| Entered::enter(condition.bind(py))).transpose()?;
+        let (future, callbacks, waiters, phase) = {
+            let mut slot = core.slot();
+            let Some(exposed) = &mut slot.exposed else { return Ok(None) };
+            if condition.is_none() && exposed.condition.is_some() {
+                // Somebody asked for it just now, and may be counting under it.
+                continue;
             }
+            exposed.untold = false;
+            let waiters = exposed.waiters.as_ref().map(|waiters| waiters.clone_ref(py));
+            (exposed.future.take(), std::mem::take(&mut exposed.callbacks), waiters, core.phase())
+        };
+        let Some(future) = future else { return Ok(None) };
+        if let Some(held) = &held {
+            let method = match phase {
+                Phase::Cancelled => None,
+                Phase::Notified => Some(intern!(py, "add_cancelled")),
+                _ if is_error(core) => Some(intern!(py, "add_exception")),
+                _ => Some(intern!(py, "add_result")),
+            };
+            if let (Some(method), Some(waiters)) = (method, waiters) {
+                // A copy: a waiter that is satisfied may take itself off the list.
+                for waiter in waiters.bind(py).try_iter()?.collect::<PyResult<Vec<_>>>()? {
+                    waiter.call_method1(method, (&future,))?;
+                }
+            }
+            held.0.call_method0(intern!(py, "notify_all"))?;
         }
-        condition.call_method0(intern!(py, "notify_all"))
-    })();
-    condition.call_method1(intern!(py, "__exit__"), (py.None(), py.None(), py.None()))?;
-    told.map(drop)
+        return Ok(Some((future, callbacks)));
+    }
+}
+
+/// A `threading.Condition` that is held until this is dropped.
+struct Entered<'a, 'py>(&'a Bound<'py, PyAny>);
+
+impl<'a, 'py> Entered<'a, 'py> {
+    fn enter(condition: &'a Bound<'py, PyAny>) -> PyResult<Self> {
+        condition.call_method0(intern!(condition.py(), "acquire"))?;
+        Ok(Self(condition))
+    }
+}
+
+impl Drop for Entered<'_, '_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.call_method0(intern!(self.0.py(), "release")) {
+            error.write_unraisable(self.0.py(), None);
+        }
+    }
 }
 
 fn is_error(core: &FutureCore) -> bool {
