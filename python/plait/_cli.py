@@ -167,8 +167,17 @@ def _check_writable(out: Path) -> None:
         raise UsageError(f"{str(out)!r} is a folder; give a file to write")
     if not out.parent.is_dir():
         raise UsageError(f"there is no folder {str(out.parent)!r} to write {out.name!r} into; make it first")
-    if not os.access(out if out.exists() else out.parent, os.W_OK):
-        raise UsageError(f"{str(out)!r} may not be written; choose another place")
+    try:
+        # Opened, since permissions alone do not tell; a new file is taken away again.
+        os.close(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        out.unlink()
+    except FileExistsError:
+        if not os.access(out, os.W_OK):
+            raise UsageError(
+                f"cannot write {str(out)!r}: it may not be changed; choose another place"
+            ) from None
+    except OSError as error:
+        raise UsageError(f"cannot write {str(out)!r}: {error.strerror}; choose another place") from None
 
 
 def _forget_pools(module: object, peers: bool) -> None:

@@ -81,6 +81,10 @@ class Contest:
         self._progress = progress
         self._told = {"function": name, "file": file, "call_expr": call_expr, "items": len(items)}
         self._notes: list[str] = []
+        if peers:
+            self._notes.append(
+                "the memory of each row includes what the peers' libraries take in this process"
+            )
 
     def run(self) -> None:
         """Run all rounds. Raises KeyboardInterrupt after Ctrl-C, when the workers have gone."""
@@ -134,7 +138,7 @@ class Contest:
         if self._planned < min(self._wanted, 5):
             times = "once" if self._planned == 1 else f"{self._planned} times"
             self._notes.append(
-                f"each backend ran {times} only, since a round of all takes {round_seconds:.0f} s"
+                f"each backend ran {times} only, since a round of all took {round_seconds:.0f} s"
             )
 
     def measurements(self) -> dict[str, Any]:
