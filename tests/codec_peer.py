@@ -7,6 +7,7 @@ import marshal
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 from plait import _core
@@ -54,6 +55,23 @@ class Peer:
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
+
+
+def run_script(tmp_path, text, *arguments):
+    """Runs a main script that has `peer`; its output is what it printed."""
+    script = tmp_path / "script.py"
+    head = "from codec_peer import Peer\nfrom plait import _core\npeer = Peer().__enter__()\n"
+    script.write_text(head + textwrap.dedent(text) + "\npeer.__exit__()\n")
+    path = [str(Path(__file__).parent), *(entry for entry in sys.path if entry)]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script), *arguments],
+        env={"PYTHONPATH": ":".join(path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
 
 
 def serve():

@@ -5,25 +5,13 @@ Most tests make functions by value in a namespace of its own, as a main script o
 things: is the id the same, and what does a function loaded from the bytes return.
 """
 
-import collections
-import decimal
-import functools
-import gc
-import itertools
-import json
-import math
-import operator
-import re
 import sys
 import textwrap
 import types
-import weakref
 
 import plait
 import pytest
-from codec_peer import Peer
 from plait import _core
-from test_codec import run_script
 
 FunctionTable, decode_function = _core.function.FunctionTable, _core.function.decode_function
 
@@ -66,78 +54,6 @@ def settled(script):
     identity = script.id()
     assert script.id() == identity
     return identity
-
-
-def test_functions_of_modules_go_by_name():
-    table = FunctionTable()
-    for function in [
-        json.dumps,
-        math.sqrt,
-        len,
-        int,
-        collections.OrderedDict,
-        str.upper,
-        operator.add,
-        decimal.Decimal,
-        re.compile,
-    ]:
-        identity, data = table.prepare(function)
-        assert table.prepare(function)[0] == identity
-        assert decode_function(data) is function
-        assert len(data) < 100
-
-
-class Outer:
-    class Inner:
-        def method(self):
-            return "method"
-
-        @staticmethod
-        def static(x):
-            return x + 1
-
-    @classmethod
-    def build(cls, x):
-        return cls, x
-
-
-def test_methods_by_name():
-    table = FunctionTable()
-    for function in [Outer.Inner.method, Outer.Inner.static]:
-        identity, data = table.prepare(function)
-        assert decode_function(data) is function
-        assert table.prepare(function)[0] == identity
-    assert decode_function(table.prepare(lru_cached)[1]) is lru_cached
-
-
-@functools.lru_cache
-def lru_cached(x):
-    return x
-
-
-class Callable:
-    def __call__(self, x):
-        return x
-
-
-def test_what_holds_state_goes_with_the_arguments():
-    table = FunctionTable()
-    for function in [
-        functools.partial(max, 1),
-        Outer.build,
-        Outer().build,
-        [].append,
-        Callable(),
-        "a".join,
-        staticmethod(len),
-    ]:
-        assert table.prepare(function) is None
-    with Peer() as peer:
-        assert peer.call(functools.partial(max, 1), 2) == 2
-        assert peer.call(Outer.build, 3) == (Outer, 3)
-        assert peer.call(Callable(), 4) == 4
-        assert peer.call("-".join, ["a", "b"]) == "a-b"
-        assert peer.call(functools.partial(lambda x, y: x - y, 5), y=2) == 3
 
 
 def test_redefinition():
@@ -385,89 +301,6 @@ def test_submodules_loaded_later():
     assert script.id() != first
 
 
-def test_lambdas_in_a_loop_are_bounded_and_forgotten():
-    table = FunctionTable(functions=64)
-    live, newest = set(), 0
-    for i in range(1000):
-        identity, data = table.prepare(lambda x, i=i: x + i)
-        assert decode_function(data)(1) == 1 + i
-        live.add(identity)
-        forgotten = table.take_forgotten()
-        assert identity not in forgotten
-        assert set(forgotten) <= live
-        live -= set(forgotten)
-        assert len(live) == len(table) <= 64
-        assert identity > newest
-        newest = identity
-
-
-def test_equal_lambdas_keep_their_id():
-    table = FunctionTable()
-    assert len({table.prepare(lambda x: x + 1)[0] for _ in range(100)}) == 1
-    assert len({table.prepare(eval("lambda x: x + 1", {"__name__": "__main__"}))[0] for _ in range(100)}) == 1
-    assert table.take_forgotten() == []
-
-
-def test_the_least_recently_used_goes_first():
-    table = FunctionTable(functions=8)
-    kept = table.prepare(json.dumps)[0]
-    for i in range(100):
-        table.prepare(lambda x, i=i: x)
-        assert table.prepare(json.dumps)[0] == kept
-    assert kept not in table.take_forgotten()
-
-
-def test_large_pickles_are_bounded():
-    table = FunctionTable(bytes=1_000_000)
-    ids = [table.prepare(lambda blob=bytes([i]) * 300_000: blob)[0] for i in range(20)]
-    assert len(table) <= 3
-    assert set(ids) - set(table.take_forgotten()) == set(ids[-len(table) :])
-    # One alone is kept, however large.
-    identity = table.prepare(lambda blob=b"x" * 2_000_000: blob)[0]
-    assert len(table) == 1
-    assert identity not in table.take_forgotten()
-
-
-def test_the_table_keeps_nothing_alive_that_was_captured():
-    table = FunctionTable()
-
-    def prepared():
-        thing = Callable()
-
-        def helper():
-            return thing
-
-        def function():
-            return helper()
-
-        def plain(x):
-            return x
-
-        def uses_plain(x):
-            return plain(x)
-
-        table.prepare(function)
-        table.prepare(uses_plain)
-        return [weakref.ref(made) for made in (thing, helper, function, plain, uses_plain)]
-
-    references = prepared()
-    gc.collect()
-    assert [reference() for reference in references] == [None] * 5
-    assert len(table) == 2
-
-
-def test_address_reuse_is_seen():
-    """Functions made, sent and dropped in turn get each other's addresses."""
-    table = FunctionTable()
-    for i in range(300):
-        names = {"__name__": "__main__"}
-        exec(f"K = ({i}, 'x')\ndef helper(): return K\ndef f(): return helper()[0]", names)
-        assert decode_function(table.prepare(names["f"])[1])() == i
-        del names
-        if i % 50 == 0:
-            gc.collect()
-
-
 def test_registering_a_module_by_value(tmp_path, monkeypatch):
     import cloudpickle
 
@@ -505,133 +338,6 @@ def test_what_cannot_be_sent_is_named():
         script.id()
     script.run("lock = None")
     assert script.result() is None
-
-
-def test_a_function_that_cannot_be_loaded_says_where():
-    data = _core.codec.encode_call((json.dumps,))[1].replace(b"json", b"nope")
-    with pytest.raises(ModuleNotFoundError) as caught:
-        decode_function(data)
-    assert caught.value.__notes__ == ["raised while a plait worker loaded the function"]
-
-
-def test_threads_share_a_table():
-    import threading
-
-    table = FunctionTable(functions=16)
-    failures = []
-
-    def work(seed):
-        for i in range(200):
-            n = (seed * 7 + i) % 40
-            names = {"__name__": "__main__", "n": n}
-            exec("def f(): return n", names)
-            if decode_function(table.prepare(names["f"])[1])() != n:
-                failures.append(n)
-
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert len(table) <= 16
-
-
-def test_a_table_used_while_it_pickles():
-    """Pickling runs user code, which may come back to the same table."""
-    table = FunctionTable()
-    met = []
-
-    class Meets:
-        def __reduce__(self):
-            met.append(table.prepare(json.dumps)[0])
-            table.prepare(lambda: 1)
-            return int, ()
-
-    meets = Meets()
-    assert decode_function(table.prepare(lambda: meets)[1])() == 0
-    assert met
-
-
-def test_state_in_the_worker_and_functions_sent_once():
-    with Peer() as peer:
-        assert [peer.call(count_up, names) for names in itertools.repeat("a", 3)] == [1, 2, 3]
-
-
-_counts = collections.Counter()
-
-
-def count_up(name):
-    _counts[name] += 1
-    return _counts[name]
-
-
-def test_a_main_script_with_a_real_worker(tmp_path):
-    out = run_script(
-        tmp_path,
-        """
-        import functools
-        ROWS = [1, 2]
-        K = 10
-
-        def helper(x): return x + K
-
-        def f(x): return helper(x) + sum(ROWS)
-
-        print(peer.call(f, 1))
-        ROWS.append(100)
-        print(peer.call(f, 1))
-        K = 20
-        print(peer.call(f, 1))
-        def helper(x): return -x
-        print(peer.call(f, 1))
-
-        def make(n):
-            def inner(x): return x * n
-            return inner
-        print(peer.call(make(3), 5), peer.call(make(4), 5), peer.call(lambda x: x + K, 1))
-        for i in range(3):
-            print(peer.call(lambda: i))
-
-        class Account:
-            rate = 2
-            def __init__(self, n): self.n = n
-            def interest(self): return self.n * self.rate
-            @staticmethod
-            def twice(x): return 2 * x
-            @classmethod
-            def make(cls, n): return cls(n)
-            class Inner:
-                def name(self): return type(self).__name__
-        print(peer.call(Account(21).interest), peer.call(Account.twice, 4), peer.call(Account.make, 1).n)
-        print(peer.call(Account.interest, Account(3)), peer.call(Account.Inner().name))
-        Account.rate = 5
-        print(peer.call(Account(21).interest), peer.call(Account.interest, Account(3)))
-        print(peer.call(functools.partial(f, 7)))
-        def factorial(n): return 1 if n < 2 else n * factorial(n - 1)
-        print(peer.call(factorial, 10))
-        """,
-    )
-    assert " ".join(out) == "14 114 124 102 15 20 21 0 1 2 42 8 1 6 Inner 105 15 96 3628800"
-
-
-def test_a_script_from_standard_input(tmp_path):
-    import subprocess
-    from pathlib import Path
-
-    text = "from codec_peer import Peer\nK = 1\ndef f(x): return x + K\n"
-    text += "with Peer() as peer:\n    print(peer.call(f, 1)); K = 5; print(peer.call(f, 1))\n"
-    path = ":".join([str(Path(__file__).parent), *(entry for entry in sys.path if entry)])
-    for arguments, given in ([["-"], text], [["-c", text], None]):
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            input=given,
-            text=True,
-            capture_output=True,
-            timeout=60,
-            env={"PYTHONPATH": path},
-        )
-        assert done.stdout.split() == ["2", "6"], done.stderr
 
 
 def test_unusual_globals_and_names():
