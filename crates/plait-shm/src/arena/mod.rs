@@ -163,6 +163,8 @@ impl Arena {
         if let Err(error) = self.write(block, parts) {
             self.punch(offset, offset + len);
             self.release(block);
+            // A slab where the file cannot grow to would be tried again and again.
+            self.give_empty_slabs();
             return Err(ArenaError::Io(error));
         }
         Ok(block)
@@ -199,11 +201,10 @@ impl Arena {
     ///
     /// Some is worth keeping: pages that the file has are written several times as fast as new ones.
     pub fn trim(&mut self, keep_warm: usize) {
-        for slab in self.slabs.drain_empty() {
-            self.pages.give(slab / self.page, SLAB / self.page);
-        }
-        let runs: Vec<_> =
-            self.pages.free_runs().map(|(start, count)| (start, count, self.warm.count(start, count))).collect();
+        self.give_empty_slabs();
+        let (end, file_end) = (self.pages.end(), self.file_len / self.page);
+        let runs = self.pages.free_runs().chain((end < file_end).then(|| (end, file_end - end)));
+        let runs: Vec<_> = runs.map(|(start, count)| (start, count, self.warm.count(start, count))).collect();
         let mut warm: u64 = runs.iter().map(|(_, _, warm)| warm * self.page).sum();
         // From the far end, since allocation prefers neither and the near end is where the file stays dense.
         for (start, count, pages) in runs.into_iter().rev() {
@@ -213,6 +214,12 @@ impl Arena {
             if pages > 0 && self.punch(start * self.page, (start + count) * self.page) {
                 warm -= pages * self.page;
             }
+        }
+    }
+
+    fn give_empty_slabs(&mut self) {
+        for slab in self.slabs.drain_empty() {
+            self.pages.give(slab / self.page, SLAB / self.page);
         }
     }
 

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Which pages of the arena are free.
 pub(super) struct Pages {
-    /// Free runs below `end`, by their first page; no two touch.
+    /// Free runs below `end`, by their first page; no two touch, and none touches `end`.
     by_start: BTreeMap<u64, u64>,
     /// The same, by their length.
     by_count: BTreeSet<(u64, u64)>,
-    /// Pages from here on were never used.
     end: u64,
     limit: u64,
 }
@@ -27,16 +26,12 @@ impl Pages {
             }
             return Some(start);
         }
-        // A free run that reaches the end is made longer; else the new pages start at the end.
-        let last = self.by_start.last_key_value().map(|(&start, &found)| (start, found));
-        let (start, found) = last.filter(|(start, found)| start + found == self.end).unwrap_or((self.end, 0));
-        if count > self.limit - start {
+        // No free run reaches the end, so new pages start there.
+        if count > self.limit - self.end {
             return None;
         }
-        if found > 0 {
-            self.remove(start, found);
-        }
-        self.end = start + count;
+        let start = self.end;
+        self.end += count;
         Some(start)
     }
 
@@ -69,7 +64,17 @@ impl Pages {
             self.remove(start + count, found);
             count += found;
         }
-        self.insert(start, count);
+        if start + count == self.end {
+            // So that pages that the file could not grow to are not preferred to pages that it has.
+            self.end = start;
+        } else {
+            self.insert(start, count);
+        }
+    }
+
+    /// Pages from here on are free, whether they were ever used or not.
+    pub(super) fn end(&self) -> u64 {
+        self.end
     }
 
     /// Free runs below the end, in order: first page, pages.
@@ -114,8 +119,7 @@ mod tests {
         pages.give(starts[0], 7);
         pages.give(starts[2], 9);
         pages.give(starts[1], 8);
-        assert_eq!(pages.free_runs().collect::<Vec<_>>(), [(0, 24)]);
-        // A run that reaches the end grows with it.
+        assert_eq!((pages.free_runs().count(), pages.end()), (0, 0));
         assert_eq!(pages.take(100), Some(0));
     }
 
@@ -124,7 +128,8 @@ mod tests {
         let mut pages = Pages::new(64);
         assert_eq!(pages.take(3), Some(0));
         assert_eq!(pages.take_aligned(16, 16), Some(16));
-        assert_eq!(pages.free_runs().collect::<Vec<_>>(), [(3, 13), (32, 2)]);
+        assert_eq!(pages.free_runs().collect::<Vec<_>>(), [(3, 13)]);
+        assert_eq!(pages.end(), 32);
         assert_eq!(pages.take_aligned(16, 16), Some(32));
     }
 }
