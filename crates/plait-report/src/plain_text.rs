@@ -14,9 +14,7 @@ pub(crate) fn one_line(text: &str) -> String {
         for c in word.chars() {
             match c {
                 c if c.is_control() => line.push_str(&format!("\\x{:02x}", u32::from(c))),
-                c if is_invisible(c) && c > '\u{ffff}' => {
-                    line.push_str(&format!("\\U{:08x}", u32::from(c)))
-                }
+                c if is_invisible(c) && c > '\u{ffff}' => line.push_str(&format!("\\U{:08x}", u32::from(c))),
                 c if is_invisible(c) => line.push_str(&format!("\\u{:04x}", u32::from(c))),
                 c => line.push(c),
             }
@@ -49,10 +47,7 @@ mod tests {
 
     #[test]
     fn what_can_be_read_stays_and_the_rest_is_spelled_out() {
-        assert_eq!(
-            one_line("  two\r\n lines\tand a tab "),
-            "two lines and a tab"
-        );
+        assert_eq!(one_line("  two\r\n lines\tand a tab "), "two lines and a tab");
         assert_eq!(one_line("\u{1b}[31mred\u{7}"), "\\x1b[31mred\\x07");
         assert_eq!(one_line("abc\u{202e}cba\u{200b}"), "abc\\u202ecba\\u200b");
         assert_eq!(one_line("größer <b> 数 👍"), "größer <b> 数 👍");

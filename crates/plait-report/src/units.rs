@@ -1,22 +1,10 @@
 //! Figures as people read them: three significant digits, and the unit that needs the fewest of them.
 
 /// The units of time, smallest first: length in seconds, and name.
-const TIME: [(f64, &str); 6] = [
-    (1e-9, "ns"),
-    (1e-6, "µs"),
-    (1e-3, "ms"),
-    (1.0, "s"),
-    (60.0, "min"),
-    (3600.0, "h"),
-];
+const TIME: [(f64, &str); 6] = [(1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1.0, "s"), (60.0, "min"), (3600.0, "h")];
 /// The units of memory, smallest first: size in bytes, and name.
-const MEMORY: [(f64, &str); 5] = [
-    (1.0, "B"),
-    (1024.0, "KiB"),
-    (1048576.0, "MiB"),
-    (1073741824.0, "GiB"),
-    (1099511627776.0, "TiB"),
-];
+const MEMORY: [(f64, &str); 5] =
+    [(1.0, "B"), (1024.0, "KiB"), (1048576.0, "MiB"), (1073741824.0, "GiB"), (1099511627776.0, "TiB")];
 
 /// What stands where there is no figure.
 pub(crate) const NONE: &str = "–";
@@ -31,11 +19,7 @@ pub(crate) fn seconds(value: f64) -> String {
 pub(crate) fn seconds_range(low: f64, high: f64) -> String {
     let (size, name) = unit(&TIME, high);
     let (low, high) = (digits(low / size), digits(high / size));
-    if low == high {
-        format!("{high} {name}")
-    } else {
-        format!("{low}–{high} {name}")
-    }
+    if low == high { format!("{high} {name}") } else { format!("{low}–{high} {name}") }
 }
 
 /// A round time on an axis that ends at `end`, in the end's unit and without digits that say nothing: `0.5 s`.
@@ -54,11 +38,7 @@ pub(crate) fn tick(value: f64, end: f64) -> String {
 pub(crate) fn bytes(value: u64) -> String {
     let value = value as f64;
     let (size, name) = unit(&MEMORY, value);
-    if size == 1.0 {
-        format!("{value:.0} {name}")
-    } else {
-        format!("{} {name}", digits(value / size))
-    }
+    if size == 1.0 { format!("{value:.0} {name}") } else { format!("{} {name}", digits(value / size)) }
 }
 
 /// A share of a whole: `49 %`.
@@ -93,28 +73,16 @@ pub(crate) fn number(value: f64) -> String {
 
 /// `1 worker`, `2 workers`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
-    if number == 1 {
-        format!("1 {noun}")
-    } else {
-        format!("{number} {noun}s")
-    }
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// The first unit in which `value` stays below a thousand once it is rounded; minutes and hours come later.
 fn unit(units: &[(f64, &'static str)], value: f64) -> (f64, &'static str) {
     let fits = |&(size, name): &(f64, &'static str)| if name == "min" { 599.5 } else { 999.5 } > value / size;
     if value == 0.0 {
-        return units
-            .iter()
-            .copied()
-            .find(|&(size, _)| size == 1.0)
-            .unwrap_or(units[0]);
+        return units.iter().copied().find(|&(size, _)| size == 1.0).unwrap_or(units[0]);
     }
-    units
-        .iter()
-        .copied()
-        .find(fits)
-        .unwrap_or(units[units.len() - 1])
+    units.iter().copied().find(fits).unwrap_or(units[units.len() - 1])
 }
 
 /// Three significant digits, without the zeros that a zero would bring.
@@ -165,21 +133,9 @@ mod tests {
             [bytes(0), bytes(1023), bytes(1024), bytes(32_715_571)],
             ["0 B", "1.00 KiB", "1.00 KiB", "31.2 MiB"]
         );
-        assert_eq!(
-            [share(0.0), share(0.001), share(0.494), share(1.0)],
-            ["0 %", "<1 %", "49 %", "100 %"]
-        );
-        assert_eq!(
-            [times(1.94), times(0.996), times(0.957), times(12.4)],
-            ["1.9x", "1.0x", "0.96x", "12x"]
-        );
-        assert_eq!(
-            [number(1.94), number(0.5), number(9.96)],
-            ["1.9", "0.50", "10"]
-        );
-        assert_eq!(
-            [count(1, "worker"), count(2, "worker")],
-            ["1 worker", "2 workers"]
-        );
+        assert_eq!([share(0.0), share(0.001), share(0.494), share(1.0)], ["0 %", "<1 %", "49 %", "100 %"]);
+        assert_eq!([times(1.94), times(0.996), times(0.957), times(12.4)], ["1.9x", "1.0x", "0.96x", "12x"]);
+        assert_eq!([number(1.94), number(0.5), number(9.96)], ["1.9", "0.50", "10"]);
+        assert_eq!([count(1, "worker"), count(2, "worker")], ["1 worker", "2 workers"]);
     }
 }

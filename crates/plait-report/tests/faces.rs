@@ -28,16 +28,8 @@ fn table_with_peers_for_120_columns() {
 #[test]
 fn table_where_all_failed() {
     let mut measured = measured(vec![
-        failed(
-            "serial",
-            1,
-            "2 of 8 calls raised ValueError: invalid literal for int() with base 10: 'seven'",
-        ),
-        failed(
-            "processes",
-            2,
-            "cannot send count_primes: args[0].handler.stream is an open file",
-        ),
+        failed("serial", 1, "2 of 8 calls raised ValueError: invalid literal for int() with base 10: 'seven'"),
+        failed("processes", 2, "cannot send count_primes: args[0].handler.stream is an open file"),
     ]);
     measured.interrupted = true;
     insta::assert_snapshot!(Comparison::from(measured).table(Some(80), false));
@@ -47,20 +39,12 @@ fn table_where_all_failed() {
 fn colors_change_nothing_but_color() {
     for width in [None, Some(120), Some(80), Some(40)] {
         let comparison = Comparison::from(primes_with_peers());
-        let (plain, colored) = (
-            comparison.table(width, false),
-            comparison.table(width, true),
-        );
+        let (plain, colored) = (comparison.table(width, false), comparison.table(width, true));
         assert!(!plain.contains('\u{1b}'));
         let mut pieces = colored.split('\u{1b}');
         let mut stripped = pieces.next().unwrap_or_default().to_owned();
         stripped.extend(pieces.map(|piece| piece.split_once('m').expect("a color code").1));
-        let trimmed = |text: &str| {
-            text.lines()
-                .map(str::trim_end)
-                .collect::<Vec<_>>()
-                .join("\n")
-        };
+        let trimmed = |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
         assert_eq!(trimmed(&stripped), trimmed(&plain));
     }
 }
@@ -78,34 +62,20 @@ fn json_of_nothing() {
 #[test]
 fn page() {
     // A tag a line, so that a change shows where it is.
-    insta::assert_snapshot!(
-        Comparison::from(primes_with_peers())
-            .html()
-            .replace("><", ">\n<")
-    );
+    insta::assert_snapshot!(Comparison::from(primes_with_peers()).html().replace("><", ">\n<"));
 }
 
 #[test]
 fn a_page_is_the_same_each_time() {
-    assert_eq!(
-        Comparison::from(primes_with_peers()).html(),
-        Comparison::from(primes_with_peers()).html()
-    );
+    assert_eq!(Comparison::from(primes_with_peers()).html(), Comparison::from(primes_with_peers()).html());
 }
 
 #[test]
 fn a_page_of_many_calls_stays_small() {
-    let lengths: Vec<f64> = (0..100_000)
-        .map(|n| 1e-3 + f64::from(n % 7) * 1e-4)
-        .collect();
-    let runs = ["serial", "threads", "processes"]
-        .map(|backend| rounds(backend, 2, &[60.0]).calls(&lengths, 2));
+    let lengths: Vec<f64> = (0..100_000).map(|n| 1e-3 + f64::from(n % 7) * 1e-4).collect();
+    let runs = ["serial", "threads", "processes"].map(|backend| rounds(backend, 2, &[60.0]).calls(&lengths, 2));
     let page = Comparison::from(measured(runs.into())).html();
-    assert!(
-        page.contains("evenly spaced") && page.len() < 200_000,
-        "{} bytes",
-        page.len()
-    );
+    assert!(page.contains("evenly spaced") && page.len() < 200_000, "{} bytes", page.len());
 }
 
 #[test]
@@ -122,15 +92,8 @@ fn widths_are_kept() {
 #[test]
 fn a_column_that_is_left_out_is_named() {
     let table = Comparison::from(primes()).table(Some(40), false);
-    assert!(
-        table.contains("no room for:") && table.replace("\n ", "").contains("memory"),
-        "{table}"
-    );
-    assert!(
-        !Comparison::from(primes())
-            .table(None, false)
-            .contains("no room for")
-    );
+    assert!(table.contains("no room for:") && table.replace("\n ", "").contains("memory"), "{table}");
+    assert!(!Comparison::from(primes()).table(None, false).contains("no room for"));
 }
 
 /// Names and errors that try to be more than text.
@@ -146,45 +109,25 @@ const HOSTILE: [&str; 6] = [
 #[test]
 fn hostile_text_stays_text() {
     for hostile in HOSTILE {
-        let mut measured = measured(vec![
-            run("serial", 1, 2.0),
-            run(hostile, 2, 1.0),
-            failed(hostile, 2, hostile),
-        ]);
+        let mut measured = measured(vec![run("serial", 1, 2.0), run(hostile, 2, 1.0), failed(hostile, 2, hostile)]);
         measured.function = format!("x.py:{hostile}");
         measured.file = Some(hostile.into());
         measured.call_expr = Some(hostile.into());
         measured.machine.cpu_model = Some(hostile.into());
         measured.machine.python = hostile.into();
         let comparison = Comparison::from(measured);
-        let unsafe_char =
-            |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
-        let (table, page, verdict) = (
-            comparison.table(Some(80), false),
-            comparison.html(),
-            comparison.verdict().to_string(),
-        );
+        let unsafe_char = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
+        let (table, page, verdict) =
+            (comparison.table(Some(80), false), comparison.html(), comparison.verdict().to_string());
         let line = comparison.code_line().expect("a backend ran");
         for text in [&table, &page, &verdict, &line] {
             assert!(!text.contains(unsafe_char), "{text:?}");
         }
-        assert!(
-            !verdict.contains('\n') && !line.contains('\n'),
-            "{verdict:?} {line:?}"
-        );
-        assert!(
-            !page.contains("<script") && !page.contains("\" onload=\""),
-            "{page}"
-        );
-        assert_eq!(
-            page.matches("<title>").count(),
-            page.matches("</title>").count()
-        );
+        assert!(!verdict.contains('\n') && !line.contains('\n'), "{verdict:?} {line:?}");
+        assert!(!page.contains("<script") && !page.contains("\" onload=\""), "{page}");
+        assert_eq!(page.matches("<title>").count(), page.matches("</title>").count());
         let json: serde_json::Value = serde_json::from_str(&comparison.to_json()).expect("JSON");
-        assert_eq!(
-            json["rows"][1]["backend"], hostile,
-            "JSON keeps the text as it is"
-        );
+        assert_eq!(json["rows"][1]["backend"], hostile, "JSON keeps the text as it is");
         assert_eq!(json["rows"][2]["error"], hostile);
     }
 }
@@ -192,9 +135,7 @@ fn hostile_text_stays_text() {
 #[test]
 fn a_page_loads_nothing() {
     let page = Comparison::from(primes_with_peers()).html();
-    for word in [
-        "http:", "https:", "<script", "@import", "url(", " src=", "<img", "<iframe",
-    ] {
+    for word in ["http:", "https:", "<script", "@import", "url(", " src=", "<img", "<iframe"] {
         assert!(!page.contains(word), "{word}");
     }
     assert!(page.contains("default-src 'none'"));
@@ -205,25 +146,13 @@ fn what_is_not_measurements_is_refused_with_the_place() {
     for (json, cause) in [
         ("", "EOF while parsing"),
         ("[]", "invalid length 0"),
-        (
-            r#"{"function": "f", "items": -1}"#,
-            "invalid value: integer `-1`",
-        ),
-        (
-            r#"{"function": "f", "items": 1}"#,
-            "missing field `machine`",
-        ),
-        (
-            r#"{"function": "f", "items": NaN}"#,
-            "expected value at line 1",
-        ),
+        (r#"{"function": "f", "items": -1}"#, "invalid value: integer `-1`"),
+        (r#"{"function": "f", "items": 1}"#, "missing field `machine`"),
+        (r#"{"function": "f", "items": NaN}"#, "expected value at line 1"),
     ] {
         let error: ReportError = comparison_from_json(json).expect_err(json);
         let text = error.to_string();
-        assert!(
-            text.starts_with("measurements are not of the shape") && text.contains(cause),
-            "{json}: {text}"
-        );
+        assert!(text.starts_with("measurements are not of the shape") && text.contains(cause), "{json}: {text}");
     }
 }
 
@@ -231,8 +160,5 @@ fn what_is_not_measurements_is_refused_with_the_place() {
 fn measurements_survive_their_json() {
     let json = serde_json::to_string(&primes_with_peers()).expect("JSON");
     let comparison = comparison_from_json(&json).expect("measurements");
-    assert_eq!(
-        comparison.to_json(),
-        Comparison::from(primes_with_peers()).to_json()
-    );
+    assert_eq!(comparison.to_json(), Comparison::from(primes_with_peers()).to_json());
 }

@@ -27,34 +27,20 @@ fn call() -> impl Strategy<Value = Call> {
 }
 
 fn round() -> impl Strategy<Value = Round> {
-    let figures = (
-        option::of(time()),
-        option::of(time()),
-        option::of(time()),
-        option::of(any::<u64>()),
-    );
-    (
-        time(),
-        figures,
-        vec(call(), 0..6),
-        prop_oneof![9 => Just(0), 1 => any::<usize>()],
+    let figures =
+        (option::of(time()), option::of(time()), option::of(time()), option::of(time()), option::of(any::<u64>()));
+    (time(), figures, vec(call(), 0..6), prop_oneof![9 => Just(0), 1 => any::<usize>()]).prop_map(
+        |(seconds, (startup_seconds, cpu_seconds, starved_seconds, gil_wait, pss_bytes), calls, failed_calls)| Round {
+            seconds,
+            startup_seconds,
+            cpu_seconds,
+            starved_seconds,
+            gil_wait,
+            pss_bytes,
+            calls,
+            failed_calls,
+        },
     )
-        .prop_map(
-            |(
-                seconds,
-                (startup_seconds, cpu_seconds, gil_wait, pss_bytes),
-                calls,
-                failed_calls,
-            )| Round {
-                seconds,
-                startup_seconds,
-                cpu_seconds,
-                gil_wait,
-                pss_bytes,
-                calls,
-                failed_calls,
-            },
-        )
 }
 
 fn run() -> impl Strategy<Value = Run> {
@@ -63,70 +49,26 @@ fn run() -> impl Strategy<Value = Run> {
         1 => ".*",
     ];
     let error = prop_oneof![4 => Just(None), 1 => option::of(".*")];
-    (
-        names,
-        any::<bool>(),
-        prop_oneof![0..9usize, any::<usize>()],
-        vec(round(), 0..5),
-        error,
-    )
-        .prop_map(|(backend, peer, workers, rounds, error)| Run {
-            backend,
-            peer,
-            workers,
-            rounds,
-            error,
-        })
+    (names, any::<bool>(), prop_oneof![0..9usize, any::<usize>()], vec(round(), 0..5), error)
+        .prop_map(|(backend, peer, workers, rounds, error)| Run { backend, peer, workers, rounds, error })
 }
 
 fn measurements() -> impl Strategy<Value = Measurements> {
-    let head = (
-        ".*",
-        option::of(".*"),
-        option::of(".*"),
-        prop_oneof![0..9usize, any::<usize>()],
-    );
-    let machine = (
-        prop_oneof![0..9usize, any::<usize>()],
-        option::of(".*"),
-        ".*",
-        any::<bool>(),
-    );
-    (
-        head,
-        any::<usize>(),
-        any::<bool>(),
-        machine,
-        vec(run(), 0..6),
-    )
-        .prop_map(|(head, planned, interrupted, machine, runs)| {
+    let head = (".*", option::of(".*"), option::of(".*"), prop_oneof![0..9usize, any::<usize>()]);
+    let machine = (prop_oneof![0..9usize, any::<usize>()], option::of(".*"), ".*", any::<bool>());
+    (head, any::<usize>(), any::<bool>(), machine, vec(run(), 0..6)).prop_map(
+        |(head, planned, interrupted, machine, runs)| {
             let (function, file, call_expr, items) = head;
             let (cpus, cpu_model, python, gil) = machine;
-            let machine = Machine {
-                cpus,
-                cpu_model,
-                python,
-                gil,
-                plait: "0.1.0".into(),
-            };
-            Measurements {
-                function,
-                file,
-                call_expr,
-                items,
-                rounds_planned: planned,
-                interrupted,
-                machine,
-                runs,
-            }
-        })
+            let machine = Machine { cpus, cpu_model, python, gil, plait: "0.1.0".into() };
+            Measurements { function, file, call_expr, items, rounds_planned: planned, interrupted, machine, runs }
+        },
+    )
 }
 
 /// Whether no word of `text` is what Rust prints for a float that is no figure.
 fn shows_only_figures(text: &str) -> bool {
-    !text
-        .split(|c: char| !c.is_alphanumeric())
-        .any(|word| matches!(word, "NaN" | "inf"))
+    !text.split(|c: char| !c.is_alphanumeric()).any(|word| matches!(word, "NaN" | "inf"))
 }
 
 /// Found by a property once in a hundred thousand cases: a share of so large a figure is past what a float holds.
@@ -137,21 +79,10 @@ fn the_largest_of_figures_is_one_still() {
         fixtures::rounds("threads", 2, &[0.99, 0.99, 0.99]),
     ]);
     let comparison = Comparison::from(measured);
-    for text in [
-        comparison.verdict().to_string(),
-        comparison.table(Some(80), false),
-        comparison.html(),
-    ] {
+    for text in [comparison.verdict().to_string(), comparison.table(Some(80), false), comparison.html()] {
         assert!(shows_only_figures(&text), "{text}");
     }
-    assert!(
-        comparison
-            .verdict()
-            .to_string()
-            .contains("differed by up to >1000000 %"),
-        "{}",
-        comparison.verdict()
-    );
+    assert!(comparison.verdict().to_string().contains("differed by up to >1000000 %"), "{}", comparison.verdict());
 }
 
 proptest! {

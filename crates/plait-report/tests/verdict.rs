@@ -7,12 +7,7 @@ use plait_report::comparison::{Advice, Grounds, Run};
 use plait_report::{Comparison, Measurements};
 
 /// A name, the figures, the best backend and the whole verdict.
-type Case = (
-    &'static str,
-    Measurements,
-    Option<&'static str>,
-    &'static str,
-);
+type Case = (&'static str, Measurements, Option<&'static str>, &'static str);
 
 fn with(mut measured: Measurements, change: impl FnOnce(&mut Measurements)) -> Measurements {
     change(&mut measured);
@@ -40,33 +35,21 @@ fn that_compute() -> Vec<Case> {
         ),
         (
             "threads lose to serial by waiting for the GIL",
-            measured(vec![
-                serial(2.0),
-                run("threads", 2, 2.6).gil_wait(0.5),
-                run("processes", 2, 1.0).cores(2.0),
-            ]),
+            measured(vec![serial(2.0), run("threads", 2, 2.6).gil_wait(0.5), run("processes", 2, 1.0).cores(2.0)]),
             Some("processes"),
             "Use processes: 2.0x faster than serial on 2 workers. Threads lost time (0.77x) because they spent 50 % of \
              their time waiting for the GIL.",
         ),
         (
             "threads gain a part of what processes gain",
-            measured(vec![
-                serial(2.0),
-                run("threads", 2, 1.5).gil_wait(0.3),
-                run("processes", 2, 1.0).cores(2.0),
-            ]),
+            measured(vec![serial(2.0), run("threads", 2, 1.5).gil_wait(0.3), run("processes", 2, 1.0).cores(2.0)]),
             Some("processes"),
             "Use processes: 2.0x faster than serial on 2 workers. Threads gained less (1.3x) because they spent 30 % of \
              their time waiting for the GIL.",
         ),
         (
             "threads gain nothing, and nothing says why",
-            measured(vec![
-                serial(2.0),
-                run("threads", 2, 2.0),
-                run("processes", 2, 1.0).cores(2.0),
-            ]),
+            measured(vec![serial(2.0), run("threads", 2, 2.0), run("processes", 2, 1.0).cores(2.0)]),
             Some("processes"),
             "Use processes: 2.0x faster than serial on 2 workers. Threads reached 1.0x.",
         ),
@@ -74,15 +57,8 @@ fn that_compute() -> Vec<Case> {
             "native code that releases the GIL",
             measured(vec![
                 serial(2.0),
-                run("threads", 2, 1.02)
-                    .cores(1.95)
-                    .gil_wait(0.02)
-                    .startup(0.0003)
-                    .memory(20 * MIB),
-                run("processes", 2, 1.05)
-                    .cores(1.95)
-                    .startup(0.05)
-                    .memory(90 * MIB),
+                run("threads", 2, 1.02).cores(1.95).gil_wait(0.02).startup(0.0003).memory(20 * MIB),
+                run("processes", 2, 1.05).cores(1.95).startup(0.05).memory(90 * MIB),
             ]),
             Some("threads"),
             "Use threads: 2.0x faster than serial on 2 workers. The calls compute outside the GIL: threads used 1.9 \
@@ -92,11 +68,7 @@ fn that_compute() -> Vec<Case> {
         (
             "a Python without a GIL",
             with(
-                measured(vec![
-                    serial(2.0),
-                    run("threads", 2, 1.0).cores(1.98),
-                    run("processes", 2, 1.2).cores(1.9),
-                ]),
+                measured(vec![serial(2.0), run("threads", 2, 1.0).cores(1.98), run("processes", 2, 1.2).cores(1.9)]),
                 |m| m.machine.gil = false,
             ),
             Some("threads"),
@@ -106,11 +78,7 @@ fn that_compute() -> Vec<Case> {
         (
             "a Python without a GIL, where threads gain nothing all the same",
             with(
-                measured(vec![
-                    serial(2.0),
-                    run("threads", 2, 2.2).gil_wait(0.4),
-                    run("processes", 2, 1.0).cores(2.0),
-                ]),
+                measured(vec![serial(2.0), run("threads", 2, 2.2).gil_wait(0.4), run("processes", 2, 1.0).cores(2.0)]),
                 |m| m.machine.gil = false,
             ),
             Some("processes"),
@@ -173,9 +141,7 @@ fn that_compute() -> Vec<Case> {
             with(
                 measured(vec![
                     serial(2.0).calls(&[1.0, 0.25, 0.25, 0.25, 0.25], 1),
-                    run("processes", 4, 1.02)
-                        .cpu(2.0)
-                        .calls(&[1.0, 0.25, 0.25, 0.25, 0.25], 4),
+                    run("processes", 4, 1.02).cpu(2.0).calls(&[1.0, 0.25, 0.25, 0.25, 0.25], 4),
                 ]),
                 |m| (m.machine.cpus, m.items) = (4, 5),
             ),
@@ -197,12 +163,57 @@ fn that_compute() -> Vec<Case> {
         ),
         (
             "cores that stand idle, and nothing says why",
-            with(
-                measured(vec![serial(2.0), run("processes", 8, 1.0).cores(2.1)]),
-                |m| m.machine.cpus = 8,
-            ),
+            with(measured(vec![serial(2.0), run("processes", 8, 1.0).cores(2.1)]), |m| m.machine.cpus = 8),
             Some("processes"),
             "Use processes: 2.0x faster than serial on 8 workers. Processes got 2.1 of the 8 cores they could use.",
+        ),
+    ]
+}
+
+fn on_a_busy_machine() -> Vec<Case> {
+    vec![
+        (
+            "threads only got more of the busy cores than serial",
+            measured(vec![
+                run("serial", 1, 3.7).cores(0.36).starved(0.63),
+                run("threads", 2, 1.7).cores(0.74).gil_wait(0.36),
+                run("processes", 2, 3.6).cores(0.4),
+            ]),
+            Some("serial"),
+            "Stay with serial: on a busy machine threads got more of a core, but never more than one (threads 2.2x, processes 1.0x). Other programs had \
+             the cores for 63 % of serial's time: compare again when the machine is quiet. Threads spent 36 % of their time \
+             waiting for the GIL. Processes got 0.40 of the 2 cores they could use.",
+        ),
+        (
+            "threads that compute outside the GIL gain on a busy machine, too",
+            measured(vec![
+                run("serial", 1, 4.0).cores(0.3).starved(0.7),
+                run("threads", 2, 2.0).cores(0.6).gil_wait(0.02),
+            ]),
+            Some("threads"),
+            "Use threads: 2.0x faster than serial on 2 workers. Other programs had the cores for 70 % of serial's time: \
+             compare again when the machine is quiet.",
+        ),
+        (
+            "processes gain all the same",
+            measured(vec![
+                run("serial", 1, 4.0).cores(0.25).starved(0.7),
+                run("threads", 2, 4.0).cores(0.25).gil_wait(0.5),
+                run("processes", 2, 2.0).cores(0.5),
+            ]),
+            Some("processes"),
+            "Use processes: 2.0x faster than serial on 2 workers. Other programs had the cores for 70 % of serial's time: \
+             compare again when the machine is quiet. Threads gained nothing (1.0x) because they spent 50 % of their time \
+             waiting for the GIL.",
+        ),
+        (
+            "calls that wait wait on a busy machine, too",
+            measured(vec![
+                run("serial", 1, 4.0).cores(0.01).starved(0.05),
+                run("threads", 2, 2.0).cores(0.02).gil_wait(0.0),
+            ]),
+            Some("threads"),
+            "Use threads: 2.0x faster than serial on 2 workers. The calls mostly wait: in serial they used 1 % of a core.",
         ),
     ]
 }
@@ -213,15 +224,8 @@ fn that_wait_or_are_short() -> Vec<Case> {
             "calls that wait: threads are as fast as processes, and cheaper",
             measured(vec![
                 run("serial", 1, 8.0).cores(0.04).memory(30 * MIB),
-                run("threads", 8, 1.02)
-                    .cores(0.3)
-                    .gil_wait(0.01)
-                    .startup(0.0012)
-                    .memory(31 * MIB),
-                run("processes", 8, 1.01)
-                    .cores(0.4)
-                    .startup(0.051)
-                    .memory(210 * MIB),
+                run("threads", 8, 1.02).cores(0.3).gil_wait(0.01).startup(0.0012).memory(31 * MIB),
+                run("processes", 8, 1.01).cores(0.4).startup(0.051).memory(210 * MIB),
             ]),
             Some("threads"),
             "Use threads: 7.8x faster than serial on 8 workers. The calls mostly wait: in serial they used 4 % of a core. \
@@ -230,15 +234,9 @@ fn that_wait_or_are_short() -> Vec<Case> {
         ),
         (
             "calls that wait, on one core: threads gain all the same",
-            with(
-                measured(vec![
-                    run("serial", 1, 8.0).cores(0.04),
-                    run("threads", 8, 1.0).cores(0.3),
-                ]),
-                |m| {
-                    m.machine.cpus = 1;
-                },
-            ),
+            with(measured(vec![run("serial", 1, 8.0).cores(0.04), run("threads", 8, 1.0).cores(0.3)]), |m| {
+                m.machine.cpus = 1;
+            }),
             Some("threads"),
             "Use threads: 8.0x faster than serial on 8 workers. The calls mostly wait: in serial they used 4 % of a core.",
         ),
@@ -268,10 +266,7 @@ fn that_wait_or_are_short() -> Vec<Case> {
         ),
         (
             "start-up that eats the gain",
-            measured(vec![
-                serial(0.1),
-                run("processes", 2, 0.06).cores(1.9).startup(0.06),
-            ]),
+            measured(vec![serial(0.1), run("processes", 2, 0.06).cores(1.9).startup(0.06)]),
             Some("serial"),
             "Stay with serial: with start-up counted, nothing was faster (without it, processes 1.7x). Once started, processes are \
              1.7x faster, but starting them takes 60.0 ms and saves 40.0 ms.",
@@ -289,10 +284,7 @@ fn that_wait_or_are_short() -> Vec<Case> {
         ),
         (
             "start-up that is not small beside the time",
-            measured(vec![
-                serial(1.0),
-                run("processes", 2, 0.5).cores(2.0).startup(0.25),
-            ]),
+            measured(vec![serial(1.0), run("processes", 2, 0.5).cores(2.0).startup(0.25)]),
             Some("processes"),
             "Use processes: 2.0x faster than serial on 2 workers. Start-up takes another 250 ms: 1.3x with it.",
         ),
@@ -309,10 +301,7 @@ fn that_wait_or_are_short() -> Vec<Case> {
         ),
         (
             "one round does not show a small gain",
-            measured(vec![
-                rounds("serial", 1, &[1.0]),
-                rounds("threads", 2, &[0.9]),
-            ]),
+            measured(vec![rounds("serial", 1, &[1.0]), rounds("threads", 2, &[0.9])]),
             Some("serial"),
             "Stay with serial: nothing was faster by more than the noise (threads 1.1x).",
         ),
@@ -345,63 +334,41 @@ fn that_failed() -> Vec<Case> {
         ),
         (
             "only one ran",
-            measured(vec![
-                serial(1.93),
-                failed("threads", 2, error),
-                failed("processes", 2, error),
-            ]),
+            measured(vec![serial(1.93), failed("threads", 2, error), failed("processes", 2, error)]),
             Some("serial"),
             "Only serial ran to the end (1.93 s): there is nothing to compare it with. Threads and processes failed: 2 of \
              8 calls raised ValueError: not a number.",
         ),
         (
             "only threads ran",
-            measured(vec![
-                failed("serial", 1, "not on the main thread!"),
-                run("threads", 2, 1.93),
-            ]),
+            measured(vec![failed("serial", 1, "not on the main thread!"), run("threads", 2, 1.93)]),
             Some("threads"),
             "Only threads ran to the end (1.93 s): there is nothing to compare them with. Serial failed: not on the main \
              thread!",
         ),
         (
             "all failed alike",
-            measured(vec![
-                failed("serial", 1, error),
-                failed("threads", 2, error),
-                failed("processes", 2, error),
-            ]),
+            measured(vec![failed("serial", 1, error), failed("threads", 2, error), failed("processes", 2, error)]),
             None,
             "No backend ran to the end. Serial, threads and processes failed: 2 of 8 calls raised ValueError: not a number.",
         ),
         (
             "all failed, each in its way",
-            measured(vec![
-                failed("serial", 1, error),
-                failed("threads", 2, "out of memory."),
-            ]),
+            measured(vec![failed("serial", 1, error), failed("threads", 2, "out of memory.")]),
             None,
             "No backend ran to the end. Serial failed: 2 of 8 calls raised ValueError: not a number. Threads failed: out \
              of memory.",
         ),
         (
             "serial failed: the others are compared with each other",
-            measured(vec![
-                failed("serial", 1, error),
-                run("threads", 2, 2.0),
-                run("processes", 2, 1.0),
-            ]),
+            measured(vec![failed("serial", 1, error), run("threads", 2, 2.0), run("processes", 2, 1.0)]),
             Some("processes"),
             "Use processes: 2.0x faster than threads on 2 workers. Serial failed: 2 of 8 calls raised ValueError: not a \
              number.",
         ),
         (
             "serial failed, and the others are equal",
-            measured(vec![
-                failed("serial", 1, error),
-                run("threads", 2, 1.0),
-                run("processes", 2, 1.0),
-            ]),
+            measured(vec![failed("serial", 1, error), run("threads", 2, 1.0), run("processes", 2, 1.0)]),
             Some("threads"),
             "Use threads: processes did not beat them by more than the noise. Serial failed: 2 of 8 calls raised \
              ValueError: not a number.",
@@ -422,18 +389,11 @@ fn that_failed() -> Vec<Case> {
         ),
         (
             "interrupted before anything ended",
-            with(measured(vec![rounds("serial", 1, &[])]), |m| {
-                m.interrupted = true
-            }),
+            with(measured(vec![rounds("serial", 1, &[])]), |m| m.interrupted = true),
             None,
             "Nothing was measured. Interrupted before every backend had ended a round.",
         ),
-        (
-            "nothing at all",
-            measured(vec![]),
-            None,
-            "Nothing was measured.",
-        ),
+        ("nothing at all", measured(vec![]), None, "Nothing was measured."),
     ]
 }
 
@@ -441,11 +401,7 @@ fn that_have_peers_or_twins() -> Vec<Case> {
     vec![
         (
             "a peer beats plait's own of the same kind",
-            measured(vec![
-                serial(2.0),
-                run("processes", 2, 1.2).cores(1.8),
-                peer(run("loky", 2, 1.0)),
-            ]),
+            measured(vec![serial(2.0), run("processes", 2, 1.2).cores(1.8), peer(run("loky", 2, 1.0))]),
             Some("processes"),
             "Use processes: 1.7x faster than serial on 2 workers. The peer loky was 1.2x faster than plait's processes.",
         ),
@@ -474,21 +430,14 @@ fn that_have_peers_or_twins() -> Vec<Case> {
         ),
         (
             "only peers ran: none of them is the best",
-            measured(vec![
-                failed("serial", 1, "killed"),
-                peer(run("loky", 2, 1.0)),
-            ]),
+            measured(vec![failed("serial", 1, "killed"), peer(run("loky", 2, 1.0))]),
             None,
             "No backend ran to the end. Serial failed: killed.",
         ),
         (
             "two sizes of the same backend",
             with(
-                measured(vec![
-                    serial(4.0),
-                    run("processes", 2, 2.0).cores(2.0),
-                    run("processes", 4, 1.0).cores(4.0),
-                ]),
+                measured(vec![serial(4.0), run("processes", 2, 2.0).cores(2.0), run("processes", 4, 1.0).cores(4.0)]),
                 |m| m.machine.cpus = 4,
             ),
             Some("processes"),
@@ -499,25 +448,16 @@ fn that_have_peers_or_twins() -> Vec<Case> {
 
 #[test]
 fn the_verdict_follows_from_the_figures() {
-    let cases = [
-        that_compute(),
-        that_wait_or_are_short(),
-        that_failed(),
-        that_have_peers_or_twins(),
-    ]
-    .concat();
+    let cases =
+        [that_compute(), on_a_busy_machine(), that_wait_or_are_short(), that_failed(), that_have_peers_or_twins()]
+            .concat();
     assert!(cases.len() >= 36);
     let mut wrong = String::new();
     for (name, measured, best, text) in cases {
         let comparison = Comparison::from(measured);
-        let (best_seen, seen) = (
-            comparison.best().map(|row| row.backend.as_str()),
-            comparison.verdict().to_string(),
-        );
+        let (best_seen, seen) = (comparison.best().map(|row| row.backend.as_str()), comparison.verdict().to_string());
         if (best_seen, seen.as_str()) != (best, text) {
-            wrong.push_str(&format!(
-                "\n{name}\n  expected {best:?}: {text}\n  seen     {best_seen:?}: {seen}\n"
-            ));
+            wrong.push_str(&format!("\n{name}\n  expected {best:?}: {text}\n  seen     {best_seen:?}: {seen}\n"));
         }
     }
     assert!(wrong.is_empty(), "{wrong}");

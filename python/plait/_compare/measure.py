@@ -64,6 +64,7 @@ class Entry:
         self, pool: Any, on_results: Callable[[int], None]
     ) -> tuple[dict[str, Any], list[Timed | str], _core.WatchReport]:
         meter, watch = _core.Meter(os.getpid()), _core.Watch(os.getpid())
+        starved_before = _starved_seconds()
         begin = time.perf_counter()
         try:
             outcomes: list[Timed | str] = self._collect(self.lane.map, pool, on_results)
@@ -72,6 +73,7 @@ class Entry:
             begin = time.perf_counter()
             outcomes = self._collect(self.lane.each, pool, on_results)
         seconds = time.perf_counter() - begin
+        starved = _starved_seconds()
         watched = watch.stop()
         cpu_seconds, pss_bytes = meter.stop()
         figures = {
@@ -80,6 +82,9 @@ class Entry:
             "pss_bytes": pss_bytes,
             "gil_wait": watched.gil_wait,
         }
+        # In serial the calls ran in this thread; of others it would say nothing.
+        if self.lane.workers == 1 and pool is None and None not in (starved, starved_before):
+            figures["starved_seconds"] = starved - starved_before
         return figures, outcomes, watched
 
     def _collect(self, call: Callable[..., Any], pool: Any, on_results: Callable[[int], None]) -> list[Any]:
@@ -124,6 +129,15 @@ class Entry:
             "rounds": rounds,
             "error": self.error,
         }
+
+
+def _starved_seconds() -> float | None:
+    """For how long this thread has been ready to run while others had the cores; None if the kernel does not tell."""
+    try:
+        with open("/proc/thread-self/schedstat", "rb") as fields:
+            return int(fields.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _failure(outcome: Timed | str) -> str | None:

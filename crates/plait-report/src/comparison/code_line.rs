@@ -10,10 +10,7 @@ pub(super) fn code_line(function: &str, call_expr: Option<&str>, best: &Row) -> 
     let backend = quoted(&best.backend);
     match best.backend.as_str() {
         "serial" => format!("results = list(plait.map({function}, {items}, backend={backend}))"),
-        _ => format!(
-            "results = list(plait.map({function}, {items}, backend={backend}, workers={}))",
-            best.workers
-        ),
+        _ => format!("results = list(plait.map({function}, {items}, backend={backend}, workers={}))", best.workers),
     }
 }
 
@@ -23,14 +20,9 @@ fn callable(function: &str) -> String {
     let name = function.rsplit(':').next().unwrap_or(function).trim();
     let is_name = |part: &str| {
         let mut chars = part.chars();
-        chars.next().is_some_and(|c| c == '_' || c.is_alphabetic())
-            && chars.all(|c| c == '_' || c.is_alphanumeric())
+        chars.next().is_some_and(|c| c == '_' || c.is_alphabetic()) && chars.all(|c| c == '_' || c.is_alphanumeric())
     };
-    if name.split('.').all(is_name) {
-        name.to_owned()
-    } else {
-        "function".to_owned()
-    }
+    if name.split('.').all(is_name) { name.to_owned() } else { "function".to_owned() }
 }
 
 /// The user's expression as one argument of a call: on one line, and in parentheses where a bare one would read as
@@ -78,10 +70,7 @@ fn skip_string(quote: char, chars: &mut std::str::CharIndices<'_>) {
 
 /// A string literal of Python.
 fn quoted(text: &str) -> String {
-    format!(
-        "\"{}\"",
-        one_line(&text.replace('\\', "\\\\").replace('"', "\\\""))
-    )
+    format!("\"{}\"", one_line(&text.replace('\\', "\\\\").replace('"', "\\\"")))
 }
 
 #[cfg(test)]

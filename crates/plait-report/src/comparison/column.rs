@@ -70,9 +70,7 @@ impl Column {
             Self::SpeedUp => "serial's time over this one's, median of the rounds' ratios",
             Self::StartUp => "making the backend ready, not part of the time",
             Self::Cpu => "CPU time of a round, parent and workers together",
-            Self::GilWait => {
-                "share of the time in which threads wanted to run that they waited for the GIL"
-            }
+            Self::GilWait => "share of the time in which threads wanted to run that they waited for the GIL",
             Self::Memory => "memory of the parent and its workers, shared pages counted once (PSS)",
             Self::Call => "mean time of a single call",
         }
@@ -87,10 +85,9 @@ impl Column {
                 .seconds
                 .filter(|seconds| seconds.rounds > 1)
                 .map(|seconds| units::seconds_range(seconds.min, seconds.max)),
-            Self::Deviation => row
-                .seconds
-                .and_then(|seconds| seconds.deviation())
-                .map(|share| format!("±{}", units::share(share))),
+            Self::Deviation => {
+                row.seconds.and_then(|seconds| seconds.deviation()).map(|share| format!("±{}", units::share(share)))
+            }
             Self::SpeedUp => row.speedup.map(|speedup| units::times(speedup.median)),
             Self::StartUp => row.startup_seconds.map(units::seconds),
             Self::Cpu => row.cpu_seconds.map(units::seconds),

@@ -80,6 +80,10 @@ pub struct Round {
     /// Share of the time in which threads wanted to run that they waited for the GIL.
     #[serde(default)]
     pub gil_wait: Option<f64>,
+    /// Time in which the calling thread was ready to run, but other threads had the cores. Known of a serial round, which
+    /// has one thread only; not in `cpu_seconds`, and no waiting of the calls' own.
+    #[serde(default)]
+    pub starved_seconds: Option<f64>,
     /// Memory of this process and its workers, shared pages counted once (PSS), at its highest.
     #[serde(default)]
     pub pss_bytes: Option<u64>,

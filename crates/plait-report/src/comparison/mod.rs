@@ -39,11 +39,7 @@ pub struct Comparison {
 impl From<Measurements> for Comparison {
     fn from(measured: Measurements) -> Self {
         let items = measured.items;
-        let mut rows: Vec<Row> = measured
-            .runs
-            .into_iter()
-            .map(|run| Row::new(run, items))
-            .collect();
+        let mut rows: Vec<Row> = measured.runs.into_iter().map(|run| Row::new(run, items)).collect();
         if let Some(serial) = rules::serial(&rows).cloned() {
             for row in &mut rows {
                 row.compare_to(&serial);
@@ -93,11 +89,7 @@ impl Comparison {
     /// The line of Python to paste; none when there is no [`best`](Self::best) row.
     pub fn code_line(&self) -> Option<String> {
         let best = self.best()?;
-        Some(code_line::code_line(
-            &self.function,
-            self.call_expr.as_deref(),
-            best,
-        ))
+        Some(code_line::code_line(&self.function, self.call_expr.as_deref(), best))
     }
 
     /// The figures, the verdict and its reasons as JSON, indented, with `null` for what is absent.
@@ -118,11 +110,6 @@ impl Comparison {
 
     /// How many rounds the row with the most of them has.
     fn rounds(&self) -> usize {
-        self.rows
-            .iter()
-            .filter_map(|row| row.seconds)
-            .map(|seconds| seconds.rounds)
-            .max()
-            .unwrap_or(0)
+        self.rows.iter().filter_map(|row| row.seconds).map(|seconds| seconds.rounds).max().unwrap_or(0)
     }
 }

@@ -25,6 +25,8 @@ pub struct Row {
     pub cpu_seconds: Option<f64>,
     /// Median of CPU time over time: how many cores the backend really got.
     pub cores: Option<f64>,
+    /// Median share of the time in which the calling thread was ready to run, but other threads had the cores.
+    pub starved: Option<f64>,
     /// Median share of the time in which threads wanted to run that they waited for the GIL.
     pub gil_wait: Option<f64>,
     /// Median of the memory of the whole tree.
@@ -70,51 +72,29 @@ impl Row {
     /// The figures of `run`, which mapped `items` in each round; `speedup` comes later, by [`Row::compare_to`].
     pub(super) fn new(run: Run, items: usize) -> Self {
         let timings: Vec<Option<Timing>> = run.rounds.iter().map(timing).collect();
-        let timed = || {
-            run.rounds
-                .iter()
-                .zip(&timings)
-                .filter(|(_, timing)| timing.is_some())
-                .map(|(round, _)| round)
-        };
+        let timed = || run.rounds.iter().zip(&timings).filter(|(_, timing)| timing.is_some()).map(|(round, _)| round);
         let seconds = Spread::of(timed().map(|round| round.seconds));
-        let failed_calls = run
-            .rounds
-            .iter()
-            .map(|round| round.failed_calls)
-            .max()
-            .unwrap_or(0);
+        let failed_calls = run.rounds.iter().map(|round| round.failed_calls).max().unwrap_or(0);
         let calls = || timed().flat_map(usable_calls);
-        let error = run
-            .error
-            .filter(|error| !error.trim().is_empty())
-            .or_else(|| {
-                (failed_calls > 0)
-                    .then(|| format!("{failed_calls} of {} failed", units::count(items, "call")))
-            });
+        let error = run.error.filter(|error| !error.trim().is_empty()).or_else(|| {
+            (failed_calls > 0).then(|| format!("{failed_calls} of {} failed", units::count(items, "call")))
+        });
         Self {
             seconds,
             speedup: None,
             startup_seconds: median(timed().filter_map(|round| round.startup_seconds)),
             cpu_seconds: median(timed().filter_map(|round| round.cpu_seconds)),
             cores: median(timed().filter_map(|round| ratio(round.cpu_seconds?, round.seconds))),
-            gil_wait: median(timed().filter_map(|round| round.gil_wait))
+            starved: median(timed().filter_map(|round| ratio(round.starved_seconds?, round.seconds)))
                 .map(|share| share.min(1.0)),
-            pss_bytes: median(
-                timed()
-                    .filter_map(|round| round.pss_bytes)
-                    .map(|bytes| bytes as f64),
-            )
-            .map(|bytes| bytes as u64),
+            gil_wait: median(timed().filter_map(|round| round.gil_wait)).map(|share| share.min(1.0)),
+            pss_bytes: median(timed().filter_map(|round| round.pss_bytes).map(|bytes| bytes as f64))
+                .map(|bytes| bytes as u64),
             call_seconds: mean(calls().map(|call| call.seconds)),
-            longest_call_seconds: median(timed().filter_map(|round| {
-                usable_calls(round)
-                    .map(|call| call.seconds)
-                    .max_by(f64::total_cmp)
-            })),
-            calls: seconds
-                .map(|seconds| calls_of_middle_round(&run.rounds, seconds.median))
-                .unwrap_or_default(),
+            longest_call_seconds: median(
+                timed().filter_map(|round| usable_calls(round).map(|call| call.seconds).max_by(f64::total_cmp)),
+            ),
+            calls: seconds.map(|seconds| calls_of_middle_round(&run.rounds, seconds.median)).unwrap_or_default(),
             failed_calls,
             error,
             rounds: timings,
@@ -126,10 +106,7 @@ impl Row {
 
     /// Takes the speed-up over `serial`, when both did all their calls.
     pub(super) fn compare_to(&mut self, serial: &Row) {
-        self.speedup = self
-            .ran()
-            .then(|| self.gain_over(serial, StartUp::LeftOut))
-            .flatten();
+        self.speedup = self.ran().then(|| self.gain_over(serial, StartUp::LeftOut)).flatten();
     }
 
     /// Whether it did all of its calls, so that its time can be compared.
@@ -137,14 +114,16 @@ impl Row {
         self.error.is_none() && self.seconds.is_some()
     }
 
+    /// How many cores its calls would use on a machine that has nothing else to do.
+    pub(super) fn demand(&self) -> Option<f64> {
+        let cores = self.cores?;
+        ratio(cores, 1.0 - self.starved.unwrap_or(0.0)).map(|demand| demand.max(cores))
+    }
+
     /// How many times faster than `other` it was, over the pairs of rounds that both have.
     pub(super) fn gain_over(&self, other: &Row, start_up: StartUp) -> Option<Spread> {
         let time = |timing: Timing| {
-            if start_up == StartUp::Counted {
-                timing.total
-            } else {
-                timing.seconds
-            }
+            if start_up == StartUp::Counted { timing.total } else { timing.seconds }
         };
         let pairs = self.rounds.iter().zip(&other.rounds);
         Spread::of(pairs.filter_map(|(own, other)| ratio(time((*other)?), time((*own)?))))
@@ -154,11 +133,7 @@ impl Row {
     /// quartile of the pairs of rounds.
     pub(super) fn beats(&self, other: &Row, start_up: StartUp) -> bool {
         self.gain_over(other, start_up).is_some_and(|gain| {
-            let margin = if gain.rounds < ENOUGH_ROUNDS {
-                MARGIN_OF_FEW_ROUNDS
-            } else {
-                MARGIN
-            };
+            let margin = if gain.rounds < ENOUGH_ROUNDS { MARGIN_OF_FEW_ROUNDS } else { MARGIN };
             gain.median >= 1.0 + margin && gain.q1 > 1.0
         })
     }
@@ -181,25 +156,18 @@ impl Row {
 
 fn timing(round: &Round) -> Option<Timing> {
     let seconds = figure(round.seconds)?;
-    let total =
-        figure(seconds + round.startup_seconds.and_then(figure).unwrap_or(0.0)).unwrap_or(seconds);
+    let total = figure(seconds + round.startup_seconds.and_then(figure).unwrap_or(0.0)).unwrap_or(seconds);
     Some(Timing { seconds, total })
 }
 
 fn usable_calls(round: &Round) -> impl Iterator<Item = Call> + '_ {
-    round
-        .calls
-        .iter()
-        .copied()
-        .filter(|call| figure(call.seconds).is_some() && figure(call.start).is_some())
+    round.calls.iter().copied().filter(|call| figure(call.seconds).is_some() && figure(call.start).is_some())
 }
 
 /// The first of the rounds whose time is nearest to `median`, as its calls in the order of their start.
 fn calls_of_middle_round(rounds: &[Round], median: f64) -> Vec<Call> {
     let distance = |round: &&Round| (round.seconds - median).abs();
-    let timed = rounds
-        .iter()
-        .filter(|round| timing(round).is_some() && usable_calls(round).next().is_some());
+    let timed = rounds.iter().filter(|round| timing(round).is_some() && usable_calls(round).next().is_some());
     let middle = timed.min_by(|a, b| distance(a).total_cmp(&distance(b)));
     let mut calls: Vec<Call> = middle.into_iter().flat_map(usable_calls).collect();
     calls.sort_by(|a, b| a.start.total_cmp(&b.start).then(a.item.cmp(&b.item)));
@@ -220,63 +188,31 @@ mod tests {
     use super::*;
 
     fn row(seconds: &[f64]) -> Row {
-        let rounds = seconds.iter().map(|&seconds| Round {
-            seconds,
-            startup_seconds: Some(1.0),
-            ..Round::default()
-        });
-        Row::new(
-            Run {
-                backend: "x".into(),
-                workers: 1,
-                rounds: rounds.collect(),
-                ..Run::default()
-            },
-            4,
-        )
+        let rounds = seconds.iter().map(|&seconds| Round { seconds, startup_seconds: Some(1.0), ..Round::default() });
+        Row::new(Run { backend: "x".into(), workers: 1, rounds: rounds.collect(), ..Run::default() }, 4)
     }
 
     #[test]
     fn gains_are_taken_round_by_round() {
         // The machine was twice as slow in the second round; the medians alone would not know.
         let (serial, other) = (row(&[2.0, 4.0, 2.0]), row(&[1.0, 2.0, 1.0]));
-        let gain = other
-            .gain_over(&serial, StartUp::LeftOut)
-            .expect("three pairs");
-        assert_eq!(
-            (gain.min, gain.median, gain.max, gain.rounds),
-            (2.0, 2.0, 2.0, 3)
-        );
-        assert_eq!(
-            other
-                .gain_over(&serial, StartUp::Counted)
-                .map(|gain| gain.median),
-            Some(1.5)
-        );
+        let gain = other.gain_over(&serial, StartUp::LeftOut).expect("three pairs");
+        assert_eq!((gain.min, gain.median, gain.max, gain.rounds), (2.0, 2.0, 2.0, 3));
+        assert_eq!(other.gain_over(&serial, StartUp::Counted).map(|gain| gain.median), Some(1.5));
     }
 
     #[test]
     fn a_round_without_a_time_keeps_its_place() {
-        let gain =
-            row(&[1.0, f64::NAN, 4.0]).gain_over(&row(&[2.0, 2.0, 4.0, 9.0]), StartUp::LeftOut);
-        assert_eq!(
-            gain.map(|gain| (gain.min, gain.max, gain.rounds)),
-            Some((1.0, 2.0, 2))
-        );
+        let gain = row(&[1.0, f64::NAN, 4.0]).gain_over(&row(&[2.0, 2.0, 4.0, 9.0]), StartUp::LeftOut);
+        assert_eq!(gain.map(|gain| (gain.min, gain.max, gain.rounds)), Some((1.0, 2.0, 2)));
     }
 
     #[test]
     fn faster_means_faster_than_the_noise() {
         let beats = |own: &[f64], other: &[f64]| row(own).beats(&row(other), StartUp::LeftOut);
         assert!(beats(&[1.0, 1.0, 1.0], &[1.06, 1.06, 1.06]));
-        assert!(
-            !beats(&[1.0, 1.0, 1.0], &[1.04, 1.04, 1.04]),
-            "below the margin"
-        );
-        assert!(
-            !beats(&[1.0, 1.0, 1.0, 1.0], &[0.8, 0.9, 1.3, 1.4]),
-            "now faster, now slower"
-        );
+        assert!(!beats(&[1.0, 1.0, 1.0], &[1.04, 1.04, 1.04]), "below the margin");
+        assert!(!beats(&[1.0, 1.0, 1.0, 1.0], &[0.8, 0.9, 1.3, 1.4]), "now faster, now slower");
         assert!(!beats(&[1.0], &[1.15]), "one round does not show the noise");
         assert!(beats(&[1.0], &[1.5]));
         assert!(!beats(&[], &[1.0]) && !beats(&[1.0], &[]));
@@ -284,57 +220,22 @@ mod tests {
 
     #[test]
     fn calls_are_those_of_the_middle_round_in_order_of_start() {
-        let call = |item, start, seconds| Call {
-            item,
-            start,
-            seconds,
-            worker: 0,
-        };
-        let round = |seconds, calls| Round {
-            seconds,
-            calls,
-            ..Round::default()
-        };
+        let call = |item, start, seconds| Call { item, start, seconds, worker: 0 };
+        let round = |seconds, calls| Round { seconds, calls, ..Round::default() };
         let rounds = vec![
             round(9.0, vec![call(0, 0.0, 9.0)]),
-            round(
-                2.0,
-                vec![call(1, 1.0, 1.0), call(0, 0.0, 1.0), call(2, 0.0, f64::NAN)],
-            ),
+            round(2.0, vec![call(1, 1.0, 1.0), call(0, 0.0, 1.0), call(2, 0.0, f64::NAN)]),
             round(1.0, vec![call(0, 0.0, 4.0)]),
         ];
-        let row = Row::new(
-            Run {
-                rounds,
-                ..Run::default()
-            },
-            2,
-        );
-        assert_eq!(
-            row.calls.iter().map(|call| call.item).collect::<Vec<_>>(),
-            [0, 1]
-        );
-        assert_eq!(
-            (row.call_seconds, row.longest_call_seconds),
-            (Some(3.75), Some(4.0))
-        );
+        let row = Row::new(Run { rounds, ..Run::default() }, 2);
+        assert_eq!(row.calls.iter().map(|call| call.item).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!((row.call_seconds, row.longest_call_seconds), (Some(3.75), Some(4.0)));
     }
 
     #[test]
     fn failed_calls_make_an_error_when_none_was_told() {
-        let rounds = vec![Round {
-            seconds: 1.0,
-            failed_calls: 2,
-            ..Round::default()
-        }];
-        let row = Row::new(
-            Run {
-                rounds,
-                error: Some(" ".into()),
-                ..Run::default()
-            },
-            8,
-        );
+        let rounds = vec![Round { seconds: 1.0, failed_calls: 2, ..Round::default() }];
+        let row = Row::new(Run { rounds, error: Some(" ".into()), ..Run::default() }, 8);
         assert_eq!(row.error.as_deref(), Some("2 of 8 calls failed"));
         assert!(!row.ran());
     }

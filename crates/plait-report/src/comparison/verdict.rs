@@ -22,24 +22,12 @@ pub struct Verdict {
 #[allow(missing_docs)] // of the fields: each variant says what its figures are
 pub enum Advice {
     /// Use this backend; it was faster than serial.
-    Use {
-        backend: String,
-        workers: usize,
-        speedup: f64,
-    },
+    Use { backend: String, workers: usize, speedup: f64 },
     /// Use this backend; serial has no figures, so it is set against the fastest of the others. `gain` is absent
     /// when it is not larger than the noise.
-    Prefer {
-        backend: String,
-        workers: usize,
-        over: String,
-        gain: Option<f64>,
-    },
+    Prefer { backend: String, workers: usize, over: String, gain: Option<f64> },
     /// Nothing was faster than serial.
-    StaySerial {
-        grounds: Grounds,
-        others: Vec<Other>,
-    },
+    StaySerial { grounds: Grounds, others: Vec<Other> },
     /// Only one of plait's backends did all of its calls.
     OnlyOne { backend: String, seconds: f64 },
     /// None of plait's backends did all of its calls.
@@ -60,6 +48,8 @@ pub enum Grounds {
     StartUp,
     /// The calls compute, and this process may use a single core.
     OneCore,
+    /// Threads were faster, but on a busy machine and without computing side by side: they only got more of it.
+    Elbowed,
 }
 
 /// A backend that is not advised, and its speed-up over serial.
@@ -74,75 +64,34 @@ pub struct Other {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.advice.fmt(f)?;
-        self.reasons
-            .iter()
-            .try_for_each(|reason| write!(f, " {reason}"))
+        self.reasons.iter().try_for_each(|reason| write!(f, " {reason}"))
     }
 }
 
 impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Use {
-                backend,
-                workers,
-                speedup,
-            } => {
-                write!(
-                    f,
-                    "Use {backend}: {} faster than serial on {}.",
-                    times(*speedup),
-                    count(*workers, "worker")
-                )
+            Self::Use { backend, workers, speedup } => {
+                write!(f, "Use {backend}: {} faster than serial on {}.", times(*speedup), count(*workers, "worker"))
             }
-            Self::Prefer {
-                backend,
-                workers,
-                over,
-                gain: Some(gain),
-            } => {
-                write!(
-                    f,
-                    "Use {backend}: {} faster than {over} on {}.",
-                    times(*gain),
-                    count(*workers, "worker")
-                )
+            Self::Prefer { backend, workers, over, gain: Some(gain) } => {
+                write!(f, "Use {backend}: {} faster than {over} on {}.", times(*gain), count(*workers, "worker"))
             }
-            Self::Prefer {
-                backend,
-                over,
-                gain: None,
-                ..
-            } => {
-                write!(
-                    f,
-                    "Use {backend}: {over} did not beat them by more than the noise."
-                )
+            Self::Prefer { backend, over, gain: None, .. } => {
+                write!(f, "Use {backend}: {over} did not beat them by more than the noise.")
             }
             Self::StaySerial { grounds, others } => {
                 let why = match grounds {
                     Grounds::Slower => "nothing was faster",
                     Grounds::Noise => "nothing was faster by more than the noise",
                     Grounds::StartUp => "with start-up counted, nothing was faster",
-                    Grounds::OneCore => {
-                        "only one core is available, so nothing can compute side by side"
-                    }
+                    Grounds::OneCore => "only one core is available, so nothing can compute side by side",
+                    Grounds::Elbowed => "on a busy machine threads got more of a core, but never more than one",
                 };
-                let without = if *grounds == Grounds::StartUp {
-                    "without it, "
-                } else {
-                    ""
-                };
-                write!(
-                    f,
-                    "Stay with serial: {why} ({without}{}).",
-                    speedups(others)
-                )
+                let without = if *grounds == Grounds::StartUp { "without it, " } else { "" };
+                write!(f, "Stay with serial: {why} ({without}{}).", speedups(others))
             }
-            Self::OnlyOne {
-                backend,
-                seconds: time,
-            } => {
+            Self::OnlyOne { backend, seconds: time } => {
                 let them = if backend == "serial" { "it" } else { "them" };
                 write!(
                     f,

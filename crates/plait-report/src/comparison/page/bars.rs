@@ -21,26 +21,15 @@ struct Bar {
 pub(super) fn time(comparison: &Comparison, looks: &[usize]) -> Markup {
     let bar = |row: &Row| {
         let range = row.seconds.filter(|seconds| seconds.rounds > 1);
-        let from_to =
-            range.map(|s| format!(", rounds from {}", units::seconds_range(s.min, s.max)));
+        let from_to = range.map(|s| format!(", rounds from {}", units::seconds_range(s.min, s.max)));
         Bar {
             value: row.seconds.map(|seconds| seconds.median),
             spread: range.map(|seconds| (seconds.min, seconds.max)),
             text: Column::Time.cell(row),
-            title: format!(
-                "{}: {}{}",
-                row.name(),
-                Column::Time.cell(row),
-                from_to.unwrap_or_default()
-            ),
+            title: format!("{}: {}{}", row.name(), Column::Time.cell(row), from_to.unwrap_or_default()),
         }
     };
-    let bars: Vec<_> = comparison
-        .rows()
-        .iter()
-        .zip(looks)
-        .map(|(row, &look)| (row, look, bar(row)))
-        .collect();
+    let bars: Vec<_> = comparison.rows().iter().zip(looks).map(|(row, &look)| (row, look, bar(row))).collect();
     bars_of(&bars, 0.0, None)
 }
 
@@ -50,19 +39,12 @@ pub(super) fn speed_up(comparison: &Comparison, looks: &[usize]) -> Markup {
         let text = Column::SpeedUp.cell(row);
         Bar {
             value: row.speedup.map(|speedup| speedup.median),
-            spread: row
-                .speedup
-                .filter(|speedup| speedup.rounds > 1)
-                .map(|Spread { q1, q3, .. }| (q1, q3)),
+            spread: row.speedup.filter(|speedup| speedup.rounds > 1).map(|Spread { q1, q3, .. }| (q1, q3)),
             title: format!("{}: {text} of serial's speed", row.name()),
             text,
         }
     };
-    let rows = comparison
-        .rows()
-        .iter()
-        .zip(looks)
-        .filter(|(row, _)| row.speedup.is_some());
+    let rows = comparison.rows().iter().zip(looks).filter(|(row, _)| row.speedup.is_some());
     let bars: Vec<_> = rows.map(|(row, &look)| (row, look, bar(row))).collect();
     bars_of(&bars, 0.0, Some(1.0))
 }
@@ -76,24 +58,11 @@ pub(super) fn small(
     text: fn(f64) -> String,
     whole: f64,
 ) -> Markup {
-    let rows = comparison
-        .rows()
-        .iter()
-        .zip(looks)
-        .filter(|(row, _)| row.ran());
+    let rows = comparison.rows().iter().zip(looks).filter(|(row, _)| row.ran());
     let bars = rows.filter_map(|(row, &look)| {
         let (value, text) = (figure(row)?, text(figure(row)?));
         let title = format!("{}: {text}", row.name());
-        Some((
-            row,
-            look,
-            Bar {
-                value: Some(value),
-                spread: None,
-                text,
-                title,
-            },
-        ))
+        Some((row, look, Bar { value: Some(value), spread: None, text, title }))
     });
     bars_of(&bars.collect::<Vec<_>>(), whole, None)
 }
@@ -101,11 +70,7 @@ pub(super) fn small(
 /// The bars, on one scale that begins with nothing.
 fn bars_of(bars: &[(&Row, usize, Bar)], whole: f64, line: Option<f64>) -> Markup {
     let high = |bar: &Bar| Some(bar.spread.map_or(0.0, |(_, high)| high).max(bar.value?));
-    let end = bars
-        .iter()
-        .filter_map(|(_, _, bar)| high(bar))
-        .chain(line)
-        .fold(whole, f64::max);
+    let end = bars.iter().filter_map(|(_, _, bar)| high(bar)).chain(line).fold(whole, f64::max);
     html! {
         ul.bars {
             @for (row, look, bar) in bars {

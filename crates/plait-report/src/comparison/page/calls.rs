@@ -25,28 +25,13 @@ struct Series<'a> {
 
 /// The plot, or nothing when no call was timed.
 pub(super) fn calls(comparison: &Comparison, looks: &[usize]) -> Option<Markup> {
-    let with_calls = comparison
-        .rows()
-        .iter()
-        .zip(looks)
-        .filter(|(row, _)| !row.calls.is_empty());
-    let series: Vec<Series<'_>> = with_calls
-        .map(|(row, &look)| Series {
-            row,
-            look,
-            points: thinned(&row.calls),
-        })
-        .collect();
+    let with_calls = comparison.rows().iter().zip(looks).filter(|(row, _)| !row.calls.is_empty());
+    let series: Vec<Series<'_>> =
+        with_calls.map(|(row, &look)| Series { row, look, points: thinned(&row.calls) }).collect();
     let most = series.iter().map(|series| series.row.calls.len()).max()?;
-    let longest = series
-        .iter()
-        .flat_map(|series| &series.points)
-        .map(|(_, call)| call.seconds)
-        .fold(0.0, f64::max);
+    let longest = series.iter().flat_map(|series| &series.points).map(|(_, call)| call.seconds).fold(0.0, f64::max);
     let (scale, last) = (Scale::up_to(longest, 4), most.saturating_sub(1).max(1));
-    let left_out = series
-        .iter()
-        .any(|series| series.points.len() < series.row.calls.len());
+    let left_out = series.iter().any(|series| series.points.len() < series.row.calls.len());
     Some(html! {
         ul.legend {
             @for Series { row, look, .. } in &series {
@@ -103,15 +88,12 @@ fn drawn(series: &Series<'_>, scale: &Scale, last: usize) -> Markup {
 }
 
 fn joined(series: &Series<'_>, scale: &Scale, last: usize) -> String {
-    series
-        .points
-        .iter()
-        .fold(String::new(), |mut points, (place, call)| {
-            let gap = if points.is_empty() { "" } else { " " };
-            let (x, y) = (across(*place, last), 100.0 - scale.percent(call.seconds));
-            let _ = write!(points, "{gap}{x:.2},{y:.2}");
-            points
-        })
+    series.points.iter().fold(String::new(), |mut points, (place, call)| {
+        let gap = if points.is_empty() { "" } else { " " };
+        let (x, y) = (across(*place, last), 100.0 - scale.percent(call.seconds));
+        let _ = write!(points, "{gap}{x:.2},{y:.2}");
+        points
+    })
 }
 
 /// Where a call lies from left to right, in percent, with a margin for the marks at both ends.
@@ -121,11 +103,7 @@ fn across(place: usize, last: usize) -> f64 {
 
 /// The places to name: all of a few, else first, last and the quarters.
 fn places(last: usize, most: usize) -> Vec<usize> {
-    if most <= MOST_NAMED {
-        (0..most).collect()
-    } else {
-        (0..=4).map(|quarter| last * quarter / 4).collect()
-    }
+    if most <= MOST_NAMED { (0..most).collect() } else { (0..=4).map(|quarter| last * quarter / 4).collect() }
 }
 
 /// Evenly spaced calls, at most [`MOST_POINTS`], always with the longest.
@@ -134,28 +112,18 @@ fn thinned(calls: &[Call]) -> Vec<(usize, Call)> {
     if calls.len() <= MOST_POINTS {
         return numbered().collect();
     }
-    let longest = numbered()
-        .max_by(|(_, a), (_, b)| a.seconds.total_cmp(&b.seconds))
-        .map(|(place, _)| place);
+    let longest = numbered().max_by(|(_, a), (_, b)| a.seconds.total_cmp(&b.seconds)).map(|(place, _)| place);
     let stride = calls.len().div_ceil(MOST_POINTS - 1);
-    numbered()
-        .filter(|&(place, _)| place % stride == 0 || Some(place) == longest)
-        .collect()
+    numbered().filter(|&(place, _)| place % stride == 0 || Some(place) == longest).collect()
 }
 
 fn described(series: &[Series<'_>]) -> String {
     let one = |series: &Series<'_>| {
         let seconds = || series.row.calls.iter().map(|call| call.seconds);
-        let (low, high) = (
-            seconds().fold(f64::INFINITY, f64::min),
-            seconds().fold(0.0, f64::max),
-        );
+        let (low, high) = (seconds().fold(f64::INFINITY, f64::min), seconds().fold(0.0, f64::max));
         format!("{}: {}", series.row.name(), units::seconds_range(low, high))
     };
-    format!(
-        "time of single calls by backend; {}",
-        series.iter().map(one).collect::<Vec<_>>().join("; ")
-    )
+    format!("time of single calls by backend; {}", series.iter().map(one).collect::<Vec<_>>().join("; "))
 }
 
 #[cfg(test)]
@@ -164,19 +132,12 @@ mod tests {
 
     #[test]
     fn thinning_keeps_the_longest_call_and_the_bound() {
-        let call = |item: usize| Call {
-            item,
-            seconds: if item == 777 { 9.0 } else { 1.0 },
-            ..Call::default()
-        };
+        let call = |item: usize| Call { item, seconds: if item == 777 { 9.0 } else { 1.0 }, ..Call::default() };
         for count in [1, 160, 161, 1000, 100_000] {
             let calls: Vec<Call> = (0..count).map(call).collect();
             let points = thinned(&calls);
             assert!(points.len() <= MOST_POINTS && points[0].0 == 0, "{count}");
-            assert!(
-                count <= 777 || points.iter().any(|(place, _)| *place == 777),
-                "{count}"
-            );
+            assert!(count <= 777 || points.iter().any(|(place, _)| *place == 777), "{count}");
         }
     }
 

@@ -85,50 +85,15 @@ fn card(title: &str, subtitle: &str, content: Markup) -> Markup {
 
 /// What a backend costs: four small plots, of which those without any figure are left out.
 fn cost(comparison: &Comparison, looks: &[usize]) -> Markup {
-    type Plot = (
-        &'static str,
-        &'static str,
-        fn(&Row) -> Option<f64>,
-        fn(f64) -> String,
-        f64,
-    );
+    type Plot = (&'static str, &'static str, fn(&Row) -> Option<f64>, fn(f64) -> String, f64);
     let cpus = comparison.machine.cpus as f64;
     let plots: [Plot; 4] = [
-        (
-            "Start-up",
-            "until calls can run",
-            |row| row.startup_seconds,
-            units::seconds,
-            0.0,
-        ),
-        (
-            "Memory",
-            "parent and workers, PSS",
-            |row| row.pss_bytes.map(|b| b as f64),
-            |b| units::bytes(b as u64),
-            0.0,
-        ),
-        (
-            "Cores used",
-            "CPU time over time",
-            |row| row.cores,
-            units::number,
-            cpus,
-        ),
-        (
-            "GIL wait",
-            "while wanting to run",
-            |row| row.gil_wait,
-            units::share,
-            1.0,
-        ),
+        ("Start-up", "until calls can run", |row| row.startup_seconds, units::seconds, 0.0),
+        ("Memory", "parent and workers, PSS", |row| row.pss_bytes.map(|b| b as f64), |b| units::bytes(b as u64), 0.0),
+        ("Cores used", "CPU time over time", |row| row.cores, units::number, cpus),
+        ("GIL wait", "while wanting to run", |row| row.gil_wait, units::share, 1.0),
     ];
-    let shown = |(_, _, figure, _, _): &Plot| {
-        comparison
-            .rows()
-            .iter()
-            .any(|row| row.ran() && figure(row).is_some())
-    };
+    let shown = |(_, _, figure, _, _): &Plot| comparison.rows().iter().any(|row| row.ran() && figure(row).is_some());
     let plots: Vec<Plot> = plots.into_iter().filter(shown).collect();
     html! {
         @if !plots.is_empty() {
@@ -177,11 +142,7 @@ fn figures(comparison: &Comparison, looks: &[usize]) -> Markup {
 
 fn method(comparison: &Comparison) -> Markup {
     let machine = &comparison.machine;
-    let gil = if machine.gil {
-        "with the GIL"
-    } else {
-        "free-threaded, no GIL"
-    };
+    let gil = if machine.gil { "with the GIL" } else { "free-threaded, no GIL" };
     let rounds = comparison.rounds();
     html! {
         dl {

@@ -14,10 +14,7 @@ pub(super) fn looks(comparison: &Comparison) -> Vec<usize> {
     let mut taken = [false; 3];
     let own = ["serial", "threads", "processes"];
     let look = |row: &crate::comparison::Row| {
-        let look = own
-            .iter()
-            .position(|&name| !row.peer && name == row.backend)
-            .filter(|&look| !taken[look]);
+        let look = own.iter().position(|&name| !row.peer && name == row.backend).filter(|&look| !taken[look]);
         if let Some(look) = look {
             taken[look] = true;
         }

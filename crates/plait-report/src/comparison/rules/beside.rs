@@ -1,25 +1,40 @@
-//! What has to be known beside the advice: faster peers, failures, an early end.
+//! What has to be known beside the advice: a busy machine, faster peers, failures, an early end.
 
-use super::Case;
+use super::causes::GIL_WAIT;
+use super::{COMPUTES, Case};
 use crate::comparison::reason::Reason;
 use crate::comparison::row::{Row, StartUp};
 
+/// So much of serial's time without a core makes all times doubtful.
+const STARVED: f64 = 0.2;
+
 impl Case<'_> {
+    /// Whether other programs had so much of the cores that two threads may have gained only because they got more of
+    /// them than one.
+    pub(super) fn busy_machine(&self) -> Option<Reason> {
+        let share = super::serial(self.rows)?.starved.filter(|&share| share >= STARVED)?;
+        Some(Reason::BusyMachine { share })
+    }
+
+    /// Whether `row` are threads that shared one core's worth of computing, on a machine so busy that two of them got
+    /// more of it than one: that is no gain of theirs.
+    pub(super) fn only_elbowed(&self, row: &Row) -> bool {
+        let computes = super::serial(self.rows).and_then(Row::demand).is_some_and(|cores| cores >= COMPUTES);
+        let one_core = row.cores.is_some_and(|cores| cores <= 1.0);
+        let waited = row.gil_wait.is_some_and(|share| share >= GIL_WAIT);
+        self.gil && computes && one_core && waited && row.backend == "threads" && self.busy_machine().is_some()
+    }
+
     pub(super) fn faster_peers(&self, best: &Row) -> Vec<Reason> {
-        let faster = self
-            .rows
-            .iter()
-            .filter(|row| row.peer && row.ran())
-            .filter_map(|peer| {
-                let own = self.counterpart(peer).unwrap_or(best);
-                let gain = peer.gain_over(own, StartUp::LeftOut)?.median;
-                peer.beats(own, StartUp::LeftOut)
-                    .then(|| Reason::PeerFaster {
-                        peer: self.label(peer),
-                        speedup: gain,
-                        than: self.label(own),
-                    })
-            });
+        let faster = self.rows.iter().filter(|row| row.peer && row.ran()).filter_map(|peer| {
+            let own = self.counterpart(peer).unwrap_or(best);
+            let gain = peer.gain_over(own, StartUp::LeftOut)?.median;
+            peer.beats(own, StartUp::LeftOut).then(|| Reason::PeerFaster {
+                peer: self.label(peer),
+                speedup: gain,
+                than: self.label(own),
+            })
+        });
         faster.collect()
     }
 
@@ -28,22 +43,11 @@ impl Case<'_> {
         let name = peer.backend.to_lowercase();
         let kind = match name.as_str() {
             name if name.contains("thread") => "threads",
-            name if ["process", "loky", "pool", "joblib"]
-                .iter()
-                .any(|word| name.contains(word)) =>
-            {
-                "processes"
-            }
+            name if ["process", "loky", "pool", "joblib"].iter().any(|word| name.contains(word)) => "processes",
             _ => return None,
         };
-        let own = || {
-            self.rows
-                .iter()
-                .filter(|row| !row.peer && row.backend == kind && row.ran())
-        };
-        own()
-            .find(|row| row.workers == peer.workers)
-            .or_else(|| own().next())
+        let own = || self.rows.iter().filter(|row| !row.peer && row.backend == kind && row.ran());
+        own().find(|row| row.workers == peer.workers).or_else(|| own().next())
     }
 
     /// What has to be known whatever was advised: who failed, and whether it was cut short.
@@ -59,31 +63,17 @@ impl Case<'_> {
             });
             match same {
                 Some(backends) => backends.push(self.label(row)),
-                None => reasons.push(Reason::Failed {
-                    backends: vec![self.label(row)],
-                    error: text,
-                }),
+                None => reasons.push(Reason::Failed { backends: vec![self.label(row)], error: text }),
             }
         }
-        let failed = self
-            .rows
-            .iter()
-            .filter(|row| row.peer && row.error.is_some());
+        let failed = self.rows.iter().filter(|row| row.peer && row.error.is_some());
         let peers: Vec<String> = failed.map(|row| self.label(row)).collect();
         if !peers.is_empty() {
             reasons.push(Reason::PeersFailed { peers });
         }
         if self.interrupted {
-            let rounds = ran
-                .iter()
-                .filter_map(|row| row.seconds)
-                .map(|seconds| seconds.rounds)
-                .min()
-                .unwrap_or(0);
-            reasons.push(Reason::Interrupted {
-                rounds,
-                planned: self.rounds_planned.max(rounds),
-            });
+            let rounds = ran.iter().filter_map(|row| row.seconds).map(|seconds| seconds.rounds).min().unwrap_or(0);
+            reasons.push(Reason::Interrupted { rounds, planned: self.rounds_planned.max(rounds) });
         }
         reasons
     }

@@ -27,47 +27,32 @@ pub(super) struct Case<'a> {
 
 /// The row that others are measured against.
 pub(super) fn serial(rows: &[Row]) -> Option<&Row> {
-    rows.iter()
-        .find(|row| !row.peer && row.backend == "serial" && row.ran())
+    rows.iter().find(|row| !row.peer && row.backend == "serial" && row.ran())
 }
 
 /// The best row, and the verdict.
 #[must_use]
 pub(super) fn decide(case: &Case<'_>) -> (Option<usize>, Verdict) {
-    let mut candidates: Vec<usize> = (0..case.rows.len())
-        .filter(|&i| !case.rows[i].peer && case.rows[i].ran())
-        .collect();
+    let mut candidates: Vec<usize> =
+        (0..case.rows.len()).filter(|&i| !case.rows[i].peer && case.rows[i].ran()).collect();
     candidates.sort_by_key(|&i| (simplicity(&case.rows[i].backend), case.rows[i].workers, i));
     let Some(&simplest) = candidates.first() else {
         let failed = case.rows.iter().any(|row| !row.peer && row.error.is_some());
-        let advice = if failed {
-            Advice::AllFailed
-        } else {
-            Advice::NothingMeasured
-        };
-        return (
-            None,
-            Verdict {
-                advice,
-                reasons: case.loose_ends(&[]),
-            },
-        );
+        let advice = if failed { Advice::AllFailed } else { Advice::NothingMeasured };
+        return (None, Verdict { advice, reasons: case.loose_ends(&[]) });
     };
     // From the simplest on, each must beat the best so far by more than the noise to take its place.
     let best = candidates.iter().copied().fold(simplest, |best, next| {
-        if case.rows[next].beats(&case.rows[best], StartUp::Counted) {
+        if case.rows[next].beats(&case.rows[best], StartUp::Counted) && !case.only_elbowed(&case.rows[next]) {
             next
         } else {
             best
         }
     });
-    let others: Vec<&Row> = candidates
-        .iter()
-        .filter(|&&i| i != best)
-        .map(|&i| &case.rows[i])
-        .collect();
+    let others: Vec<&Row> = candidates.iter().filter(|&&i| i != best).map(|&i| &case.rows[i]).collect();
     let ran: Vec<&Row> = candidates.iter().map(|&i| &case.rows[i]).collect();
     let (advice, mut reasons) = case.advise(&case.rows[best], &others);
+    reasons.splice(0..0, case.busy_machine());
     reasons.extend(case.faster_peers(&case.rows[best]));
     reasons.extend(case.loose_ends(&ran));
     (Some(best), Verdict { advice, reasons })
@@ -76,10 +61,7 @@ pub(super) fn decide(case: &Case<'_>) -> (Option<usize>, Verdict) {
 /// Among equals the simpler is better: it starts sooner, shares more, and fails in fewer ways.
 fn simplicity(backend: &str) -> usize {
     let order = ["serial", "asyncio", "threads", "interpreters", "processes"];
-    order
-        .iter()
-        .position(|&name| name == backend)
-        .unwrap_or(order.len())
+    order.iter().position(|&name| name == backend).unwrap_or(order.len())
 }
 
 impl Case<'_> {
@@ -91,11 +73,7 @@ impl Case<'_> {
             _ if others.is_empty() => (self.only(best), Vec::new()),
             _ if best.backend == "serial" => self.stay_serial(serial, others),
             Some(speedup) => {
-                let advice = Advice::Use {
-                    backend: best.name(),
-                    workers: best.workers,
-                    speedup: speedup.median,
-                };
+                let advice = Advice::Use { backend: best.name(), workers: best.workers, speedup: speedup.median };
                 (advice, self.why_use(best, serial, others))
             }
             // The rounds of the two never met.
@@ -104,14 +82,8 @@ impl Case<'_> {
     }
 
     fn only(&self, row: &Row) -> Advice {
-        let seconds = row
-            .seconds
-            .map(|seconds| seconds.median)
-            .unwrap_or_default();
-        Advice::OnlyOne {
-            backend: self.label(row),
-            seconds,
-        }
+        let seconds = row.seconds.map(|seconds| seconds.median).unwrap_or_default();
+        Advice::OnlyOne { backend: self.label(row), seconds }
     }
 
     fn prefer(&self, best: &Row, others: &[&Row]) -> Advice {
@@ -119,59 +91,35 @@ impl Case<'_> {
         let Some(next) = others.iter().min_by(|a, b| median(a).total_cmp(&median(b))) else {
             return self.only(best);
         };
-        let gain = best
-            .gain_over(next, StartUp::LeftOut)
-            .map(|gain| gain.median);
+        let gain = best.gain_over(next, StartUp::LeftOut).map(|gain| gain.median);
         let gain = gain.filter(|_| best.beats(next, StartUp::LeftOut));
-        Advice::Prefer {
-            backend: best.name(),
-            workers: best.workers,
-            over: self.label(next),
-            gain,
-        }
+        Advice::Prefer { backend: best.name(), workers: best.workers, over: self.label(next), gain }
     }
 
     fn stay_serial(&self, serial: &Row, others: &[&Row]) -> (Advice, Vec<Reason>) {
-        let computes = serial.cores.is_some_and(|cores| cores >= COMPUTES);
-        let eaten: Vec<&&Row> = others
-            .iter()
-            .filter(|row| row.beats(serial, StartUp::LeftOut))
-            .collect();
+        let computes = serial.demand().is_some_and(|cores| cores >= COMPUTES);
+        let (elbowed, eaten): (Vec<&&Row>, Vec<&&Row>) =
+            others.iter().filter(|row| row.beats(serial, StartUp::LeftOut)).partition(|row| self.only_elbowed(row));
         let grounds = if self.cpus == 1 && computes && eaten.is_empty() {
             Grounds::OneCore
         } else if !eaten.is_empty() {
             Grounds::StartUp
-        } else if others
-            .iter()
-            .filter_map(|row| row.speedup)
-            .any(|speedup| speedup.median >= 1.005)
-        {
+        } else if !elbowed.is_empty() {
+            Grounds::Elbowed
+        } else if others.iter().filter_map(|row| row.speedup).any(|speedup| speedup.median >= 1.005) {
             Grounds::Noise
         } else {
             Grounds::Slower
         };
-        let speedup = |row: &&Row| Other {
-            backend: self.label(row),
-            speedup: row.speedup.map(|s| s.median),
-        };
-        let advice = Advice::StaySerial {
-            grounds,
-            others: others.iter().map(speedup).collect(),
-        };
-        let mut reasons: Vec<Reason> = eaten
-            .iter()
-            .filter_map(|row| self.start_up_eats(row, serial))
-            .collect();
-        let short = others
-            .iter()
-            .rev()
-            .find_map(|row| self.short_calls(row, serial));
+        let speedup = |row: &&Row| Other { backend: self.label(row), speedup: row.speedup.map(|s| s.median) };
+        let advice = Advice::StaySerial { grounds, others: others.iter().map(speedup).collect() };
+        let mut reasons: Vec<Reason> = eaten.iter().filter_map(|row| self.start_up_eats(row, serial)).collect();
+        let short = others.iter().rev().find_map(|row| self.short_calls(row, serial));
         let explained = grounds == Grounds::OneCore || !reasons.is_empty() || short.is_some();
         reasons.extend(short);
         if !explained {
-            if serial.cores.is_some_and(|cores| cores < WAITS) {
-                reasons.extend(serial.cores.map(|cores| Reason::Waits { cores }));
-            }
+            let demand = serial.demand().filter(|&cores| cores < WAITS);
+            reasons.extend(demand.map(|cores| Reason::Waits { cores }));
             reasons.extend(others.iter().filter_map(|row| self.gil_wait(row, None)));
             reasons.extend(others.iter().filter_map(|row| self.limit(row, serial)));
         }
@@ -190,15 +138,9 @@ impl Case<'_> {
             let startup_decides = other.beats(best, StartUp::LeftOut);
             let reason = match startup_decides {
                 true => self.start_up_eats(other, best),
-                false => self
-                    .gil_wait(other, Some(best))
-                    .or_else(|| self.as_fast(other, best))
-                    .or_else(|| {
-                        other.speedup.map(|s| Reason::Reached {
-                            backend: self.label(other),
-                            speedup: s.median,
-                        })
-                    }),
+                false => self.gil_wait(other, Some(best)).or_else(|| self.as_fast(other, best)).or_else(|| {
+                    other.speedup.map(|s| Reason::Reached { backend: self.label(other), speedup: s.median })
+                }),
             };
             reasons.extend(reason);
         }
@@ -209,16 +151,8 @@ impl Case<'_> {
 
     /// The row's name, with its workers where another row has the same name.
     fn label(&self, row: &Row) -> String {
-        let twins = self
-            .rows
-            .iter()
-            .filter(|other| other.backend == row.backend && other.peer == row.peer)
-            .count();
+        let twins = self.rows.iter().filter(|other| other.backend == row.backend && other.peer == row.peer).count();
         let name = row.name();
-        if twins > 1 {
-            format!("{name} ({})", crate::units::count(row.workers, "worker"))
-        } else {
-            name
-        }
+        if twins > 1 { format!("{name} ({})", crate::units::count(row.workers, "worker")) } else { name }
     }
 }

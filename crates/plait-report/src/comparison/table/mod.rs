@@ -25,15 +25,8 @@ struct Layout {
 }
 
 /// What a narrow terminal does without, first to last.
-const DISPENSABLE: [Column; 7] = [
-    Column::Cpu,
-    Column::Call,
-    Column::Deviation,
-    Column::Workers,
-    Column::StartUp,
-    Column::Memory,
-    Column::GilWait,
-];
+const DISPENSABLE: [Column; 7] =
+    [Column::Cpu, Column::Call, Column::Deviation, Column::Workers, Column::StartUp, Column::Memory, Column::GilWait];
 /// Below this a name cannot be told from another.
 const SHORTEST_NAME: usize = 6;
 /// Text below the table is no wider than reads well.
@@ -69,16 +62,8 @@ const DIM: (&str, &str) = ("\u{1b}[2m", "\u{1b}[22m");
 /// The layouts from the widest to the narrowest.
 fn layouts() -> Vec<Layout> {
     let all = Column::ALL.to_vec();
-    let short: Vec<Column> = all
-        .iter()
-        .map(|&column| {
-            if column == Column::Range {
-                Column::Deviation
-            } else {
-                column
-            }
-        })
-        .collect();
+    let short: Vec<Column> =
+        all.iter().map(|&column| if column == Column::Range { Column::Deviation } else { column }).collect();
     let layout = |columns: &[Column], tall_heads, gap, name_width| Layout {
         columns: columns.to_vec(),
         tall_heads,
@@ -123,14 +108,9 @@ fn notes(comparison: &Comparison, layout: &Layout) -> Vec<String> {
         ));
     }
     let shown = |column: &Column| {
-        layout.columns.contains(column)
-            || *column == Column::Range && layout.columns.contains(&Column::Deviation)
+        layout.columns.contains(column) || *column == Column::Range && layout.columns.contains(&Column::Deviation)
     };
-    let hidden: Vec<&str> = Column::ALL
-        .iter()
-        .filter(|column| !shown(column))
-        .map(|column| column.head())
-        .collect();
+    let hidden: Vec<&str> = Column::ALL.iter().filter(|column| !shown(column)).map(|column| column.head()).collect();
     if !hidden.is_empty() {
         notes.push(format!("no room for: {}", hidden.join(", ")));
     }
@@ -140,10 +120,7 @@ fn notes(comparison: &Comparison, layout: &Layout) -> Vec<String> {
 /// Each line of `text` between the two codes, so that none runs into the next line.
 fn paint(text: &str, codes: Option<(&str, &str)>) -> String {
     match codes {
-        Some((on, off)) => text
-            .lines()
-            .map(|line| format!("{on}{line}{off}\n"))
-            .collect(),
+        Some((on, off)) => text.lines().map(|line| format!("{on}{line}{off}\n")).collect(),
         None => text.to_owned(),
     }
 }

@@ -30,10 +30,7 @@ pub(super) fn wrapped(text: &str, width: usize, indent: usize) -> String {
             room = width.saturating_sub(indent);
         }
     }
-    lines
-        .iter()
-        .map(|line| format!("{}\n", line.trim_end()))
-        .collect()
+    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// The beginning of `text` that fits into `width` columns, with an ellipsis where something was left off.
