@@ -1,36 +1,42 @@
 //! How many items go into the next chunk of a `map` whose user gave no chunksize.
 //!
-//! A chunk costs the transport about as much as a single task does, so tiny items want large chunks; but a chunk is also what one
-//! worker does alone, so long items want small ones. The size starts at 1 and follows what the chunks measure.
+//! A chunk costs the transport about as much as a single task does, so tiny items want large chunks; but a chunk is
+//! also what one worker does alone, so long items want small ones. The size starts at 1 and follows what the chunks
+//! measure.
 //!
 //! Pure arithmetic, no clock. Promises, for whatever was measured:
-//! - A size is at least 1, at most eight times the largest chunk measured so far, and at most [`MOST_BYTES`] worth of items.
+//! - A size is at least 1, at most eight times the largest chunk measured so far, and at most [`MOST_BYTES`] worth of
+//!   items.
 //! - From the same state, a chunk that took longer never leads to a larger size.
 //! - As soon as an item takes [`LONG_ITEM_SHARE`] of the aim (2 ms where the transport is fast), the size is 1.
-//! - With a known length, a chunk is at most a quarter of an equal share of what remains, so that the workers end together.
+//! - With a known length, a chunk is at most a quarter of an equal share of what remains, so that the workers end
+//!   together.
 
-/// The run time to aim at: a thousand times what a chunk costs the local transport, and short enough that progress, cancellation and
-/// the first results do not seem to stutter.
+/// The run time to aim at: a thousand times what a chunk costs the local transport, and short enough that progress,
+/// cancellation and the first results do not seem to stutter.
 pub const AIM_SECONDS: f64 = 0.005;
 
-/// A slower transport (a cluster's scheduler takes milliseconds) raises the aim to so many times its cost per chunk, which keeps the
-/// transport's share near 3 %.
+/// A slower transport (a cluster's scheduler takes milliseconds) raises the aim to so many times its cost per chunk,
+/// which keeps the transport's share near 3 %.
 pub const AIM_PER_WIRE: f64 = 30.0;
 
 /// The aim is never above this, however slow the transport is said to be.
 pub const MOST_AIM_SECONDS: f64 = 1.0;
 
-/// Below this share of the aim (2 of 5 ms) a chunk is too short and may grow; an item that takes so long alone travels alone.
+/// Below this share of the aim (2 of 5 ms) a chunk is too short and may grow; an item that takes so long alone travels
+/// alone.
 pub const LONG_ITEM_SHARE: f64 = 0.4;
 
-/// Above this multiple of the aim a chunk is too long. Between the two marks the size stays, for hunting after noise gains nothing.
+/// Above this multiple of the aim a chunk is too long. Between the two marks the size stays, for hunting after noise
+/// gains nothing.
 pub const TOO_LONG: f64 = 1.5;
 
-/// The most by which a size may grow beyond the chunk just measured. Seven steps lead from one item to a million, and an estimate from
-/// few items is never trusted with many.
+/// The most by which a size may grow beyond the chunk just measured. Seven steps lead from one item to a million, and
+/// an estimate from few items is never trusted with many.
 pub const GROWTH: u64 = 8;
 
-/// What a chunk may weigh: about what fits a second-level cache, and little enough that a window of chunks is no burden.
+/// What a chunk may weigh: about what fits a second-level cache, and little enough that a window of chunks is no
+/// burden.
 pub const MOST_BYTES: u64 = 1 << 20;
 
 /// With a known length, each worker is to get at least so many chunks of what remains.
@@ -119,7 +125,8 @@ impl ChunkSizer {
     }
 }
 
-/// Longer tasks are believed at once, shorter ones by half: a chunk too long makes others wait, one too short costs microseconds.
+/// Longer tasks are believed at once, shorter ones by half: a chunk too long makes others wait, one too short costs
+/// microseconds.
 fn up_at_once(known: f64, seen: f64) -> f64 {
     if seen >= known { seen } else { (known + seen) / 2.0 }
 }

@@ -1,10 +1,12 @@
 //! How many processors this process may really use.
 //!
-//! Three rules, and the smallest figure decides: the affinity mask, the CPU quota of every control group from the process's own up to the one that
-//! is mounted (cgroup v1 and v2, in a container or not), and `PLAIT_MAX_WORKERS`. A quota is rounded up, since one and a half
-//! processors keep two workers busy for part of the time and one worker never for all of it. The answer is at least 1.
+//! Three rules, and the smallest figure decides: the affinity mask, the CPU quota of every control group from the
+//! process's own up to the one that is mounted (cgroup v1 and v2, in a container or not), and `PLAIT_MAX_WORKERS`. A
+//! quota is rounded up, since one and a half processors keep two workers busy for part of the time and one worker never
+//! for all of it. The answer is at least 1.
 //!
-//! Text is parsed by pure functions in `cgroup`; reading takes the directory that stands for `/`, so that tests bring their own.
+//! Text is parsed by pure functions in `cgroup`; reading takes the directory that stands for `/`, so that tests bring
+//! their own.
 
 mod cgroup;
 
@@ -88,8 +90,8 @@ impl CpuLimits {
         Self::read(Path::new("/"), affinity(), variable)
     }
 
-    /// The limits that the files under `root` describe, which has a `proc` and the mounts it names. A file that is missing or
-    /// makes no sense limits nothing.
+    /// The limits that the files under `root` describe, which has a `proc` and the mounts it names. A file that is
+    /// missing or makes no sense limits nothing.
     pub fn read(root: &Path, affinity: usize, variable: Variable) -> Self {
         let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
         let groups = cgroup::groups(&text("proc/self/cgroup"), &text("proc/self/mountinfo"));

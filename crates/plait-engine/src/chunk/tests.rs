@@ -73,6 +73,19 @@ fn a_slow_first_call_is_forgotten() {
 }
 
 #[test]
+fn longer_items_are_believed_at_once_and_shorter_ones_by_half() {
+    let mut sizer = ChunkSizer::new(4);
+    [1, 8, 64, 512].into_iter().for_each(|items| sizer.on_chunk(chunk(items, 1e-6)));
+    assert_eq!(sizer.next_size(None), 4096);
+    sizer.on_chunk(chunk(4096, 20e-6));
+    assert_eq!(sizer.next_size(None), 249, "5 ms of 20 µs");
+    sizer.on_chunk(chunk(249, 10e-6));
+    let believed = sizer.item_seconds().unwrap();
+    assert!((14.9e-6..15.1e-6).contains(&believed), "{believed}");
+    assert_eq!(sizer.next_size(None), 249, "near enough to 5 ms");
+}
+
+#[test]
 fn figures_that_cannot_be_change_nothing() {
     let mut sizer = ChunkSizer::new(4);
     sizer.on_chunk(chunk(1, 1e-6));
@@ -166,8 +179,8 @@ proptest! {
     }
 }
 
-/// Most items are short and one in a hundred is a thousand times longer, at places that a seed draws. Compared with chunks of one item
-/// that cost nothing to send, which no real transport has, the map runs a few percent longer.
+/// Most items are short and one in a hundred is a thousand times longer, at places that a seed draws. Compared with
+/// chunks of one item that cost nothing to send, which no real transport has, the map runs a few percent longer.
 #[test]
 fn heavy_tails_stay_balanced() {
     let mut state = 1_u64;

@@ -1,5 +1,5 @@
-//! The text of `/proc/self/cgroup`, `/proc/self/mountinfo` and the quota files: which directories limit this process, and
-//! by how much. Pure: text in, paths and numbers out; what makes no sense is left out.
+//! The text of `/proc/self/cgroup`, `/proc/self/mountinfo` and the quota files: which directories limit this process,
+//! and by how much. Pure: text in, paths and numbers out; what makes no sense is left out.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -81,7 +81,8 @@ pub(super) fn groups(cgroup: &str, mountinfo: &str) -> Vec<Group> {
     groups
 }
 
-/// The path of a process's group, from a line `7:cpu,cpuacct:/a/b` (v1, the line of the cpu controller) or `0::/a/b` (v2).
+/// The path of a process's group, from a line `7:cpu,cpuacct:/a/b` (v1, the line of the cpu controller) or `0::/a/b`
+/// (v2).
 fn parse_membership(line: &str) -> Option<(Version, PathBuf)> {
     let mut fields = line.splitn(3, ':');
     let (hierarchy, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
@@ -100,7 +101,8 @@ struct Mount {
     at: PathBuf,
 }
 
-/// From `36 35 0:30 /shown /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu`; the options before the dash vary in number.
+/// From `36 35 0:30 /shown /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu`; the options before the dash
+/// vary in number.
 fn parse_mount(line: &str) -> Option<Mount> {
     let (place, kind) = line.split_once(" - ")?;
     let mut place = place.split(' ').skip(3);
@@ -135,7 +137,8 @@ fn unescape(field: &str) -> PathBuf {
     PathBuf::from(text)
 }
 
-/// `path` as seen from `top`; `None` if it is not below it. A path with `..` belongs to a process outside the reader's namespace.
+/// `path` as seen from `top`; `None` if it is not below it. A path with `..` belongs to a process outside the reader's
+/// namespace.
 fn below(path: &Path, top: &Path) -> Option<PathBuf> {
     let inside = path.strip_prefix(top).ok()?;
     inside.components().all(|part| matches!(part, Component::Normal(_))).then(|| inside.to_path_buf())

@@ -110,6 +110,7 @@ fn a_process_that_was_moved_out_of_the_namespace_is_held_to_the_mount() {
         ("proc/self/cgroup", "0::/../../sibling\n"),
         ("proc/self/mountinfo", V2),
         ("sys/fs/cgroup/cpu.max", "200000 100000\n"),
+        ("sys/sibling/cpu.max", "100000 100000\n"),
     ]);
     assert_eq!(answer(&limits).0, 2);
 }
@@ -162,6 +163,17 @@ fn fractions_are_rounded_up() {
         let period_us = if quota == u64::MAX { 1 } else { 100_000 };
         assert_eq!(Quota { quota_us: quota, period_us }.workers(), workers);
     }
+}
+
+#[test]
+fn a_quota_above_the_affinity_is_told_and_does_not_decide() {
+    let quota = |quota_us| GroupQuota { file: "/g/cpu.max".into(), quota: Quota { quota_us, period_us: 100 } };
+    let limits = CpuLimits::decide(4, vec![quota(900), quota(1600)], Variable::Unset);
+    assert_eq!((limits.count, limits.rule), (4, Rule::Affinity));
+    assert_eq!(limits.tightest(), Some(&quota(900)));
+    assert_eq!(CpuLimits::decide(4, vec![quota(400)], Variable::Unset).rule, Rule::Affinity);
+    assert_eq!(CpuLimits::decide(4, vec![quota(301)], Variable::Workers(4)).rule, Rule::Affinity);
+    assert_eq!(CpuLimits::decide(4, vec![quota(300)], Variable::Workers(4)).rule, Rule::Quota);
 }
 
 #[test]

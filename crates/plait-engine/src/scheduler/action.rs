@@ -52,8 +52,9 @@ pub enum Raised<J> {
 pub enum Cancel<J> {
     /// It waited in the parent, and has ended.
     Removed(J),
-    /// It is in the ring: try to take it out there, and report [`Scheduler::on_retracted`](super::Scheduler::on_retracted) if that succeeded. If it did not, a
-    /// worker has it, and the task goes on.
+    /// It is in the ring: try to take it out there, and report
+    /// [`Scheduler::on_retracted`](super::Scheduler::on_retracted) if that succeeded. If it did not, a worker has it,
+    /// and the task goes on.
     AskRing,
     /// It has ended already.
     Unknown,

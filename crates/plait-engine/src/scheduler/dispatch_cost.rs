@@ -1,5 +1,5 @@
-//! What it costs to send a task through the scheduler, by how many wait and how many workers there are. It prints and judges nothing:
-//! `cargo nextest run --release -p plait-engine dispatch_cost --run-ignored only --no-capture`.
+//! What it costs to send a task through the scheduler, by how many wait and how many workers there are. It prints and
+//! judges nothing: `cargo nextest run --release -p plait-engine dispatch_cost --run-ignored only --no-capture`.
 
 use std::collections::VecDeque;
 use std::hint::black_box;

@@ -1,8 +1,8 @@
 //! Whether starting more workers makes sense.
 //!
-//! A worker that dies with a task costs that task a try, so such deaths come to an end by themselves. Deaths that cost nothing, before
-//! a worker was ready or before it took a task, could be repeated for ever: they are counted here. While other workers
-//! serve, the pool pauses its attempts and tries again later; when none does, it is broken.
+//! A worker that dies with a task costs that task a try, so such deaths come to an end by themselves. Deaths that cost
+//! nothing, before a worker was ready or before it took a task, could be repeated for ever: they are counted here.
+//! While other workers serve, the pool pauses its attempts and tries again later; when none does, it is broken.
 
 /// Pauses double up to so many answers (2^20, about a million).
 const LONGEST_PAUSE_LOG2: u32 = 20;
@@ -17,8 +17,9 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// A worker that became ready and died unused may have been surplus, and all of them may be killed at once from outside without
-    /// anything being wrong with new ones; so that kind of death is given `max_workers` times the patience.
+    /// A worker that became ready and died unused may have been surplus, and all of them may be killed at once from
+    /// outside without anything being wrong with new ones; so that kind of death is given `max_workers` times the
+    /// patience.
     pub(super) fn new(start_attempts: u32, max_workers: usize) -> Self {
         Self {
             start_attempts,

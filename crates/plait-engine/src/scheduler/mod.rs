@@ -2,10 +2,10 @@
 //! and holds no lock; the shell around it carries the actions out, and a test can be that shell.
 //!
 //! The world it decides about:
-//! - The parent publishes tasks into one claim ring of `window` slots. Workers claim by themselves, so a task is sent to the ring and
-//!   not to a worker. What does not fit waits in a queue in the parent, oldest first.
-//! - Workers are started one by one as tasks find none idle, up to `max_workers`, may die at any moment, are replaced while there is work,
-//!   and can be replaced after so many tasks.
+//! - The parent publishes tasks into one claim ring of `window` slots. Workers claim by themselves, so a task is sent
+//!   to the ring and not to a worker. What does not fit waits in a queue in the parent, oldest first.
+//! - Workers are started one by one as tasks find none idle, up to `max_workers`, may die at any moment, are replaced
+//!   while there is work, and can be replaced after so many tasks.
 //!
 //! Promises, which the simulation beside this file checks at every step:
 //! - Each task ends exactly once: it is finished, cancelled, or handed back as lost.
@@ -15,11 +15,15 @@
 //! - Submitting and finishing take constant time, whatever is queued, and do not allocate once the tables have grown.
 //!
 //! What the shell owes in return:
-//! - It publishes what is to be sent, in that order, before it counts the ring's free slots or lets another event be reported.
-//! - While tasks are [`queued`](Scheduler::queued), it calls [`Scheduler::on_window`] after each batch of events; after a submission it need not.
-//!   Workers free slots without telling, but since the window is not smaller than `max_workers`, one of them tells something before the others
-//!   run dry. Slots of retracted tasks that lie behind a waiting one upset this count: after retractions it also calls now and then.
-//! - It reports the end of every worker once, after it has drained the worker's answers, and drops whatever still comes from that life.
+//! - It publishes what is to be sent, in that order, before it counts the ring's free slots or lets another event be
+//!   reported.
+//! - While tasks are [`queued`](Scheduler::queued), it calls [`Scheduler::on_window`] after each batch of events and,
+//!   as slots can become free without an event, now and then. In a ring that frees slots in their order the first is
+//!   enough: since the window is not smaller than `max_workers`, some worker tells something before the others run dry.
+//!   A retracted task, or a worker that was stopped while it copied its task, can hold up slots behind its own.
+//! - When a slot that should have been free is held up in this way, it reports [`Scheduler::on_full`].
+//! - It reports the end of every worker once, after it has drained the worker's answers, and drops whatever still comes
+//!   from that life.
 
 mod action;
 mod config;
@@ -61,7 +65,7 @@ pub struct Scheduler<J> {
     queue: Queue,
     workers: Workers,
     health: Health,
-    /// Slots of the ring known to be free: never more than there are, for workers free slots without telling.
+    /// Slots of the ring that should be free; workers free more without telling.
     room: usize,
     /// At most so many slots are taken though their task was retracted, because an older task still waits in the ring.
     holes: usize,
@@ -149,8 +153,9 @@ impl<J> Scheduler<J> {
         self.send_queued(actions);
     }
 
-    /// `task` could not be published after all: the ring's next slot is claimed, and its worker has not freed it yet, though
-    /// slots behind it are free. The task waits again, before all others. Of several, report the youngest first.
+    /// `task` could not be published: the next slot is held up by a worker that still reads from it, though slots
+    /// behind it are free. The task waits again, before all others, until [`on_window`](Self::on_window) finds room. Of
+    /// several, report the youngest first.
     pub fn on_full(&mut self, task: TaskId) {
         if self.tasks.transition_to_unsent(task) {
             self.queue.push_front(task);
@@ -194,14 +199,15 @@ impl<J> Scheduler<J> {
         Some(job)
     }
 
-    /// Forgets the tries `task` has left: say it of a running task before its worker is killed because nobody wants it any more. False: no
-    /// such task.
+    /// Forgets the tries `task` has left: say it of a running task before its worker is killed because nobody wants it
+    /// any more. False: no such task.
     pub fn forbid_retries(&mut self, task: TaskId) -> bool {
         self.tasks.clear_retries(task)
     }
 
-    /// Takes no task from now on. Those that were taken are run, and the workers stop after the last; with `cancel_pending` the queued
-    /// ones come back at once, and the shell may retract what [`sent`](Self::sent) names. May be called again.
+    /// Takes no task from now on. Those that were taken are run, and the workers stop after the last; with
+    /// `cancel_pending` the queued ones come back at once, and the shell may retract what [`sent`](Self::sent) names.
+    /// May be called again.
     pub fn shutdown(&mut self, cancel_pending: bool, actions: &mut Vec<Action>) -> Vec<(TaskId, J)> {
         if self.phase == Phase::Open {
             self.phase = Phase::ShutDown;
@@ -211,8 +217,8 @@ impl<J> Scheduler<J> {
         cancelled
     }
 
-    /// Declares the pool broken, as when an initializer raised: every task comes back, first those in the ring or with a
-    /// worker, then the queued ones in their order, and all workers are stopped.
+    /// Declares the pool broken, as when an initializer raised: every task comes back, first those in the ring or with
+    /// a worker, then the queued ones in their order, and all workers are stopped.
     pub fn break_pool(&mut self, actions: &mut Vec<Action>) -> Vec<(TaskId, J)> {
         self.phase = Phase::Broken;
         let sent: Vec<TaskId> = self.sent().collect();
@@ -259,8 +265,9 @@ impl<J> Scheduler<J> {
         }
     }
 
-    /// Whether a slot is known to be free. Each sent task that has not ended takes at most one, which is all that is known
-    /// when the shell has not counted lately.
+    /// Whether a slot should be free, for when no task waits and the shell therefore has not counted lately. What is known
+    /// then is that each sent task which has not ended takes at most one; slots that are held up are not known, and are
+    /// what `on_full` is for.
     #[inline]
     fn has_room(&mut self) -> bool {
         if self.room == 0 {
@@ -273,7 +280,7 @@ impl<J> Scheduler<J> {
     }
 
     fn send_queued(&mut self, actions: &mut Vec<Action>) {
-        while self.tasks.queued() > 0 && self.has_room() {
+        while self.room > 0 && self.tasks.queued() > 0 {
             let Some(id) = self.queue.pop_front(&self.tasks) else {
                 return;
             };

@@ -1,7 +1,8 @@
 //! The overflow queue: tasks that did not fit the claim ring, oldest first.
 //!
-//! A cancelled task is not searched for: its entry stays, and is recognised as stale by the task table when it comes up. Stale
-//! entries never outnumber the rest for long, so cancelling costs constant time on average and the queue cannot leak.
+//! A cancelled task is not searched for: its entry stays, and is recognised as stale by the task table when it comes
+//! up. Stale entries never outnumber the rest for long, so cancelling costs constant time on average and the queue
+//! cannot leak.
 
 use std::collections::VecDeque;
 

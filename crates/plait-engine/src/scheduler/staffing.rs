@@ -67,7 +67,8 @@ impl<J> Scheduler<J> {
         }
     }
 
-    /// Every answer counts, also a stale one: the worker counts them as well, and would claim nothing more while it is thought to serve.
+    /// Every answer counts, also a stale one: the worker counts them as well, and would claim nothing more while it is
+    /// thought to serve.
     #[inline]
     pub(super) fn count_answer(&mut self, worker: WorkerId, actions: &mut Vec<Action>) {
         let retired = self.workers.on_answer(worker);

@@ -1,7 +1,7 @@
 //! The task table: every task that was submitted and has not ended, with the caller's job and the tries it has left.
 //!
-//! Promises: adding and removing take constant time and, once the table has grown to the largest number of tasks alive at
-//! one time, no allocation; an id that was removed is never taken for the slot's next user.
+//! Promises: adding and removing take constant time and, once the table has grown to the largest number of tasks alive
+//! at one time, no allocation; an id that was removed is never taken for the slot's next user.
 
 use std::collections::VecDeque;
 
@@ -28,7 +28,8 @@ struct Slot<J> {
 // A million tasks may wait: what a slot holds beside the job is counted.
 const _: () = assert!(size_of::<Slot<Box<u8>>>() == 24);
 
-/// More free slots than this, and memory matters more than order; the slots of so many small jobs fit a second-level cache.
+/// More free slots than this, and memory matters more than order; the slots of so many small jobs fit a second-level
+/// cache.
 const CROWD: usize = 1024;
 
 /// The table. `J` is the caller's and is not looked into.
@@ -80,8 +81,9 @@ impl<J> Tasks<J> {
         TaskId::new(index, 1)
     }
 
-    /// A free slot. While few are free, the one that is free longest: a long queue that is refilled as it drains then lies in memory
-    /// in its order, which the processor reads ahead. After a crowd has left many free, the one freed last, which is in the cache.
+    /// A free slot. While few are free, the one that is free longest: a long queue that is refilled as it drains then
+    /// lies in memory in its order, which the processor reads ahead. After a crowd has left many free, the one freed
+    /// last, which is in the cache.
     fn take_free(&mut self) -> Option<u32> {
         if self.free.len() > CROWD { self.free.pop_back() } else { self.free.pop_front() }
     }

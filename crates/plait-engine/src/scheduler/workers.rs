@@ -94,7 +94,8 @@ impl Workers {
         worker.state = state;
     }
 
-    /// Gives out an id for a new worker; `None` if as many serve as may, or every id is held by a worker that is about to leave.
+    /// Gives out an id for a new worker; `None` if as many serve as may, or every id is held by a worker that is about
+    /// to leave.
     pub(super) fn transition_to_starting(&mut self) -> Option<WorkerId> {
         if !self.below_max() {
             return None;
@@ -114,7 +115,8 @@ impl Workers {
         starting
     }
 
-    /// Counts an answer of a worker that is not absent; true if this made it reach the number of tasks it may run, and it is now retiring.
+    /// Counts an answer of a worker that is not absent; true if this made it reach the number of tasks it may run, and
+    /// it is now retiring.
     pub(super) fn on_answer(&mut self, id: WorkerId) -> bool {
         let worker = &mut self.workers[id.index()];
         worker.answers += 1;

@@ -1,5 +1,5 @@
-//! The scheduler beside a model that is written for the eye: flat lists, searched from end to end, one rule a line. Proptest
-//! draws sequences of events, sensible or not, and every answer and action must be the same.
+//! The scheduler beside a model that is written for the eye: flat lists, searched from end to end, one rule a line.
+//! Proptest draws sequences of events, sensible or not, and every answer and action must be the same.
 
 mod model;
 
@@ -19,6 +19,7 @@ enum Event {
     Ready(Index),
     Lost(Index, Vec<Index>),
     Window(usize),
+    Full(Index),
     Cancel(Index),
     Retracted(Index),
     Forbid(Index),
@@ -35,6 +36,7 @@ fn event() -> impl Strategy<Value = Event> {
         40 => pick().prop_map(Event::Ready),
         20 => (pick(), vec(pick(), 0..3)).prop_map(|(worker, held)| Event::Lost(worker, held)),
         20 => (0..9usize).prop_map(Event::Window),
+        10 => pick().prop_map(Event::Full),
         10 => pick().prop_map(Event::Cancel),
         10 => pick().prop_map(Event::Retracted),
         5 => pick().prop_map(Event::Forbid),
@@ -70,6 +72,7 @@ fn compare(config: Config, events: Vec<Event>) {
                     ids.push(id);
                     model.tasks.push(Task { id, job: number, retries, sent: false });
                     if model.tasks.iter().filter(|task| !task.sent).count() == 1 {
+                        model.guess_room();
                         model.send();
                     }
                     model.start(usize::from(model.tasks.len() > model.serving()));
@@ -111,6 +114,14 @@ fn compare(config: Config, events: Vec<Event>) {
                 model.room = free.min(config.window);
                 model.holes = model.holes.min(config.window - model.room);
                 model.send();
+            }),
+            Event::Full(of) => same!(scheduler.on_full(task(of)), {
+                model.room = 0;
+                if let Some(at) = model.tasks.iter().position(|other| other.id == task(of) && other.sent) {
+                    let mut task = model.tasks.remove(at);
+                    task.sent = false;
+                    model.tasks.insert(model.sent(), task);
+                }
             }),
             Event::Cancel(of) => same!(scheduler.cancel(task(of), &mut actions), {
                 let sent = model.tasks.iter().any(|other| other.id == task(of) && other.sent);

@@ -81,7 +81,8 @@ impl Ledger {
         self.entries[task].place = to;
     }
 
-    /// A task goes to the ring: each for the first time in the order of submission, and not before one that waits again.
+    /// A task goes to the ring: each for the first time in the order of submission, and not before one that waits
+    /// again.
     pub(super) fn on_sent(&mut self, task: usize, id: TaskId) {
         assert_eq!(self.entries[task].id, id, "task {task} was sent under another id");
         self.relocate(task, |place| place == Place::Waiting, Place::Ring);

@@ -1,8 +1,10 @@
 //! Whole lives of pools in a made-up world with faults, millions of tasks in seconds, each drawn from a seed.
 //!
-//! `world` is what really happens, `ledger` what is true of each task, `run` and `parent` the shell that connects them with
-//! the scheduler and compares after every event. A failure prints the seed, the scenario and the last events; run it again alone with
-//! `PLAIT_SIM_SEED=<seed> cargo nextest run -p plait-engine simulation --no-capture`, which uses that seed in every scenario.
+//! `world` is what really happens, `ledger` what is true of each task, `run` and `parent` the shell that connects them
+//! with the scheduler and compares after every event. A failure prints the seed, the scenario and the last events; run
+//! it again alone with
+//! `PLAIT_SIM_SEED=<seed> cargo nextest run -p plait-engine simulation --no-capture`, which uses that seed in every
+//! scenario.
 
 mod ledger;
 mod parent;
@@ -55,6 +57,7 @@ const CALM: Scenario = Scenario {
         kill_running: 0,
         stale_message: 0,
         late_ready: 0,
+        slow_claim: 0,
     },
     most_pending: usize::MAX,
     no_start_after: None,
@@ -71,6 +74,7 @@ const STORM: Faults = Faults {
     kill_running: 5_000,
     stale_message: 3_000,
     late_ready: 1_000,
+    slow_claim: 100,
 };
 
 #[test]
@@ -115,10 +119,11 @@ fn ten_thousand_workers_are_kept_at_work() {
     }
 }
 
-/// Without retractions the shell owes nothing but a look at the ring after each batch, and then no worker idles while a task waits.
+/// Without retractions and slow readers the shell owes nothing but a look at the ring after each batch, and then no
+/// worker idles while a task waits.
 #[test]
 fn no_worker_idles_while_a_task_waits() {
-    let faults = Faults { cancel: 0, stale_message: 0, ..STORM };
+    let faults = Faults { cancel: 0, stale_message: 0, slow_claim: 0, ..STORM };
     for seed in seeds() {
         for config in [config(1, 1), config(2, 2), config(4, 256), config(16, 17), config(64, 64)] {
             for max_tasks_per_child in [None, Some(5)] {

@@ -1,4 +1,5 @@
-//! What the parent does in a simulated run: it reads messages, deals with deaths, cancels, and is told things that are not true.
+//! What the parent does in a simulated run: it reads messages, deals with deaths, cancels, and is told things that are
+//! not true.
 
 use plait_trace::{TaskId, WorkerId};
 
@@ -71,7 +72,9 @@ impl Run {
 
     fn bury(&mut self, id: WorkerId) {
         self.drain(id);
-        let held = self.world.bury(id).holds;
+        let worker = self.world.bury(id);
+        worker.reads.into_iter().for_each(|position| self.world.ring.let_go(position));
+        let held = worker.holds;
         self.note(Event::Buried(id, held));
         let ids: Vec<_> = held.iter().map(|task| self.ledger.entry(*task).id).collect();
         let was_pending = self.ledger.pending;
@@ -121,8 +124,8 @@ impl Run {
         if self.random.one_in(faults.stale_message) {
             self.stale_message(task);
         }
-        // A tick, which the contract asks for after retractions only.
-        if self.retracted && self.scheduler.queued() > 0 {
+        // A tick. In a steady world the looks between batches are enough.
+        if self.unsteady && self.scheduler.queued() > 0 {
             self.window();
         }
     }
@@ -141,7 +144,7 @@ impl Run {
             Place::Ring => {
                 assert_eq!(answer, Cancel::AskRing);
                 self.world.ring.retract(task);
-                self.retracted = true;
+                self.unsteady = true;
                 assert_eq!(self.scheduler.on_retracted(entry.id, &mut self.actions), Some(task));
                 self.ledger.relocate(task, |_| true, Place::Ended);
                 self.ledger.cancelled += 1;

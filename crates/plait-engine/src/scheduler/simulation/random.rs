@@ -1,4 +1,5 @@
-//! The generator of the simulation, SplitMix64: one number is its whole state, so a seed replays a run exactly, for ever.
+//! The generator of the simulation, SplitMix64: one number is its whole state, so a seed replays a run exactly, for
+//! ever.
 
 pub(super) struct Random(u64);
 

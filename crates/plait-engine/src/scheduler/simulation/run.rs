@@ -1,5 +1,5 @@
-//! One simulated run: a shell that carries out what the scheduler says in a made-up world, draws what happens next from a
-//! seed, and compares the scheduler with the ledger after every event.
+//! One simulated run: a shell that carries out what the scheduler says in a made-up world, draws what happens next from
+//! a seed, and compares the scheduler with the ledger after every event.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,6 +24,8 @@ pub(super) struct Faults {
     pub(super) stale_message: u32,
     /// The news that a worker is ready takes another way than its answers, and comes after the first.
     pub(super) late_ready: u32,
+    /// A worker is slow to copy its task out of the ring.
+    pub(super) slow_claim: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +56,7 @@ pub(super) enum Event {
     Buried(WorkerId, Option<usize>),
     Cancel(usize),
     Stale(WorkerId, TaskId),
+    Full(TaskId),
     Window(usize),
     Shutdown(bool),
 }
@@ -69,7 +72,9 @@ pub(super) struct Run {
     pub(super) ledger: Ledger,
     pub(super) actions: Vec<Action>,
     pub(super) shut_down: bool,
-    pub(super) retracted: bool,
+    /// A task was retracted or a worker was slow to read one: slots become free in other ways than the scheduler counts
+    /// on.
+    pub(super) unsteady: bool,
     pub(super) trace: VecDeque<Event>,
     pub(super) steps: u64,
 }
@@ -93,7 +98,7 @@ impl Run {
             ledger: Ledger::default(),
             actions: Vec::new(),
             shut_down: false,
-            retracted: false,
+            unsteady: false,
             trace: VecDeque::with_capacity(TRACE),
             steps: 0,
         }
@@ -114,7 +119,7 @@ impl Run {
         }
         assert_eq!(self.ledger.pending, 0);
         assert_eq!(self.world.present(), 0);
-        assert!(self.world.ring.is_empty());
+        assert!(!self.world.ring.has_task());
         let ended = self.ledger.finished + self.ledger.cancelled + self.ledger.lost + self.ledger.abandoned;
         assert_eq!(ended, self.ledger.len());
     }
@@ -164,19 +169,28 @@ impl Run {
 
     pub(super) fn carry_out(&mut self) {
         let mut actions = std::mem::take(&mut self.actions);
+        let mut unsent = Vec::new();
         for action in actions.drain(..) {
             self.note(Event::Did(action));
             match action {
                 Action::Send(id) => {
                     let task = *self.scheduler.job(id).expect("a task that is sent is known");
-                    self.ledger.on_sent(task, id);
-                    self.world.ring.push(task);
+                    if self.world.ring.push(task) {
+                        self.ledger.on_sent(task, id);
+                    } else {
+                        assert!(self.unsteady, "the ring has no slot for task {task}");
+                        unsent.push(id);
+                    }
                 }
                 Action::StartWorker(id) => self.world.on_start(id),
                 Action::StopWorker(id) => self.world.on_stop(id),
             }
         }
         self.actions = actions;
+        for id in unsent.into_iter().rev() {
+            self.note(Event::Full(id));
+            self.scheduler.on_full(id);
+        }
     }
 
     /// Something happens to, or in, one worker.
@@ -206,6 +220,10 @@ impl Run {
                 assert!(matches!(self.ledger.entry(task).place, Place::Held(_) | Place::Ended));
                 self.die(id);
             }
+            (_, Some(_)) if worker.reads.is_some() => {
+                let position = worker.reads.take();
+                position.into_iter().for_each(|position| self.world.ring.let_go(position));
+            }
             (_, Some(task)) => {
                 worker.holds = None;
                 worker.ran += 1;
@@ -225,10 +243,18 @@ impl Run {
             (_, None) if worker.told_to_stop || self.random.one_in(faults.idle_death) => self.die(id),
             (_, None) => {
                 if worker.is_idle(max_tasks)
-                    && let Some(task) = self.world.ring.claim()
+                    && let Some((task, position)) = self.world.ring.claim()
                 {
                     self.ledger.relocate(task, |place| place == Place::Ring, Place::Held(id));
-                    self.world.worker_mut(id).holds = Some(task);
+                    let slow = self.random.one_in(faults.slow_claim);
+                    self.unsteady |= slow;
+                    let worker = self.world.worker_mut(id);
+                    worker.holds = Some(task);
+                    if slow {
+                        worker.reads = Some(position);
+                    } else {
+                        self.world.ring.let_go(position);
+                    }
                     self.note(Event::Claimed(id, task));
                 } else if self.world.worker_mut(id).owes_ready {
                     self.tell_ready(id);
@@ -263,7 +289,7 @@ impl Run {
         let told_everything = self.world.bells.is_empty() && self.world.dead.is_empty();
         if told_everything && counts.pending() > 0 {
             assert!(counts.starting + counts.ready + counts.leaving > 0, "nobody is there to work");
-            if counts.queued > 0 && self.world.ring.is_empty() && !self.retracted && self.steps.is_multiple_of(16) {
+            if counts.queued > 0 && !self.unsteady && self.steps.is_multiple_of(16) && !self.world.ring.has_task() {
                 let max_tasks = config.max_tasks_per_child.unwrap_or(u64::MAX);
                 let idle = self
                     .world

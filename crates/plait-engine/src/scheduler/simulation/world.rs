@@ -1,6 +1,6 @@
 //! The world outside the scheduler as it really is: the ring, the workers, and the messages that are under way. It
-//! behaves as the transport does: a worker claims from the ring by itself, publishes answers the parent reads later, can die at
-//! any moment, and what it published before is still read.
+//! behaves as the transport does: a worker claims from the ring by itself, publishes answers the parent reads later,
+//! can die at any moment, and what it published before is still read.
 
 use std::collections::VecDeque;
 
@@ -26,6 +26,8 @@ pub(super) enum Life {
 pub(super) struct SimWorker {
     pub(super) life: Life,
     pub(super) holds: Option<usize>,
+    /// Still reads its task from this position of the ring.
+    pub(super) reads: Option<usize>,
     pub(super) ran: u64,
     pub(super) outbox: VecDeque<Message>,
     pub(super) told_to_stop: bool,
@@ -42,37 +44,69 @@ impl SimWorker {
     }
 }
 
-/// The ring; a retracted task leaves a hole, which is free when nothing older waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Slot {
+    Ready(usize),
+    /// Claimed, and its worker still reads the task.
+    Taken,
+    Free,
+}
+
+/// The ring. A slot is of use to the parent again when no older one is in use; so a worker that is slow to read its task,
+/// and an old task that waits, hold up slots that were freed or retracted behind theirs.
 pub(super) struct Ring {
-    slots: VecDeque<Option<usize>>,
+    /// From the oldest position that is in use to the youngest.
+    slots: VecDeque<Slot>,
+    /// The position of the first of them.
+    base: usize,
+    /// All positions below are claimed or retracted.
+    cursor: usize,
     window: usize,
 }
 
 impl Ring {
     pub(super) fn new(window: usize) -> Self {
-        Self { slots: VecDeque::new(), window }
+        Self { slots: VecDeque::new(), base: 0, cursor: 0, window }
     }
 
-    pub(super) fn push(&mut self, task: usize) {
-        assert!(self.slots.len() < self.window, "the ring has no slot for task {task}");
-        self.slots.push_back(Some(task));
+    /// False: the ring is full.
+    pub(super) fn push(&mut self, task: usize) -> bool {
+        let fits = self.slots.len() < self.window;
+        if fits {
+            self.slots.push_back(Slot::Ready(task));
+        }
+        fits
     }
 
-    pub(super) fn claim(&mut self) -> Option<usize> {
-        let task = self.slots.pop_front().flatten();
-        self.skip_holes();
-        task
+    /// The oldest task that waits, and its position, which stays taken until the worker lets go of it.
+    pub(super) fn claim(&mut self) -> Option<(usize, usize)> {
+        self.cursor = self.cursor.max(self.base);
+        loop {
+            let slot = self.slots.get_mut(self.cursor - self.base)?;
+            self.cursor += 1;
+            if let Slot::Ready(task) = *slot {
+                *slot = Slot::Taken;
+                return Some((task, self.cursor - 1));
+            }
+        }
+    }
+
+    /// A worker has read its task, or has died doing so.
+    pub(super) fn let_go(&mut self, position: usize) {
+        assert_eq!(self.slots[position - self.base], Slot::Taken);
+        self.free_slot(position - self.base);
     }
 
     pub(super) fn retract(&mut self, task: usize) {
-        let slot = self.slots.iter_mut().find(|slot| **slot == Some(task)).expect("the task is in the ring");
-        *slot = None;
-        self.skip_holes();
+        let at = self.slots.iter().position(|slot| *slot == Slot::Ready(task));
+        self.free_slot(at.expect("the task is in the ring"));
     }
 
-    fn skip_holes(&mut self) {
-        while let Some(None) = self.slots.front() {
+    fn free_slot(&mut self, at: usize) {
+        self.slots[at] = Slot::Free;
+        while let Some(Slot::Free) = self.slots.front() {
             self.slots.pop_front();
+            self.base += 1;
         }
     }
 
@@ -80,8 +114,8 @@ impl Ring {
         self.window - self.slots.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+    pub(super) fn has_task(&self) -> bool {
+        self.slots.iter().any(|slot| matches!(slot, Slot::Ready(_)))
     }
 }
 
@@ -123,6 +157,7 @@ impl World {
         *place = Some(SimWorker {
             life: Life::Booting,
             holds: None,
+            reads: None,
             ran: 0,
             outbox: VecDeque::new(),
             told_to_stop: false,
