@@ -132,7 +132,7 @@ class Entry:
 
 
 def _starved_seconds() -> float | None:
-    """For how long this thread has been ready to run while others had the cores; None if the kernel does not tell."""
+    """How long this thread has been ready to run while others had the cores; None if nothing tells."""
     try:
         with open("/proc/thread-self/schedstat", "rb") as fields:
             return int(fields.read().split()[1]) / 1e9
