@@ -2,12 +2,10 @@
 
 import importlib.metadata
 import json
-import os
 import re
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import plait
 import pytest

@@ -1,4 +1,4 @@
-"""Ctrl-C during `plait compare`, sent to a real process: what was measured is printed, and no process is left."""
+"""Ctrl-C sent to a real `plait compare`: what was measured is printed, and no process is left."""
 
 import json
 import os
