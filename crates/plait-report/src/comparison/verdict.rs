@@ -48,8 +48,8 @@ pub enum Grounds {
     StartUp,
     /// The calls compute, and this process may use a single core.
     OneCore,
-    /// Threads were faster, but on a busy machine and without computing side by side: they only got more of it.
-    Elbowed,
+    /// Threads were faster in time, but took turns on one core: what they gained is the machine's unevenness.
+    InTurns,
 }
 
 /// A backend that is not advised, and its speed-up over serial.
@@ -86,7 +86,7 @@ impl fmt::Display for Advice {
                     Grounds::Noise => "nothing was faster by more than the noise",
                     Grounds::StartUp => "with start-up counted, nothing was faster",
                     Grounds::OneCore => "only one core is available, so nothing can compute side by side",
-                    Grounds::Elbowed => "on a busy machine threads got more of a core, but never more than one",
+                    Grounds::InTurns => "threads took turns on one core, so their gain is the machine's unevenness",
                 };
                 let without = if *grounds == Grounds::StartUp { "without it, " } else { "" };
                 write!(f, "Stay with serial: {why} ({without}{}).", speedups(others))

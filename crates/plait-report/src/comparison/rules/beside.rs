@@ -1,12 +1,14 @@
 //! What has to be known beside the advice: a busy machine, faster peers, failures, an early end.
 
+use super::Case;
 use super::causes::GIL_WAIT;
-use super::{COMPUTES, Case};
 use crate::comparison::reason::Reason;
 use crate::comparison::row::{Row, StartUp};
 
 /// So much of serial's time without a core makes all times doubtful.
 const STARVED: f64 = 0.2;
+/// In serial, calls that leave nothing of a core unused use at least this share of it.
+const FULL_CORE: f64 = 0.9;
 
 impl Case<'_> {
     /// Whether other programs had so much of the cores that two threads may have gained only because they got more of
@@ -16,13 +18,14 @@ impl Case<'_> {
         Some(Reason::BusyMachine { share })
     }
 
-    /// Whether `row` are threads that shared one core's worth of computing, on a machine so busy that two of them got
-    /// more of it than one: that is no gain of theirs.
-    pub(super) fn only_elbowed(&self, row: &Row) -> bool {
-        let computes = super::serial(self.rows).and_then(Row::demand).is_some_and(|cores| cores >= COMPUTES);
+    /// Whether `row` are threads that took turns at the GIL on one core, with calls that leave nothing of it unused. Such
+    /// threads cannot be faster than serial; where their times are shorter, the machine was uneven, or so busy that two
+    /// threads got more of it than one.
+    pub(super) fn took_turns(&self, row: &Row) -> bool {
+        let full = super::serial(self.rows).and_then(Row::demand).is_some_and(|cores| cores >= FULL_CORE);
         let one_core = row.cores.is_some_and(|cores| cores <= 1.0);
         let waited = row.gil_wait.is_some_and(|share| share >= GIL_WAIT);
-        self.gil && computes && one_core && waited && row.backend == "threads" && self.busy_machine().is_some()
+        self.gil && full && one_core && waited && row.backend == "threads"
     }
 
     pub(super) fn faster_peers(&self, best: &Row) -> Vec<Reason> {

@@ -43,7 +43,7 @@ pub(super) fn decide(case: &Case<'_>) -> (Option<usize>, Verdict) {
     };
     // From the simplest on, each must beat the best so far by more than the noise to take its place.
     let best = candidates.iter().copied().fold(simplest, |best, next| {
-        if case.rows[next].beats(&case.rows[best], StartUp::Counted) && !case.only_elbowed(&case.rows[next]) {
+        if case.rows[next].beats(&case.rows[best], StartUp::Counted) && !case.took_turns(&case.rows[next]) {
             next
         } else {
             best
@@ -98,14 +98,14 @@ impl Case<'_> {
 
     fn stay_serial(&self, serial: &Row, others: &[&Row]) -> (Advice, Vec<Reason>) {
         let computes = serial.demand().is_some_and(|cores| cores >= COMPUTES);
-        let (elbowed, eaten): (Vec<&&Row>, Vec<&&Row>) =
-            others.iter().filter(|row| row.beats(serial, StartUp::LeftOut)).partition(|row| self.only_elbowed(row));
+        let (in_turns, eaten): (Vec<&&Row>, Vec<&&Row>) =
+            others.iter().filter(|row| row.beats(serial, StartUp::LeftOut)).partition(|row| self.took_turns(row));
         let grounds = if self.cpus == 1 && computes && eaten.is_empty() {
             Grounds::OneCore
         } else if !eaten.is_empty() {
             Grounds::StartUp
-        } else if !elbowed.is_empty() {
-            Grounds::Elbowed
+        } else if !in_turns.is_empty() {
+            Grounds::InTurns
         } else if others.iter().filter_map(|row| row.speedup).any(|speedup| speedup.median >= 1.005) {
             Grounds::Noise
         } else {
