@@ -10,7 +10,7 @@ import threading
 import weakref
 from typing import Protocol
 
-from plait._core import after_fork_in_child
+from plait._core import after_fork_in_child, join_orphans
 
 
 class Closable(Protocol):
@@ -44,13 +44,15 @@ def _shut_down_all() -> None:
     _ending = True
     pools = list(_pools)
     # A program that Ctrl-C has ended shall end; in an interactive session the last exception may be an old one.
-    if getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1"):
+    interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1")
+    if interrupted:
         for pool in pools:
             pool._abort()
     for pool in pools:
         pool.shutdown(wait=False)
     for pool in pools:
         pool.shutdown(wait=True)
+    join_orphans(interrupted)
 
 
 def _forget_all() -> None:

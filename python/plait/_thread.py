@@ -41,7 +41,9 @@ class ThreadPoolExecutor(_core.ThreadEngine, concurrent.futures.ThreadPoolExecut
         """See the class."""
         if max_workers is None:
             max_workers = min(32, _core.cpu_count() + 4)
-        concurrent.futures.ThreadPoolExecutor.__init__(self, max_workers, thread_name_prefix, initializer, initargs)
+        concurrent.futures.ThreadPoolExecutor.__init__(
+            self, max_workers, thread_name_prefix, initializer, initargs
+        )
         self._start = (initializer, tuple(initargs)) if initializer is not None else None
         self._broken_by: list[BaseException] = []
         _exit.at_exit(self)
@@ -91,7 +93,7 @@ class ThreadPoolExecutor(_core.ThreadEngine, concurrent.futures.ThreadPoolExecut
         with self._shutdown_lock:
             name = f"{self._thread_name_prefix or self}_{len(self._threads)}"
             args = (self._queue, self._start, self._broken_by)
-            thread = threading.Thread(target=_work, name=name, args=args, daemon=True)
+            thread = threading.Thread(target=_work, name=name, args=args, daemon=False)
             thread.start()
             self._threads.add(thread)
 
@@ -115,7 +117,7 @@ class ThreadPoolExecutor(_core.ThreadEngine, concurrent.futures.ThreadPoolExecut
 
 
 def _work(queue: _core.ThreadQueue, start: tuple[Callable[..., object], tuple] | None, broken: list) -> None:
-    """The life of a worker thread. Daemonic: the exit hook joins it after its queue was closed."""
+    """The life of a worker thread; the interpreter waits for it when it ends, and the exit hook has closed its queue."""
     if start is not None:
         initializer, initargs = start
         try:

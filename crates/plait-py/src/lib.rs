@@ -25,7 +25,7 @@ mod _core {
     #[pymodule_export]
     use crate::map::{ProcessMap, process_map};
     #[pymodule_export]
-    use crate::process::{ProcessEngine, after_fork_in_child};
+    use crate::process::{ProcessEngine, after_fork_in_child, join_orphans};
     #[pymodule_export]
     use crate::thread::{ThreadEngine, ThreadQueue};
     #[pymodule_export]

@@ -67,6 +67,8 @@ struct MapState {
     left: Option<u64>,
     sizer: ChunkSizer,
     chunks: VecDeque<Chunk>,
+    /// Somebody has asked for a result.
+    begun: bool,
     in_flight: usize,
     /// Results of the chunk in hand.
     ready: VecDeque<Py<PyAny>>,
@@ -115,6 +117,7 @@ pub fn process_map(
             left,
             sizer: ChunkSizer::new(workers),
             chunks: VecDeque::new(),
+            begun: false,
             in_flight: 0,
             ready: VecDeque::new(),
             error: None,
@@ -133,6 +136,7 @@ impl ProcessMap {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.state().begun = true;
         loop {
             let (chunk, error) = {
                 let mut state = self.state();
@@ -189,7 +193,10 @@ impl ProcessMap {
 
 impl Drop for ProcessMap {
     fn drop(&mut self) {
-        self.close();
+        // As in the stdlib: a map that nobody ever looked at runs all the same.
+        if self.state().begun {
+            self.close();
+        }
     }
 }
 

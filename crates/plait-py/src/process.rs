@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use plait_engine::nursery::{Launch, Nursery};
 use plait_engine::pool::{Awaited, Function, NewTask, Pool, PoolConfig};
@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::function::{FunctionTable, Prepared};
-use crate::future::{FutureCore, Home, ProcessTicket, new_future};
+use crate::future::{FutureCore, Home, ProcessTicket, deadline, new_future};
 use crate::scratch::with_buffer;
 use crate::worker::is_loading;
 use crate::{codec, errors};
@@ -111,6 +111,17 @@ impl ProcessHome {
         }
     }
 
+    /// After a shutdown: waits until all workers have ended.
+    fn join(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<bool> {
+        if self.is_foreign() {
+            return Ok(true);
+        }
+        py.detach(|| {
+            let end = self.pool().end();
+            self.pool().wait(&end, deadline, || Python::attach(|py| py.check_signals()))
+        })
+    }
+
     /// Makes a function known to the pool.
     pub fn callee(&self, py: Python<'_>, function: &Bound<'_, PyAny>) -> PyResult<Callee> {
         self.check()?;
@@ -196,6 +207,42 @@ impl ProcessEngine {
     }
 }
 
+/// Pools whose executor was collected while tasks were pending: they finish them, and the program's end waits for that.
+static ORPHANS: Mutex<Vec<Arc<ProcessHome>>> = Mutex::new(Vec::new());
+
+fn orphans() -> Vec<Arc<ProcessHome>> {
+    let mut orphans = ORPHANS.lock().unwrap_or_else(PoisonError::into_inner);
+    orphans.retain(|home| !home.is_foreign() && !home.pool().is_ended());
+    orphans.clone()
+}
+
+/// Waits until the pools whose executors were collected have finished; with `kill`, their workers are killed first.
+#[pyfunction]
+pub fn join_orphans(py: Python<'_>, kill: bool) -> PyResult<()> {
+    for home in orphans() {
+        if kill {
+            home.pool().shutdown(true);
+            home.pool().kill_workers();
+        }
+        home.join(py, None)?;
+    }
+    Ok(())
+}
+
+impl Drop for ProcessEngine {
+    fn drop(&mut self) {
+        let Some(home) = self.home.take() else { return };
+        if home.is_foreign() {
+            return;
+        }
+        home.pool().shutdown(false);
+        if !home.pool().is_ended() {
+            orphans();
+            ORPHANS.lock().unwrap_or_else(PoisonError::into_inner).push(home);
+        }
+    }
+}
+
 #[pymethods]
 impl ProcessEngine {
     #[new]
@@ -265,15 +312,7 @@ impl ProcessEngine {
     #[pyo3(name = "_join", signature = (timeout=None))]
     fn join(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let Some(home) = self.home.get() else { return Ok(true) };
-        if home.is_foreign() {
-            return Ok(true);
-        }
-        let deadline =
-            timeout.and_then(|seconds| Instant::now().checked_add(Duration::try_from_secs_f64(seconds).ok()?));
-        py.detach(|| {
-            let end = home.pool().end();
-            home.pool().wait(&end, deadline, || Python::attach(|py| py.check_signals()))
-        })
+        home.join(py, deadline(timeout))
     }
 
     /// Kills all workers at once.
