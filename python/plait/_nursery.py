@@ -27,7 +27,14 @@ def main(preload: tuple[str, ...] = ()) -> None:
     import plait._worker
 
     server = NurseryServer(control)
-    while server.next_order():
+    idle: float | None = IDLE
+    while (order := server.next_order(idle)) != "over":
+        if order == "idle":
+            # Not before the first workers, which may not need it; those that come later and do, have it.
+            idle = None
+            import cloudpickle  # noqa: F401
+
+            continue
         try:
             pid = os.fork()
         except OSError as error:
@@ -54,11 +61,17 @@ def _preload(names: tuple[str, ...]) -> None:
     for name in limits:
         del os.environ[name]
     if len(os.listdir("/proc/self/task")) > 1:
-        print(f"plait: preloading {', '.join(names)} started threads; workers import it themselves", file=sys.stderr)
+        print(
+            f"plait: preloading {', '.join(names)} started threads; workers import it themselves",
+            file=sys.stderr,
+        )
         code = f"import sys; sys.path[:] = {sys.path!r}; from plait._nursery import main; main()"
         from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
 
         os.execv(sys.executable, [sys.executable, *_args_from_interpreter_flags(), "-c", code])
 
+
+# Seconds without an order after which the nursery uses the time.
+IDLE = 0.02
 
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")

@@ -16,7 +16,7 @@ def main(server: _core.NurseryServer) -> NoReturn:
     code = 1
     try:
         atexit._clear()
-        loop, setup = server.into_worker()
+        loop, setup = server.become_worker()
         if _prepare(loop, pickle.loads(setup)):
             loop.run()
             code = 0
@@ -54,7 +54,7 @@ def _prepare(loop: _core.WorkerLoop, told: dict) -> bool:
         # Whole lines, also when several workers write into one file.
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
-            reconfigure(line_buffering=True)
+            reconfigure(line_buffering=True, write_through=False)
     if told["initializer"] is None:
         return True
     try:

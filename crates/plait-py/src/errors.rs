@@ -71,7 +71,7 @@ pub fn refused(py: Python<'_>, refused: &Refused) -> PyErr {
 /// A pool could not be made.
 pub fn new_pool(error: &NewPoolError) -> PyErr {
     match error {
-        NewPoolError::Config(error) => PyValueError::new_err(error.to_string()),
+        NewPoolError::Config(_) | NewPoolError::TooManyWorkers { .. } => PyValueError::new_err(error.to_string()),
         NewPoolError::Io(error) => match error.raw_os_error() {
             Some(code) => PyOSError::new_err((code, format!("the pool cannot be made: {error}"))),
             None => PyOSError::new_err(format!("the pool cannot be made: {error}")),

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use plait_engine::nursery::{Order, Server};
+use plait_engine::nursery::{Next, Order, Server};
 use plait_engine::wire::Verdict;
 use plait_engine::worker::{Claimed, TellError, Worker, WorkerError};
 use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError};
@@ -74,11 +74,19 @@ impl NurseryServer {
         Ok(Self { inner: Mutex::new(Stage::Serving(server, None)) })
     }
 
-    /// Waits for an order to fork; False when the parent wants no more.
-    fn next_order(&self) -> PyResult<bool> {
+    /// Waits for an order to fork, up to `idle` seconds; "fork", "idle", or "over" when the parent wants no more.
+    #[pyo3(signature = (idle=None))]
+    fn next_order(&self, idle: Option<f64>) -> PyResult<&'static str> {
+        let idle = idle.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         self.server(|server, order| {
-            *order = server.next_order()?;
-            Ok(order.is_some())
+            Ok(match server.next_order(idle)? {
+                Next::Order(next) => {
+                    *order = Some(next);
+                    "fork"
+                }
+                Next::Idle => "idle",
+                Next::Over => "over",
+            })
         })?
     }
 
@@ -101,7 +109,7 @@ impl NurseryServer {
     }
 
     /// In a new worker: opens the connection to the pool. Second: the bytes the pool gives each worker.
-    fn into_worker<'py>(&self, py: Python<'py>) -> PyResult<(WorkerLoop, Bound<'py, PyBytes>)> {
+    fn become_worker<'py>(&self, py: Python<'py>) -> PyResult<(WorkerLoop, Bound<'py, PyBytes>)> {
         let stage =
             std::mem::replace(&mut *self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner), Stage::Gone);
         let Stage::Serving(server, Some(order)) = stage else {

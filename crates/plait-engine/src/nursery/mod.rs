@@ -11,4 +11,4 @@ mod server;
 
 pub use client::{Launch, Nursery, Sink};
 pub use protocol::Exit;
-pub use server::{Order, Server};
+pub use server::{Next, Order, Server};

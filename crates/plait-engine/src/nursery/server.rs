@@ -5,8 +5,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 
 use plait_trace::WorkerId;
@@ -36,6 +37,20 @@ pub struct Order {
     pub fds: Vec<OwnedFd>,
 }
 
+/// What the nursery is to do next.
+#[derive(Debug)]
+pub enum Next {
+    /// Fork this worker.
+    Order(Order),
+    /// Nothing for now.
+    Idle,
+    /// End: the parent has gone, or wants no more workers.
+    Over,
+}
+
+/// Whether the parent asked, whether it has gone, which children have ended.
+type Seen = (bool, bool, Vec<usize>);
+
 impl Order {
     /// Which worker of its pool it will be.
     pub fn worker(&self) -> WorkerId {
@@ -54,21 +69,21 @@ impl Server {
         }
     }
 
-    /// Waits for the next order, reaping workers meanwhile; `None` when the parent has gone or wants no more.
-    pub fn next_order(&mut self) -> io::Result<Option<Order>> {
+    /// Waits for the next order, reaping workers meanwhile, up to `idle` if given.
+    pub fn next_order(&mut self, idle: Option<Duration>) -> io::Result<Next> {
         loop {
-            let (asked, parent_gone, ended) = self.wait()?;
+            let Some((asked, parent_gone, ended)) = self.wait(idle)? else { return Ok(Next::Idle) };
             for at in ended.into_iter().rev() {
                 self.reap(at)?;
             }
             if parent_gone {
-                return Ok(None);
+                return Ok(Next::Over);
             }
             if asked {
                 return Ok(match protocol::recv_request(&self.socket)? {
-                    Some((Request::Fork { key }, fds)) => Some(Order { key, fds }),
+                    Some((Request::Fork { key }, fds)) => Next::Order(Order { key, fds }),
                     Some((Request::Hello, _)) => return Err(io::ErrorKind::InvalidData.into()),
-                    None => None,
+                    None => Next::Over,
                 });
             }
         }
@@ -94,12 +109,15 @@ impl Server {
         self.parent
     }
 
-    fn wait(&self) -> io::Result<(bool, bool, Vec<usize>)> {
+    fn wait(&self, idle: Option<Duration>) -> io::Result<Option<Seen>> {
+        let timeout = idle.map(|idle| Timespec { tv_sec: idle.as_secs() as i64, tv_nsec: idle.subsec_nanos().into() });
         let mut fds = vec![PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.parent, PollFlags::IN)];
         fds.extend(self.children.iter().map(|child| PollFd::new(&child.process, PollFlags::IN)));
-        rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
+        if rustix::io::retry_on_intr(|| poll(&mut fds, timeout.as_ref()))? == 0 {
+            return Ok(None);
+        }
         let ended = (0..self.children.len()).filter(|at| !fds[at + 2].revents().is_empty()).collect();
-        Ok((!fds[0].revents().is_empty(), !fds[1].revents().is_empty(), ended))
+        Ok(Some((!fds[0].revents().is_empty(), !fds[1].revents().is_empty(), ended)))
     }
 
     fn reap(&mut self, at: usize) -> io::Result<()> {

@@ -229,13 +229,17 @@ impl<T: Ticket> Shared<T> {
             let mut state = locked(&this.state);
             state.apply(&mut readers, &mut done);
             drop(readers);
+            // What that sends is published before free slots are counted, as the scheduler asks.
+            let (mut sent, mut rest) = state.send();
             let State { scheduler, claims, actions, .. } = &mut *state;
-            if scheduler.queued() > 0 {
-                scheduler.on_window(claims.free(), actions);
-            } else if this.backlog.load(Ordering::Relaxed) {
-                this.backlog.store(false, Ordering::Relaxed);
+            scheduler.on_window(claims.free(), actions);
+            let (more, others) = state.send();
+            sent += more;
+            rest.extend(others);
+            let backlog = state.scheduler.queued() > 0;
+            if this.backlog.load(Ordering::Relaxed) != backlog {
+                this.backlog.store(backlog, Ordering::Relaxed);
             }
-            let (sent, rest) = state.send();
             drop(state);
             for _ in 0..sent.min(this.memory.parked()) {
                 this.memory.wake_idle();

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use event_listener::Event;
-use plait_shm::{Arena, PoolMemory};
+use plait_shm::{Arena, MAX_WORKERS, PoolMemory};
 
 use crate::nursery::Nursery;
 use crate::scheduler::{Config, ConfigError, Scheduler};
@@ -64,6 +64,12 @@ pub enum NewPoolError {
     /// Its settings contradict each other.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Worker ids are a byte in the claim ring, and recycling needs some to spare.
+    #[error("{asked} workers are more than a pool can have; 192 are always possible")]
+    TooManyWorkers {
+        /// The workers that were asked for.
+        asked: usize,
+    },
     /// The system refused something.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -100,12 +106,16 @@ impl<T: Ticket> Pool<T> {
         config: PoolConfig,
         nursery: impl Fn() -> io::Result<Arc<Nursery>> + Send + Sync + 'static,
     ) -> Result<Self, NewPoolError> {
-        let scheduler = Scheduler::new(Config {
+        let sizes = Config {
             max_workers: config.max_workers,
             window: WINDOW as usize,
             max_tasks_per_child: config.max_tasks_per_child,
             start_attempts: START_ATTEMPTS,
-        })?;
+        };
+        if sizes.worker_ids() > MAX_WORKERS {
+            return Err(NewPoolError::TooManyWorkers { asked: config.max_workers });
+        }
+        let scheduler = Scheduler::new(sizes)?;
         let (memory, claims) = PoolMemory::create(WINDOW)?;
         let setup = staff::write_setup(config.max_tasks_per_child, &config.setup)?;
         let shared = Shared {
@@ -119,6 +129,7 @@ impl<T: Ticket> Pool<T> {
                 claims,
                 actions: Vec::new(),
                 links: Vec::new(),
+                stops: Vec::new(),
                 closed: false,
                 broken: None,
                 deaths: 0,

@@ -58,9 +58,15 @@ impl<T: Ticket> Shared<T> {
             match action {
                 Action::StartWorker(worker) => Self::hire(this, worker),
                 Action::StopWorker(worker) => {
-                    let link = locked(&this.state).links.iter().find(|link| link.worker == worker).cloned();
-                    if let Some(link) = link {
-                        link.stop();
+                    let mut state = locked(&this.state);
+                    let link = state.links.iter().find(|link| link.worker == worker).cloned();
+                    match link {
+                        Some(link) => {
+                            drop(state);
+                            link.stop();
+                        }
+                        // Another thread is hiring it just now.
+                        None => state.stops.push(worker),
                     }
                 }
                 Action::Send(_) => unreachable!("tasks are sent under the state's lock"),
@@ -72,7 +78,15 @@ impl<T: Ticket> Shared<T> {
         match Self::equip(this, worker) {
             Ok((link, stream, fds)) => {
                 locked(&this.readers).add(Arc::clone(&link), stream);
-                locked(&this.state).links.push(Arc::clone(&link));
+                let stopped = {
+                    let mut state = locked(&this.state);
+                    state.links.push(Arc::clone(&link));
+                    let stop = state.stops.iter().position(|&stopped| stopped == worker);
+                    stop.map(|at| state.stops.swap_remove(at)).is_some()
+                };
+                if stopped {
+                    link.stop();
+                }
                 if let Err(error) = Self::order(this, &link, &fds) {
                     Self::bury(this, &link, None, Some(&error));
                 }
@@ -139,8 +153,11 @@ impl<T: Ticket> Shared<T> {
             if exit.is_some() && !expected {
                 state.deaths += 1;
             }
-            let State { scheduler, actions, claims, .. } = &mut *state;
+            let State { scheduler, actions, .. } = &mut *state;
             let lost = scheduler.on_worker_lost(link.worker, &held, actions);
+            // What this sends is published before free slots are counted, as the scheduler asks.
+            let (_, mut rest) = state.send();
+            let State { scheduler, actions, claims, .. } = &mut *state;
             scheduler.on_window(claims.free(), actions);
             let cause = match (error, exit) {
                 (Some(error), _) => error.to_string(),
@@ -152,7 +169,8 @@ impl<T: Ticket> Shared<T> {
             let loss = Loss { pid: link.pid(), exit: exit.unwrap_or(Exit::Unknown) };
             let mut failed: Vec<_> = lost.failed.into_iter().map(|(_, job)| (job, Outcome::Lost(loss))).collect();
             failed.extend(state.abandon(lost.abandoned, &cause));
-            let (_, rest) = state.send();
+            rest.extend(state.send().1);
+            this.backlog.store(state.scheduler.queued() > 0, Ordering::Relaxed);
             (failed, rest)
         };
         this.complete(done.into_iter().chain(failed));
@@ -170,6 +188,7 @@ impl<T: Ticket> Shared<T> {
     fn on_no_worker(this: &Arc<Self>, worker: WorkerId, error: &io::Error) {
         let (failed, rest) = {
             let mut state = locked(&this.state);
+            state.stops.retain(|&stopped| stopped != worker);
             let State { scheduler, actions, .. } = &mut *state;
             let lost = scheduler.on_worker_lost(worker, &[], actions);
             // A worker that never was held nothing.

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use event_listener::Event;
 use plait_shm::{Arena, Block, ClaimProducer, Full, PoolMemory, Position};
 
+use plait_trace::WorkerId;
+
 use crate::nursery::Nursery;
 use crate::scheduler::{Action, Scheduler};
 
@@ -34,6 +36,8 @@ pub(super) struct State<T> {
     pub(super) claims: ClaimProducer,
     pub(super) actions: Vec<Action>,
     pub(super) links: Vec<Arc<Link>>,
+    /// Workers to be stopped as soon as they are hired.
+    pub(super) stops: Vec<WorkerId>,
     pub(super) closed: bool,
     pub(super) broken: Option<Arc<str>>,
     pub(super) deaths: u64,
