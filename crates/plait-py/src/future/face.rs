@@ -4,18 +4,14 @@
 //! found here. The attributes with an underscore are what `concurrent.futures.wait`, `as_completed` and
 //! asyncio read of a future; they keep the stdlib's meaning.
 
-use std::ptr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use event_listener::Listener;
 use plait_engine::pool::Awaited;
-use pyo3::exceptions::PyTypeError;
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyList, PyTuple, PyType};
+use pyo3::types::{PyList, PyTuple};
 
 use super::core::{Exposed, FutureCore, Held, Home, Phase, Slot};
 use super::{decode_outcome, run_callback, tell};
@@ -27,50 +23,7 @@ const SLICE: Duration = Duration::from_millis(50);
 /// The base of `plait.Future`.
 #[pyclass(subclass, frozen, weakref, module = "plait._core")]
 pub struct FutureBase {
-    core: OnceLock<Arc<FutureCore>>,
-}
-
-static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-
-/// Tells which class the futures that Rust makes shall have; it must derive from [`FutureBase`].
-#[pyfunction]
-pub fn set_future_class(class: &Bound<'_, PyType>) -> PyResult<()> {
-    if !class.is_subclass_of::<FutureBase>()? {
-        return Err(PyTypeError::new_err("the class of futures must derive from FutureBase"));
-    }
-    let _ = CLASS.set(class.py(), class.clone().unbind());
-    Ok(())
-}
-
-/// A Python future for `core`.
-pub fn new_future<'py>(py: Python<'py>, core: Arc<FutureCore>) -> PyResult<Bound<'py, PyAny>> {
-    let class = match CLASS.get(py) {
-        Some(class) => class,
-        None => {
-            // The class is defined by a module that most programs need anyway.
-            py.import("plait._future")?;
-            CLASS.get(py).ok_or_else(|| errors::plait_error(py, "no class of futures was set"))?
-        }
-    };
-    // Past `type.__call__`, which would look for an `__init__` and find the stdlib's, the most costly part of a future.
-    let kind = class.bind(py).as_type_ptr();
-    let no_args = PyTuple::empty(py);
-    // SAFETY: `kind` is a live type that derives from FutureBase, so its tp_new slot is set and takes (type, tuple,
-    // dict or null); it returns a new reference or null with an exception set.
-    let made = unsafe {
-        let slot = ffi::PyType_GetSlot(kind, ffi::Py_tp_new);
-        let new: ffi::newfunc = std::mem::transmute(slot);
-        Bound::from_owned_ptr_or_err(py, new(kind, no_args.as_ptr(), ptr::null_mut()))?
-    };
-    // What a future refers to is in Rust, where the cycle collector does not look anyway; without the futures each of its
-    // runs costs a third less of a submit. An attribute that somebody sets on a future is not searched for cycles.
-    // SAFETY: `made` is alive and of a type with the collector's head, as instances of a class with a dict are; untracking
-    // is allowed for any such object, and its deallocation copes.
-    unsafe { ffi::PyObject_GC_UnTrack(made.as_ptr().cast()) };
-    // SAFETY: an instance of a subclass of FutureBase, made just above.
-    let base = unsafe { made.cast_unchecked::<FutureBase>() };
-    let _ = base.get().core.set(core);
-    Ok(made)
+    pub(super) core: OnceLock<Arc<FutureCore>>,
 }
 
 impl FutureBase {

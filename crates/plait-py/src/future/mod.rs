@@ -1,13 +1,15 @@
 //! Futures: real `concurrent.futures.Future`s with their state in Rust.
 //!
-//! `core` is the state, `face` the Python class, and here is what binds the two: telling those who asked, and
-//! making exceptions out of what the engine says.
+//! `core` is the state, `face` the Python class, `class` makes its instances, and here is what binds them: telling
+//! those who asked, and making exceptions out of what the engine says.
 
+mod class;
 mod core;
 mod face;
 
 pub use self::core::{FutureCore, Held, Home, Phase, ProcessTicket};
-pub use face::{FutureBase, deadline, new_future, phase_name, set_future_class};
+pub use class::{new_future, set_future_class};
+pub use face::{FutureBase, deadline, phase_name};
 
 use std::sync::Arc;
 
