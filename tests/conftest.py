@@ -1,7 +1,7 @@
-"""What every test gets: a watchdog, a check that no process is left behind, executors of each backend.
+"""What every test gets: a watchdog, a check for processes left behind, executors of each backend.
 
-`face` runs a test once for each way to make an executor; `pool_face` leaves out the serial one, whose calls are done
-before `submit` returns.
+`face` runs a test once for each way to make an executor; `pool_face` leaves out the serial one, whose
+calls are done before `submit` returns.
 """
 
 import os

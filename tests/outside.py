@@ -16,7 +16,7 @@ TESTS = Path(__file__).parent
 
 
 def until(condition, what):
-    """Polls until `condition()` is true and gives its value; fails after `PATIENCE`, naming `what` never came."""
+    """Polls until `condition()` is true and gives its value; fails after `PATIENCE`, naming `what`."""
     deadline = time.monotonic() + PATIENCE
     while True:
         value = condition()

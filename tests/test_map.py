@@ -193,19 +193,21 @@ def test_a_closed_iterator_takes_back_what_has_not_begun(parallel, gate, tmp_pat
     record = tmp_path / "record"
 
     def work(n):
-        w.pass_gate(gate.folder, n)
+        if n > 0:
+            w.pass_gate(gate.folder, n)
         w.append(record, n)
         return n
 
     results = parallel(work, range(10), chunksize=1, buffersize=10)
-    gate.wait_for(0, 1)
+    assert next(results) == 0
+    gate.wait_for(1, 2)
     results.close()
     gate.open()
     assert list(results) == []
     # Both workers are free again once these have run.
     assert list(parallel(w.add_one, range(100))) == list(range(1, 101))
-    until(lambda: record.exists() and len(record.read_text().split()) == 2, "the two calls that had begun")
-    assert sorted(record.read_text().split()) == ["0", "1"]
+    until(lambda: len(record.read_text().split()) == 3, "the end of the calls that had begun")
+    assert sorted(record.read_text().split()) == ["0", "1", "2"]
 
 
 # --- errors
@@ -229,10 +231,12 @@ def test_an_input_that_raises_comes_after_the_results_before_it(pmap, at):
     assert list(results) == []
 
 
-def test_an_item_that_cannot_be_sent_comes_after_the_results_before_it():
-    items = [*range(5), threading.Lock(), *range(5)]
-    results = plait.map(w.identity, items, workers=WORKERS, chunksize=1)
-    assert [next(results) for _ in range(5)] == list(range(5))
+@pytest.mark.parametrize("at", [0, 1, 5, 20])
+@pytest.mark.parametrize("chunksize", [None, 1, 4])
+def test_an_item_that_cannot_be_sent_comes_after_the_results_before_it(at, chunksize):
+    items = [*range(at), threading.Lock(), *range(5)]
+    results = plait.map(w.identity, items, workers=WORKERS, chunksize=chunksize)
+    assert [next(results) for _ in range(at)] == list(range(at))
     with pytest.raises(plait.NotPicklable):
         next(results)
     assert list(plait.map(w.add_one, range(3), workers=WORKERS)) == [1, 2, 3]

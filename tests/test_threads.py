@@ -108,6 +108,19 @@ def test_calls_may_submit_to_their_own_pool():
         assert sorted(future.result() for future in inner) == sorted(list(range(1, 51)) * 3)
 
 
+def test_calls_may_wait_for_calls_of_their_own_pool():
+    script = """
+import plait, workloads
+
+with plait.ThreadPoolExecutor(2) as pool:
+    def total(n):
+        return n if n == 0 else n + pool.submit(total, n - 1).result()
+
+    print(list(pool.map(total, range(10))))
+"""
+    assert run_program("-c", script).lines == [str([n * (n + 1) // 2 for n in range(10)])]
+
+
 def test_a_thread_that_exits_by_an_exception_of_the_interpreter_goes_on():
     with plait.ThreadPoolExecutor(1) as pool:
         ident = pool.submit(threading.get_ident).result()

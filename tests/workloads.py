@@ -233,6 +233,9 @@ class Holder:
     def __init__(self, inner):
         self.inner = inner
 
+    def peek(self):
+        return self.inner
+
 
 # --- callables of all sorts
 

@@ -45,8 +45,10 @@ class RemoteTraceback(Exception):
         self.text = text
 
     def __str__(self) -> str:
-        """The traceback, set off as `concurrent.futures` does it."""
-        return f'\n"""\n{self.text}"""'
+        """The traceback, set off as `concurrent.futures` does it, with the source lines known here alone."""
+        from plait._remote import with_source
+
+        return f'\n"""\n{with_source(self.text)}"""'
 
 
 class RemoteError(PlaitError):

@@ -62,7 +62,12 @@ class Executor(concurrent.futures.Executor):
             from plait._process import ProcessPoolExecutor
 
             inner = ProcessPoolExecutor(
-                max_workers, None, initializer, initargs, max_tasks_per_child=max_tasks_per_child, preload=preload
+                max_workers,
+                None,
+                initializer,
+                initargs,
+                max_tasks_per_child=max_tasks_per_child,
+                preload=preload,
             )
         elif backend == "threads":
             from plait._thread import ThreadPoolExecutor
@@ -90,8 +95,6 @@ class Executor(concurrent.futures.Executor):
         buffersize: int | None = None,
     ) -> Iterator[T]:
         """As `concurrent.futures.Executor.map`."""
-        if self.backend == "serial":
-            return self._inner.map(fn, *iterables, timeout=timeout, chunksize=chunksize)
         return self._inner.map(fn, *iterables, timeout=timeout, chunksize=chunksize, buffersize=buffersize)  # type: ignore[call-arg]
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -86,6 +86,10 @@ def submit_ahead(
                 args = next(calls)
             except StopIteration:
                 return
+            except Exception as error:
+                # What was submitted before is handed out first.
+                failure.append(error)
+                return
             futures.append(submit(fn, *args))
 
     fill()
@@ -104,7 +108,7 @@ def submit_ahead(
                     try:
                         fill()
                     except BaseException as error:
-                        # What was submitted before is handed out first.
+                        # The result in hand comes first.
                         failure.append(error)
                 yield value
             if failure:
@@ -119,24 +123,37 @@ def submit_ahead(
 def _pool(backend: str, workers: int) -> Any:
     """The pool that `map` keeps for this backend and number, as long as the program looks the same to a worker."""
     looks: tuple = (backend, workers, os.getpid())
+    depth = 0
     if backend == "processes":
         looks += (tuple(sys.path), _cwd())
+    else:
+        # A map within a call of a map waits for threads that no call further out can hold.
+        depth = getattr(_inside, "depth", 0)
+        looks += (depth,)
     with _lock:
         pool = _pools.get(looks)
         if pool is None:
-            for other in [key for key in _pools if key[:2] == looks[:2]]:
-                # Iterators over it keep it until they are done.
-                del _pools[other]
             if backend == "processes":
+                for other in [key for key in _pools if key[:2] == looks[:2]]:
+                    # Iterators over it keep it until they are done.
+                    del _pools[other]
                 from plait._process import ProcessPoolExecutor
 
                 pool = ProcessPoolExecutor(workers)
             else:
                 from plait._thread import ThreadPoolExecutor
 
-                pool = ThreadPoolExecutor(workers, "plait-map")
+                pool = ThreadPoolExecutor(workers, "plait-map", _enter, (depth + 1,))
             _pools[looks] = pool
         return pool
+
+
+# How deep in maps on threads the calls of this thread are.
+_inside = threading.local()
+
+
+def _enter(depth: int) -> None:
+    _inside.depth = depth
 
 
 def _cwd() -> str | None:

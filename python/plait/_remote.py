@@ -1,6 +1,11 @@
 """What a worker tells about an exception beside the exception itself."""
 
+import linecache
+import re
 import traceback
+
+# A frame in a formatted traceback; within exception groups there is a bar before it.
+_FRAME = re.compile(r'(?P<indent>[ |]*)  File "(?P<file>.*)", line (?P<line>\d+), in ')
 
 
 def describe(exception: BaseException) -> tuple[str, str, str]:
@@ -20,3 +25,17 @@ def describe(exception: BaseException) -> tuple[str, str, str]:
     except Exception as error:
         text = f"<formatting the traceback raised {type(error).__name__}>\n{name}: {message}\n"
     return name, message, text
+
+
+def with_source(text: str) -> str:
+    """Adds the source lines that the worker could not read: those of notebook cells, for one."""
+    lines = text.split("\n")
+    full = []
+    for line, following in zip(lines, [*lines[1:], ""]):
+        full.append(line)
+        frame = _FRAME.match(line)
+        if frame and not following.startswith(frame["indent"] + "    "):
+            source = linecache.getline(frame["file"], int(frame["line"])).strip()
+            if source:
+                full.append(f"{frame['indent']}    {source}")
+    return "\n".join(full)

@@ -1,7 +1,7 @@
 """The serial backend: calls run where and when they are submitted."""
 
 import concurrent.futures
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from plait._future import Future
@@ -12,7 +12,9 @@ T = TypeVar("T")
 class SerialExecutor(concurrent.futures.Executor):
     """Runs each call at once, in the caller's thread. For debugging, and as the measure of what parallelism gains."""
 
-    def __init__(self, initializer: Callable[..., object] | None = None, initargs: tuple[Any, ...] = ()) -> None:
+    def __init__(
+        self, initializer: Callable[..., object] | None = None, initargs: tuple[Any, ...] = ()
+    ) -> None:
         """Call the initializer, if there is one."""
         self._max_workers = 1
         self._closed = False
@@ -35,6 +37,21 @@ class SerialExecutor(concurrent.futures.Executor):
         else:
             future.set_result(result)
         return future
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """Return an iterator over `fn(*args)` for each tuple of items; at most `buffersize` calls are made ahead."""
+        from plait._map import submit_ahead
+        from plait._process import check_buffersize
+
+        check_buffersize(buffersize)
+        return submit_ahead(self.submit, fn, zip(*iterables), buffersize, timeout)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls."""

@@ -1,0 +1,69 @@
+"""A real notebook in a real kernel: cells that are edited and run again run their newest text."""
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+SETUP = """
+import plait
+
+def gather(function, items):
+    executor_results = []
+    with plait.Executor({backend!r}, 2) as executor:
+        executor_results = [f.result() for f in [executor.submit(function, item) for item in items]]
+    map_results = list(plait.map(function, items, backend={backend!r}, workers=2))
+    assert map_results == executor_results, (map_results, executor_results)
+    print(map_results)
+"""
+
+CELLS = [
+    ("def work(x):\n    return x + 1\ngather(work, range(4))", "[1, 2, 3, 4]"),
+    # The cell is edited and run again.
+    ("def work(x):\n    return x * 10\ngather(work, range(4))", "[0, 10, 20, 30]"),
+    # A changed global that the function uses.
+    ("FACTOR = 2\ndef scale(x):\n    return x * FACTOR\ngather(scale, range(3))", "[0, 2, 4]"),
+    ("FACTOR = 5\ngather(scale, range(3))", "[0, 5, 10]"),
+    # A helper that another function calls, changed alone.
+    (
+        "def helper(x):\n    return -x\ndef outer(x):\n    return helper(x)\ngather(outer, range(3))",
+        "[0, -1, -2]",
+    ),
+    ("def helper(x):\n    return x + 100\ngather(outer, range(3))", "[100, 101, 102]"),
+    # A closure, and a lambda.
+    (
+        "def make(n):\n    def inner(x):\n        return x + n + FACTOR\n    return inner\ngather(make(1), [1])",
+        "[7]",
+    ),
+    ("gather(lambda x: x ** 2, range(4))", "[0, 1, 4, 9]"),
+    # A class, its instances there and back.
+    (
+        "class Point:\n    def __init__(self, x):\n        self.x = x\n"
+        "def move(p):\n    return Point(p.x + 1)\n"
+        "moved = list(plait.map(move, [Point(1), Point(2)], workers=2))\n"
+        "print([p.x for p in moved], all(type(p) is Point for p in moved))",
+        "[2, 3] True",
+    ),
+    # Within the kernel's running event loop, both ways of waiting work.
+    (
+        "with plait.Executor('processes', 1) as e:\n    print(await e.submit(work, 7), e.submit(work, 8).result())",
+        "70 80",
+    ),
+    # A failure shows the cell's own line.
+    (
+        "import traceback\ndef bad(x):\n    raise ValueError('here')\n"
+        "error = plait.Executor('processes', 1).submit(bad, 1).exception()\n"
+        "print(\"raise ValueError('here')\" in ''.join(traceback.format_exception(error)) or 'no line')",
+        "True",
+    ),
+]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::RuntimeWarning")
+def test_cells_run_their_newest_text(backend, tmp_path):
+    notebook = nbformat.v4.new_notebook()
+    sources = [SETUP.format(backend=backend), *(source for source, _ in CELLS)]
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=60, kernel_name="python3", resources=resources).execute()
+    shown = ["".join(out.get("text", "") for out in cell.outputs).strip() for cell in notebook.cells[1:]]
+    assert shown == [expected for _, expected in CELLS]
