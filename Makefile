@@ -32,11 +32,12 @@ VENV    := .build/venv-$(TAG)
 .SECONDEXPANSION:
 # Stamps of the pattern rules are results, not by-products to be removed.
 .SECONDARY:
-.PHONY: help demo test test-rust test-python lint house bench docs clean force
+.PHONY: help demo test test-rust test-python loom lint house bench docs clean force
 
 help:
 	@echo 'make demo     build plait, compare the backends on examples/primes.py'
 	@echo 'make test     the Rust tests, then pytest on every supported Python found (PYTHONS=python3.12 narrows)'
+	@echo 'make loom     the protocols of shared memory, in every interleaving of small cases (make test has them too)'
 	@echo 'make lint     rustfmt, clippy, ruff, and the check of rooms and arrows'
 	@echo 'make bench    plait against its peers, each ratio beside its goal (ARGS=--quick for two minutes)'
 	@echo 'make docs     the site of docs/ in .build/site, links checked; its snippets run in make test'
@@ -55,6 +56,9 @@ test-rust: $(TOOLS)/made .build/nextest
 
 test-python: $(TOOLS)/made $(foreach tag,$(TAGS),.build/venv-$(tag)/built .build/venv-$(tag)/test-ready)
 	@$(TOOLS)/bin/python scripts/run_tests.py $(foreach tag,$(TAGS),--python $(tag)) -- $(ARGS)
+
+loom: $(TOOLS)/made .build/nextest
+	@$(TOOLS)/bin/python scripts/run_tests.py --loom
 
 lint: $(TOOLS)/made house
 	cargo fmt --all --check

@@ -10,8 +10,8 @@ import threading
 import traceback
 import weakref
 
-import plait
 import numpy
+import plait
 import pytest
 import workloads as w
 from outside import run_program, until

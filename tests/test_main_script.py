@@ -148,7 +148,8 @@ def test_interpreter_options_reach_the_workers(script):
     text = """
 import sys, plait
 with plait.Executor(BACKEND, 1) as executor:
-    print(executor.submit(lambda: (sys.flags.optimize, sys.flags.utf8_mode, sys.dont_write_bytecode)).result())
+    options = executor.submit(lambda: (sys.flags.optimize, sys.flags.utf8_mode, sys.dont_write_bytecode))
+    print(options.result())
 """
     assert script("-O", "-B", "-X", "utf8", script.file(text)).lines == ["(1, 1, True)"]
 

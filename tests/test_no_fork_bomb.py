@@ -4,7 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Each run of a module's body leaves a line; a body that finds too many ends its process, so that a bomb cannot go off.
+# Each run of a module's body leaves a mark; a body that finds too many ends its process, so that a bomb
+# cannot go off.
 BODY = """
 import os, sys
 with open({log!r}, "a") as log:
@@ -43,7 +44,8 @@ def test_a_package_that_maps_a_function_of_its_submodule_at_import_runs_once(tmp
     (tmp_path / "package/inner.py").write_text("def double(x): return 2 * x\n")
     (tmp_path / "package/__init__.py").write_text(
         BODY.format(log=log)
-        + "import plait\nfrom package.inner import double\nprint(list(plait.map(double, range(3), workers=2)))\n"
+        + "import plait\nfrom package.inner import double\n"
+        + "print(list(plait.map(double, range(3), workers=2)))\n"
     )
     done = run(tmp_path, "import package")
     assert (done.stdout, done.stderr, done.returncode) == ("[0, 2, 4]\n", "", 0)

@@ -31,7 +31,8 @@ CELLS = [
     ("def helper(x):\n    return x + 100\ngather(outer, range(3))", "[100, 101, 102]"),
     # A closure, and a lambda.
     (
-        "def make(n):\n    def inner(x):\n        return x + n + FACTOR\n    return inner\ngather(make(1), [1])",
+        "def make(n):\n    def inner(x):\n        return x + n + FACTOR\n    return inner\n"
+        "gather(make(1), [1])",
         "[7]",
     ),
     ("gather(lambda x: x ** 2, range(4))", "[0, 1, 4, 9]"),
@@ -45,7 +46,8 @@ CELLS = [
     ),
     # Within the kernel's running event loop, both ways of waiting work.
     (
-        "with plait.Executor('processes', 1) as e:\n    print(await e.submit(work, 7), e.submit(work, 8).result())",
+        "with plait.Executor('processes', 1) as e:\n"
+        "    print(await e.submit(work, 7), e.submit(work, 8).result())",
         "70 80",
     ),
     # A failure shows the cell's own line.

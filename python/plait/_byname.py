@@ -79,10 +79,10 @@ def _found(name: str) -> bool:
 
 
 def is_being_imported(name: str) -> bool:
-    """Whether the import of it, or of a package around it, has not ended: what is found out now will not hold.
+    """Whether the import of it, or of a package around it, has not ended: what is found now will not hold.
 
-    A module that starts workers while it is being imported must not be imported by them: they would do as it does, and
-    their workers too, without end. So its functions go by value until then.
+    A module that starts workers while it is being imported must not be imported by them: they would do as it
+    does, and their workers too, without end. So its functions go by value until then.
     """
     parts = name.split(".")
     return any(_is_half_imported(sys.modules.get(".".join(parts[:n]))) for n in range(1, len(parts) + 1))

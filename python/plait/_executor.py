@@ -27,7 +27,8 @@ class Executor(concurrent.futures.Executor):
 
     Args:
         backend: "processes" (the default), "threads" or "serial".
-        max_workers: The most workers; by default `plait.cpu_count()` processes, or the stdlib's number of threads.
+        max_workers: The most workers; by default `plait.cpu_count()` processes, or as many threads as the
+            stdlib starts.
         initializer: Called in each worker as it starts.
         initargs: Its arguments.
         max_tasks_per_child: Calls after which a worker process is replaced; processes only.

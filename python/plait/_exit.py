@@ -1,7 +1,7 @@
 """What happens to pools at the end of the program, and in a forked child.
 
-As in the stdlib: pending work is finished before the interpreter ends. Registered with `threading`, whose hooks run while
-threads can still be joined and new ones started.
+As in the stdlib: pending work is finished before the interpreter ends. Registered with `threading`, whose
+hooks run while threads can still be joined and new ones started.
 """
 
 import os
@@ -43,7 +43,7 @@ def _shut_down_all() -> None:
     global _ending
     _ending = True
     pools = list(_pools)
-    # A program that Ctrl-C has ended shall end; in an interactive session the last exception may be an old one.
+    # A program that Ctrl-C has ended shall end; in an interactive session the last exception may be old.
     interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1")
     if interrupted:
         for pool in pools:

@@ -29,21 +29,24 @@ def map(
     chunksize: int | None = None,
     buffersize: int | None = None,
 ) -> Iterator[T]:
-    """Return an iterator over `fn(*args)` for each tuple of items, in order, like the builtin; the calls start at once.
+    """Return an iterator over `fn(*args)` for each tuple of items, in order; the calls start at once.
 
-    The inputs are read only a little ahead of the consumer, so they may be endless. The workers are kept for the next call.
+    The inputs are read only a little ahead of the consumer, so they may be endless. The workers are kept for
+    the next call.
 
     Args:
         fn: The function.
         iterables: Its arguments, item by item; the shortest ends it.
         backend: "processes" (the default), "threads" or "serial".
-        workers: How many workers; by default `plait.cpu_count()` processes, or the stdlib's number of threads.
+        workers: How many; by default `plait.cpu_count()` processes, or as many threads as the stdlib starts.
         chunksize: Items sent to a worker process together; by default chosen from how long they take.
-        buffersize: The most items read ahead of the results that were taken; by default as many as keep the workers busy.
+        buffersize: The most items read ahead of the results that were taken; by default as many as keep the
+            workers busy.
 
     Raises:
         ValueError: no such backend, or a number below 1.
-        Exception: what `fn` or an input raised, where its result would have come; what came before is yielded first.
+        Exception: what `fn` or an input raised, where its result would have come; what came before is yielded
+            first.
 
     """
     check_backend(backend)
@@ -75,7 +78,7 @@ def submit_ahead(
     ahead: int | None,
     timeout: float | None,
 ) -> Iterator[T]:
-    """Submit `calls` at once, or at most `ahead` of them before the consumer; the iterator gives their results in order."""
+    """Submit `calls` at once, or at most `ahead` of them before the consumer; iterate over their results."""
     deadline = None if timeout is None else time.monotonic() + timeout
     futures: deque = deque()
     failure: list[BaseException] = []
@@ -121,7 +124,7 @@ def submit_ahead(
 
 
 def _pool(backend: str, workers: int) -> Any:
-    """The pool that `map` keeps for this backend and number, as long as the program looks the same to a worker."""
+    """The pool that `map` keeps for this backend and number, while the program looks the same to a worker."""
     looks: tuple = (backend, workers, os.getpid())
     depth = 0
     if backend == "processes":

@@ -1,6 +1,7 @@
-"""The nursery: a clean, single-threaded process that forks workers. Started by the engine, with a socket as standard input.
+"""The nursery: a clean, single-threaded process that forks workers.
 
-It imports what every worker needs and nothing else, so that a fork is quick and safe. It must never start a thread.
+Started by the engine, with a socket as standard input. It imports what every worker needs and nothing else,
+so that a fork is quick and safe. It must never start a thread.
 """
 
 import os
@@ -50,7 +51,8 @@ def _preload(names: tuple[str, ...]) -> None:
         return
     from importlib import import_module
 
-    # A BLAS that starts its threads at import would make this process unfit to fork. Workers get their own number later.
+    # A BLAS that starts its threads at import would make this process unfit to fork. Workers get their own
+    # number later.
     limits = [name for name in THREAD_LIMITS if name not in os.environ]
     os.environ.update(dict.fromkeys(limits, "1"))
     for name in names:

@@ -14,7 +14,8 @@ T = TypeVar("T")
 # Worker ids are a byte in the claim ring, some of them spare.
 MAX_WORKERS = 192
 
-# Pools in workers of pools in workers …: each level multiplies the processes, so a program that needs more is mistaken.
+# Pools in workers of pools in workers …: each level multiplies the processes, so a program that needs more is
+# mistaken.
 MAX_DEPTH = 5
 
 _launch_lock = threading.Lock()
@@ -24,19 +25,20 @@ _launches: dict[tuple[str, ...], tuple[str, list[str], list[tuple[str, str]]]] =
 class ProcessPoolExecutor(_core.ProcessEngine, concurrent.futures.Executor):
     """Run calls in worker processes. A drop-in for `concurrent.futures.ProcessPoolExecutor`.
 
-    Workers are forked from a clean helper process in about a millisecond, never import or re-run the main script, and
-    take lambdas, closures and functions typed into a notebook. A worker that dies fails only the call it ran, with
-    `plait.WorkerDied`; the pool heals.
+    Workers are forked from a clean helper process in about a millisecond, never import or re-run the main
+    script, and take lambdas, closures and functions typed into a notebook. A worker that dies fails only the
+    call it ran, with `plait.WorkerDied`; the pool heals.
 
     Args:
-        max_workers: The most worker processes; by default `plait.cpu_count()`, in a worker its share of that. They start
-            as work comes in.
+        max_workers: The most worker processes; by default `plait.cpu_count()`, in a worker its share of that.
+            They start as work comes in.
         mp_context: Accepted so that calls written for the stdlib work; plait has one way to start workers.
         initializer: Called in each worker as it starts. If it raises, the pool is broken.
         initargs: Its arguments.
         max_tasks_per_child: Calls after which a worker is replaced; by default never.
-        preload: Names of modules to import once, in the helper process, so that every worker has them at once. A module
-            that starts threads cannot be preloaded; then a warning says so, and workers import it themselves.
+        preload: Names of modules to import once, in the helper process, so that every worker has them from
+            the start. A module that starts threads cannot be preloaded; then a warning says so, and workers
+            import it themselves.
 
     Raises:
         ValueError: `max_workers` is below 1 or above 192, or `max_tasks_per_child` is below 1.
@@ -59,7 +61,9 @@ class ProcessPoolExecutor(_core.ProcessEngine, concurrent.futures.Executor):
     ) -> None:
         """See the class."""
         if _depth.depth >= MAX_DEPTH:
-            raise RuntimeError(f"process pools are nested {_depth.depth} deep; use threads or a plain loop inside workers")
+            raise RuntimeError(
+                f"process pools are nested {_depth.depth} deep; use threads or a plain loop inside workers"
+            )
         if max_workers is None:
             max_workers = default_workers()
         elif max_workers <= 0:
@@ -90,7 +94,8 @@ class ProcessPoolExecutor(_core.ProcessEngine, concurrent.futures.Executor):
 
         Args:
             fn: The function.
-            iterables: Its arguments, item by item; the shortest ends it. They are read at once unless `buffersize` is given.
+            iterables: Its arguments, item by item; the shortest ends it. They are read at once unless
+                `buffersize` is given.
             timeout: Seconds from now after which waiting for a result raises `TimeoutError`.
             chunksize: Items sent to a worker together.
             buffersize: The most items read ahead of the results that were taken.
@@ -156,7 +161,7 @@ def start_map(
     ahead: int | None,
     timeout: float | None = None,
 ) -> Iterator[T]:
-    """Start a map on a process pool. `ahead`: items read ahead; 0: as the tasks' duration suggests; None: all at once."""
+    """Start a map on a process pool. `ahead`: items read ahead; 0: as their duration suggests; None: all."""
     left: int | None = None
     try:
         left = min(len(it) for it in iterables)  # type: ignore[arg-type]
@@ -198,6 +203,8 @@ def _launch(preload: tuple[str, ...]) -> tuple[str, list[str], list[tuple[str, s
 
             if not sys.executable:
                 raise RuntimeError("the interpreter does not know its own path (sys.executable is empty)")
-            code = f"import sys; sys.path[:] = {sys.path!r}; from plait._nursery import main; main({preload!r})"
+            code = (
+                f"import sys; sys.path[:] = {sys.path!r}; from plait._nursery import main; main({preload!r})"
+            )
             _launches[preload] = (sys.executable, [*_args_from_interpreter_flags(), "-c", code], [])
         return _launches[preload]

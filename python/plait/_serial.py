@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class SerialExecutor(concurrent.futures.Executor):
-    """Runs each call at once, in the caller's thread. For debugging, and as the measure of what parallelism gains."""
+    """Runs each call at once, in the caller's thread: to debug, and to measure what parallelism gains."""
 
     def __init__(
         self, initializer: Callable[..., object] | None = None, initargs: tuple[Any, ...] = ()
@@ -46,7 +46,7 @@ class SerialExecutor(concurrent.futures.Executor):
         chunksize: int = 1,
         buffersize: int | None = None,
     ) -> Iterator[T]:
-        """Return an iterator over `fn(*args)` for each tuple of items; at most `buffersize` calls are made ahead."""
+        """Return an iterator over `fn(*args)` for each tuple of items, up to `buffersize` calls ahead."""
         from plait._map import submit_ahead
         from plait._process import check_buffersize
 

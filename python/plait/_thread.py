@@ -61,7 +61,8 @@ class ThreadPoolExecutor(_core.ThreadEngine, concurrent.futures.ThreadPoolExecut
 
         Args:
             fn: The function.
-            iterables: Its arguments, item by item; the shortest ends it. They are read at once unless `buffersize` is given.
+            iterables: Its arguments, item by item; the shortest ends it. They are read at once unless
+                `buffersize` is given.
             timeout: Seconds from now after which waiting for a result raises `TimeoutError`.
             chunksize: Without effect on threads, as in the stdlib.
             buffersize: The most items read ahead of the results that were taken.
@@ -117,7 +118,7 @@ class ThreadPoolExecutor(_core.ThreadEngine, concurrent.futures.ThreadPoolExecut
 
 
 def _work(queue: _core.ThreadQueue, start: tuple[Callable[..., object], tuple] | None, broken: list) -> None:
-    """The life of a worker thread; the interpreter waits for it when it ends, and the exit hook has closed its queue."""
+    """The life of a worker thread; when the interpreter waits for it, the exit hook has closed its queue."""
     if start is not None:
         initializer, initargs = start
         try:
