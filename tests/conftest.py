@@ -5,6 +5,7 @@ calls are done before `submit` returns.
 """
 
 import os
+import sys
 
 import plait
 import pytest
@@ -40,10 +41,16 @@ def stray_processes():
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
     """Fails a test that leaves a process other than the nursery and the workers of pools that `map` keeps."""
+    before = set(stray_processes())
+
+    def left():
+        return sorted(set(stray_processes()) - before)
+
     yield
-    until(
-        lambda: not stray_processes(), lambda: f"the end of processes left by this test: {stray_processes()}"
-    )
+    # The frames of a failed test hold its pools.
+    for name in ("last_exc", "last_type", "last_value", "last_traceback"):
+        vars(sys).pop(name, None)
+    until(lambda: not left(), lambda: f"the end of processes left by this test: {left()}")
 
 
 class Face:
