@@ -9,6 +9,7 @@ pub mod machine;
 pub mod nursery;
 pub mod pool;
 pub mod scheduler;
+mod spin;
 pub mod threads;
 pub mod wire;
 pub mod worker;

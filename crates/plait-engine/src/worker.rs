@@ -19,6 +19,7 @@ use plait_trace::{TaskId, WorkerId};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::pool::WORKER_READY;
+use crate::spin::Spinner;
 use crate::wire::{Control, Garbled, Kind, Place, ResultHead, TaskHead, Verdict};
 
 /// Results up to this size travel in the ring; larger ones go to the worker's arena.
@@ -90,6 +91,9 @@ pub struct Worker {
     forgotten: Vec<u64>,
     /// Tasks it may still run; the pool counts as well, and has a replacement ready when the last is told.
     left: u64,
+    /// The last thing it did was to look for a task, so that others were not woken.
+    looked: bool,
+    spinner: Spinner,
 }
 
 impl fmt::Debug for Worker {
@@ -127,6 +131,8 @@ impl Worker {
             message: Box::new([0; INLINE]),
             forgotten: Vec::new(),
             left: u64::from_le_bytes(limit),
+            looked: false,
+            spinner: Spinner::default(),
         };
         Ok((worker, bytes))
     }
@@ -155,6 +161,10 @@ impl Worker {
             return Ok(None);
         };
         self.left -= 1;
+        if std::mem::take(&mut self.looked) && !self.claims.is_empty() {
+            // Pushed while this worker looked, and so without waking anybody.
+            self.pool.wake_idle();
+        }
         let (head, _) = TaskHead::decode(&self.message[..len])?;
         Ok(Some(Claimed { id, head, len, started }))
     }
@@ -225,11 +235,13 @@ impl Worker {
 
     /// Sleeps until there is a task, or an order, or the time is over.
     pub fn sit(&mut self, timeout: Option<Duration>) {
-        self.pool.park(
-            self.me,
-            || (self.left > 0 && !self.claims.is_empty()) || !self.control.is_empty() || self.is_stopped(),
-            timeout,
-        );
+        let Self { pool, mine, claims, control, left, spinner, .. } = self;
+        let news = || (*left > 0 && !claims.is_empty()) || !control.is_empty() || mine.status().stop();
+        if pool.look(self.me, |time| spinner.spin(time, news)) {
+            self.looked = true;
+            return;
+        }
+        pool.park(self.me, news, timeout);
     }
 
     /// Reads what the parent said on the control ring.

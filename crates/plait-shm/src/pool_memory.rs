@@ -17,7 +17,7 @@ use crate::error::OpenError;
 use crate::ident::Ident;
 use crate::seats::Seats;
 use crate::segment::Segment;
-use crate::sync::{AtomicU32, Line, Ordering, Place, Shareable, fence};
+use crate::sync::{AtomicU32, Line, Ordering, Place, Shareable};
 
 const MAGIC: &[u8; 8] = b"plaitpoo";
 
@@ -26,8 +26,8 @@ struct PoolWords {
     ident: Ident,
     bell: Bell,
     pressure: Bell,
-    /// 1 while the parent's collector wants to hear of every result. The parent writes it.
-    watched: Line<AtomicU32>,
+    /// Nanoseconds that who waits may look before it sleeps, and how many workers must sit then. The parent writes them.
+    spin: Line<[AtomicU32; 2]>,
     claimed_up_to: ClaimedUpTo,
     seats: Seats,
 }
@@ -127,25 +127,26 @@ impl PoolMemory {
         &self.words.bell
     }
 
-    /// Workers ring it when a result ring is over half full, or a result came while [`PoolMemory::watched`]; the parent's
-    /// collector thread waits on it.
+    /// Workers ring it when a result ring is over half full; the parent's collector thread waits on it.
     pub fn pressure(&self) -> &Bell {
         &self.words.pressure
     }
 
-    /// Asks workers to ring [`PoolMemory::pressure`] for every result from now on, or no longer.
-    ///
-    /// After setting it, look once for results published before.
-    pub fn set_watched(&self, watched: bool) {
-        self.words.watched.store(watched.into(), Ordering::Relaxed);
-        // SYNC POINT with the fence in `Bell::ring`: a worker that has rung after its result sees this, or the look that the
-        // caller takes now sees the result.
-        fence(Ordering::SeqCst);
+    /// Says how long who waits, on either side, may look for news before it sleeps, and that at least `parked` workers must sit
+    /// then: it is worth it while nobody lacks the processor for it. Cut to 4 seconds.
+    pub fn set_spin(&self, spin: Duration, parked: usize) {
+        let [time, least] = &*self.words.spin;
+        time.store(u32::try_from(spin.as_nanos()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        least.store(parked as u32, Ordering::Relaxed);
     }
 
-    /// Does the parent's collector want to hear of every result? A worker asks after it rang [`PoolMemory::bell`].
-    pub fn watched(&self) -> bool {
-        self.words.watched.load(Ordering::Relaxed) != 0
+    /// How long the caller may look now; zero in a new pool.
+    pub fn spin(&self) -> Duration {
+        let [time, least] = &*self.words.spin;
+        if self.parked() < least.load(Ordering::Relaxed) as usize {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(time.load(Ordering::Relaxed).into())
     }
 
     /// Sits the worker `me` down until `ready`, until the parent wakes it, or for `timeout`.
@@ -160,7 +161,20 @@ impl PoolMemory {
         self.words.seats.park(me, ready, timeout)
     }
 
-    /// Wakes the worker that sat down last, if any sits; to be called after each push. Costs a fence and a look at one cache line
+    /// Lets the worker `me` look for up to [`PoolMemory::spin`] whether it is `ready`, before it parks; true when it is. One worker at a
+    /// time does so; meanwhile pushes wake nobody. Whatever comes back, the worker tries to claim at once, and when it has
+    /// claimed a task and sees another, it calls [`PoolMemory::wake_idle`].
+    pub fn look(&self, me: WorkerId, look: impl FnOnce(Duration) -> bool) -> bool {
+        let spin = self.spin();
+        !spin.is_zero() && self.words.seats.look(me, || look(spin)).unwrap_or(false)
+    }
+
+    /// Wakes the worker that sat down last, if any sits, although another may look: for tasks that have waited a while.
+    pub fn wake_sleeper(&self) -> Option<WorkerId> {
+        self.words.seats.wake_sleeper()
+    }
+
+    /// Wakes the worker that sat down last, if any sits and none looks; to be called after each push. Costs a fence and a look at one cache line
     /// when all are busy.
     pub fn wake_idle(&self) -> Option<WorkerId> {
         self.words.seats.wake_last()
@@ -244,13 +258,13 @@ mod tests {
     }
 
     #[test]
-    fn watching_is_seen_by_workers() {
+    fn the_time_to_spin_is_seen_by_workers() {
         let (parent, _producer) = PoolMemory::create(2).unwrap();
         let (worker, _consumer) = open(&parent, 4).unwrap();
-        assert!(!worker.watched());
-        parent.set_watched(true);
-        assert!(worker.watched());
-        parent.set_watched(false);
-        assert!(!worker.watched());
+        assert_eq!(worker.spin(), Duration::ZERO);
+        parent.set_spin(Duration::from_micros(20), 0);
+        assert_eq!(worker.spin(), Duration::from_micros(20));
+        parent.set_spin(Duration::from_micros(20), 1);
+        assert_eq!(worker.spin(), Duration::ZERO, "a worker must sit, and none does");
     }
 }

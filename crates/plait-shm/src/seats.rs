@@ -29,10 +29,12 @@ const MAPS: usize = SEATS.div_ceil(64);
 /// | `seats[w]` | how often w was woken | the parent, after it cleared the bit |
 /// | `tickets[w]` | when w sat down last, in tickets drawn | w, before it sets its bit |
 /// | `drawn` | tickets drawn so far | any worker that sits down |
+/// | `looking` | 0, or w + 1: w is about to look for a task, so nobody need be woken for one | w, from 0 and back to it; the parent, from w + 1 to 0 when w is dead |
 #[repr(C)]
 pub(crate) struct Seats {
     sitting: Line<[AtomicU64; MAPS]>,
     drawn: Line<AtomicU32>,
+    looking: Line<AtomicU32>,
     tickets: Line<[AtomicU32; SEATS]>,
     seats: [Line<Futex>; SEATS],
 }
@@ -47,6 +49,7 @@ impl Seats {
         Self {
             sitting: Line(std::array::from_fn(|_| AtomicU64::new(0))),
             drawn: Line(AtomicU32::new(0)),
+            looking: Line(AtomicU32::new(0)),
             tickets: Line(std::array::from_fn(|_| AtomicU32::new(0))),
             seats: std::array::from_fn(|_| Line(Futex::new(0))),
         }
@@ -85,10 +88,31 @@ impl Seats {
         }
     }
 
-    /// Wakes the worker that sat down last, if any sits. The caller has just published what it is to find.
-    pub(crate) fn wake_last(&self) -> Option<WorkerId> {
-        // SYNC POINT with `Seats::park`.
+    /// Lets `me` look for a task, for as long as `look` takes, while pushes wake nobody: `None` when another worker does so already,
+    /// else what `look` says. Whatever comes, `me` tries to claim at once; and when it has claimed one and sees more, it
+    /// wakes another worker for them, since who pushed them may not have.
+    pub(crate) fn look(&self, me: WorkerId, look: impl FnOnce() -> bool) -> Option<bool> {
+        let mine = u32::from(me.0) + 1;
+        self.looking.compare_exchange(0, mine, Ordering::Relaxed, Ordering::Relaxed).ok()?;
+        let found = look();
+        self.looking.store(0, Ordering::Relaxed);
+        // SYNC POINT with `Seats::wake_last`: either it sees that nobody looks, or the claim that follows sees the task.
         fence(Ordering::SeqCst);
+        Some(found)
+    }
+
+    /// Wakes the worker that sat down last, if any sits and none looks. The caller has just published what it is to find.
+    pub(crate) fn wake_last(&self) -> Option<WorkerId> {
+        // SYNC POINT with `Seats::park` and `Seats::look`.
+        fence(Ordering::SeqCst);
+        if self.looking.load(Ordering::Relaxed) != 0 {
+            return None;
+        }
+        self.wake_sleeper()
+    }
+
+    /// Wakes the worker that sat down last, if any sits, also while another looks: for tasks that have waited a while.
+    pub(crate) fn wake_sleeper(&self) -> Option<WorkerId> {
         loop {
             let worker = self.last()?;
             if self.get_up(worker) {
@@ -108,6 +132,8 @@ impl Seats {
     pub(crate) fn leave(&self, worker: WorkerId) {
         let (map, bit) = self.bit(worker);
         map.fetch_and(!bit, Ordering::Relaxed);
+        let its = u32::from(worker.0) + 1;
+        let _ = self.looking.compare_exchange(its, 0, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// How many workers sit.
@@ -213,6 +239,29 @@ mod tests {
     }
 
     #[test]
+    fn while_one_looks_nobody_is_woken() {
+        let seats = Seats::new();
+        sit(&seats, 1);
+        let woken = seats.look(WorkerId(2), || {
+            assert_eq!(seats.look(WorkerId(3), || unreachable!("one at a time")), None);
+            seats.wake_last().is_some()
+        });
+        assert_eq!(woken, Some(false));
+        assert_eq!(seats.wake_last(), Some(WorkerId(1)));
+    }
+
+    #[test]
+    fn the_dead_do_not_look() {
+        let seats = Seats::new();
+        sit(&seats, 1);
+        seats.looking.store(3, Ordering::Relaxed);
+        seats.leave(WorkerId(5));
+        assert_eq!(seats.wake_last(), None);
+        seats.leave(WorkerId(2));
+        assert_eq!(seats.wake_last(), Some(WorkerId(1)));
+    }
+
+    #[test]
     fn bits_of_nobody_are_passed_over() {
         let seats = Seats::new();
         seats.sitting[3].store(u64::MAX << 48, Ordering::Relaxed);
@@ -269,6 +318,20 @@ mod loom_tests {
                 }
             }
             false
+        }
+        /// The same by a worker that looks before it sits down.
+        fn claim_looking(&self, me: u16) {
+            while !self.try_claim() {
+                if self.seats.look(WorkerId(me), || self.waiting.load(Ordering::Relaxed) > 0).is_some()
+                    && self.try_claim()
+                {
+                    if self.waiting.load(Ordering::Relaxed) > 0 {
+                        self.seats.wake_last();
+                    }
+                    return;
+                }
+                self.seats.park(WorkerId(me), || self.waiting.load(Ordering::Relaxed) > 0, None);
+            }
         }
         /// One task, however long it takes to come.
         fn claim(&self, me: u16) {
@@ -327,6 +390,34 @@ mod loom_tests {
                 other.push();
             });
             pool.claim(1);
+            parent.join().unwrap();
+            assert_eq!((pool.waiting.load(Ordering::Relaxed), pool.seats.count()), (1, 0));
+        });
+    }
+
+    #[test]
+    fn a_push_beside_a_look_is_never_slept_through() {
+        model(|| {
+            let pool = Pool::new();
+            let other = Arc::clone(&pool);
+            let worker = thread::spawn(move || other.claim_looking(0));
+            pool.push();
+            worker.join().unwrap();
+        });
+    }
+
+    /// A worker that looks takes one task and is busy for ever: the sleeper must have been woken for the other.
+    #[test]
+    fn who_looked_leaves_no_task_beside_a_sleeper() {
+        model(|| {
+            let pool = Pool::new();
+            seat_a_sleeper(&pool, 0);
+            let other = Arc::clone(&pool);
+            let parent = thread::spawn(move || {
+                other.push();
+                other.push();
+            });
+            pool.claim_looking(1);
             parent.join().unwrap();
             assert_eq!((pool.waiting.load(Ordering::Relaxed), pool.seats.count()), (1, 0));
         });

@@ -117,7 +117,9 @@ impl<T: Ticket> Pool<T> {
             }
             let Some(slice) = slice(deadline) else { return Ok(false) };
             match shared.role.try_lock() {
-                Ok(role) => {
+                Ok(mut role) => {
+                    // Only for those who wait for something; whoever drives for others has time.
+                    role.spin(shared.memory.spin(), || !locked(&shared.readers).is_empty());
                     let ended = Shared::drive(shared, target.as_ref(), deadline, &mut interrupt);
                     drop(role);
                     shared.hand_over();
@@ -176,7 +178,14 @@ impl<T: Ticket> Shared<T> {
             }
             match this.memory.bell().wait(|| target.is_done() || !locked(&this.readers).is_empty(), Some(slice)) {
                 Wake::Ready | Wake::Rung => {}
-                Wake::Interrupted | Wake::TimedOut => interrupt()?,
+                Wake::TimedOut => {
+                    // Only if the worker that looked for the others was stopped while it looked.
+                    if locked(&this.state).claims.waiting() > 0 {
+                        this.memory.wake_sleeper();
+                    }
+                    interrupt()?;
+                }
+                Wake::Interrupted => interrupt()?,
             }
         }
     }

@@ -24,8 +24,10 @@ use std::sync::{Arc, Mutex};
 use event_listener::Event;
 use plait_shm::{Arena, MAX_WORKERS, PoolMemory};
 
+use crate::machine::cpu_count;
 use crate::nursery::Nursery;
 use crate::scheduler::{Config, ConfigError, Scheduler};
+use crate::spin::Spinner;
 
 pub use drive::Awaited;
 pub(crate) use drive::WORKER_READY;
@@ -122,6 +124,7 @@ impl<T: Ticket> Pool<T> {
             memory,
             arena: Arc::new(Mutex::new(Arena::create("plait-args", ARENA_RESERVE)?)),
             setup,
+            processors: cpu_count(),
             nursery: Mutex::new(nursery()?),
             relaunch: Box::new(nursery),
             state: Mutex::new(State {
@@ -135,7 +138,7 @@ impl<T: Ticket> Pool<T> {
                 deaths: 0,
             }),
             readers: Mutex::new(Readers::default()),
-            role: Mutex::new(()),
+            role: Mutex::new(Spinner::default()),
             wanted: AtomicUsize::new(0),
             standby: Mutex::new(Vec::new()),
             drains: AtomicU64::new(0),

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use event_listener::Event;
 use plait_shm::{Arena, ArenaView, StreamReader, WorkerMemory};
@@ -11,6 +12,7 @@ use plait_trace::{TaskId, WorkerId};
 
 use crate::nursery::{Exit, Nursery, Sink};
 use crate::scheduler::Action;
+use crate::spin::SPIN;
 use crate::wire::{ResultHead, Verdict};
 
 use super::drive::Awaited;
@@ -81,6 +83,7 @@ impl<T: Ticket> Shared<T> {
                 let stopped = {
                     let mut state = locked(&this.state);
                     state.links.push(Arc::clone(&link));
+                    this.allow_spinning(state.links.len());
                     let stop = state.stops.iter().position(|&stopped| stopped == worker);
                     stop.map(|at| state.stops.swap_remove(at)).is_some()
                 };
@@ -93,6 +96,12 @@ impl<T: Ticket> Shared<T> {
             }
             Err(error) => Self::on_no_worker(this, worker, &error),
         }
+    }
+
+    /// Who spins takes no processor that a worker or the parent lacks: all workers but one less than there are processors must sit.
+    fn allow_spinning(&self, workers: usize) {
+        let others = self.processors.saturating_sub(1);
+        self.memory.set_spin(if others > 0 { SPIN } else { Duration::ZERO }, workers.saturating_sub(others));
     }
 
     /// Makes a worker's memory: its rings and the arena of its results.
@@ -142,6 +151,7 @@ impl<T: Ticket> Shared<T> {
             readers.remove(link);
             let Some(at) = state.links.iter().position(|other| Arc::ptr_eq(other, link)) else { return };
             state.links.swap_remove(at);
+            this.allow_spinning(state.links.len());
             let mut held = state.claims.recover(link.worker);
             if let Some((task, _)) = link.memory.status().current()
                 && !held.contains(&task)

@@ -12,6 +12,7 @@ use plait_trace::WorkerId;
 
 use crate::nursery::Nursery;
 use crate::scheduler::{Action, Scheduler};
+use crate::spin::Spinner;
 
 use super::drive::{Awaited, Readers};
 use super::function::Function;
@@ -47,12 +48,14 @@ pub(super) struct Shared<T: Ticket> {
     pub(super) memory: Arc<PoolMemory>,
     pub(super) arena: Arc<Mutex<Arena>>,
     pub(super) setup: OwnedFd,
+    /// Processors this process may use.
+    pub(super) processors: usize,
     pub(super) nursery: Mutex<Arc<Nursery>>,
     pub(super) relaunch: Box<dyn Fn() -> io::Result<Arc<Nursery>> + Send + Sync>,
     pub(super) state: Mutex<State<T>>,
     pub(super) readers: Mutex<Readers>,
     /// Held by the one thread that drains results for everybody, asleep or awake.
-    pub(super) role: Mutex<()>,
+    pub(super) role: Mutex<Spinner>,
     /// Threads that would like to hold `role`.
     pub(super) wanted: AtomicUsize,
     pub(super) standby: Mutex<Vec<Arc<dyn Awaited>>>,
