@@ -38,7 +38,7 @@ def parallel(request):
 class Source:
     """Numbers without end (or up to one that raises), counting how many were taken."""
 
-    def __init__(self, raises_at=None, pause=None):
+    def __init__(self, raises_at=None):
         self.taken = 0
         self.closed = False
         self.raises_at = raises_at
@@ -86,11 +86,10 @@ def test_nothing_in_nothing_out(pmap, empty):
 
 @pytest.mark.parametrize(
     "items",
-    [[3, 1, 2], (3, 1, 2), {3: 0, 1: 0, 2: 0}, {3, 1, 2}, "312", b"312", range(3), iter([3, 1, 2])],
+    [[3, 1, 2], (3, 1, 2), {3: 0, 1: 0, 2: 0}, {3, 1, 2}, "312", b"312", range(3)],
     ids=repr,
 )
 def test_any_iterable_will_do(pmap, items):
-    items = items if isinstance(items, (list, tuple, dict, set, str, bytes, range)) else [3, 1, 2]
     assert list(pmap(w.identity, items)) == list(items)
     assert list(pmap(w.identity, iter(items))) == list(items)
 

@@ -129,7 +129,7 @@ def test_pools_share_a_nursery():
     with plait.ProcessPoolExecutor(1) as first, plait.ProcessPoolExecutor(2) as second:
         parents = {first.submit(w.sees).result()["ppid"], second.submit(w.sees).result()["ppid"]}
     assert len(parents) == 1
-    assert parents < {*nurseries(os.getpid())} | parents
+    assert parents <= set(nurseries(os.getpid()))
 
 
 # --- recycling and preparing
@@ -221,11 +221,12 @@ def test_workers_see_what_the_parent_sees(process_face, tmp_path, monkeypatch):
 
 
 def test_workers_start_as_work_comes_in(process_face):
-    pool = process_face(2)
+    pool = process_face(8)
     engine = pool if isinstance(pool, plait.ProcessPoolExecutor) else pool._inner
     with pool:
+        assert engine._stats()["pids"] == []
         assert pool.submit(w.add_one, 1).result() == 2
-        assert 1 <= len(engine._stats()["pids"]) <= 2
+        assert 1 <= len(engine._stats()["pids"]) < 8
 
 
 # --- pools within calls
