@@ -11,6 +11,7 @@ use std::time::Instant;
 use plait_engine::chunk::{ChunkSizer, Measured};
 use plait_engine::pool::Outcome;
 use plait_engine::wire::Verdict;
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList, PyTuple};
 
@@ -124,7 +125,7 @@ pub fn process_map(
             input_error: None,
         }),
     };
-    // Starts at once: a map nobody iterates over runs too.
+    // Starts at once: a map nobody iterates over runs too. A pool that takes no tasks says so at once.
     map.fill(py)?;
     Ok(map)
 }
@@ -138,6 +139,10 @@ impl ProcessMap {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         self.state().begun = true;
         loop {
+            if matches!(self.window, Window::Items(_)) && !self.state().ready.is_empty() {
+                // Each result that is handed out makes room for an input.
+                self.refill(py);
+            }
             let (chunk, error) = {
                 let mut state = self.state();
                 if let Some(value) = state.ready.pop_front() {
@@ -166,11 +171,8 @@ impl ProcessMap {
             drop(state);
             if stop {
                 self.close();
-            } else if let Err(error) = self.fill(py) {
-                // What was in hand comes first; then what could not be sent is raised.
-                let mut state = self.state();
-                state.input = None;
-                state.input_error = Some(error);
+            } else if !matches!(self.window, Window::Items(_)) {
+                self.refill(py);
             }
         }
     }
@@ -206,13 +208,22 @@ impl ProcessMap {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Sends chunks once the map has begun: what is in hand comes first, then what could not be sent is raised.
+    fn refill(&self, py: Python<'_>) {
+        if let Err(error) = self.fill(py) {
+            let mut state = self.state();
+            state.input = None;
+            state.input_error = Some(error);
+        }
+    }
+
     /// Sends chunks as far as the window goes.
     fn fill(&self, py: Python<'_>) -> PyResult<()> {
         loop {
             let (input, size) = {
                 let state = self.state();
                 let Some(input) = &state.input else { return Ok(()) };
-                let size = self.chunksize.unwrap_or_else(|| state.sizer.next_size(state.left));
+                let size = self.chunksize.unwrap_or_else(|| self.own_size(&state));
                 if !self.has_room(&state, size) {
                     return Ok(());
                 }
@@ -229,9 +240,15 @@ impl ProcessMap {
                     }
                 }
             }
-            let ended = items.len() < size;
-            if !items.is_empty() {
-                let chunk = self.send(py, &items)?;
+            let mut ended = items.len() < size;
+            let mut sent = self.send(py, &items)?;
+            if let Err(error) = sent {
+                // What stands before the item that cannot be sent is sent, and its results come first.
+                items.truncate(self.sendable(py, &items));
+                sent = self.send(py, &items)?;
+                (failed, ended) = (Some(error), true);
+            }
+            if let Ok(Some(chunk)) = sent {
                 let mut state = self.state();
                 state.left = state.left.map(|left| left.saturating_sub(items.len() as u64));
                 state.in_flight += items.len();
@@ -246,13 +263,24 @@ impl ProcessMap {
         }
     }
 
+    /// The chunk size where the user gave none: as measured, and such that each worker finds one within the window.
+    fn own_size(&self, state: &MapState) -> usize {
+        let measured = state.sizer.next_size(state.left);
+        match self.window {
+            Window::Items(items) => measured.min((items / self.workers).max(1)),
+            Window::All | Window::Measured => measured,
+        }
+    }
+
     fn has_room(&self, state: &MapState, size: usize) -> bool {
-        if state.chunks.is_empty() {
+        // Of those that are ready the first is being handed out.
+        let ready = state.ready.len().saturating_sub(1);
+        if state.chunks.is_empty() && ready == 0 {
             return true;
         }
         match self.window {
             Window::All => true,
-            Window::Items(items) => state.in_flight + size <= items,
+            Window::Items(items) => state.in_flight + ready + size <= items,
             Window::Measured => {
                 let per_worker = match state.sizer.item_seconds() {
                     None => 2.0,
@@ -264,20 +292,37 @@ impl ProcessMap {
         }
     }
 
-    fn send(&self, py: Python<'_>, items: &[Bound<'_, PyAny>]) -> PyResult<Chunk> {
+    /// Sends a chunk, if there is anything in it; inside: why its items cannot be sent.
+    fn send(&self, py: Python<'_>, items: &[Bound<'_, PyAny>]) -> PyResult<Result<Option<Chunk>, PyErr>> {
+        if items.is_empty() {
+            return Ok(Ok(None));
+        }
         let core = FutureCore::new(Home::Processes(Arc::clone(&self.home)));
         let form = if self.star { form::STAR_CHUNK } else { form::CHUNK };
-        let bytes = with_buffer(|out| {
-            let kind = if self.callee.direct {
-                let pair = PyTuple::new(py, [self.function.bind(py).clone(), PyList::new(py, items)?.into_any()])?;
-                codec::encode_value(py, pair.as_any(), out)?
-            } else {
-                codec::encode_chunk(py, items, out)?
+        with_buffer(|out| {
+            let kind = match self.encode(py, items, out) {
+                Ok(kind) => kind,
+                Err(error) if error.is_instance_of::<PyException>(py) => return Ok(Err(error)),
+                Err(error) => return Err(error),
             };
             self.home.send(py, &core, &self.callee, form, kind as u8, out)?;
-            PyResult::Ok(out.len())
-        })?;
-        Ok(Chunk { core, items: items.len(), bytes })
+            Ok(Ok(Some(Chunk { core, items: items.len(), bytes: out.len() })))
+        })
+    }
+
+    fn encode(&self, py: Python<'_>, items: &[Bound<'_, PyAny>], out: &mut Vec<u8>) -> PyResult<codec::Kind> {
+        if self.callee.direct {
+            let pair = PyTuple::new(py, [self.function.bind(py).clone(), PyList::new(py, items)?.into_any()])?;
+            codec::encode_value(py, pair.as_any(), out)
+        } else {
+            codec::encode_chunk(py, items, out)
+        }
+    }
+
+    /// How many items of a chunk that cannot be sent come before the first that is to blame.
+    fn sendable(&self, py: Python<'_>, items: &[Bound<'_, PyAny>]) -> usize {
+        let alone = |item| with_buffer(|out| self.encode(py, std::slice::from_ref(item), out).is_err());
+        items.iter().position(alone).unwrap_or(0)
     }
 
     /// Waits for a chunk; its values, and what was raised after them.
