@@ -1,0 +1,139 @@
+"""What becomes of worker processes when their parent is killed, interrupted, or forks."""
+
+import os
+import signal
+import threading
+import warnings
+
+import plait
+import pytest
+import workloads as w
+from outside import children, finish, is_alive, nurseries, run_program, start_program, until
+
+# --- the parent's fate
+
+PARENT = """
+import os, sys, time
+import plait, workloads
+
+with plait.ProcessPoolExecutor(2) as pool:
+    {work}
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("work", [
+    "futures = [pool.submit(workloads.pass_gate, sys.argv[1], n) for n in range(2)]",
+    "futures = [pool.submit(pow, 7, 10**9) for n in range(2)]; pool.submit(workloads.add_one, 1)",
+    "print(pool.submit(workloads.add_one, 1).result())",
+], ids=["busy", "holding the GIL", "idle"])  # fmt: skip
+def test_a_killed_parent_leaves_nothing(tmp_path, work):
+    program = start_program("-c", PARENT.format(work=work), tmp_path, stdin=None)
+    try:
+        until(lambda: program.stdout.readline().strip() == str(program.pid), "the parent's readiness")
+        [nursery] = nurseries(program.pid)
+        workers = until(lambda: children(nursery), "a worker")
+    finally:
+        program.kill()
+        program.stdout.close(), program.stderr.close()
+        program.wait()
+    for pid in [nursery, *workers]:
+        until(lambda: not is_alive(pid), "the end of nursery and workers of a killed parent")
+
+
+def test_ctrl_c_ends_parent_and_workers_quietly(tmp_path):
+    script = """
+import plait, workloads, sys
+try:
+    with plait.ProcessPoolExecutor(2) as pool:
+        futures = [pool.submit(workloads.pass_gate, sys.argv[1], n) for n in range(50)]
+        futures[0].result()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    program = start_program("-c", script, tmp_path)
+    until(lambda: len(list(tmp_path.iterdir())) == 2, "two running calls")
+    os.killpg(program.pid, signal.SIGINT)
+    assert finish(program).lines == ["interrupted"]
+
+
+def test_workers_print_whole_lines(tmp_path):
+    script = """
+import plait
+def work(n):
+    for _ in range(50):
+        print(f"{n:03d}" * 20)
+with plait.ProcessPoolExecutor(4) as pool:
+    list(pool.map(work, range(20)))
+"""
+    lines = run_program("-c", script).lines
+    assert sorted(lines) == sorted(f"{n:03d}" * 20 for n in range(20) for _ in range(50))
+
+
+# --- os.fork() in the parent
+
+FORKING = """
+import os, warnings
+# Of the fork in a program with threads, which this one has on purpose.
+warnings.simplefilter("ignore", DeprecationWarning)
+import plait, workloads
+
+pool = plait.ProcessPoolExecutor(2)
+assert pool.submit(workloads.add_one, 1).result() == 2
+pending = pool.submit(workloads.sleep, 0.2)
+kept = list(plait.map(workloads.add_one, range(3)))
+
+child = os.fork()
+if child == 0:
+    try:
+        pool.submit(workloads.add_one, 1)
+    except RuntimeError as error:
+        print("submit:", error)
+    try:
+        pending.result()
+    except RuntimeError as error:
+        print("result:", error)
+    print("cancel:", pending.cancel(), pending.done())
+    pool.shutdown()
+    with plait.ProcessPoolExecutor(2) as own:
+        print("own:", own.submit(workloads.add_one, 5).result())
+    print("map:", list(plait.map(workloads.add_one, range(3))))
+    del pool, pending
+    END
+assert os.waitpid(child, 0)[1] == 0
+print("parent:", pool.submit(workloads.add_one, 7).result(), pending.result())
+print("map:", list(plait.map(workloads.add_one, range(3))))
+pool.shutdown()
+"""
+
+
+@pytest.mark.parametrize("end", ["os._exit(0)", "raise SystemExit"], ids=["_exit", "exit"])
+def test_a_forked_child_has_pools_of_its_own(end):
+    ended = run_program("-c", FORKING.replace("END", end))
+    assert ended.lines == [
+        "submit: this pool belongs to the parent process; make a new one after os.fork()",
+        "result: this pool belongs to the parent process; make a new one after os.fork()",
+        "cancel: False False",
+        "own: 6",
+        "map: [1, 2, 3]",
+        "parent: 8 0.2",
+        "map: [1, 2, 3]",
+    ]
+
+
+def test_workers_are_never_forked_from_a_threaded_program():
+    # Python 3.12 and later warn of a fork in a program with threads.
+    stop = threading.Event()
+    threads = [threading.Thread(target=stop.wait) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with plait.ProcessPoolExecutor(2, max_tasks_per_child=1) as pool:
+                assert list(pool.map(w.add_one, range(20))) == list(range(1, 21))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
