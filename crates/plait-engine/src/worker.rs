@@ -93,6 +93,8 @@ pub struct Worker {
     left: u64,
     /// The last thing it did was to look for a task, so that others were not woken.
     looked: bool,
+    /// The last result was waited for, and the next task may be on its way.
+    prompt: bool,
     spinner: Spinner,
 }
 
@@ -132,6 +134,7 @@ impl Worker {
             forgotten: Vec::new(),
             left: u64::from_le_bytes(limit),
             looked: false,
+            prompt: false,
             spinner: Spinner::default(),
         };
         Ok((worker, bytes))
@@ -205,6 +208,7 @@ impl Worker {
         }
         // After the record: a worker that dies in between has told its result, and the parent sees that first.
         self.mine.status().end();
+        self.prompt = self.pool.is_awaited();
         self.ring(false);
         Ok(())
     }
@@ -235,9 +239,10 @@ impl Worker {
 
     /// Sleeps until there is a task, or an order, or the time is over.
     pub fn sit(&mut self, timeout: Option<Duration>) {
-        let Self { pool, mine, claims, control, left, spinner, .. } = self;
+        let Self { pool, mine, claims, control, left, spinner, prompt, .. } = self;
         let news = || (*left > 0 && !claims.is_empty()) || !control.is_empty() || mine.status().stop();
-        if pool.look(self.me, |time| spinner.spin(time, news)) {
+        // Without somebody who waits for each answer, tasks come in heaps; then sleeping lets a heap grow.
+        if std::mem::take(prompt) && pool.look(self.me, |time| spinner.spin(time, news)) {
             self.looked = true;
             return;
         }

@@ -3,6 +3,7 @@
 //! Submitting and finishing a task take a lock for nanoseconds and wake a thread only when one sleeps; that, and
 //! the future, is where the stdlib's pool spends its time.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,27 +15,43 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::future::{FutureCore, Held, Home, Phase, new_future, tell};
 
-struct ThreadTask {
-    core: Arc<FutureCore>,
+/// What a task of a thread pool is to call. It lies in its future until somebody begins it.
+pub struct Call {
     function: Py<PyAny>,
     args: Py<PyTuple>,
     kwargs: Option<Py<PyDict>>,
 }
 
-impl ThreadTask {
-    fn run(self, py: Python<'_>) {
-        let Self { core, function, args, kwargs } = self;
-        if core.transition(&[Phase::Pending], Phase::Running, Held::Nothing).is_none() {
-            return;
-        }
-        let called = function.bind(py).call(args.bind(py), kwargs.as_ref().map(|kwargs| kwargs.bind(py)));
-        let held = match called {
-            Ok(value) => Held::Value(value.unbind()),
-            Err(error) => Held::Error(error.into_value(py).into_any()),
-        };
-        // The arguments go before the result is known, as when a plain call returns.
-        drop((function, args, kwargs));
-        finish(py, &core, held);
+type Tasks = Queue<Arc<FutureCore>>;
+
+thread_local! {
+    /// The queue this thread works on, by its address; 0 in threads that are no workers.
+    static WORKS_ON: Cell<usize> = const { Cell::new(0) };
+}
+
+fn address(queue: &Arc<Tasks>) -> usize {
+    Arc::as_ptr(queue) as usize
+}
+
+/// Runs a task unless somebody has begun it already, or it was cancelled.
+fn run(py: Python<'_>, core: &Arc<FutureCore>) {
+    let Some(call) = core.begin() else { return };
+    let Call { function, args, kwargs } = *call;
+    let called = function.bind(py).call(args.bind(py), kwargs.as_ref().map(|kwargs| kwargs.bind(py)));
+    let held = match called {
+        Ok(value) => Held::Value(value.unbind()),
+        Err(error) => Held::Error(error.into_value(py).into_any()),
+    };
+    // The arguments go before the result is known, as when a plain call returns.
+    drop((function, args, kwargs));
+    finish(py, core, held);
+}
+
+/// A worker that waits for a task of its own pool runs it itself if nobody has begun it: else all workers could wait for
+/// tasks that no worker is left to run.
+pub fn help(py: Python<'_>, core: &Arc<FutureCore>, queue: usize) {
+    if WORKS_ON.get() == queue {
+        run(py, core);
     }
 }
 
@@ -47,20 +64,21 @@ fn finish(py: Python<'_>, core: &Arc<FutureCore>, held: Held) {
 /// What worker threads hold of their pool: the queue alone, so that a forgotten executor can be collected.
 #[pyclass(frozen, module = "plait._core")]
 pub struct ThreadQueue {
-    queue: Arc<Queue<ThreadTask>>,
+    queue: Arc<Tasks>,
 }
 
 #[pymethods]
 impl ThreadQueue {
     /// Runs tasks until the queue is closed and empty.
     fn work(&self, py: Python<'_>) {
+        WORKS_ON.set(address(&self.queue));
         loop {
             let popped = match self.queue.pop_nowait() {
                 Popped::Empty => py.detach(|| self.queue.pop_wait(None)),
                 found => found,
             };
             match popped {
-                Popped::Task(task) => task.run(py),
+                Popped::Task(task) => run(py, &task),
                 Popped::Empty => {}
                 Popped::Closed => return,
             }
@@ -71,8 +89,8 @@ impl ThreadQueue {
     fn fail(&self, py: Python<'_>, error: &Bound<'_, PyAny>) {
         self.queue.close();
         for task in self.queue.drain() {
-            if task.core.transition(&[Phase::Pending], Phase::Running, Held::Nothing).is_some() {
-                finish(py, &task.core, Held::Error(error.clone().unbind()));
+            if task.begin().is_some() {
+                finish(py, &task, Held::Error(error.clone().unbind()));
             }
         }
     }
@@ -81,7 +99,7 @@ impl ThreadQueue {
 /// The engine of `plait.ThreadPoolExecutor`, which derives from it.
 #[pyclass(subclass, frozen, weakref, module = "plait._core")]
 pub struct ThreadEngine {
-    queue: Arc<Queue<ThreadTask>>,
+    queue: Arc<Tasks>,
     /// Threads that may still be started.
     spare: AtomicUsize,
 }
@@ -116,10 +134,11 @@ impl ThreadEngine {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let this = slf.get();
-        let core = FutureCore::new(Home::Threads);
+        let call = Call { function: r#fn.unbind(), args: args.unbind(), kwargs: kwargs.map(Bound::unbind) };
+        let core = FutureCore::new(Home::Threads(address(&this.queue)));
+        core.slot().held = Held::Call(Box::new(call));
         let future = new_future(py, Arc::clone(&core))?;
-        let task = ThreadTask { core, function: r#fn.unbind(), args: args.unbind(), kwargs: kwargs.map(Bound::unbind) };
-        match this.queue.push(task) {
+        match this.queue.push(core) {
             Ok(Pushed::Woken) => {}
             Ok(Pushed::AllBusy) => {
                 let one_less = |spare: usize| spare.checked_sub(1);
@@ -142,8 +161,8 @@ impl ThreadEngine {
         self.queue.close();
         if cancel_pending {
             for task in self.queue.drain() {
-                if let Some(true) = task.core.transition(&[Phase::Pending], Phase::Notified, Held::Nothing) {
-                    tell(py, &task.core);
+                if let Some(true) = task.transition(&[Phase::Pending], Phase::Notified, Held::Nothing) {
+                    tell(py, &task);
                 }
             }
         }

@@ -26,6 +26,8 @@ struct PoolWords {
     ident: Ident,
     bell: Bell,
     pressure: Bell,
+    /// 1 while the parent waits for the answer to what it sent last, and will send the next thing soon after. The parent writes it.
+    awaited: Line<AtomicU32>,
     /// Nanoseconds that who waits may look before it sleeps, and how many workers must sit then. The parent writes them.
     spin: Line<[AtomicU32; 2]>,
     claimed_up_to: ClaimedUpTo,
@@ -130,6 +132,16 @@ impl PoolMemory {
     /// Workers ring it when a result ring is over half full; the parent's collector thread waits on it.
     pub fn pressure(&self) -> &Bell {
         &self.words.pressure
+    }
+
+    /// Says whether the parent waits for an answer, so that a worker that has given it may expect the next task at once.
+    pub fn set_awaited(&self, awaited: bool) {
+        self.words.awaited.store(awaited.into(), Ordering::Relaxed);
+    }
+
+    /// Whether the parent waits for an answer now.
+    pub fn is_awaited(&self) -> bool {
+        self.words.awaited.load(Ordering::Relaxed) != 0
     }
 
     /// Says how long who waits, on either side, may look for news before it sleeps, and that at least `parked` workers must sit
@@ -261,6 +273,9 @@ mod tests {
     fn the_time_to_spin_is_seen_by_workers() {
         let (parent, _producer) = PoolMemory::create(2).unwrap();
         let (worker, _consumer) = open(&parent, 4).unwrap();
+        assert!(!worker.is_awaited());
+        parent.set_awaited(true);
+        assert!(worker.is_awaited());
         assert_eq!(worker.spin(), Duration::ZERO);
         parent.set_spin(Duration::from_micros(20), 0);
         assert_eq!(worker.spin(), Duration::from_micros(20));

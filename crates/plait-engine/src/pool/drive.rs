@@ -36,6 +36,9 @@ const NAP: Duration = Duration::from_micros(30);
 /// A napping driver looks around (for signals) this often: about every 10 ms.
 const NAPS_PER_LOOK: u32 = 128;
 
+/// Up to so many pending tasks, whoever waits does it for each.
+const PROMPT: u64 = 2;
+
 /// From so many results per look on, they stream.
 const STREAMING: usize = 4;
 
@@ -118,9 +121,16 @@ impl<T: Ticket> Pool<T> {
             let Some(slice) = slice(deadline) else { return Ok(false) };
             match shared.role.try_lock() {
                 Ok(mut role) => {
-                    // Only for those who wait for something; whoever drives for others has time.
-                    role.spin(shared.memory.spin(), || !locked(&shared.readers).is_empty());
+                    // A call at a time: its answer is worth looking for. The answers to many come in heaps.
+                    let prompt = shared.pending() <= PROMPT;
+                    if prompt {
+                        shared.memory.set_awaited(true);
+                        role.spin(shared.memory.spin(), || !locked(&shared.readers).is_empty());
+                    }
                     let ended = Shared::drive(shared, target.as_ref(), deadline, &mut interrupt);
+                    if prompt {
+                        shared.memory.set_awaited(false);
+                    }
                     drop(role);
                     shared.hand_over();
                     return ended;
@@ -188,6 +198,11 @@ impl<T: Ticket> Shared<T> {
                 Wake::Interrupted => interrupt()?,
             }
         }
+    }
+
+    /// Tasks that have not ended.
+    fn pending(&self) -> u64 {
+        self.submitted.load(Ordering::Relaxed).saturating_sub(self.ended_tasks.load(Ordering::Relaxed))
     }
 
     /// Sleeps until the target is done, or the role may be free.

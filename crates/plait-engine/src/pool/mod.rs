@@ -143,6 +143,7 @@ impl<T: Ticket> Pool<T> {
             standby: Mutex::new(Vec::new()),
             drains: AtomicU64::new(0),
             submitted: AtomicU64::new(0),
+            ended_tasks: AtomicU64::new(0),
             watched: AtomicUsize::new(0),
             backlog: AtomicBool::new(false),
             closing: AtomicBool::new(false),

@@ -62,6 +62,7 @@ pub(super) struct Shared<T: Ticket> {
     /// Counts drains, so that the collector sees whether somebody else is at work.
     pub(super) drains: AtomicU64,
     pub(super) submitted: AtomicU64,
+    pub(super) ended_tasks: AtomicU64,
     /// Futures that somebody wants to hear of without waiting for them.
     pub(super) watched: AtomicUsize,
     pub(super) backlog: AtomicBool,
@@ -107,8 +108,9 @@ impl<T> State<T> {
 }
 
 impl<T: Ticket> Shared<T> {
-    /// Frees what a task held in shared memory.
+    /// Frees what a task that has ended held in shared memory.
     pub(super) fn dismantle(&self, job: Job<T>) -> T {
+        self.ended_tasks.fetch_add(1, Ordering::Relaxed);
         if let Some(block) = job.args {
             locked(&self.arena).release(block);
         }

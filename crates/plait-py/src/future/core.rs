@@ -22,6 +22,7 @@ use plait_trace::TaskId;
 use pyo3::prelude::*;
 
 use crate::process::ProcessHome;
+use crate::thread::Call;
 
 /// What a future is at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,8 @@ impl Phase {
 pub enum Held {
     /// Nothing yet.
     Nothing,
+    /// What a task of a thread pool is to call; there until somebody begins it.
+    Call(Box<Call>),
     /// What the engine told, not decoded yet.
     Told(Outcome),
     /// Some thread is decoding what the engine told; the event is notified when it has.
@@ -99,8 +102,8 @@ pub struct Slot {
 pub enum Home {
     /// Whoever holds it: made by hand, or a task of a thread pool.
     Nowhere,
-    /// A thread pool's worker.
-    Threads,
+    /// A worker of the thread pool whose queue lies at this address.
+    Threads(usize),
     /// A process pool.
     Processes(Arc<ProcessHome>),
 }
@@ -154,6 +157,17 @@ impl FutureCore {
     /// may want this lock.
     pub fn slot(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves a pending task of a thread pool to running; the caller owns it then, and makes the call.
+    pub fn begin(&self) -> Option<Box<Call>> {
+        let mut slot = self.slot();
+        if self.phase() != Phase::Pending || !matches!(slot.held, Held::Call(_)) {
+            return None;
+        }
+        let Held::Call(call) = std::mem::replace(&mut slot.held, Held::Nothing) else { return None };
+        self.state.store(Phase::Running as u8, Ordering::Release);
+        Some(call)
     }
 
     /// Moves to `next` if it is in one of `from`; the caller then owns the transition. `held` becomes the result.

@@ -16,6 +16,7 @@ use pyo3::types::{PyList, PyTuple};
 use super::core::{Exposed, FutureCore, Held, Home, Phase, Slot};
 use super::{decode_outcome, run_callback, tell};
 use crate::errors;
+use crate::thread::help;
 
 /// How long a thread that cannot be interrupted by a signal itself sleeps before it looks.
 const SLICE: Duration = Duration::from_millis(50);
@@ -41,7 +42,11 @@ impl FutureBase {
         let deadline = deadline(timeout);
         match core.home() {
             Home::Processes(home) => home.wait(py, core, deadline),
-            Home::Nowhere | Home::Threads => wait_event(py, core, deadline),
+            Home::Threads(queue) => {
+                help(py, core, *queue);
+                wait_event(py, core, deadline)
+            }
+            Home::Nowhere => wait_event(py, core, deadline),
         }
     }
 
@@ -53,7 +58,7 @@ impl FutureBase {
             match &mut slot.held {
                 Held::Value(value) => return Ok(value.clone_ref(py).into_bound(py)),
                 Held::Error(error) => return Err(PyErr::from_value(error.clone_ref(py).into_bound(py))),
-                Held::Nothing => return Err(errors::cancelled(py)),
+                Held::Nothing | Held::Call(_) => return Err(errors::cancelled(py)),
                 held @ Held::Told(_) => {
                     if let Held::Told(outcome) = std::mem::replace(held, Held::Decoding) {
                         break outcome;
@@ -160,7 +165,7 @@ impl FutureBase {
         let core = slf.get().core();
         let (taken, next) = match core.home() {
             Home::Processes(home) => (home.cancel(core), Phase::Notified),
-            Home::Threads => (true, Phase::Notified),
+            Home::Threads(_) => (true, Phase::Notified),
             Home::Nowhere => (true, Phase::Cancelled),
         };
         if taken && let Some(exposed) = core.transition(&[Phase::Pending], next, Held::Nothing) {
