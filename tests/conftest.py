@@ -4,6 +4,7 @@
 calls are done before `submit` returns.
 """
 
+import gc
 import os
 import sys
 
@@ -50,6 +51,9 @@ def nothing_left_behind():
     # The frames of a failed test hold its pools.
     for name in ("last_exc", "last_type", "last_value", "last_traceback"):
         vars(sys).pop(name, None)
+    if left():
+        # A pool may hang on a cycle, through the frames of an exception that a test caught.
+        gc.collect()
     until(lambda: not left(), lambda: f"the end of processes left by this test: {left()}")
 
 

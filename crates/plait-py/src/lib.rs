@@ -8,6 +8,7 @@ mod errors;
 mod function;
 mod future;
 mod map;
+mod partial;
 mod process;
 mod scratch;
 mod thread;

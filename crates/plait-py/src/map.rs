@@ -12,10 +12,12 @@ use plait_engine::chunk::{ChunkSizer, Measured};
 use plait_engine::pool::Outcome;
 use plait_engine::wire::Verdict;
 use pyo3::exceptions::PyException;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList, PyTuple};
 
 use crate::future::{FutureCore, Held, Home, Phase, decode_outcome};
+use crate::partial::{PARTIAL, decode_partial};
 use crate::process::{Callee, ProcessEngine, ProcessHome, form};
 use crate::scratch::with_buffer;
 use crate::{codec, errors};
@@ -175,6 +177,25 @@ impl ProcessMap {
                 self.refill(py);
             }
         }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // The input may well know of the results, as a generator that reads them does.
+        let Ok(state) = self.state.try_lock() else { return Ok(()) };
+        visit.call(&state.input)?;
+        for value in &state.ready {
+            visit.call(value)?;
+        }
+        visit.call(&self.function)?;
+        visit.call(&self._engine)
+    }
+
+    fn __clear__(&self) {
+        let (input, ready) = {
+            let mut state = self.state();
+            (state.input.take(), std::mem::take(&mut state.ready))
+        };
+        drop((input, ready));
     }
 
     /// Takes back what no worker has begun; the iterator is exhausted then.
@@ -349,41 +370,4 @@ impl ProcessMap {
         let values = decode_outcome(py, &outcome)?.cast_into::<PyList>()?;
         Ok((values.iter().map(Bound::unbind).collect(), None))
     }
-}
-
-/// The kind of a raised chunk's payload: some values, then the exception.
-pub const PARTIAL: u8 = 1;
-
-/// Appends the values of a chunk up to the item that raised, then the exception: kind, length, values, exception.
-pub fn encode_partial(py: Python<'_>, done: &Bound<'_, PyList>, error: &PyErr, out: &mut Vec<u8>) {
-    let mut values = Vec::new();
-    match codec::encode_value(py, done.as_any(), &mut values) {
-        Ok(kind) => {
-            out.push(kind as u8);
-            out.extend((values.len() as u64).to_le_bytes());
-            out.extend(values);
-            codec::encode_exception(py, error, out);
-        }
-        // The values before cannot travel: that is the first thing that went wrong in this chunk.
-        Err(unsent) => {
-            out.push(codec::Kind::Native as u8);
-            out.extend(0u64.to_le_bytes());
-            codec::encode_exception(py, &unsent, out);
-        }
-    }
-}
-
-fn decode_partial(py: Python<'_>, bytes: &[u8]) -> PyResult<(Vec<Py<PyAny>>, Option<PyErr>)> {
-    let garbled = || errors::plait_error(py, "a message in shared memory is garbled");
-    let (&kind, rest) = bytes.split_first().ok_or_else(garbled)?;
-    let (len, rest) = rest.split_first_chunk::<8>().ok_or_else(garbled)?;
-    let len = usize::try_from(u64::from_le_bytes(*len)).map_err(|_| garbled())?;
-    let (values, error) = rest.split_at_checked(len).ok_or_else(garbled)?;
-    let values = if values.is_empty() {
-        Vec::new()
-    } else {
-        let list = codec::decode_chunk(py, codec::Kind::try_from(kind)?, values)?;
-        list.iter().map(Bound::unbind).collect()
-    };
-    Ok((values, Some(codec::decode_exception(py, error))))
 }

@@ -16,7 +16,7 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, getpid, kill_process};
 
-use crate::map::{PARTIAL, encode_partial};
+use crate::partial::{PARTIAL, encode_partial};
 use crate::process::form;
 use crate::{codec, errors, function};
 
