@@ -84,6 +84,5 @@ def test_errors_have_the_bases_that_programs_catch():
 
     assert issubclass(plait.WorkerDied, concurrent.futures.process.BrokenProcessPool)
     assert issubclass(plait.NotPicklable, pickle.PicklingError)
-    assert issubclass(plait.TaskTimeout, TimeoutError)
-    for name in ("WorkerDied", "NotPicklable", "TaskTimeout", "OwnerDied", "RemoteError"):
+    for name in ("WorkerDied", "NotPicklable", "RemoteError"):
         assert issubclass(getattr(plait, name), plait.PlaitError)

@@ -46,7 +46,7 @@ def test_import_loads_nothing_heavy():
     assert sorted(loaded.intersection(HEAVY)) == []
 
 
-@pytest.mark.parametrize("name", ["PlaitError", "NotPicklable", "OwnerDied", "RemoteError", "TaskTimeout"])
+@pytest.mark.parametrize("name", ["PlaitError", "NotPicklable", "RemoteError"])
 def test_errors_load_nothing_heavy(name):
     assert sorted(loads(f"from plait import {name}").intersection(HEAVY)) == []
 

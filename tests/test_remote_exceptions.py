@@ -57,7 +57,7 @@ def raised(error):
         KeyboardInterrupt(), Rich("x"),
         UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), ExceptionGroup("g", [ValueError(1),
         KeyError(2)]), StopIteration(5),
-        subprocess.CalledProcessError(1, "cmd"), plait.TaskTimeout("late"), plait.NotPicklable("x: y"),
+        subprocess.CalledProcessError(1, "cmd"), plait.NotPicklable("x: y"),
     ],
     ids=repr,
 )  # fmt: skip

@@ -10,7 +10,7 @@
 Everything is loaded at first use, so importing plait costs next to nothing.
 """
 
-from plait._errors import NotPicklable, OwnerDied, PlaitError, RemoteError, TaskTimeout
+from plait._errors import NotPicklable, PlaitError, RemoteError
 
 # What type checkers take for `typing.TYPE_CHECKING`, without the import.
 TYPE_CHECKING = False
@@ -29,11 +29,9 @@ __all__ = [
     "Executor",
     "Future",
     "NotPicklable",
-    "OwnerDied",
     "PlaitError",
     "ProcessPoolExecutor",
     "RemoteError",
-    "TaskTimeout",
     "ThreadPoolExecutor",
     "WorkerDied",
     "compare",

@@ -14,12 +14,6 @@ class PlaitError(Exception):
     __module__ = "plait"
 
 
-class TaskTimeout(PlaitError, TimeoutError):
-    """A call ran longer than its `timeout`, and was stopped."""
-
-    __module__ = "plait"
-
-
 class NotPicklable(PlaitError, PicklingError):
     """A function, an argument or a result cannot be sent to another process.
 
@@ -28,12 +22,6 @@ class NotPicklable(PlaitError, PicklingError):
 
     __module__ = "plait"
     path: str | None = None
-
-
-class OwnerDied(PlaitError):
-    """The process that held a plait lock died without releasing it; what it protects may be half changed."""
-
-    __module__ = "plait"
 
 
 class RemoteTraceback(Exception):

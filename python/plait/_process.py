@@ -187,6 +187,7 @@ def _setup(max_workers: int, initializer: Callable[..., object] | None, initargs
         "path": list(sys.path),
         "argv": list(sys.argv),
         "cwd": cwd,
+        "environ": dict(os.environ),
         "threads": max(1, _core.cpu_count() // max_workers),
         "initializer": first,
         "depth": _depth.depth + 1,

@@ -38,6 +38,15 @@ def main(server: _core.NurseryServer) -> NoReturn:
         os._exit(code)
 
 
+def _take_environment(told: dict[str, str]) -> None:
+    """Make this process's environment the parent's, which may have changed since the nursery started."""
+    for name in [name for name in os.environ if name not in told]:
+        del os.environ[name]
+    for name, value in told.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+
+
 def _prepare(loop: _core.WorkerLoop, told: dict) -> bool:
     """Make this process look like its parent, then run the initializer; False if that failed."""
     _depth.depth, _depth.siblings = told["depth"], told["siblings"]
@@ -48,6 +57,7 @@ def _prepare(loop: _core.WorkerLoop, told: dict) -> bool:
             os.chdir(told["cwd"])
         except OSError as error:
             print(f"plait: a worker cannot enter {told['cwd']}: {error}", file=sys.stderr)
+    _take_environment(told["environ"])
     for name in THREAD_LIMITS:
         os.environ.setdefault(name, str(told["threads"]))
     for stream in (sys.stdout, sys.stderr):
