@@ -113,38 +113,10 @@ impl<T: Ticket> Pool<T> {
         deadline: Option<Instant>,
         mut interrupt: impl FnMut() -> Result<(), E>,
     ) -> Result<bool, E> {
-        let shared = &self.shared;
-        loop {
-            if target.is_done() {
-                return Ok(true);
-            }
-            let Some(slice) = slice(deadline) else { return Ok(false) };
-            match shared.role.try_lock() {
-                Ok(mut role) => {
-                    // A call at a time: its answer is worth looking for. The answers to many come in heaps.
-                    let prompt = shared.pending() <= PROMPT;
-                    if prompt {
-                        shared.memory.set_awaited(true);
-                        role.spin(shared.memory.spin(), || !locked(&shared.readers).is_empty());
-                    }
-                    let ended = Shared::drive(shared, target.as_ref(), deadline, &mut interrupt);
-                    if prompt {
-                        shared.memory.set_awaited(false);
-                    }
-                    drop(role);
-                    shared.hand_over();
-                    return ended;
-                }
-                Err(TryLockError::Poisoned(poisoned)) => {
-                    shared.role.clear_poison();
-                    drop(poisoned);
-                }
-                Err(TryLockError::WouldBlock) => {
-                    shared.stand_by(target, slice);
-                    interrupt()?;
-                }
-            }
-        }
+        let ended = Shared::wait(&self.shared, target, deadline, &mut interrupt);
+        // This thread may have been woken to take the role and found that it need not; then it is somebody else's.
+        self.shared.hand_over();
+        ended
     }
 
     /// Takes results if there are any, without waiting and without insisting: for callers that come by anyway.
@@ -164,6 +136,43 @@ fn slice(deadline: Option<Instant>) -> Option<Duration> {
 }
 
 impl<T: Ticket> Shared<T> {
+    fn wait<E>(
+        this: &Arc<Self>,
+        target: &Arc<dyn Awaited>,
+        deadline: Option<Instant>,
+        interrupt: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<bool, E> {
+        loop {
+            if target.is_done() {
+                return Ok(true);
+            }
+            let Some(slice) = slice(deadline) else { return Ok(false) };
+            match this.role.try_lock() {
+                Ok(mut role) => {
+                    // A call at a time: its answer is worth looking for. The answers to many come in heaps.
+                    let prompt = this.pending() <= PROMPT;
+                    if prompt {
+                        this.memory.set_awaited(true);
+                        role.spin(this.memory.spin(), || !locked(&this.readers).is_empty());
+                    }
+                    let ended = Self::drive(this, target.as_ref(), deadline, interrupt);
+                    if prompt {
+                        this.memory.set_awaited(false);
+                    }
+                    return ended;
+                }
+                Err(TryLockError::Poisoned(poisoned)) => {
+                    this.role.clear_poison();
+                    drop(poisoned);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    this.stand_by(target, slice);
+                    interrupt()?;
+                }
+            }
+        }
+    }
+
     /// Drains and sleeps, in the driver's role, until `target` is done.
     pub(super) fn drive<E>(
         this: &Arc<Self>,
