@@ -172,8 +172,6 @@ impl ResultHead {
 pub enum Control {
     /// The parent has read this block of the worker's result arena and will not look again.
     Release(Block),
-    /// The function of this number will not be called again.
-    Forget(u64),
 }
 
 impl Control {
@@ -183,13 +181,8 @@ impl Control {
     /// The message as bytes.
     pub fn encode(&self) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
-        match *self {
-            Self::Release(block) => put_block(&mut out[1..], block),
-            Self::Forget(function) => {
-                out[0] = 1;
-                out[1..9].copy_from_slice(&function.to_le_bytes());
-            }
-        }
+        let Self::Release(block) = *self;
+        put_block(&mut out[1..], block);
         out
     }
 
@@ -197,7 +190,6 @@ impl Control {
     pub fn decode(message: &[u8]) -> Result<Self, Garbled> {
         match message.first() {
             Some(0) => Ok(Self::Release(get_block(&message[1..])?)),
-            Some(1) => Ok(Self::Forget(u64_at(message, 1)?)),
             _ => Err(Garbled),
         }
     }
@@ -262,10 +254,9 @@ mod tests {
         }
 
         #[test]
-        fn control_survives_the_trip(block in block(), function: u64) {
-            for message in [Control::Release(block), Control::Forget(function)] {
-                prop_assert_eq!(Control::decode(&message.encode()), Ok(message));
-            }
+        fn control_survives_the_trip(block in block()) {
+            let message = Control::Release(block);
+            prop_assert_eq!(Control::decode(&message.encode()), Ok(message));
         }
     }
 }

@@ -88,7 +88,6 @@ pub struct Worker {
     out: Arena,
     /// A copy of the message of the task in hand.
     message: Box<[u8; INLINE]>,
-    forgotten: Vec<u64>,
     /// Tasks it may still run; the pool counts as well, and has a replacement ready when the last is told.
     left: u64,
     /// The last thing it did was to look for a task, so that others were not woken.
@@ -131,7 +130,6 @@ impl Worker {
             args: ArenaView::open(args, crate::pool::ARENA_RESERVE)?,
             out: Arena::adopt(out, crate::pool::RESULT_RESERVE)?,
             message: Box::new([0; INLINE]),
-            forgotten: Vec::new(),
             left: u64::from_le_bytes(limit),
             looked: false,
             prompt: false,
@@ -232,11 +230,6 @@ impl Worker {
         self.mine.status().stop()
     }
 
-    /// Whether a task is waiting to be claimed.
-    pub fn has_work(&self) -> bool {
-        !self.claims.is_empty()
-    }
-
     /// Sleeps until there is a task, or an order, or the time is over.
     pub fn sit(&mut self, timeout: Option<Duration>) {
         let Self { pool, mine, claims, control, left, spinner, prompt, .. } = self;
@@ -258,18 +251,12 @@ impl Worker {
                     self.out.release(block);
                     released = true;
                 }
-                Ok(Control::Forget(function)) => self.forgotten.push(function),
                 Err(Garbled) => {}
             }
         }
         if released {
             self.out.trim(KEEP_WARM);
         }
-    }
-
-    /// Functions that will not be called again, since the last time this was asked.
-    pub fn take_forgotten(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.forgotten)
     }
 
     /// Whether the parent said something on the control ring.

@@ -166,9 +166,6 @@ impl WorkerLoop {
         loop {
             if worker.is_told() {
                 worker.listen();
-                for number in worker.take_forgotten() {
-                    hands.functions.remove(&number);
-                }
             }
             if worker.is_stopped() {
                 return Ok(());

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
 
@@ -114,16 +115,6 @@ impl Nursery {
         self.gone.load(Ordering::Acquire)
     }
 
-    /// The nursery's process id.
-    pub fn pid(&self) -> u32 {
-        self.process.lock().unwrap_or_else(PoisonError::into_inner).id()
-    }
-
-    /// Lets the nursery end: it forks nothing more. Workers that live go on.
-    pub fn close(&self) {
-        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
-    }
-
     fn workers(&self) -> MutexGuard<'_, HashMap<u64, Worker>> {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,8 +123,9 @@ impl Nursery {
         loop {
             match protocol::recv_report(&self.socket) {
                 Ok(Some((report, fds))) => self.on_report(report, fds),
-                // Out of descriptors for a moment: the report was lost with them, so its worker must go.
-                Err(error) if error.raw_os_error() == Some(24) => continue,
+                // Out of descriptors for a moment. Of a birth, whose report alone brings one, only the means to kill is lost: the
+                // worker runs, and its end will be told.
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::MFILE) => continue,
                 Ok(None) | Err(_) => break,
             }
         }

@@ -173,7 +173,7 @@ fn recv(socket: impl AsFd) -> io::Result<Option<(Packet, Vec<OwnedFd>)>> {
     }
     if got.flags.contains(ReturnFlags::CTRUNC) {
         // The receiver ran out of descriptors: the kernel dropped some of them.
-        return Err(io::Error::from_raw_os_error(24));
+        return Err(rustix::io::Errno::MFILE.into());
     }
     if got.bytes != bytes.len() {
         return Err(io::ErrorKind::InvalidData.into());
