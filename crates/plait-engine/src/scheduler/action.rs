@@ -81,7 +81,9 @@ pub struct Counts {
     pub starting: usize,
     /// Workers that claim tasks.
     pub ready: usize,
-    /// Workers that claim no more and have not ended yet.
+    /// Workers that claim tasks until their replacement is ready.
+    pub outgrown: usize,
+    /// Workers that claim no more, or were told so, and have not ended yet.
     pub leaving: usize,
 }
 
@@ -91,8 +93,8 @@ impl Counts {
         self.queued + self.sent
     }
 
-    /// Ready workers that have nothing to run.
+    /// Workers that claim tasks and have nothing to run.
     pub const fn idle(&self) -> usize {
-        self.ready.saturating_sub(self.sent)
+        (self.ready + self.outgrown).saturating_sub(self.sent)
     }
 }

@@ -22,7 +22,7 @@ pub enum ConfigError {
     /// Without a worker no task would ever run.
     #[error("max_workers must be at least 1")]
     NoWorkers,
-    /// Ids are 16 bits wide, and recycling needs some to spare.
+    /// Ids are 16 bits wide, and replacing workers needs some to spare.
     #[error("max_workers is {0}, more than the {1} that worker ids can tell apart")]
     TooManyWorkers(usize, usize),
     /// See [`Config::window`].
@@ -47,14 +47,11 @@ const MOST_WORKERS: usize = 52_000;
 impl Config {
     /// How many workers may exist at one time, which bounds the ids: each is below this.
     ///
-    /// `max_workers`, and with `max_tasks_per_child` a quarter more: so many of those that have run their tasks may
-    /// wait for their replacement, or be on their way out, while `max_workers` others serve. A quarter keeps the
-    /// additional memory small, and lets a recycling wave roll on without a pause.
+    /// `max_workers` and a quarter more: so many may wait for their replacement, or be on their way out because they have
+    /// run their tasks, have grown or are doomed, while `max_workers` others serve. A quarter keeps the additional memory
+    /// small, and lets a recycling wave roll on without a pause.
     pub const fn worker_ids(&self) -> usize {
-        match self.max_tasks_per_child {
-            Some(_) => self.max_workers + self.max_workers.div_ceil(4),
-            None => self.max_workers,
-        }
+        self.max_workers + self.max_workers.div_ceil(4)
     }
 
     pub(super) const fn check(&self) -> Result<(), ConfigError> {
@@ -100,6 +97,6 @@ mod tests {
         assert_eq!(largest.check(), Ok(()));
         assert!(u16::try_from(largest.worker_ids()).is_ok());
         assert_eq!(GOOD.worker_ids(), 5);
-        assert_eq!(Config { max_tasks_per_child: None, ..GOOD }.worker_ids(), 4);
+        assert_eq!(Config { max_workers: 192, window: 1024, max_tasks_per_child: None, ..GOOD }.worker_ids(), 240);
     }
 }

@@ -5,12 +5,16 @@
 //! - The parent publishes tasks into one claim ring of `window` slots. Workers claim by themselves, so a task is sent
 //!   to the ring and not to a worker. What does not fit waits in a queue in the parent, oldest first.
 //! - Workers are started one by one as tasks find none idle, up to `max_workers`, may die at any moment, are replaced
-//!   while there is work, and can be replaced after so many tasks.
+//!   while there is work, and can be replaced after so many tasks, when they have grown, and when the shell dooms them,
+//!   that is, stops the task they run.
 //!
 //! Promises, which the simulation beside this file checks at every step:
 //! - Each task ends exactly once: it is finished, cancelled, or handed back as lost.
 //! - Tasks are sent in the order of submission; one whose worker died goes before those that still wait.
-//! - At most `max_workers` workers serve, at most [`Config::worker_ids`] exist, at most `window` slots are taken.
+//! - At most `max_workers` workers serve, at most [`Config::worker_ids`] exist, at most `window` slots are taken. (One
+//!   that is doomed or was told to stop may still run its last task, beside the worker that took its place.)
+//! - The place of a doomed worker is filled at once, if an id is free; one that has grown claims until its replacement does.
+//! - A task is tried once more than it has retries, if nothing else ends it.
 //! - While workers can be started no task waits for ever; when none can, every task comes back to the caller.
 //! - Submitting and finishing take constant time, whatever is queued, and do not allocate once the tables have grown.
 //!
@@ -24,6 +28,7 @@
 //! - When a slot that should have been free is held up in this way, it reports [`Scheduler::on_full`].
 //! - It reports the end of every worker once, after it has drained the worker's answers, and drops whatever still comes
 //!   from that life.
+//! - A worker that it reports doomed claims nothing more and ends, if need be by force.
 
 mod action;
 mod config;
@@ -199,10 +204,15 @@ impl<J> Scheduler<J> {
         Some(job)
     }
 
-    /// Forgets the tries `task` has left: say it of a running task before its worker is killed because nobody wants it
+    /// Forgets the tries `task` has left: say it of a running task before its worker is doomed because nobody wants it
     /// any more. False: no such task.
     pub fn forbid_retries(&mut self, task: TaskId) -> bool {
         self.tasks.clear_retries(task)
+    }
+
+    /// How many tries `task` has beyond the one it waits for or runs; `None`: it has ended.
+    pub fn tries_left(&self, task: TaskId) -> Option<u32> {
+        self.tasks.retries(task)
     }
 
     /// Takes no task from now on. Those that were taken are run, and the workers stop after the last; with
@@ -261,6 +271,7 @@ impl<J> Scheduler<J> {
             sent: self.tasks.sent(),
             starting: self.workers.count(WorkerState::Starting),
             ready: self.workers.count(WorkerState::Ready),
+            outgrown: self.workers.count(WorkerState::Outgrown),
             leaving: self.workers.count(WorkerState::Retiring) + self.workers.count(WorkerState::Stopping),
         }
     }

@@ -12,12 +12,43 @@ impl<J> Scheduler<J> {
     pub fn on_worker_ready(&mut self, worker: WorkerId, actions: &mut Vec<Action>) {
         if self.workers.transition_to_ready(worker) {
             self.health.on_ready();
+            // Whichever worker comes takes the place of the one that has waited longest to be replaced: so never fewer
+            // claim than did, and never more than may.
+            actions.extend(self.workers.transition_to_stopping_outgrown().map(Action::StopWorker));
             self.heal(actions);
             self.settle(actions);
         }
     }
 
+    /// The shell has made sure that `worker` claims no other task than the one it runs, and will end it if it does not
+    /// end by itself: a deadline passed, or nobody wants the task any more (then say
+    /// [`forbid_retries`](Self::forbid_retries) as well).
+    ///
+    /// It no longer serves, and its replacement starts at once if there is a task for it. It is not told to stop. It may
+    /// still answer its task; its end is reported by [`on_worker_lost`](Self::on_worker_lost) as any other, costs a task
+    /// that it held a try, and is no sign of ill health.
+    pub fn on_worker_doomed(&mut self, worker: WorkerId, actions: &mut Vec<Action>) {
+        // Who runs a task has started, though the news of it may be late.
+        if self.hear(worker, actions) && self.workers.transition_to_stopping(worker) {
+            self.heal(actions);
+        }
+    }
+
+    /// `worker` has grown too large: it claims tasks until its replacement is ready, and is stopped then; at once, if
+    /// there are ready workers enough for all tasks. Where workers fail to start, it goes on.
+    ///
+    /// False, and no change, if the worker is not ready: it has not started, or is on its way out already.
+    pub fn retire(&mut self, worker: WorkerId, actions: &mut Vec<Action>) -> bool {
+        let was_ready = self.workers.transition_to_outgrown(worker);
+        if was_ready {
+            self.heal(actions);
+            self.settle(actions);
+        }
+        was_ready
+    }
+
     /// `worker` has ended, or could not be started. `held` are the tasks it had claimed and not answered, oldest first.
+    /// A worker can end between an answer and the note that it gave one: [`answers`](Self::answers) tells.
     ///
     /// A held task with a try left waits again, before all others; one without comes back. When the last worker
     /// fails to start, as `start_attempts` others in a row did, the pool is broken: every task comes back.
@@ -38,13 +69,15 @@ impl<J> Scheduler<J> {
         lost.failed.reverse();
         let hopeless = match was {
             WorkerState::Starting if !used => self.health.on_failed_start(),
-            WorkerState::Ready if !used && !self.tasks.is_empty() => self.health.on_unused_death(),
+            WorkerState::Ready | WorkerState::Outgrown if !used && !self.tasks.is_empty() => {
+                self.health.on_unused_death()
+            }
             _ => {
                 self.health.on_useful_death();
                 false
             }
         };
-        if hopeless && self.workers.serving() == 0 && !self.tasks.is_empty() {
+        if hopeless && self.workers.useful() == 0 && !self.tasks.is_empty() {
             lost.abandoned = self.break_pool(actions);
             return lost;
         }
@@ -54,11 +87,18 @@ impl<J> Scheduler<J> {
         lost
     }
 
+    /// How many answers of `worker` were heard in its present life, stale ones too. If it has told more than it noted as
+    /// ended when it died, it had answered the task that it was at, and does not hold it: a try more would be wrong, for
+    /// that task may be with another worker by now.
+    pub fn answers(&self, worker: WorkerId) -> u64 {
+        self.workers.answers(worker)
+    }
+
     /// Whether `worker` exists; its first message may overtake the news that it is ready, and says so too.
     #[inline]
     pub(super) fn hear(&mut self, worker: WorkerId, actions: &mut Vec<Action>) -> bool {
         match self.workers.state(worker) {
-            WorkerState::Ready | WorkerState::Retiring | WorkerState::Stopping => true,
+            WorkerState::Ready | WorkerState::Outgrown | WorkerState::Retiring | WorkerState::Stopping => true,
             WorkerState::Starting => {
                 self.on_worker_ready(worker, actions);
                 true
@@ -76,7 +116,7 @@ impl<J> Scheduler<J> {
         if retired || pause_ended {
             self.heal(actions);
             self.settle(actions);
-        } else if self.phase != Phase::Open {
+        } else if self.phase != Phase::Open || self.workers.count(WorkerState::Outgrown) > 0 {
             self.settle(actions);
         }
     }
@@ -90,7 +130,7 @@ impl<J> Scheduler<J> {
     pub(super) fn start_workers(&mut self, count: usize, actions: &mut Vec<Action>) {
         for _ in 0..count {
             // A pause is for those who have other workers to wait for.
-            if self.health.paused() && self.workers.serving() > 0 {
+            if self.health.paused() && self.workers.useful() > 0 {
                 return;
             }
             let Some(id) = self.workers.transition_to_starting() else {
@@ -109,5 +149,17 @@ impl<J> Scheduler<J> {
         while let Some(id) = self.workers.transition_to_stopping_unreplaced() {
             actions.push(Action::StopWorker(id));
         }
+        while self.outgrown_is_surplus()
+            && let Some(id) = self.workers.transition_to_stopping_outgrown()
+        {
+            actions.push(Action::StopWorker(id));
+        }
+    }
+
+    /// Whether an outgrown worker has none to wait for, and the ready ones are enough for all tasks.
+    fn outgrown_is_surplus(&self) -> bool {
+        let count = |state| self.workers.count(state);
+        count(WorkerState::Outgrown) > count(WorkerState::Starting)
+            && count(WorkerState::Ready) >= self.tasks.len().min(self.workers.max_serving())
     }
 }

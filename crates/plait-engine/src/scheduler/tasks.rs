@@ -144,6 +144,11 @@ impl<J> Tasks<J> {
         }
     }
 
+    /// The tries a task has left; `None` if there is no such task.
+    pub(super) fn retries(&self, id: TaskId) -> Option<u32> {
+        self.slot(id).filter(|slot| slot.state != TaskState::Vacant).map(|slot| slot.retries)
+    }
+
     /// Forgets the tries a task has left; false if there is no such task.
     pub(super) fn clear_retries(&mut self, id: TaskId) -> bool {
         match self.slot_mut(id) {

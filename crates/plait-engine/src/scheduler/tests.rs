@@ -35,7 +35,7 @@ fn workers_start_as_tasks_find_none_idle() {
     assert_eq!(did, [Send(c), StartWorker(W1)]);
     let (_, did) = actions(|act| pool.submit("d", 0, act).unwrap());
     assert_eq!(did, [], "the ring is full, and so is the pool");
-    assert_eq!(pool.counts(), Counts { queued: 1, sent: 2, starting: 1, ready: 1, leaving: 0 });
+    assert_eq!(pool.counts(), Counts { queued: 1, sent: 2, starting: 1, ready: 1, outgrown: 0, leaving: 0 });
 }
 
 #[test]

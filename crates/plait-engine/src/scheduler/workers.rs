@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 
 use plait_trace::WorkerId;
 
-/// Where a worker is in its life. Only `Starting` and `Ready` workers serve: they will claim tasks.
+/// Where a worker is in its life. Only `Starting` and `Ready` workers serve: they will claim tasks. An `Outgrown` one
+/// claims as well, but for as long only as its replacement lets it wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum WorkerState {
     /// The id is free.
@@ -16,9 +17,11 @@ pub(super) enum WorkerState {
     Starting,
     /// Claims tasks.
     Ready,
+    /// Has grown too large: claims tasks until its replacement is there.
+    Outgrown,
     /// Has run as many tasks as it may, claims no more, and stays until its replacement is there.
     Retiring,
-    /// Was told to stop and has not ended yet.
+    /// Was told to stop, or is doomed to end with its task, and has not ended yet.
     Stopping,
 }
 
@@ -34,9 +37,11 @@ pub(super) struct Workers {
     workers: Vec<Worker>,
     /// Ids never used or used again, lowest on top at first.
     free: Vec<u16>,
+    /// The `Outgrown` ones, oldest first.
+    outgrown: VecDeque<WorkerId>,
     /// The `Retiring` ones, oldest first.
     retiring: VecDeque<WorkerId>,
-    counts: [usize; 5],
+    counts: [usize; 6],
     max_serving: usize,
     max_answers: u64,
 }
@@ -44,11 +49,12 @@ pub(super) struct Workers {
 impl Workers {
     /// `ids` is how many workers may exist at one time, `max_serving` how many of them may serve.
     pub(super) fn new(ids: u16, max_serving: usize, max_answers: Option<u64>) -> Self {
-        let mut counts = [0; 5];
+        let mut counts = [0; 6];
         counts[WorkerState::Absent as usize] = usize::from(ids);
         Self {
             workers: vec![Worker { answers: 0, state: WorkerState::Absent }; usize::from(ids)],
             free: (0..ids).rev().collect(),
+            outgrown: VecDeque::new(),
             retiring: VecDeque::new(),
             counts,
             max_serving,
@@ -66,6 +72,11 @@ impl Workers {
 
     pub(super) fn serving(&self) -> usize {
         self.count(WorkerState::Starting) + self.count(WorkerState::Ready)
+    }
+
+    /// How many run tasks or will: those that serve, and those that only wait for their replacement.
+    pub(super) fn useful(&self) -> usize {
+        self.serving() + self.count(WorkerState::Outgrown)
     }
 
     /// How many exist, whatever they do.
@@ -120,11 +131,45 @@ impl Workers {
     pub(super) fn on_answer(&mut self, id: WorkerId) -> bool {
         let worker = &mut self.workers[id.index()];
         worker.answers += 1;
-        if worker.answers < self.max_answers || worker.state != WorkerState::Ready {
+        if worker.answers < self.max_answers {
             return false;
+        }
+        match worker.state {
+            WorkerState::Ready => {}
+            WorkerState::Outgrown => self.outgrown.retain(|outgrown| *outgrown != id),
+            _ => return false,
         }
         self.set(id, WorkerState::Retiring);
         self.retiring.push_back(id);
+        true
+    }
+
+    /// False if the worker was not ready.
+    pub(super) fn transition_to_outgrown(&mut self, id: WorkerId) -> bool {
+        let ready = self.state(id) == WorkerState::Ready;
+        if ready {
+            self.set(id, WorkerState::Outgrown);
+            self.outgrown.push_back(id);
+        }
+        ready
+    }
+
+    /// The worker that has been outgrown longest, now stopping.
+    pub(super) fn transition_to_stopping_outgrown(&mut self) -> Option<WorkerId> {
+        let id = self.outgrown.pop_front()?;
+        self.set(id, WorkerState::Stopping);
+        Some(id)
+    }
+
+    /// A worker that has started is stopping from now on; false if it was, or is not there.
+    pub(super) fn transition_to_stopping(&mut self, id: WorkerId) -> bool {
+        match self.state(id) {
+            WorkerState::Absent | WorkerState::Starting | WorkerState::Stopping => return false,
+            WorkerState::Ready => {}
+            WorkerState::Outgrown => self.outgrown.retain(|outgrown| *outgrown != id),
+            WorkerState::Retiring => self.retiring.retain(|retiring| *retiring != id),
+        }
+        self.set(id, WorkerState::Stopping);
         true
     }
 
@@ -140,9 +185,10 @@ impl Workers {
 
     /// Makes every worker stop; `told` hears of each that was not stopping yet.
     pub(super) fn transition_all_to_stopping(&mut self, mut told: impl FnMut(WorkerId)) {
-        if self.serving() + self.count(WorkerState::Retiring) == 0 {
+        if self.useful() + self.count(WorkerState::Retiring) == 0 {
             return;
         }
+        self.outgrown.clear();
         self.retiring.clear();
         for index in 0..self.workers.len() {
             let id = WorkerId(index as u16);
@@ -159,8 +205,10 @@ impl Workers {
         if state != WorkerState::Absent {
             self.set(id, WorkerState::Absent);
             self.free.push(id.0);
-            if state == WorkerState::Retiring {
-                self.retiring.retain(|retiring| *retiring != id);
+            match state {
+                WorkerState::Outgrown => self.outgrown.retain(|outgrown| *outgrown != id),
+                WorkerState::Retiring => self.retiring.retain(|retiring| *retiring != id),
+                _ => {}
             }
         }
         state
