@@ -53,9 +53,17 @@ fn main() {
     measure("note a task's begin and end", 100_000, |n| {
         for i in 0..n {
             worker.status().begin(TaskId::new(i, 0), 1);
-            worker.status().end();
+            assert!(worker.status().end());
         }
     });
+    worker.status().begin(TaskId::new(0, 1), 1);
+    measure("note how far a chunk has come", 100_000, |n| (0..n).for_each(|i| worker.status().set_progress(i, 1)));
+    measure("read it", 100_000, |n| {
+        for _ in 0..n {
+            assert!(black_box(parent.status().progress()).is_some());
+        }
+    });
+    assert!(worker.status().end());
     for size in [32, 1024] {
         let record = vec![7; size];
         measure(&format!("write a record of {size} B, read it"), 100_000, |n| {

@@ -15,12 +15,14 @@
 #[cfg(not(loom))]
 mod arena;
 mod bell;
+mod block;
 mod claim;
 mod error;
 #[cfg(not(loom))]
 mod ident;
 #[cfg(not(loom))]
 mod pool_memory;
+mod progress;
 mod seats;
 #[cfg(not(loom))]
 mod segment;
@@ -31,12 +33,14 @@ mod sync;
 mod worker_memory;
 
 #[cfg(not(loom))]
-pub use arena::{Arena, ArenaError, ArenaView, Block};
+pub use arena::{Arena, ArenaError, ArenaView};
 pub use bell::{Bell, Wake};
+pub use block::Block;
 pub use claim::{ClaimConsumer, ClaimProducer, Full, INLINE, Position};
 pub use error::{Malformed, OpenError};
 #[cfg(not(loom))]
 pub use pool_memory::PoolMemory;
+pub use progress::Progress;
 #[cfg(not(loom))]
 pub use segment::Segment;
 pub use status::WorkerStatus;

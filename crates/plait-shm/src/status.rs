@@ -1,25 +1,34 @@
-//! What a worker notes down of its work, for the parent to read while it lives and after it was killed.
+//! What a worker notes down of its work, for the parent to read while it lives and after it was killed; and the parent's word
+//! that the task which runs is the worker's last.
 //!
 //! Promises: the task and its beginning are read together or not at all; noting is a few stores without a system call; after a
-//! death the note is what the worker wrote last, however it ended.
+//! death the note is what the worker wrote last, however it ended; a doomed worker never begins another task.
 
 use plait_trace::TaskId;
 
+use crate::block::Block;
+use crate::progress::{Progress, ProgressWords};
 #[cfg(not(loom))]
 use crate::sync::Shareable;
 use crate::sync::{AtomicU32, AtomicU64, Line, Ordering, fence};
+
+/// Bit of `turns`: a task runs.
+const RUNS: u64 = 1;
+/// Bit of `turns`: it is the last one.
+const DOOMED: u64 = 2;
 
 /// What a worker runs, as it notes it down for the parent.
 ///
 /// | word | meaning | who writes, when |
 /// |---|---|---|
-/// | `turns` | twice the tasks ended, plus one while a task runs | the worker, in `begin` and `end` |
+/// | `turns` | four times the tasks ended; plus 1 while a task runs; plus 2 once that task is known to be the worker's last | the worker, in `begin` (from even to odd) and in `end` (from odd to even, by compare-and-swap); the parent, in `doom` (odd, plus 2, by compare-and-swap) |
 /// | `task`, `since` | the task that runs, and since when | the worker, in `begin`, while `turns` is even |
-/// | `item` | which item of the task's chunk runs | the worker, in `begin` (0) and `set_item` |
+/// | `progress` | see `progress.rs` | the worker, while `turns` is odd |
 /// | `stop` | the worker is to end after its task | the parent, once |
 #[repr(C)]
 pub struct WorkerStatus {
     noted: Line<Noted>,
+    progress: ProgressWords,
     stop: Line<AtomicU32>,
 }
 
@@ -28,48 +37,72 @@ struct Noted {
     turns: AtomicU64,
     task: AtomicU64,
     since: AtomicU64,
-    item: AtomicU32,
 }
 
-// SAFETY: atomics.
+// SAFETY: atomics, and what is made of them.
 #[cfg(not(loom))]
 unsafe impl Shareable for WorkerStatus {}
 
 impl WorkerStatus {
     /// The worker begins `task` at `now_ns` of the clock that it shares with the parent. To be called in `ClaimConsumer::claim`'s
-    /// `on_claim`.
+    /// `on_claim`; by a worker that has run no task yet, or whose last [`WorkerStatus::end`] was true.
     pub fn begin(&self, task: TaskId, now_ns: u64) {
         let noted = &self.noted;
         let turns = noted.turns.load(Ordering::Relaxed);
-        debug_assert!(turns.is_multiple_of(2), "a worker runs one task at a time");
+        debug_assert!(turns & (RUNS | DOOMED) == 0, "a worker runs one task at a time, and none after its last");
         // SYNC POINT with the fence in `current`: who reads a word written below sees that the turn before has ended.
         fence(Ordering::Release);
         noted.task.store(task.bits(), Ordering::Relaxed);
         noted.since.store(now_ns, Ordering::Relaxed);
-        noted.item.store(0, Ordering::Relaxed);
-        // SYNC POINT with the first load in `current`.
-        noted.turns.store(turns | 1, Ordering::Release);
+        // SYNC POINT with the first loads in `current` and `doom`. A plain store, since nobody else changes an even word.
+        noted.turns.store(turns | RUNS, Ordering::Release);
     }
 
     /// The worker has ended its task; to be called after the result was published.
-    pub fn end(&self) {
+    ///
+    /// False when the task was the worker's last: the parent may kill this process at any moment from now on, so it claims no
+    /// other task, and ends. `current` goes on telling the task.
+    #[must_use = "a doomed worker must not claim another task"]
+    pub fn end(&self) -> bool {
+        let turns = self.noted.turns.load(Ordering::Relaxed);
+        debug_assert!(turns & RUNS != 0, "only a task that runs can end");
+        let ended = (turns | RUNS | DOOMED).wrapping_add(1);
+        // SYNC POINT with `doom`: who sees that the task has ended sees what was published before.
+        turns & DOOMED == 0
+            && self.noted.turns.compare_exchange(turns, ended, Ordering::Release, Ordering::Relaxed).is_ok()
+    }
+
+    /// The parent makes `task` the last one of this worker. True for one call, if the worker runs exactly this task at that
+    /// moment: then it never begins another one, and may be killed without harm to any other task.
+    ///
+    /// False when it runs another task or none, or is doomed already. If it ran `task` before, the result is published by now;
+    /// if it has claimed `task` and not yet begun it, a later call will do.
+    pub fn doom(&self, task: TaskId) -> bool {
         let noted = &self.noted;
-        let turns = noted.turns.load(Ordering::Relaxed);
-        debug_assert!(!turns.is_multiple_of(2), "only a task that runs can end");
-        // SYNC POINT with `tasks_done`: who counts the task sees what was published before.
-        noted.turns.store(turns.next_multiple_of(2), Ordering::Release);
+        // SYNC POINT with the store in `begin`: the task is the one of this turn or a later one. And with `end`.
+        let turns = noted.turns.load(Ordering::Acquire);
+        if turns & (RUNS | DOOMED) != RUNS || noted.task.load(Ordering::Relaxed) != task.bits() {
+            return false;
+        }
+        // It succeeds only within the turn that was read, and then there is no later one. SYNC POINT with `end` when it fails.
+        noted.turns.compare_exchange(turns, turns | DOOMED, Ordering::Relaxed, Ordering::Acquire).is_ok()
+    }
+
+    /// Is the task that runs, or ran when the worker died, its last one by the parent's word?
+    pub fn is_doomed(&self) -> bool {
+        self.noted.turns.load(Ordering::Relaxed) & DOOMED != 0
     }
 
     /// Which task the worker runs, and since when.
     ///
-    /// Exact once the worker is dead. While it lives, `None` can also mean that tasks change too fast to be read.
+    /// Exact once the worker is dead or doomed. While it lives, `None` can also mean that tasks change too fast to be read.
     pub fn current(&self) -> Option<(TaskId, u64)> {
         let noted = &self.noted;
         // A task shorter than these loads hides the next one for one attempt; a live worker cannot hold the parent here.
         for _ in 0..16 {
             // SYNC POINT with the store in `begin`.
             let turns = noted.turns.load(Ordering::Acquire);
-            if turns.is_multiple_of(2) {
+            if turns & RUNS == 0 {
                 return None;
             }
             let task = noted.task.load(Ordering::Relaxed);
@@ -83,20 +116,32 @@ impl WorkerStatus {
         None
     }
 
-    /// How many tasks the worker has ended.
-    pub fn tasks_done(&self) -> u64 {
-        // SYNC POINT with `end`.
-        self.noted.turns.load(Ordering::Acquire) / 2
+    /// The worker collects the results of its chunk in `draft`, a block of its own arena, from now on. What it has written into
+    /// an earlier draft of this task is at the front of this one already, and the earlier one may be released afterwards.
+    pub fn set_draft(&self, draft: Block) {
+        self.progress
+            .note(self.turn(), |last| Progress { block: Block { offset: draft.offset, ..last.block }, ..last });
     }
 
-    /// The worker goes on to item `i` of its task's chunk.
-    pub fn set_item(&self, i: u32) {
-        self.noted.item.store(i, Ordering::Relaxed);
+    /// The worker has ended `items` items of its chunk, and their results are the first `bytes` bytes of the draft. To be called
+    /// after these were written, and at least after the draft was set if there are any.
+    pub fn set_progress(&self, items: u32, bytes: u64) {
+        self.progress.note(self.turn(), |last| Progress { items, block: Block { len: bytes, ..last.block } });
     }
 
-    /// Which item of its task's chunk the worker runs.
-    pub fn item(&self) -> u32 {
-        self.noted.item.load(Ordering::Relaxed)
+    /// How far the worker has come with the task that it runs; `None` when it has told nothing of it, or runs none.
+    ///
+    /// Exact once the worker is dead. While it lives, it may be of the task after the one that `current` told, and `None` can
+    /// also mean that it changes too fast to be read.
+    pub fn progress(&self) -> Option<Progress> {
+        // SYNC POINT with the store in `begin`.
+        let turns = self.noted.turns.load(Ordering::Acquire);
+        (turns & RUNS != 0).then(|| self.progress.read(turns & !DOOMED)).flatten()
+    }
+
+    /// The turn that the worker is in; never 0 while a task runs.
+    fn turn(&self) -> u64 {
+        self.noted.turns.load(Ordering::Relaxed) & !DOOMED
     }
 
     /// The parent asks the worker to end after its task; then wakes it.
@@ -110,84 +155,8 @@ impl WorkerStatus {
     }
 }
 
-#[cfg(all(test, loom))]
-impl WorkerStatus {
-    fn new() -> Self {
-        let [turns, task, since] = [0; 3].map(AtomicU64::new);
-        Self { noted: Line(Noted { turns, task, since, item: AtomicU32::new(0) }), stop: Line(AtomicU32::new(0)) }
-    }
-}
-
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use crate::WorkerMemory;
-    use std::sync::Arc;
-
-    fn both_sides() -> (Arc<WorkerMemory>, Arc<WorkerMemory>) {
-        let (parent, ..) = WorkerMemory::create(0, 0).unwrap();
-        let (worker, ..) = WorkerMemory::open(parent.fd().try_clone_to_owned().unwrap()).unwrap();
-        (parent, worker)
-    }
-
-    #[test]
-    fn the_status_tells_what_runs() {
-        let (parent, worker) = both_sides();
-        let (noted, seen) = (worker.status(), parent.status());
-        assert_eq!((seen.current(), seen.tasks_done()), (None, 0));
-        noted.begin(TaskId::new(3, 4), 99);
-        noted.set_item(17);
-        assert_eq!((seen.current(), seen.tasks_done(), seen.item()), (Some((TaskId::new(3, 4), 99)), 0, 17));
-        noted.end();
-        assert_eq!((seen.current(), seen.tasks_done()), (None, 1));
-        noted.begin(TaskId::new(5, 6), 100);
-        assert_eq!((seen.current(), seen.item()), (Some((TaskId::new(5, 6), 100)), 0));
-    }
-
-    /// The two words of a note come from one `begin`, however fast tasks change.
-    #[test]
-    fn a_note_is_never_half_old() {
-        let (parent, worker) = both_sides();
-        let writer = std::thread::spawn(move || {
-            for i in 0..300_000 {
-                worker.status().begin(TaskId::from_bits(i), !i);
-                worker.status().end();
-            }
-        });
-        while parent.status().tasks_done() < 300_000 {
-            if let Some((task, since)) = parent.status().current() {
-                assert_eq!(task.bits(), !since);
-            }
-        }
-        writer.join().unwrap();
-    }
-}
+mod tests;
 
 #[cfg(all(test, loom))]
-mod loom_tests {
-    use super::*;
-    use crate::model;
-    use loom::thread;
-    use std::sync::Arc;
-
-    /// The writer runs in the model's first thread: loom overlooks races with a thread that loads a word before it stores it.
-    #[test]
-    fn a_note_is_never_half_old() {
-        model(|| {
-            let status = Arc::new(WorkerStatus::new());
-            let seen = Arc::clone(&status);
-            let parent = thread::spawn(move || {
-                if let Some((task, since)) = seen.current() {
-                    assert!(task.bits() == 1 || task.bits() == 2);
-                    assert_eq!(since, task.bits() * 10);
-                }
-            });
-            for task in 1..3 {
-                status.begin(TaskId::from_bits(task), task * 10);
-                status.end();
-            }
-            parent.join().unwrap();
-            assert_eq!((status.current(), status.tasks_done()), (None, 2));
-        });
-    }
-}
+mod loom_tests;

@@ -90,7 +90,7 @@ impl Worker {
             } else if let Some((task, len)) = self.claims.claim(&mut body, |task| begin(&self.memory, task)) {
                 assert_eq!(body[..len], payload(task.bits(), INLINE), "a task was torn");
                 self.publish(&[&[RESULT], &task.bits().to_le_bytes(), &payload(!task.bits(), 3000)]);
-                self.memory.status().end();
+                assert!(self.memory.status().end());
             } else {
                 let ready = || !self.claims.is_empty() || !self.control.is_empty() || self.memory.status().stop();
                 self.pool.park(self.me, ready, Some(HANG));

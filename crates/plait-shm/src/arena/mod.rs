@@ -17,20 +17,12 @@ use std::{fmt, io};
 use rustix::fs::{FallocateFlags, SealFlags};
 use rustix::mm::ProtFlags;
 
+use crate::block::Block;
 use crate::segment::{Mapping, cannot_shrink, file_len, memfd};
 use pages::Pages;
 use slabs::{SLAB, SMALL_MAX, Slabs};
 pub use view::ArenaView;
 use warm::Warm;
-
-/// A piece of an arena: plain numbers, to travel in messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Block {
-    /// Where it begins in the arena's file, in bytes.
-    pub offset: u64,
-    /// How many bytes were put.
-    pub len: u64,
-}
 
 /// Why nothing was put.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::mm::ProtFlags;
 
-use super::Block;
+use crate::block::Block;
 use crate::error::Malformed;
 use crate::segment::{Mapping, cannot_shrink, file_len};
 
