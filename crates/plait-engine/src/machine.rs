@@ -1,6 +1,8 @@
-//! How many processors this process may really use.
+//! What this machine allows and how it is used: how many processors this process may really use, and beside that, in
+//! modules of their own, how many processes were killed for want of memory (`oom`) and how much memory one takes
+//! (`memory`).
 //!
-//! Three rules, and the smallest figure decides: the affinity mask, the CPU quota of every control group from the
+//! Of processors: three rules, and the smallest figure decides: the affinity mask, the CPU quota of every control group from the
 //! process's own up to the one that is mounted (cgroup v1 and v2, in a container or not), and `PLAIT_MAX_WORKERS`. A
 //! quota is rounded up, since one and a half processors keep two workers busy for part of the time and one worker never
 //! for all of it. The answer is at least 1.
@@ -9,6 +11,8 @@
 //! their own.
 
 mod cgroup;
+mod memory;
+mod oom;
 
 use std::env;
 use std::ffi::OsStr;
@@ -16,6 +20,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use cgroup::Quota;
+pub use memory::private_memory;
+pub use oom::OomKills;
 
 /// The environment variable that sets an upper limit.
 pub const VARIABLE: &str = "PLAIT_MAX_WORKERS";
@@ -94,7 +100,7 @@ impl CpuLimits {
     /// missing or makes no sense limits nothing.
     pub fn read(root: &Path, affinity: usize, variable: Variable) -> Self {
         let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
-        let groups = cgroup::groups(&text("proc/self/cgroup"), &text("proc/self/mountinfo"));
+        let groups = cgroup::groups("cpu", &text("proc/self/cgroup"), &text("proc/self/mountinfo"));
         let mut quotas = Vec::new();
         for group in groups {
             quotas.extend(group.directories().filter_map(|directory| read_quota(root, &directory, group.version)));
@@ -129,8 +135,8 @@ pub fn cpu_count() -> usize {
 }
 
 fn read_quota(root: &Path, directory: &Path, version: cgroup::Version) -> Option<GroupQuota> {
-    let under_root = root.join(directory.strip_prefix("/").unwrap_or(directory));
-    let read = |name| fs::read_to_string(under_root.join(name)).ok();
+    let directory_there = under(root, directory);
+    let read = |name| fs::read_to_string(directory_there.join(name)).ok();
     let (file, quota) = match version {
         cgroup::Version::V1 => {
             let file = "cpu.cfs_quota_us";
@@ -139,6 +145,11 @@ fn read_quota(root: &Path, directory: &Path, version: cgroup::Version) -> Option
         cgroup::Version::V2 => ("cpu.max", Quota::from_v2(&read("cpu.max")?)?),
     };
     Some(GroupQuota { file: directory.join(file), quota })
+}
+
+/// Where `path` is, if `root` stands for `/`.
+fn under(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
 #[cfg(target_os = "linux")]

@@ -1,5 +1,7 @@
 //! The text of `/proc/self/cgroup`, `/proc/self/mountinfo` and the quota files: which directories limit this process,
 //! and by how much. Pure: text in, paths and numbers out; what makes no sense is left out.
+//!
+//! A v1 hierarchy has some of the controllers (`cpu`, `memory`, …); the v2 hierarchy may have any.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -63,11 +65,11 @@ impl Group {
     }
 }
 
-/// The hierarchies that can limit the processor time of the process whose `cgroup` and `mountinfo` files these are.
-pub(super) fn groups(cgroup: &str, mountinfo: &str) -> Vec<Group> {
-    let mounts: Vec<_> = mountinfo.lines().filter_map(parse_mount).collect();
+/// The hierarchies in which `controller` can limit the process whose `cgroup` and `mountinfo` files these are.
+pub(super) fn groups(controller: &str, cgroup: &str, mountinfo: &str) -> Vec<Group> {
+    let mounts: Vec<_> = mountinfo.lines().filter_map(|line| parse_mount(controller, line)).collect();
     let mut groups = Vec::new();
-    for (version, path) in cgroup.lines().filter_map(parse_membership) {
+    for (version, path) in cgroup.lines().filter_map(|line| parse_membership(controller, line)) {
         let mounted: Vec<_> = mounts.iter().filter(|mount| mount.version == version).collect();
         // A group can be visible at several mounts; the one that shows the way down to the process shows most.
         let shown = mounted.iter().find_map(|mount| Some((mount, below(&path, &mount.shows)?)));
@@ -81,14 +83,13 @@ pub(super) fn groups(cgroup: &str, mountinfo: &str) -> Vec<Group> {
     groups
 }
 
-/// The path of a process's group, from a line `7:cpu,cpuacct:/a/b` (v1, the line of the cpu controller) or `0::/a/b`
-/// (v2).
-fn parse_membership(line: &str) -> Option<(Version, PathBuf)> {
+/// The path of a process's group, from a line `7:cpu,cpuacct:/a/b` (v1, the line of the controller) or `0::/a/b` (v2).
+fn parse_membership(controller: &str, line: &str) -> Option<(Version, PathBuf)> {
     let mut fields = line.splitn(3, ':');
     let (hierarchy, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
     let version = match (hierarchy, controllers) {
         ("0", "") => Version::V2,
-        _ if controllers.split(',').any(|controller| controller == "cpu") => Version::V1,
+        _ if controllers.split(',').any(|other| other == controller) => Version::V1,
         _ => return None,
     };
     Some((version, PathBuf::from(path)))
@@ -103,14 +104,14 @@ struct Mount {
 
 /// From `36 35 0:30 /shown /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu`; the options before the dash
 /// vary in number.
-fn parse_mount(line: &str) -> Option<Mount> {
+fn parse_mount(controller: &str, line: &str) -> Option<Mount> {
     let (place, kind) = line.split_once(" - ")?;
     let mut place = place.split(' ').skip(3);
     let (shows, at) = (unescape(place.next()?), unescape(place.next()?));
     let mut kind = kind.split(' ');
     let version = match kind.next()? {
         "cgroup2" => Version::V2,
-        "cgroup" if kind.nth(1)?.split(',').any(|option| option == "cpu") => Version::V1,
+        "cgroup" if kind.nth(1)?.split(',').any(|option| option == controller) => Version::V1,
         _ => return None,
     };
     Some(Mount { version, shows, at })

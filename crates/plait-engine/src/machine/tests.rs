@@ -10,7 +10,7 @@ use super::cgroup::groups;
 use super::*;
 
 /// A made root directory with these files.
-fn tree(files: &[(&str, &str)]) -> TempDir {
+pub(super) fn tree(files: &[(&str, &str)]) -> TempDir {
     let root = TempDir::new().unwrap();
     for (path, text) in files {
         let path = root.path().join(path);
@@ -30,8 +30,8 @@ fn answer(limits: &CpuLimits) -> (usize, Rule, Vec<&str>) {
     (limits.count, limits.rule, files)
 }
 
-const V2: &str = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
-const V1: &str = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n\
+pub(super) const V2: &str = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
+pub(super) const V1: &str = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n\
     32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
     35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
 
@@ -208,8 +208,8 @@ fn this_machine_has_a_processor() {
 proptest! {
     #[test]
     fn no_text_is_too_strange(cgroup in ".{0,80}", mountinfo in "[ -~\n\\\\]{0,200}", quota in ".{0,20}") {
-        groups(&cgroup, &mountinfo);
-        groups("0::/a\n4:cpu:/b", &mountinfo);
+        groups("cpu", &cgroup, &mountinfo);
+        groups("cpu", "0::/a\n4:cpu:/b", &mountinfo);
         Quota::from_v2(&quota);
         Quota::from_v1(&quota, &quota);
     }

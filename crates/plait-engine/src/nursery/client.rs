@@ -1,4 +1,7 @@
 //! The parent's handle on its nursery, and the thread that hears what became of the workers.
+//!
+//! The parent keeps one descriptor per worker, to signal it and to see its end should the nursery die; where it could
+//! not get one, the nursery signals for it.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -10,14 +13,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
+use rustix_libc_wrappers::process::SignalExt;
 
 use plait_trace::WorkerId;
 
-use super::protocol::{self, Exit, Report, Request};
+use super::protocol::{self, Exit, Received, Report, Request};
 
 /// How to start the nursery's process: an interpreter that ends up in [`super::Server`] with its standard input as socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,9 +38,10 @@ pub struct Launch {
 pub trait Sink: Send + Sync {
     /// The worker's process exists.
     fn started(&self, pid: i32);
-    /// The worker's process has ended. Called once, after `started`.
-    fn ended(&self, exit: Exit);
-    /// The worker's process could not be made. Called once, instead of `started`.
+    /// The worker's process has ended. Called once, after `started` unless it ended at once. `peak` is the most memory
+    /// that it, or a process that it waited for, ever had resident, in bytes.
+    fn ended(&self, exit: Exit, peak: Option<u64>);
+    /// The worker's process could not be made. Called once, instead of `started`; the error says what to do about it.
     fn failed(&self, error: io::Error);
 }
 
@@ -45,13 +50,23 @@ pub struct Nursery {
     socket: OwnedFd,
     process: Mutex<Child>,
     workers: Mutex<HashMap<u64, Worker>>,
-    next_key: AtomicU64,
+    /// Nurseries that died before this one, some of whose workers live on.
+    elders: Mutex<Vec<Arc<Nursery>>>,
     gone: AtomicBool,
 }
 
 struct Worker {
     sink: Arc<dyn Sink>,
-    process: Option<OwnedFd>,
+    state: State,
+}
+
+enum State {
+    /// Not heard of yet.
+    Ordered,
+    /// Lives, and there was no descriptor left for it.
+    Unseen(Pid),
+    /// Lives.
+    Seen(Arc<OwnedFd>),
 }
 
 impl std::fmt::Debug for Nursery {
@@ -60,10 +75,21 @@ impl std::fmt::Debug for Nursery {
     }
 }
 
+/// A name for a worker that is about to be ordered, by which it can be signalled: no two workers of a program, of whichever
+/// nursery, have the same.
+pub fn new_key(worker: WorkerId) -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed) << 16 | u64::from(worker.0)
+}
+
 impl Nursery {
     /// Starts the process and returns at once; orders given before it is ready wait in the socket.
     pub fn launch(launch: &Launch) -> io::Result<Arc<Self>> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let me = pidfd_open(getpid(), PidfdFlags::empty())?;
+        // Waits in the socket; now the parent's end is known to be there when the nursery looks.
+        protocol::send_request(&ours, Request::Hello, &[me.as_fd()])?;
+        drop(me);
         // A group of its own while it starts, so that a Ctrl-C at the terminal finds it only once it ignores those;
         // it joins the parent's group again by itself.
         let process = Command::new(&launch.program)
@@ -72,42 +98,77 @@ impl Nursery {
             .stdin(theirs)
             .process_group(0)
             .spawn()?;
-        let me = pidfd_open(getpid(), PidfdFlags::empty())?;
-        protocol::send_request(&ours, Request::Hello, &[me.as_fd()])?;
+        Self::over(ours, process)
+    }
+
+    /// A nursery at the other end of `socket`.
+    pub(super) fn over(socket: OwnedFd, process: Child) -> io::Result<Arc<Self>> {
         let nursery = Arc::new(Self {
-            socket: ours,
+            socket,
             process: Mutex::new(process),
-            workers: Mutex::new(HashMap::new()),
-            next_key: AtomicU64::new(1),
+            workers: Mutex::default(),
+            elders: Mutex::default(),
             gone: AtomicBool::new(false),
         });
         let watched = Arc::clone(&nursery);
-        thread::Builder::new().name("plait-supervisor".into()).spawn(move || watched.supervise())?;
+        let started = thread::Builder::new().name("plait-supervisor".into()).spawn(move || watched.supervise());
+        if let Err(error) = started {
+            let mut process = locked(&nursery.process);
+            // Not to leave a zombie: it has nothing to lose yet.
+            let _ = process.kill();
+            let _ = process.wait();
+            return Err(error);
+        }
         Ok(nursery)
     }
 
-    /// Asks for a worker that gets these descriptors; what becomes of it is told to `sink`. Returns the key by which
-    /// it can be killed.
-    pub fn fork(&self, worker: WorkerId, fds: &[BorrowedFd<'_>], sink: Arc<dyn Sink>) -> io::Result<u64> {
-        let key = self.next_key.fetch_add(1, Ordering::Relaxed) << 16 | u64::from(worker.0);
+    /// Takes over from a nursery that has died: the workers it left can be signalled through this one.
+    pub fn succeed(&self, elder: Arc<Self>) {
+        let mut elders = locked(&self.elders);
+        elders.retain(|other| !locked(&other.workers).is_empty() || !locked(&other.elders).is_empty());
+        if !elders.iter().any(|other| Arc::ptr_eq(other, &elder)) && !std::ptr::eq(self, &*elder) {
+            elders.push(elder);
+        }
+    }
+
+    /// Asks for a worker that gets these descriptors; what becomes of it is told to `sink`. `key` is from [`new_key`].
+    pub fn fork(&self, key: u64, fds: &[BorrowedFd<'_>], sink: Arc<dyn Sink>) -> io::Result<()> {
         // Registered before the order goes out: the report may be back before this thread runs again.
-        self.workers().insert(key, Worker { sink, process: None });
+        locked(&self.workers).insert(key, Worker { sink, state: State::Ordered });
         let sent = protocol::send_request(&self.socket, Request::Fork { key }, fds);
         if sent.is_err() || self.is_gone() {
             // The supervisor may have told the sink already; whoever removes the entry is the one who tells.
-            if self.workers().remove(&key).is_some() {
-                return Err(sent.err().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()));
+            let mut workers = locked(&self.workers);
+            if matches!(workers.get(&key), Some(Worker { state: State::Ordered, .. })) {
+                workers.remove(&key);
+                return Err(explained(sent.err().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())));
             }
         }
-        Ok(key)
+        Ok(())
     }
 
-    /// Kills a worker, if it still lives. Its end is reported as any other.
+    /// Kills a worker, if it lives or is about to. Its end is reported as any other.
     pub fn kill(&self, key: u64) {
-        if let Some(process) = self.workers().get(&key).and_then(|worker| worker.process.as_ref()) {
-            // Fails only when it has ended already.
-            let _ = pidfd_send_signal(process, Signal::KILL);
-        }
+        self.signal(key, Signal::KILL.as_raw());
+    }
+
+    /// Sends a worker the signal of this number, if it lives or is about to; also a real-time one, but none that the C
+    /// library keeps for itself.
+    pub fn signal(&self, key: u64, signal: i32) {
+        let Some(known) = Signal::from_raw(signal) else { return };
+        let worker = locked(&self.workers).get(&key).map(|worker| match &worker.state {
+            State::Seen(process) => Some(Arc::clone(process)),
+            State::Ordered | State::Unseen(_) => None,
+        });
+        let Some(seen) = worker else {
+            return locked(&self.elders).iter().for_each(|elder| elder.signal(key, signal));
+        };
+        // Both fail only when there is nobody left to be signalled.
+        let _ = match seen {
+            Some(process) => pidfd_send_signal(&*process, known).map_err(io::Error::from),
+            // Behind the order to fork it, so it comes when the worker is there.
+            None => protocol::send_request(&self.socket, Request::Signal { key, signal }, &[]),
+        };
     }
 
     /// Whether the nursery's process has ended; a new one must be launched then.
@@ -115,30 +176,25 @@ impl Nursery {
         self.gone.load(Ordering::Acquire)
     }
 
-    fn workers(&self) -> MutexGuard<'_, HashMap<u64, Worker>> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn supervise(&self) {
-        loop {
-            match protocol::recv_report(&self.socket) {
-                Ok(Some((report, fds))) => self.on_report(report, fds),
-                // Out of descriptors for a moment. Of a birth, whose report alone brings one, only the means to kill is lost: the
-                // worker runs, and its end will be told.
-                Err(error) if Errno::from_io_error(&error) == Some(Errno::MFILE) => continue,
-                Ok(None) | Err(_) => break,
-            }
+        while let Ok(Some(received)) = protocol::recv_report(&self.socket) {
+            self.on_report(received);
         }
         self.gone.store(true, Ordering::Release);
-        let _ = self.process.lock().unwrap_or_else(PoisonError::into_inner).wait();
-        self.mourn();
+        let _ = locked(&self.process).wait();
+        while self.mourn() {}
     }
 
-    fn on_report(&self, report: Report, mut fds: Vec<OwnedFd>) {
-        match report {
+    fn on_report(&self, received: Received<Report>) {
+        match received.message {
             Report::Forked { key, pid } => {
-                let sink = self.workers().get_mut(&key).map(|worker| {
-                    worker.process = fds.pop();
+                let state = match (received.fds.into_iter().next(), Pid::from_raw(pid)) {
+                    (Some(process), _) => State::Seen(Arc::new(process)),
+                    (None, Some(pid)) => State::Unseen(pid),
+                    (None, None) => return,
+                };
+                let sink = locked(&self.workers).get_mut(&key).map(|worker| {
+                    worker.state = state;
                     Arc::clone(&worker.sink)
                 });
                 if let Some(sink) = sink {
@@ -146,66 +202,89 @@ impl Nursery {
                 }
             }
             Report::Failed { key, errno } => {
-                let worker = self.workers().remove(&key);
+                let worker = locked(&self.workers).remove(&key);
                 if let Some(worker) = worker {
-                    worker.sink.failed(io::Error::from_raw_os_error(errno));
+                    worker.sink.failed(explained(io::Error::from_raw_os_error(errno)));
                 }
             }
-            Report::Ended { key, exit } => {
-                let worker = self.workers().remove(&key);
+            Report::Ended { key, exit, peak } => {
+                let worker = locked(&self.workers).remove(&key);
                 if let Some(worker) = worker {
-                    worker.sink.ended(exit);
+                    worker.sink.ended(exit, (peak > 0).then_some(peak));
                 }
             }
         }
     }
 
-    /// After the nursery's end: workers that were never born fail, the others are watched until they end.
-    fn mourn(&self) {
-        loop {
-            let mut unborn = Vec::new();
-            let mut alive = Vec::new();
-            {
-                let mut workers = self.workers();
-                workers.retain(|_, worker| match worker.process.as_ref().map(rustix::io::dup) {
-                    Some(Ok(process)) => {
-                        alive.push(process);
-                        true
+    /// After the nursery's end: workers that were never born fail, the others are watched until they end. False when
+    /// none is left.
+    fn mourn(&self) -> bool {
+        let mut news: Vec<(Arc<dyn Sink>, Option<Exit>)> = Vec::new();
+        let mut alive = Vec::new();
+        let mut unseen = false;
+        locked(&self.workers).retain(|_, worker| {
+            let sink = Arc::clone(&worker.sink);
+            if let State::Unseen(pid) = worker.state {
+                // The nursery cannot have reaped it without a word, and the moment since is too short for its id to come round.
+                match pidfd_open(pid, PidfdFlags::empty()) {
+                    Ok(process) => worker.state = State::Seen(Arc::new(process)),
+                    Err(Errno::SRCH) => {
+                        news.push((sink, Some(Exit::Unknown)));
+                        return false;
                     }
-                    Some(Err(_)) => true,
-                    None => {
-                        unborn.push(Arc::clone(&worker.sink));
-                        false
+                    Err(_) => {
+                        unseen = true;
+                        return true;
                     }
-                });
+                }
             }
-            for sink in unborn {
-                sink.failed(io::ErrorKind::BrokenPipe.into());
+            match &worker.state {
+                State::Seen(process) if has_ended(process) => news.push((sink, Some(Exit::Unknown))),
+                State::Seen(process) => {
+                    alive.push(Arc::clone(process));
+                    return true;
+                }
+                State::Ordered | State::Unseen(_) => news.push((sink, None)),
             }
-            if alive.is_empty() {
-                return;
-            }
-            let mut fds: Vec<_> = alive.iter().map(|process| PollFd::new(process, PollFlags::IN)).collect();
-            if rustix::io::retry_on_intr(|| poll(&mut fds, None)).is_err() {
-                return;
-            }
-            self.bury();
-        }
-    }
-
-    fn bury(&self) {
-        let mut ended = Vec::new();
-        self.workers().retain(|_, worker| {
-            let Some(process) = &worker.process else { return true };
-            let mut fds = [PollFd::new(process, PollFlags::IN)];
-            let over = matches!(poll(&mut fds, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..));
-            if over {
-                ended.push(Arc::clone(&worker.sink));
-            }
-            !over
+            false
         });
-        for sink in ended {
-            sink.ended(Exit::Unknown);
+        for (sink, exit) in news {
+            match exit {
+                Some(exit) => sink.ended(exit, None),
+                None => sink.failed(explained(io::ErrorKind::BrokenPipe.into())),
+            }
         }
+        if alive.is_empty() && !unseen {
+            return false;
+        }
+        let mut fds: Vec<_> = alive.iter().map(|process| PollFd::new(&**process, PollFlags::IN)).collect();
+        let soon = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+        rustix::io::retry_on_intr(|| poll(&mut fds, unseen.then_some(&soon))).is_ok()
     }
+}
+
+fn has_ended(process: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(process, PollFlags::IN)];
+    matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why there is no new worker, with what to do about it where that is known.
+fn explained(error: io::Error) -> io::Error {
+    let remedy = match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::AGAIN) => {
+            "the system allows no more processes: raise `ulimit -u` or the control group's pids.max, or use fewer workers"
+        }
+        Some(Errno::MFILE | Errno::TOOMANYREFS) => {
+            "too many open files: raise `ulimit -n`, or use fewer workers (each takes about three)"
+        }
+        Some(Errno::NFILE) => "the system has too many open files: raise the sysctl fs.file-max",
+        Some(Errno::NOMEM) => "the system has no memory for another process: use fewer workers",
+        _ if error.kind() == io::ErrorKind::BrokenPipe => "the process that starts workers was killed",
+        _ => return error,
+    };
+    io::Error::new(error.kind(), remedy)
 }

@@ -9,6 +9,9 @@ mod client;
 mod protocol;
 mod server;
 
-pub use client::{Launch, Nursery, Sink};
+pub use client::{Launch, Nursery, Sink, new_key};
 pub use protocol::Exit;
-pub use server::{Next, Order, Server};
+pub use server::{Next, Order, Reap, Reaped, Server};
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags,
@@ -24,12 +25,20 @@ pub enum Request {
         /// The parent's name for the worker, used in the answers.
         key: u64,
     },
+    /// Send a worker a signal, if it lives. For a parent that has no process descriptor of it, or not yet.
+    Signal {
+        /// The key of the worker's `Fork`.
+        key: u64,
+        /// The signal's number.
+        signal: i32,
+    },
 }
 
 /// Nursery to parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Report {
-    /// The worker lives; its process descriptor comes along.
+    /// The worker lives, and says so itself, before it does anything else: so no worker works that the parent does not
+    /// know of, even if the nursery is killed after the fork. Its process descriptor comes along, if it had room for one.
     Forked {
         /// The key of the request.
         key: u64,
@@ -49,6 +58,8 @@ pub enum Report {
         key: u64,
         /// How.
         exit: Exit,
+        /// The most memory it ever had resident, in bytes; 0: unknown.
+        peak: u64,
     },
 }
 
@@ -63,29 +74,45 @@ pub enum Exit {
     Unknown,
 }
 
-/// One packet: a tag and two numbers.
-type Packet = [u8; 20];
+/// What came in one packet.
+#[derive(Debug)]
+pub struct Received<M> {
+    /// The message.
+    pub message: M,
+    /// The descriptors beside it.
+    pub fds: Vec<OwnedFd>,
+    /// Some descriptors are missing, because the receiver could not have more.
+    pub truncated: bool,
+}
 
-fn packet(tag: i32, key: u64, a: i32, b: i32) -> Packet {
-    let mut out = [0; 20];
+/// One packet: a tag, two small numbers, the key and a large number.
+type Packet = [u8; 28];
+
+fn packet(tag: i32, key: u64, a: i32, b: i32, c: u64) -> Packet {
+    let mut out = [0; 28];
     out[0..4].copy_from_slice(&tag.to_le_bytes());
-    out[4..12].copy_from_slice(&key.to_le_bytes());
-    out[12..16].copy_from_slice(&a.to_le_bytes());
-    out[16..20].copy_from_slice(&b.to_le_bytes());
+    out[4..8].copy_from_slice(&a.to_le_bytes());
+    out[8..12].copy_from_slice(&b.to_le_bytes());
+    out[12..20].copy_from_slice(&key.to_le_bytes());
+    out[20..28].copy_from_slice(&c.to_le_bytes());
     out
 }
 
-fn unpack(bytes: &Packet) -> (i32, u64, i32, i32) {
-    let word = |at: usize| i32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    let key = u64::from(word(4) as u32) | u64::from(word(8) as u32) << 32;
-    (word(0), key, word(12), word(16))
+fn unpack(bytes: &Packet) -> (i32, u64, i32, i32, u64) {
+    fn part<const N: usize>(bytes: &Packet, at: usize) -> [u8; N] {
+        std::array::from_fn(|i| bytes[at + i])
+    }
+    let small = |at| i32::from_le_bytes(part(bytes, at));
+    let large = |at| u64::from_le_bytes(part(bytes, at));
+    (small(0), large(12), small(4), small(8), large(20))
 }
 
 impl Request {
     fn encode(self) -> Packet {
         match self {
-            Self::Hello => packet(1, 0, 0, 0),
-            Self::Fork { key } => packet(2, key, 0, 0),
+            Self::Hello => packet(1, 0, 0, 0, 0),
+            Self::Fork { key } => packet(2, key, 0, 0, 0),
+            Self::Signal { key, signal } => packet(3, key, signal, 0, 0),
         }
     }
 
@@ -93,6 +120,7 @@ impl Request {
         match unpack(bytes) {
             (1, ..) => Ok(Self::Hello),
             (2, key, ..) => Ok(Self::Fork { key }),
+            (3, key, signal, ..) => Ok(Self::Signal { key, signal }),
             _ => Err(io::ErrorKind::InvalidData.into()),
         }
     }
@@ -101,23 +129,23 @@ impl Request {
 impl Report {
     fn encode(self) -> Packet {
         match self {
-            Self::Forked { key, pid } => packet(1, key, pid, 0),
-            Self::Failed { key, errno } => packet(2, key, errno, 0),
-            Self::Ended { key, exit } => match exit {
-                Exit::Code(code) => packet(3, key, 0, code),
-                Exit::Signal(signal) => packet(3, key, 1, signal),
-                Exit::Unknown => packet(3, key, 2, 0),
+            Self::Forked { key, pid } => packet(1, key, pid, 0, 0),
+            Self::Failed { key, errno } => packet(2, key, errno, 0, 0),
+            Self::Ended { key, exit, peak } => match exit {
+                Exit::Code(code) => packet(3, key, 0, code, peak),
+                Exit::Signal(signal) => packet(3, key, 1, signal, peak),
+                Exit::Unknown => packet(3, key, 2, 0, peak),
             },
         }
     }
 
     fn decode(bytes: &Packet) -> io::Result<Self> {
         Ok(match unpack(bytes) {
-            (1, key, pid, _) => Self::Forked { key, pid },
-            (2, key, errno, _) => Self::Failed { key, errno },
-            (3, key, 0, code) => Self::Ended { key, exit: Exit::Code(code) },
-            (3, key, 1, signal) => Self::Ended { key, exit: Exit::Signal(signal) },
-            (3, key, 2, _) => Self::Ended { key, exit: Exit::Unknown },
+            (1, key, pid, ..) => Self::Forked { key, pid },
+            (2, key, errno, ..) => Self::Failed { key, errno },
+            (3, key, 0, code, peak) => Self::Ended { key, exit: Exit::Code(code), peak },
+            (3, key, 1, signal, peak) => Self::Ended { key, exit: Exit::Signal(signal), peak },
+            (3, key, 2, _, peak) => Self::Ended { key, exit: Exit::Unknown, peak },
             _ => return Err(io::ErrorKind::InvalidData.into()),
         })
     }
@@ -133,14 +161,14 @@ pub fn send_report(socket: impl AsFd, report: Report, fds: &[BorrowedFd<'_>]) ->
     send(socket, &report.encode(), fds)
 }
 
-/// Waits for the next request; `None` when the parent has closed its end.
-pub fn recv_request(socket: impl AsFd) -> io::Result<Option<(Request, Vec<OwnedFd>)>> {
-    recv(socket)?.map(|(bytes, fds)| Ok((Request::decode(&bytes)?, fds))).transpose()
+/// Waits for the next request; `None` when the parent has closed its end, or was killed.
+pub fn recv_request(socket: impl AsFd) -> io::Result<Option<Received<Request>>> {
+    recv(socket, Request::decode)
 }
 
-/// Waits for the next report; `None` when the nursery has closed its end.
-pub fn recv_report(socket: impl AsFd) -> io::Result<Option<(Report, Vec<OwnedFd>)>> {
-    recv(socket)?.map(|(bytes, fds)| Ok((Report::decode(&bytes)?, fds))).transpose()
+/// Waits for the next report; `None` when the nursery and all that it forked just now have closed their end.
+pub fn recv_report(socket: impl AsFd) -> io::Result<Option<Received<Report>>> {
+    recv(socket, Report::decode)
 }
 
 fn send(socket: impl AsFd, packet: &Packet, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
@@ -155,13 +183,18 @@ fn send(socket: impl AsFd, packet: &Packet, fds: &[BorrowedFd<'_>]) -> io::Resul
     Ok(())
 }
 
-fn recv(socket: impl AsFd) -> io::Result<Option<(Packet, Vec<OwnedFd>)>> {
-    let mut bytes: Packet = [0; 20];
+fn recv<M>(socket: impl AsFd, decode: impl Fn(&Packet) -> io::Result<M>) -> io::Result<Option<Received<M>>> {
+    let mut bytes: Packet = [0; size_of::<Packet>()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let got = rustix::io::retry_on_intr(|| {
         rustix::net::recvmsg(&socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
-    })?;
+    });
+    let got = match got {
+        // The other side was killed with messages to it unread.
+        Err(Errno::CONNRESET) => return Ok(None),
+        got => got?,
+    };
     let mut fds = Vec::new();
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(list) = message {
@@ -171,14 +204,11 @@ fn recv(socket: impl AsFd) -> io::Result<Option<(Packet, Vec<OwnedFd>)>> {
     if got.bytes == 0 {
         return Ok(None);
     }
-    if got.flags.contains(ReturnFlags::CTRUNC) {
-        // The receiver ran out of descriptors: the kernel dropped some of them.
-        return Err(rustix::io::Errno::MFILE.into());
-    }
     if got.bytes != bytes.len() {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    Ok(Some((bytes, fds)))
+    let truncated = got.flags.contains(ReturnFlags::CTRUNC);
+    Ok(Some(Received { message: decode(&bytes)?, fds, truncated }))
 }
 
 #[cfg(test)]
@@ -193,23 +223,27 @@ mod tests {
     #[test]
     fn messages_arrive_as_sent_with_their_descriptors() {
         let (parent, nursery) = pair();
-        send_request(&parent, Request::Hello, &[parent.as_fd()]).unwrap();
-        send_request(&parent, Request::Fork { key: u64::MAX - 3 }, &[]).unwrap();
-        let (request, fds) = recv_request(&nursery).unwrap().unwrap();
-        assert_eq!((request, fds.len()), (Request::Hello, 1));
-        let (request, fds) = recv_request(&nursery).unwrap().unwrap();
-        assert_eq!((request, fds.len()), (Request::Fork { key: u64::MAX - 3 }, 0));
-
+        let requests = [
+            (Request::Hello, 1),
+            (Request::Fork { key: u64::MAX - 3 }, 0),
+            (Request::Fork { key: 1 << 40 | 7 }, MAX_FDS),
+            (Request::Signal { key: 3, signal: 64 }, 0),
+        ];
+        for (request, fds) in requests {
+            send_request(&parent, request, &vec![parent.as_fd(); fds]).unwrap();
+            let got = recv_request(&nursery).unwrap().unwrap();
+            assert_eq!((got.message, got.fds.len(), got.truncated), (request, fds, false));
+        }
         let reports = [
             Report::Forked { key: 7, pid: 4711 },
             Report::Failed { key: 8, errno: 11 },
-            Report::Ended { key: 9, exit: Exit::Code(3) },
-            Report::Ended { key: 10, exit: Exit::Signal(9) },
-            Report::Ended { key: 11, exit: Exit::Unknown },
+            Report::Ended { key: 9, exit: Exit::Code(3), peak: u64::MAX - 1 },
+            Report::Ended { key: 10, exit: Exit::Signal(9), peak: 0 },
+            Report::Ended { key: 11, exit: Exit::Unknown, peak: 1 },
         ];
         for report in reports {
             send_report(&nursery, report, &[]).unwrap();
-            assert_eq!(recv_report(&parent).unwrap().unwrap().0, report);
+            assert_eq!(recv_report(&parent).unwrap().unwrap().message, report);
         }
     }
 
@@ -218,5 +252,22 @@ mod tests {
         let (parent, nursery) = pair();
         drop(parent);
         assert!(recv_request(&nursery).unwrap().is_none());
+    }
+
+    #[test]
+    fn an_end_closed_with_messages_unread_reads_as_the_end() {
+        let (parent, nursery) = pair();
+        send_report(&nursery, Report::Forked { key: 1, pid: 2 }, &[]).unwrap();
+        drop(parent);
+        assert!(recv_request(&nursery).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        let (parent, nursery) = pair();
+        for bytes in [&[0; 28][..], &[9; 28], &[1; 3]] {
+            rustix::net::send(&parent, bytes, SendFlags::empty()).unwrap();
+            assert_eq!(recv_request(&nursery).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        }
     }
 }

@@ -2,17 +2,21 @@
 //!
 //! The loop belongs to the binding, because only it can fork an interpreter; what it needs for that is here. The
 //! nursery ends when its parent does, and never starts a thread: what it forks must be clean.
+//!
+//! It keeps one descriptor per worker. What it cannot do for want of descriptors or memory it says, and goes on.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, kill_process, pidfd_open, pidfd_send_signal};
+use rustix_libc_wrappers::process::SignalExt;
 
 use plait_trace::WorkerId;
 
-use super::protocol::{self, Exit, Report, Request};
+use super::protocol::{self, Exit, Received, Report, Request};
 
 /// The nursery's state between two forks.
 #[derive(Debug)]
@@ -25,6 +29,7 @@ pub struct Server {
 #[derive(Debug)]
 struct Child {
     key: u64,
+    pid: Pid,
     process: OwnedFd,
 }
 
@@ -48,6 +53,19 @@ pub enum Next {
     Over,
 }
 
+/// What is known of a process that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reaped {
+    /// How it ended.
+    pub exit: Exit,
+    /// The most memory it ever had resident, in bytes.
+    pub peak: Option<u64>,
+}
+
+/// Waits for the child with this process id and takes it out of the process table: `wait4`, the one call that tells
+/// how much memory a single child used, and which only the binding may make.
+pub type Reap<'a> = &'a dyn Fn(i32) -> io::Result<Reaped>;
+
 /// Whether the parent asked, whether it has gone, which children have ended.
 type Seen = (bool, bool, Vec<usize>);
 
@@ -59,54 +77,83 @@ impl Order {
 }
 
 impl Server {
-    /// Takes the socket to the parent and waits for its first message.
-    pub fn start(socket: OwnedFd) -> io::Result<Self> {
+    /// Takes the socket to the parent and waits for its first message; `None` when the parent has gone before it.
+    pub fn start(socket: OwnedFd) -> io::Result<Option<Self>> {
         match protocol::recv_request(&socket)? {
-            Some((Request::Hello, mut fds)) if fds.len() == 1 => {
-                Ok(Self { socket, parent: fds.remove(0), children: Vec::new() })
+            Some(Received { message: Request::Hello, mut fds, .. }) if fds.len() == 1 => {
+                Ok(Some(Self { socket, parent: fds.remove(0), children: Vec::new() }))
             }
-            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the first message was no greeting")),
+            Some(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "the first message was no greeting")),
+            None => Ok(None),
         }
     }
 
-    /// Waits for the next order, reaping workers meanwhile, up to `idle` if given.
-    pub fn next_order(&mut self, idle: Option<Duration>) -> io::Result<Next> {
+    /// Waits for the next order, up to `idle` if given; reaps workers and passes signals on meanwhile.
+    pub fn next_order(&mut self, idle: Option<Duration>, reap: Reap<'_>) -> io::Result<Next> {
         loop {
             let Some((asked, parent_gone, ended)) = self.wait(idle)? else { return Ok(Next::Idle) };
             for at in ended.into_iter().rev() {
-                self.reap(at)?;
+                let child = self.children.swap_remove(at);
+                self.tell_end(child.key, child.pid, reap)?;
             }
             if parent_gone {
                 return Ok(Next::Over);
             }
-            if asked {
-                return Ok(match protocol::recv_request(&self.socket)? {
-                    Some((Request::Fork { key }, fds)) => Next::Order(Order { key, fds }),
-                    Some((Request::Hello, _)) => return Err(io::ErrorKind::InvalidData.into()),
-                    None => Next::Over,
-                });
+            if !asked {
+                continue;
+            }
+            match protocol::recv_request(&self.socket)? {
+                None => return Ok(Next::Over),
+                Some(Received { message: Request::Hello, .. }) => return Err(io::ErrorKind::InvalidData.into()),
+                Some(Received { message: Request::Signal { key, signal }, .. }) => self.signal(key, signal),
+                Some(Received { message: Request::Fork { key }, truncated: true, fds }) => {
+                    drop(fds);
+                    self.failed(key, Errno::MFILE.raw_os_error())?;
+                }
+                Some(Received { message: Request::Fork { key }, fds, .. }) => {
+                    return Ok(Next::Order(Order { key, fds }));
+                }
             }
         }
     }
 
-    /// Tells the parent of a new worker and watches over it.
-    pub fn forked(&mut self, key: u64, pid: i32) -> io::Result<()> {
-        let id = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
+    /// In the nursery, which has carried the order out: watches over the new worker, which reports itself. The order's
+    /// descriptors are the worker's alone from now on.
+    pub fn forked(&mut self, order: Order, pid: i32, reap: Reap<'_>) -> io::Result<()> {
+        let Order { key, fds } = order;
+        drop(fds);
+        let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
         // Not reaped yet, so the id cannot have been given to another process.
-        let process = pidfd_open(id, PidfdFlags::empty())?;
-        protocol::send_report(&self.socket, Report::Forked { key, pid }, &[process.as_fd()])?;
-        self.children.push(Child { key, process });
-        Ok(())
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(process) => {
+                self.children.push(Child { key, pid, process });
+                Ok(())
+            }
+            // A worker that nobody watches over must not live.
+            Err(_) => {
+                let _ = kill_process(pid, Signal::KILL);
+                self.tell_end(key, pid, reap)
+            }
+        }
     }
 
     /// Tells the parent that the system would not fork.
     pub fn failed(&mut self, key: u64, errno: i32) -> io::Result<()> {
-        protocol::send_report(&self.socket, Report::Failed { key, errno }, &[])
+        self.tell(Report::Failed { key, errno })
     }
 
-    /// In a new worker: closes everything of the nursery's but the process descriptor of the pool's owner.
-    pub fn into_parent(self) -> OwnedFd {
-        self.parent
+    /// In a new worker: lets go of everything of the nursery's, and tells the parent that it lives. Gives the process
+    /// descriptor of the pool's owner; `None` when that has gone.
+    pub fn into_worker(self, key: u64) -> io::Result<Option<OwnedFd>> {
+        let Self { socket, parent, children } = self;
+        drop(children);
+        let me = getpid();
+        // Without a descriptor the parent signals through the nursery.
+        let process = pidfd_open(me, PidfdFlags::empty()).ok();
+        let fds: Vec<_> = process.iter().map(AsFd::as_fd).collect();
+        let report = Report::Forked { key, pid: me.as_raw_nonzero().get() };
+        let told = protocol::send_report(&socket, report, &fds);
+        Ok(still_there(told)?.then_some(parent))
     }
 
     fn wait(&self, idle: Option<Duration>) -> io::Result<Option<Seen>> {
@@ -120,21 +167,32 @@ impl Server {
         Ok(Some((!fds[0].revents().is_empty(), !fds[1].revents().is_empty(), ended)))
     }
 
-    fn reap(&mut self, at: usize) -> io::Result<()> {
-        let child = self.children.swap_remove(at);
-        let status = rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(child.process.as_fd()), WaitIdOptions::EXITED))?;
-        let exit = match status {
-            Some(status) => match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => Exit::Code(code),
-                (None, Some(signal)) => Exit::Signal(signal),
-                (None, None) => Exit::Unknown,
-            },
-            None => Exit::Unknown,
-        };
-        match protocol::send_report(&self.socket, Report::Ended { key: child.key, exit }, &[]) {
-            // The parent went meanwhile: the next look at its descriptor says so.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other,
+    fn signal(&self, key: u64, signal: i32) {
+        if let Some(child) = self.children.iter().find(|child| child.key == key)
+            && let Some(signal) = Signal::from_raw(signal)
+        {
+            // Fails only when it has ended already.
+            let _ = pidfd_send_signal(&child.process, signal);
         }
+    }
+
+    fn tell_end(&self, key: u64, pid: Pid, reap: Reap<'_>) -> io::Result<()> {
+        // Something else may have reaped it, such as a preloaded module that ignores SIGCHLD.
+        let reaped = reap(pid.as_raw_nonzero().get()).unwrap_or(Reaped { exit: Exit::Unknown, peak: None });
+        self.tell(Report::Ended { key, exit: reaped.exit, peak: reaped.peak.unwrap_or(0) })
+    }
+
+    fn tell(&self, report: Report) -> io::Result<()> {
+        // If the parent went meanwhile, the next look at its descriptor says so.
+        still_there(protocol::send_report(&self.socket, report, &[])).map(drop)
+    }
+}
+
+/// Whether the parent was there to hear what was sent.
+fn still_there(sent: io::Result<()>) -> io::Result<bool> {
+    match sent {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => Ok(false),
+        Err(error) => Err(error),
     }
 }

@@ -1,7 +1,9 @@
 //! The nursery's and the workers' side of the process pool: forking, and running tasks.
 
 mod hands;
+mod reap;
 mod run;
+mod stop;
 mod watchdog;
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
@@ -10,7 +12,7 @@ use std::time::Duration;
 
 use plait_engine::nursery::{Next, Order, Server};
 use plait_engine::worker::{Worker, WorkerError};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -45,7 +47,8 @@ impl NurseryServer {
         // SAFETY: the caller hands over a descriptor that nothing else in this process uses or closes; see
         // `plait._nursery`, where it was duplicated for this call.
         let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-        let server = Server::start(socket)?;
+        // Nothing to say to a parent that has gone.
+        let server = Server::start(socket)?.ok_or_else(|| PySystemExit::new_err(0))?;
         Ok(Self { inner: Mutex::new(Stage::Serving(server, None)) })
     }
 
@@ -54,7 +57,7 @@ impl NurseryServer {
     fn next_order(&self, idle: Option<f64>) -> PyResult<&'static str> {
         let idle = idle.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         self.server(|server, order| {
-            Ok(match server.next_order(idle)? {
+            Ok(match server.next_order(idle, &reap::reap)? {
                 Next::Order(next) => {
                     *order = Some(next);
                     "fork"
@@ -68,7 +71,7 @@ impl NurseryServer {
     /// In the nursery: the order was carried out, by this process.
     fn forked(&self, pid: i32) -> PyResult<()> {
         self.server(|server, order| match order.take() {
-            Some(order) => server.forked(order.key, pid),
+            Some(order) => server.forked(order, pid, &reap::reap),
             None => Ok(()),
         })??;
         Ok(())
@@ -83,14 +86,15 @@ impl NurseryServer {
         Ok(())
     }
 
-    /// In a new worker: opens the connection to the pool. Second: the bytes the pool gives each worker.
+    /// In a new worker: tells the parent that it lives, and opens the connection to the pool. Second: the bytes the pool
+    /// gives each worker.
     fn become_worker<'py>(&self, py: Python<'py>) -> PyResult<(WorkerLoop, Bound<'py, PyBytes>)> {
         let stage =
             std::mem::replace(&mut *self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner), Stage::Gone);
         let Stage::Serving(server, Some(order)) = stage else {
             return Err(PyRuntimeError::new_err("there is no order to become a worker of"));
         };
-        let parent = server.into_parent();
+        let parent = server.into_worker(order.key)?.ok_or_else(|| PySystemExit::new_err(1))?;
         watchdog::start(parent)?;
         let me = order.worker();
         let (worker, setup) = Worker::open(me, order.fds).map_err(|error| worker_error(&error))?;
