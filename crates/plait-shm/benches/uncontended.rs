@@ -84,6 +84,12 @@ fn main() {
             }
         });
     }
+    let draft = arena.reserve(1 << 20).unwrap();
+    arena.write_at(draft, 0, &[0; 1 << 20]).unwrap();
+    measure("write 64 B into a draft", 10_000, |n| {
+        (0..u64::from(n)).for_each(|i| arena.write_at(draft, i * 64, &[7; 64]).unwrap());
+    });
+    assert!(arena.release(draft));
     let data = vec![7; 1 << 24];
     measure("put 16 MiB into new pages, release, trim", 1, |_| {
         let block = arena.put(&[&data]).unwrap();

@@ -17,6 +17,7 @@ mod arena;
 mod bell;
 mod block;
 mod claim;
+mod dump;
 mod error;
 #[cfg(not(loom))]
 mod ident;

@@ -24,11 +24,13 @@ const DOOMED: u64 = 2;
 /// | `turns` | four times the tasks ended; plus 1 while a task runs; plus 2 once that task is known to be the worker's last | the worker, in `begin` (from even to odd) and in `end` (from odd to even, by compare-and-swap); the parent, in `doom` (odd, plus 2, by compare-and-swap) |
 /// | `task`, `since` | the task that runs, and since when | the worker, in `begin`, while `turns` is even |
 /// | `progress` | see `progress.rs` | the worker, while `turns` is odd |
+/// | `memory` | the private memory of the worker between two tasks, in bytes; 0: not told yet | the worker, where it is asked to |
 /// | `stop` | the worker is to end after its task | the parent, once |
 #[repr(C)]
 pub struct WorkerStatus {
     noted: Line<Noted>,
     progress: ProgressWords,
+    memory: Line<AtomicU64>,
     stop: Line<AtomicU32>,
 }
 
@@ -142,6 +144,21 @@ impl WorkerStatus {
     /// The turn that the worker is in; never 0 while a task runs.
     fn turn(&self) -> u64 {
         self.noted.turns.load(Ordering::Relaxed) & !DOOMED
+    }
+
+    /// How many tasks the worker has ended; a doomed one does not end its last.
+    pub fn tasks_ended(&self) -> u64 {
+        self.noted.turns.load(Ordering::Relaxed) / 4
+    }
+
+    /// The worker tells how much private memory it has between two tasks, in bytes.
+    pub fn note_memory(&self, bytes: u64) {
+        self.memory.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What the worker told last of its private memory, in bytes; 0: nothing.
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
     }
 
     /// The parent asks the worker to end after its task; then wakes it.

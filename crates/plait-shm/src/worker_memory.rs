@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use crate::dump::{DUMP_BYTES, Dump};
 use crate::error::OpenError;
 use crate::ident::Ident;
 use crate::segment::Segment;
@@ -51,6 +52,7 @@ const MAX_RING: usize = 1 << 40;
 /// ```
 pub struct WorkerMemory {
     words: Place<WorkerWords>,
+    dump: Dump,
     segment: Arc<Segment>,
 }
 
@@ -66,8 +68,9 @@ impl WorkerMemory {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a ring has at most 1 TiB"));
         }
         let [control, results] = [control_bytes, result_bytes].map(|size| size.max(MIN_RING).next_power_of_two());
-        let segment = Arc::new(Segment::create("plait-worker", AREAS_AT + control + results)?);
-        let memory = Self { words: Place::new(&segment, 0), segment };
+        let segment = Arc::new(Segment::create("plait-worker", AREAS_AT + control + results + DUMP_BYTES)?);
+        let dump = Dump::new(&segment, AREAS_AT + control + results);
+        let memory = Self { words: Place::new(&segment, 0), dump, segment };
         memory.words.ident.write(MAGIC, [control as u64, results as u64]);
         let (control_area, result_area) = memory.areas(control, results);
         let writer = StreamWriter::new(memory.words.map(|words| &words.control), control_area);
@@ -86,17 +89,19 @@ impl WorkerMemory {
         if found < AREAS_AT {
             return Err(OpenError::Alien);
         }
-        let memory = Self { words: Place::new(&segment, 0), segment };
-        let sizes = memory.words.ident.check(MAGIC)?;
+        let words = Place::<WorkerWords>::new(&segment, 0);
+        let sizes = words.ident.check(MAGIC)?;
         let [control, results] = sizes.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
-        let expected = AREAS_AT.saturating_add(control).saturating_add(results);
+        let areas = AREAS_AT.saturating_add(control).saturating_add(results);
+        let expected = areas.saturating_add(DUMP_BYTES);
         let sound = |ring: usize| ring.is_power_of_two() && (MIN_RING..=MAX_RING).contains(&ring);
         if expected != found || !sound(control) || !sound(results) {
             return Err(OpenError::Length { found, expected });
         }
-        if !memory.words.ident.take() {
+        if !words.ident.take() {
             return Err(OpenError::Taken);
         }
+        let memory = Self { words, dump: Dump::new(&segment, areas), segment };
         let (control_area, result_area) = memory.areas(control, results);
         let reader = StreamReader::new(memory.words.map(|words| &words.control), control_area);
         let writer = StreamWriter::new(memory.words.map(|words| &words.results), result_area);
@@ -111,6 +116,20 @@ impl WorkerMemory {
     /// The file descriptor, to be handed to the worker.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.segment.fd()
+    }
+
+    /// In the worker: where stacks are to be written with `write` when it comes to the worst. To be called once; the descriptor
+    /// has to stay open, at its position.
+    ///
+    /// # Errors
+    /// Those of `lseek`.
+    pub fn dump_file(&self) -> io::Result<BorrowedFd<'_>> {
+        self.dump.file()
+    }
+
+    /// What the worker has written there; to be read when it has ended.
+    pub fn dump(&self) -> String {
+        self.dump.read()
     }
 
     /// What the worker runs, and whether it is to stop.
@@ -130,6 +149,19 @@ mod tests {
         let (_worker, _orders, answers) = WorkerMemory::open(fd()).unwrap();
         assert_eq!(answers.capacity(), 8192);
         assert!(matches!(WorkerMemory::open(fd()), Err(OpenError::Taken)));
+    }
+
+    #[test]
+    fn what_a_worker_dumps_is_read_by_the_parent() {
+        let (parent, ..) = WorkerMemory::create(4096, 4096).unwrap();
+        let (worker, ..) = WorkerMemory::open(parent.fd().try_clone_to_owned().unwrap()).unwrap();
+        assert_eq!(parent.dump(), "");
+        let file = worker.dump_file().unwrap();
+        rustix::io::write(file, b"Fatal: ").unwrap();
+        rustix::io::write(file, b"here").unwrap();
+        assert_eq!(parent.dump(), "Fatal: here");
+        while rustix::io::write(file, &[b'x'; 4096]).is_ok_and(|written| written > 0) {}
+        assert_eq!(parent.dump().len(), DUMP_BYTES);
     }
 
     #[test]

@@ -30,7 +30,12 @@ fn child() {
     assert!(view.get(first).unwrap().iter().all(|byte| *byte == 1));
     assert!(view.get(second).unwrap().iter().all(|byte| *byte == 2));
     assert_eq!(view.get(arena.put(&[b"small"]).unwrap()), Ok(b"small".as_slice()));
+    assert!(matches!(arena.reserve(1 << 20), Err(ArenaError::Io(_))));
     assert!(arena.release(first));
+    let draft = arena.reserve(1 << 20).unwrap();
+    arena.write_at(draft, 1000, b"piece").unwrap();
+    assert_eq!(view.get(draft).unwrap()[1000..1005], *b"piece");
+    assert!(arena.release(draft));
     let third = arena.put(&[&vec![3; 1 << 20]]).unwrap();
     assert!(view.get(third).unwrap().iter().all(|byte| *byte == 3));
 }

@@ -1,9 +1,10 @@
 //! The arena: large data in one growing anonymous file, written by its owner, read in place by another process.
 //!
 //! The allocator lives in the owner's private memory, so no lock and no list is shared with a process that can die, and a dead
-//! owner's arena goes with its file descriptors. Promises: live blocks never overlap; a block's bytes stay as written until
-//! it is released; memory that is not to be had is an error and never SIGBUS, since pages that the file does
-//! not have yet are written by `pwrite`; a block that makes no sense is an error for its reader.
+//! owner's arena goes with its file descriptors. A block is put at once, or reserved and written piece by piece. Promises: live
+//! blocks never overlap; a block's bytes stay as written until it is released; memory that is not to be had is an error and
+//! never SIGBUS, since pages that the file does not have yet are written by `pwrite`; a block that makes no sense is an error
+//! for its reader.
 
 mod pages;
 mod slabs;
@@ -20,7 +21,7 @@ use rustix::mm::ProtFlags;
 use crate::block::Block;
 use crate::segment::{Mapping, cannot_shrink, file_len, memfd};
 use pages::Pages;
-use slabs::{SLAB, SMALL_MAX, Slabs};
+use slabs::{Found, SLAB, SMALL_MAX, Slabs};
 pub use view::ArenaView;
 use warm::Warm;
 
@@ -141,7 +142,24 @@ impl Arena {
     /// # Errors
     /// [`ArenaError`]; nothing was kept then.
     pub fn put(&mut self, parts: &[&[u8]]) -> Result<Block, ArenaError> {
-        let len: usize = parts.iter().map(|part| part.len()).sum();
+        let block = self.reserve(parts.iter().map(|part| part.len()).sum())?;
+        let mut end = block.offset;
+        for part in parts {
+            if let Err(error) = self.write(end, part) {
+                self.abandon(block);
+                return Err(ArenaError::Io(error));
+            }
+            end += part.len() as u64;
+        }
+        Ok(block)
+    }
+
+    /// A new block of `len` bytes, to be written by [`Arena::write_at`]: memory is taken as it is written. Who reads it must be
+    /// told of the part that is written only; the front of a block is as good a block as the whole.
+    ///
+    /// # Errors
+    /// [`ArenaError`], with SIGXFSZ as for [`Arena::put`]; nothing was kept then.
+    pub fn reserve(&mut self, len: usize) -> Result<Block, ArenaError> {
         let full = ArenaError::Full { asked: len, limit: self.mapping.len() };
         if len > self.mapping.len() {
             return Err(full);
@@ -150,19 +168,49 @@ impl Arena {
         let Some((offset, size)) = self.allocate(len) else {
             return Err(full);
         };
-        let block = Block { offset, len };
         self.used += size;
-        if let Err(error) = self.write(block, parts) {
-            self.punch(offset, offset + len);
-            self.release(block);
-            // A slab where the file cannot grow to would be tried again and again.
-            self.give_empty_slabs();
+        let block = Block { offset, len };
+        if let Err(error) = self.grow(offset + len) {
+            self.abandon(block);
             return Err(ArenaError::Io(error));
         }
         Ok(block)
     }
 
-    /// Takes a block back; its bytes may be overwritten from now on. False for what is no live block of this arena.
+    /// Copies `bytes` into a block of this arena, from its byte `at` on.
+    ///
+    /// # Errors
+    /// [`ArenaError::Io`]; a part of these bytes may be written then, and nothing else has changed.
+    ///
+    /// # Panics
+    /// When they leave the block, or the block is not live.
+    pub fn write_at(&mut self, block: Block, at: u64, bytes: &[u8]) -> Result<(), ArenaError> {
+        let fits = at.checked_add(bytes.len() as u64).is_some_and(|end| end <= block.len);
+        assert!(
+            fits && self.room(block).is_some(),
+            "{} bytes at {at} are not inside of the live {block:?}",
+            bytes.len()
+        );
+        self.write(block.offset + at, bytes).map_err(ArenaError::Io)
+    }
+
+    /// The bytes of a live block of this arena, all of which were written; `None` for any other.
+    pub fn get(&self, block: Block) -> Option<&[u8]> {
+        self.room(block)?;
+        // Pages without memory are not to be touched.
+        if !self.warm.covers(block.offset, block.offset + block.len) {
+            return None;
+        }
+        // SAFETY: the block lies within the mapping, since its room does, and its pages have memory. Its bytes change only through
+        // `&mut self`, so not while the slice lives.
+        Some(unsafe {
+            let start = self.mapping.base().as_ptr().add(block.offset as usize);
+            std::slice::from_raw_parts(start, block.len as usize)
+        })
+    }
+
+    /// Takes a block back; its bytes may be overwritten from now on. The front of a block, of whatever length, stands for all of
+    /// it. False for what is no live block of this arena.
     pub fn release(&mut self, block: Block) -> bool {
         let freed = match self.slabs.give(block.offset, block.len) {
             slabs::Given::Not => match self.large.get(&block.offset) {
@@ -233,37 +281,56 @@ impl Arena {
         Some((offset, count * self.page))
     }
 
-    fn write(&mut self, block: Block, parts: &[&[u8]]) -> io::Result<()> {
-        let end = block.offset + block.len;
-        self.grow(end)?;
-        if self.warm.covers(block.offset, end) {
-            let mut to = block.offset as usize;
-            for part in parts {
-                // SAFETY: `to..to + part.len()` lies in the block, which the allocator placed below the mapping's length, and
-                // `grow` made the file, which cannot shrink, that long; its pages are there, so no access needs new
-                // memory. No live block overlaps it, so nobody reads or writes it now, and `part` is not in it.
-                unsafe { self.mapping.base().as_ptr().add(to).copy_from_nonoverlapping(part.as_ptr(), part.len()) };
-                to += part.len();
+    /// How many bytes a live block takes up; `None` for one that is not live, or longer.
+    fn room(&self, block: Block) -> Option<u64> {
+        match self.slabs.find(block.offset, block.len) {
+            Found::Live(slot) => Some(slot.size),
+            Found::Wrong => None,
+            Found::Not => {
+                self.large.get(&block.offset).map(|count| count * self.page).filter(|room| block.len <= *room)
+            }
+        }
+    }
+
+    /// Takes a block back that there was no memory for.
+    fn abandon(&mut self, block: Block) {
+        self.punch(block.offset, block.offset + block.len);
+        self.release(block);
+        // A slab where the file cannot grow to would be tried again and again.
+        self.give_empty_slabs();
+    }
+
+    /// Copies `bytes` to `offset`, inside of a live block.
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let end = offset + bytes.len() as u64;
+        if self.warm.covers(offset, end) {
+            // SAFETY: `offset..end` lies in a live block, which the allocator placed below the mapping's length, and for which
+            // `reserve` made the file, which cannot shrink, long enough; its pages are there, so no access needs new memory.
+            // No live block overlaps it, and `&mut self` keeps `get` away, so nobody in this process reads or writes it now,
+            // and `bytes` is not in it.
+            unsafe {
+                let to = self.mapping.base().as_ptr().add(offset as usize);
+                to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
             }
             return Ok(());
         }
-        let mut to = block.offset;
-        for part in parts {
-            let mut rest = *part;
-            while !rest.is_empty() {
-                match rustix::io::pwrite(&self.file, rest, to) {
-                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                    Ok(written) => {
-                        rest = &rest[written..];
-                        to += written as u64;
-                    }
-                    Err(rustix::io::Errno::INTR) => {}
-                    Err(error) => return Err(error.into()),
-                }
+        let (mut to, mut rest) = (offset, bytes);
+        let written = loop {
+            if rest.is_empty() {
+                break Ok(());
             }
-        }
-        self.warm.set(block.offset, end);
-        Ok(())
+            match rustix::io::pwrite(&self.file, rest, to) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    rest = &rest[written..];
+                    to += written as u64;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => break Err(error.into()),
+            }
+        };
+        self.warm.set(offset, to);
+        written
     }
 
     /// Makes the file at least `end` bytes long.

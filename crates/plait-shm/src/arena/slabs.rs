@@ -75,6 +75,24 @@ pub(super) enum Given {
     LastSlot { size: u64, slab: u64 },
 }
 
+/// What lies at an offset.
+pub(super) enum Found {
+    /// No slab.
+    Not,
+    /// A slab, but no live block of it, or a shorter one.
+    Wrong,
+    /// A live block.
+    Live(Slot),
+}
+
+/// The slot of a live block.
+pub(super) struct Slot {
+    /// How many bytes it has.
+    pub(super) size: u64,
+    index: u32,
+    number: u64,
+}
+
 /// The slabs of one arena.
 pub(super) struct Slabs {
     slabs: Vec<Slab>,
@@ -127,21 +145,31 @@ impl Slabs {
         self.take(len).expect("a new slab has free slots")
     }
 
+    /// The live block at `offset`, if it has room for `len` bytes.
+    pub(super) fn find(&self, offset: u64, len: u64) -> Found {
+        let Some(&index) = self.at.get((offset / SLAB) as usize).filter(|index| **index != NONE) else {
+            return Found::Not;
+        };
+        let slab = &self.slabs[index as usize];
+        let size = size_of_class(slab.class as usize);
+        let number = (offset - slab.offset) / size;
+        let is_slot = (offset - slab.offset).is_multiple_of(size) && number < Slab::slots(slab.class as usize) as u64;
+        if !is_slot || slab.free[(number / 64) as usize] & 1 << (number % 64) != 0 || len > size {
+            return Found::Wrong;
+        }
+        Found::Live(Slot { size, index, number })
+    }
+
     /// Takes a block back.
     pub(super) fn give(&mut self, offset: u64, len: u64) -> Given {
-        let Some(&index) = self.at.get((offset / SLAB) as usize).filter(|index| **index != NONE) else {
-            return Given::Not;
+        let Slot { size, index, number } = match self.find(offset, len) {
+            Found::Not => return Given::Not,
+            Found::Wrong => return Given::Wrong,
+            Found::Live(slot) => slot,
         };
         let slab = &mut self.slabs[index as usize];
         let class = slab.class as usize;
-        let size = size_of_class(class);
-        let slot = (offset - slab.offset) / size;
-        let (word, bit) = ((slot / 64) as usize, 1 << (slot % 64));
-        let is_live = slot < Slab::slots(class) as u64 && slab.free[word] & bit == 0;
-        if !is_live || !(offset - slab.offset).is_multiple_of(size) || len > size {
-            return Given::Wrong;
-        }
-        slab.free[word] |= bit;
+        slab.free[(number / 64) as usize] |= 1 << (number % 64);
         slab.free_slots += 1;
         let is_empty = slab.is_empty();
         if slab.listed_at == NONE {

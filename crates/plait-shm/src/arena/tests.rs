@@ -23,15 +23,28 @@ fn resident(arena: &Arena) -> u64 {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Put { len: usize, cut: usize },
-    Release { which: usize },
-    Trim { keep: usize },
+    Put {
+        len: usize,
+        cut: usize,
+    },
+    /// Reserved, and written in pieces.
+    Draft {
+        len: usize,
+        piece: usize,
+    },
+    Release {
+        which: usize,
+    },
+    Trim {
+        keep: usize,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let len = prop_oneof![4 => 0..2000_usize, 2 => 2000..40_000_usize, 1 => 40_000..3_000_000_usize];
     let step = prop_oneof![
-        5 => (len, any::<usize>()).prop_map(|(len, cut)| Step::Put { len, cut }),
+        3 => (len.clone(), any::<usize>()).prop_map(|(len, cut)| Step::Put { len, cut }),
+        2 => (len, 1..10_000_usize).prop_map(|(len, piece)| Step::Draft { len, piece }),
         4 => any::<usize>().prop_map(|which| Step::Release { which }),
         1 => (0..4_000_000_usize).prop_map(|keep| Step::Trim { keep }),
     ];
@@ -59,10 +72,28 @@ proptest! {
                         Err(ArenaError::Io(error)) => return Err(TestCaseError::fail(error.to_string())),
                     }
                 }
+                Step::Draft { len, piece } => match arena.reserve(len) {
+                    Ok(block) => {
+                        let data = bytes(seed, len);
+                        for (i, part) in data.chunks(piece.max(len / 50)).enumerate() {
+                            let at = i * piece.max(len / 50);
+                            arena.write_at(block, at as u64, part).unwrap();
+                            let front = Block { len: (at + part.len()) as u64, ..block };
+                            prop_assert_eq!(view.get(front).unwrap(), &data[..at + part.len()]);
+                        }
+                        live.push((block, seed));
+                    }
+                    Err(ArenaError::Full { asked, limit }) => prop_assert_eq!((asked, limit), (len, RESERVE)),
+                    Err(ArenaError::Io(error)) => return Err(TestCaseError::fail(error.to_string())),
+                },
                 Step::Release { which } if !live.is_empty() => {
                     let (block, seed) = live.swap_remove(which % live.len());
                     prop_assert_eq!(view.get(block).unwrap(), bytes(seed, block.len as usize));
-                    prop_assert!(arena.release(block));
+                    prop_assert_eq!(arena.get(block).unwrap(), view.get(block).unwrap());
+                    // Some are given back by their front.
+                    let front = Block { len: if which % 2 == 0 { block.len } else { block.len / 3 }, ..block };
+                    prop_assert!(arena.release(front));
+                    prop_assert_eq!(arena.get(block), None);
                     prop_assert!(!arena.release(block));
                 }
                 Step::Release { .. } => {}
@@ -100,6 +131,41 @@ fn warm_pages_are_used_again() {
     let again = arena.put(&[&bytes(2, 1_000_000)]).unwrap();
     assert_eq!((again, resident(&arena)), (block, held));
     assert_eq!(view.get(again).unwrap(), bytes(2, 1_000_000));
+}
+
+#[test]
+fn a_draft_takes_memory_as_it_is_written() {
+    for len in [1_000, 1_000_000] {
+        let (mut arena, view) = pair(RESERVE);
+        let draft = arena.reserve(len).unwrap();
+        assert_eq!((resident(&arena), arena.get(draft)), (0, None));
+        arena.write_at(draft, 0, b"one, ").unwrap();
+        arena.write_at(draft, 5, b"two").unwrap();
+        let front = Block { len: 8, ..draft };
+        assert_eq!(view.get(front), Ok(b"one, two".as_slice()));
+        assert_eq!(arena.get(front), Some(b"one, two".as_slice()));
+        assert_eq!(resident(&arena), arena.page);
+        assert!(arena.release(front), "the front stands for the whole");
+        assert_eq!(arena.used(), 0);
+        assert!(!arena.release(draft) && arena.get(front).is_none());
+    }
+}
+
+#[test]
+#[should_panic(expected = "not inside of the live")]
+fn nothing_is_written_behind_a_block() {
+    let (mut arena, _view) = pair(RESERVE);
+    let block = arena.reserve(100).unwrap();
+    let _ = arena.write_at(block, 99, b"two");
+}
+
+#[test]
+#[should_panic(expected = "not inside of the live")]
+fn nothing_is_written_into_what_was_released() {
+    let (mut arena, _view) = pair(RESERVE);
+    let block = arena.reserve(100_000).unwrap();
+    arena.release(block);
+    let _ = arena.write_at(block, 0, b"late");
 }
 
 #[test]
