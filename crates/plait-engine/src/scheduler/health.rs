@@ -38,6 +38,11 @@ impl Health {
         self.pause > 0
     }
 
+    /// Whether the last start failed: the next may as well.
+    pub(super) fn doubtful(&self) -> bool {
+        self.failed_starts > 0
+    }
+
     pub(super) fn on_ready(&mut self) {
         self.failed_starts = 0;
         self.pause = 0;

@@ -130,6 +130,9 @@ impl<J> Scheduler<J> {
             return None;
         }
         let job = self.tasks.remove(task, TaskState::Sent);
+        if job.is_none() {
+            self.workers.on_stale_answer(worker);
+        }
         self.count_answer(worker, actions);
         job
     }
@@ -142,10 +145,14 @@ impl<J> Scheduler<J> {
         let raised = if self.tasks.transition_to_queued_again(task) {
             self.queue.push_front(task);
             self.send_queued(actions);
+            self.workers.on_failed_try(worker, task);
             Raised::Again
         } else {
             self.tasks.remove(task, TaskState::Sent).map_or(Raised::Stale, Raised::Failed)
         };
+        if matches!(raised, Raised::Stale) {
+            self.workers.on_stale_answer(worker);
+        }
         self.count_answer(worker, actions);
         raised
     }

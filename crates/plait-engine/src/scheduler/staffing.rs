@@ -35,7 +35,7 @@ impl<J> Scheduler<J> {
     }
 
     /// `worker` has grown too large: it claims tasks until its replacement is ready, and is stopped then; at once, if
-    /// there are ready workers enough for all tasks. Where workers fail to start, it goes on.
+    /// ready workers are enough for all tasks, or there is no task. Where workers fail to start, it goes on.
     ///
     /// False, and no change, if the worker is not ready: it has not started, or is on its way out already.
     pub fn retire(&mut self, worker: WorkerId, actions: &mut Vec<Action>) -> bool {
@@ -48,7 +48,8 @@ impl<J> Scheduler<J> {
     }
 
     /// `worker` has ended, or could not be started. `held` are the tasks it had claimed and not answered, oldest first.
-    /// A worker can end between an answer and the note that it gave one: [`answers`](Self::answers) tells.
+    /// A worker can end after an answer and before it notes that its task has ended: [`has_answered`](Self::has_answered)
+    /// tells. A task that has ended may be named.
     ///
     /// A held task with a try left waits again, before all others; one without comes back. When the last worker
     /// fails to start, as `start_attempts` others in a row did, the pool is broken: every task comes back.
@@ -87,11 +88,11 @@ impl<J> Scheduler<J> {
         lost
     }
 
-    /// How many answers of `worker` were heard in its present life, stale ones too. If it has told more than it noted as
-    /// ended when it died, it had answered the task that it was at, and does not hold it: a try more would be wrong, for
-    /// that task may be with another worker by now.
-    pub fn answers(&self, worker: WorkerId) -> u64 {
-        self.workers.answers(worker)
+    /// Whether `worker`, which died and had noted down that `ended` tasks had ended and that it ran `task`, had answered
+    /// that task before. It then holds it no longer, though its note says so: the task is on its way to its next try, or
+    /// already with another worker.
+    pub fn has_answered(&self, worker: WorkerId, task: TaskId, ended: u64) -> bool {
+        self.workers.has_answered(worker, task, ended)
     }
 
     /// Whether `worker` exists; its first message may overtake the news that it is ready, and says so too.
@@ -156,10 +157,13 @@ impl<J> Scheduler<J> {
         }
     }
 
-    /// Whether an outgrown worker has none to wait for, and the ready ones are enough for all tasks.
+    /// Whether an outgrown worker has none to wait for, and the ready ones are enough for all tasks. The last worker is
+    /// not let go on the hope that another will start, when that has just failed.
     fn outgrown_is_surplus(&self) -> bool {
         let count = |state| self.workers.count(state);
+        let ready = count(WorkerState::Ready);
         count(WorkerState::Outgrown) > count(WorkerState::Starting)
-            && count(WorkerState::Ready) >= self.tasks.len().min(self.workers.max_serving())
+            && ready >= self.tasks.len().min(self.workers.max_serving())
+            && (ready > 0 || !self.health.doubtful())
     }
 }

@@ -170,3 +170,163 @@ fn a_task_that_found_its_slot_held_up_waits_before_the_others() {
     assert_eq!(pool.queued(), 0, "a task that has ended does not come back");
     assert_eq!(pool.job(a), Some(&"a"));
 }
+
+#[test]
+fn a_doomed_workers_place_is_filled_before_it_ends() {
+    let mut pool = scheduler(1, None);
+    let (a, _) = actions(|act| pool.submit("a", 1, act).unwrap());
+    actions(|act| pool.on_worker_ready(W0, act));
+    assert_eq!(actions(|act| pool.on_worker_doomed(W0, act)).1, [StartWorker(W1)], "and nobody is told to stop");
+    assert_eq!(actions(|act| pool.on_worker_doomed(W0, act)).1, []);
+    assert_eq!(pool.counts(), Counts { sent: 1, starting: 1, leaving: 1, ..Counts::default() });
+    actions(|act| pool.on_worker_ready(W1, act));
+    let (lost, _) = actions(|act| pool.on_worker_lost(W0, &[a], act));
+    assert_eq!((lost.failed.len(), pool.tries_left(a)), (0, Some(0)));
+    assert_eq!(actions(|act| pool.on_window(1, act)).1, [Send(a)]);
+    assert_eq!(actions(|act| pool.on_worker_doomed(W1, act)).1, [StartWorker(W0)]);
+    let (lost, _) = actions(|act| pool.on_worker_lost(W1, &[a], act));
+    assert_eq!((lost.failed, pool.tries_left(a)), (vec![(a, "a")], None));
+}
+
+#[test]
+fn a_doomed_worker_may_still_answer_and_is_not_replaced_for_nothing() {
+    let mut pool = scheduler(2, None);
+    let (a, _) = actions(|act| pool.submit("a", 0, act).unwrap());
+    let (b, _) = actions(|act| pool.submit("b", 0, act).unwrap());
+    actions(|act| pool.on_worker_ready(W0, act));
+    actions(|act| pool.on_worker_ready(W1, act));
+    assert_eq!(actions(|act| pool.on_finished(W0, a, act)).0, Some("a"));
+    assert_eq!(actions(|act| pool.on_worker_doomed(W1, act)).1, [], "the other is enough for b");
+    assert_eq!(actions(|act| pool.on_raised(W1, b, act)).0, Raised::Failed("b"));
+    let (lost, did) = actions(|act| pool.on_worker_lost(W1, &[], act));
+    assert_eq!((lost.failed, did), (vec![], vec![]));
+}
+
+#[test]
+fn a_worker_can_be_doomed_before_it_is_heard_of() {
+    let mut pool = scheduler(1, None);
+    let (a, _) = actions(|act| pool.submit("a", 0, act).unwrap());
+    assert_eq!(actions(|act| pool.on_worker_doomed(W1, act)).1, [], "there is no such worker");
+    assert_eq!(actions(|act| pool.on_worker_doomed(W0, act)).1, [StartWorker(W1)]);
+    assert_eq!(actions(|act| pool.on_worker_ready(W0, act)).1, [], "the news comes too late");
+    assert_eq!(actions(|act| pool.on_worker_lost(W0, &[a], act)).0.failed, [(a, "a")]);
+    assert_eq!(pool.counts(), Counts { starting: 1, ..Counts::default() });
+}
+
+/// However often tasks overrun: the pool is not ill, and starts pause for nobody.
+#[test]
+fn the_deaths_of_doomed_workers_break_nothing() {
+    let mut pool = scheduler(1, None);
+    let (a, _) = actions(|act| pool.submit("a", 100, act).unwrap());
+    let mut workers = [W0, W1];
+    for _ in 0..100 {
+        let [old, new] = workers;
+        actions(|act| pool.on_worker_ready(old, act));
+        assert_eq!(actions(|act| pool.on_worker_doomed(old, act)).1, [StartWorker(new)]);
+        assert_eq!(actions(|act| pool.on_worker_lost(old, &[a], act)).0.failed, []);
+        assert_eq!(actions(|act| pool.on_window(1, act)).1, [Send(a)]);
+        workers.reverse();
+    }
+    assert_eq!(pool.tries_left(a), Some(0));
+    assert!(!pool.is_broken());
+}
+
+#[test]
+fn a_worker_that_has_grown_works_until_another_is_ready() {
+    let mut pool = scheduler(1, None);
+    let (a, _) = actions(|act| pool.submit("a", 0, act).unwrap());
+    assert!(!actions(|act| pool.retire(W0, act)).0, "it has not started");
+    actions(|act| pool.on_worker_ready(W0, act));
+    assert_eq!(actions(|act| pool.retire(W0, act)), (true, vec![StartWorker(W1)]));
+    assert_eq!(actions(|act| pool.retire(W0, act)), (false, vec![]));
+    actions(|act| pool.submit("b", 0, act).unwrap());
+    assert_eq!(actions(|act| pool.on_finished(W0, a, act)), (Some("a"), vec![]));
+    assert_eq!(pool.counts(), Counts { queued: 1, starting: 1, outgrown: 1, ..Counts::default() });
+    assert_eq!(actions(|act| pool.on_worker_ready(W1, act)).1, [StopWorker(W0)]);
+}
+
+#[test]
+fn a_worker_that_has_grown_leaves_at_once_where_others_are_enough() {
+    let mut pool = scheduler(2, None);
+    let (a, _) = actions(|act| pool.submit("a", 0, act).unwrap());
+    let (b, _) = actions(|act| pool.submit("b", 0, act).unwrap());
+    actions(|act| pool.on_worker_ready(W0, act));
+    actions(|act| pool.on_worker_ready(W1, act));
+    actions(|act| pool.on_finished(W0, a, act));
+    assert_eq!(actions(|act| pool.retire(W0, act)), (true, vec![StopWorker(W0)]));
+    actions(|act| pool.on_finished(W1, b, act));
+    assert_eq!(actions(|act| pool.retire(W1, act)), (true, vec![StopWorker(W1)]), "there is no task");
+}
+
+/// Of the pool's only worker; its replacement fails to start, twice, which is once too often when nobody serves.
+#[test]
+fn a_worker_that_has_grown_goes_on_while_no_other_can_start() {
+    let mut pool = scheduler(1, None);
+    let (a, _) = actions(|act| pool.submit("a", 0, act).unwrap());
+    actions(|act| pool.on_worker_ready(W0, act));
+    actions(|act| pool.retire(W0, act));
+    assert_eq!(actions(|act| pool.on_worker_lost(W1, &[], act)).1, [StartWorker(W1)]);
+    let (lost, did) = actions(|act| pool.on_worker_lost(W1, &[], act));
+    assert_eq!((lost.abandoned, did, pool.is_broken()), (vec![], vec![], false), "a pause of 2^2 answers");
+    assert_eq!(actions(|act| pool.on_finished(W0, a, act)), (Some("a"), vec![]), "nor is it let go when idle");
+    for name in ["b", "c"] {
+        let (task, _) = actions(|act| pool.submit(name, 0, act).unwrap());
+        assert_eq!(actions(|act| pool.on_finished(W0, task, act)).1, []);
+    }
+    actions(|act| pool.submit("d", 0, act).unwrap());
+    let stale = plait_trace::TaskId::from_bits(0);
+    assert_eq!(actions(|act| pool.on_finished(W0, stale, act)).1, [StartWorker(W1)], "the pause is over");
+    assert_eq!(actions(|act| pool.on_worker_ready(W1, act)).1, [StopWorker(W0)]);
+}
+
+#[test]
+fn one_that_has_grown_and_run_its_tasks_only_waits() {
+    let mut pool = scheduler(1, Some(1));
+    let (a, _) = actions(|act| pool.submit("a", 0, act).unwrap());
+    actions(|act| pool.submit("b", 0, act).unwrap());
+    actions(|act| pool.on_worker_ready(W0, act));
+    assert_eq!(actions(|act| pool.retire(W0, act)), (true, vec![StartWorker(W1)]));
+    assert_eq!(actions(|act| pool.on_finished(W0, a, act)), (Some("a"), vec![]));
+    assert_eq!(pool.counts(), Counts { queued: 1, starting: 1, leaving: 1, ..Counts::default() });
+    assert_eq!(actions(|act| pool.on_worker_ready(W1, act)).1, [StopWorker(W0)]);
+}
+
+#[test]
+fn every_way_to_fail_costs_a_task_one_try() {
+    let mut pool = scheduler(2, None);
+    let (a, _) = actions(|act| pool.submit("a", 3, act).unwrap());
+    actions(|act| pool.on_worker_ready(W0, act));
+    assert_eq!(actions(|act| pool.on_raised(W0, a, act)), (Raised::Again, vec![Send(a)]));
+    assert_eq!(pool.tries_left(a), Some(2));
+    actions(|act| pool.on_worker_doomed(W0, act));
+    assert_eq!(actions(|act| pool.on_worker_lost(W0, &[a], act)).0.failed, []);
+    assert_eq!(pool.tries_left(a), Some(1));
+    actions(|act| pool.on_window(2, act));
+    assert_eq!(actions(|act| pool.on_raised(W1, a, act)).0, Raised::Again);
+    assert_eq!(pool.tries_left(a), Some(0));
+    actions(|act| pool.on_window(2, act));
+    assert_eq!(actions(|act| pool.on_raised(W1, a, act)).0, Raised::Failed("a"));
+    assert_eq!(pool.tries_left(a), None);
+}
+
+/// ```text
+/// W0  claims a ─ raises ─╳ killed before it noted that a has ended
+/// W1                claims a again ─ …
+/// ```
+#[test]
+fn a_task_that_was_answered_is_not_held_whatever_the_note_says() {
+    let mut pool = scheduler(2, None);
+    let (a, _) = actions(|act| pool.submit("a", 3, act).unwrap());
+    let (b, _) = actions(|act| pool.submit("b", 0, act).unwrap());
+    actions(|act| pool.on_finished(W0, b, act));
+    assert!(!pool.has_answered(W0, b, 0), "it has ended and may be named");
+    assert!(!pool.has_answered(W0, a, 1));
+    assert_eq!(actions(|act| pool.on_raised(W0, a, act)).0, Raised::Again);
+    assert!(pool.has_answered(W0, a, 1), "the second answer was about a");
+    assert!(!pool.has_answered(W0, a, 2), "it noted that, and claimed a again");
+    assert_eq!(actions(|act| pool.on_raised(W0, plait_trace::TaskId::from_bits(0), act)).0, Raised::Stale);
+    assert!(!pool.has_answered(W0, a, 2), "an answer to nothing proves nothing");
+    assert!(!pool.has_answered(W1, a, 0));
+    assert_eq!(actions(|act| pool.on_worker_lost(W0, &[], act)).0.failed, []);
+    assert_eq!(pool.tries_left(a), Some(2));
+}

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use plait_trace::WorkerId;
+use plait_trace::{TaskId, WorkerId};
 
 /// Where a worker is in its life. Only `Starting` and `Ready` workers serve: they will claim tasks. An `Outgrown` one
 /// claims as well, but for as long only as its replacement lets it wait.
@@ -28,10 +28,16 @@ pub(super) enum WorkerState {
 #[derive(Clone, Copy)]
 struct Worker {
     answers: u64,
+    /// The last task it answered that is to be tried again; 0: none.
+    again: u64,
+    /// Answers to no task.
+    stale: u32,
     state: WorkerState,
 }
 
-const _: () = assert!(size_of::<Worker>() == 16);
+const _: () = assert!(size_of::<Worker>() == 24);
+
+const ABSENT: Worker = Worker { answers: 0, again: 0, stale: 0, state: WorkerState::Absent };
 
 pub(super) struct Workers {
     workers: Vec<Worker>,
@@ -52,7 +58,7 @@ impl Workers {
         let mut counts = [0; 6];
         counts[WorkerState::Absent as usize] = usize::from(ids);
         Self {
-            workers: vec![Worker { answers: 0, state: WorkerState::Absent }; usize::from(ids)],
+            workers: vec![ABSENT; usize::from(ids)],
             free: (0..ids).rev().collect(),
             outgrown: VecDeque::new(),
             retiring: VecDeque::new(),
@@ -89,6 +95,25 @@ impl Workers {
         self.workers.get(id.index()).map_or(0, |worker| worker.answers)
     }
 
+    /// A worker that is not absent told something that is about no task.
+    pub(super) fn on_stale_answer(&mut self, id: WorkerId) {
+        let stale = &mut self.workers[id.index()].stale;
+        *stale = stale.saturating_add(1);
+    }
+
+    /// A worker that is not absent answered `task`, which is to be tried again.
+    pub(super) fn on_failed_try(&mut self, id: WorkerId, task: TaskId) {
+        self.workers[id.index()].again = task.bits();
+    }
+
+    /// See [`Scheduler::has_answered`](super::Scheduler::has_answered).
+    pub(super) fn has_answered(&self, id: WorkerId, task: TaskId, ended: u64) -> bool {
+        self.workers.get(id.index()).is_some_and(|worker| {
+            let told = worker.answers.saturating_sub(u64::from(worker.stale));
+            worker.again == task.bits() && worker.again != 0 && told > ended
+        })
+    }
+
     /// Whether one more may serve; not whether there is an id for it.
     pub(super) fn below_max(&self) -> bool {
         self.serving() < self.max_serving
@@ -112,7 +137,7 @@ impl Workers {
             return None;
         }
         let id = WorkerId(self.free.pop()?);
-        self.workers[id.index()].answers = 0;
+        self.workers[id.index()] = ABSENT;
         self.set(id, WorkerState::Starting);
         Some(id)
     }

@@ -17,6 +17,8 @@ enum Event {
     Finished(Index, Index),
     Raised(Index, Index),
     Ready(Index),
+    Doomed(Index),
+    Retire(Index),
     Lost(Index, Vec<Index>),
     Window(usize),
     Full(Index),
@@ -34,6 +36,8 @@ fn event() -> impl Strategy<Value = Event> {
         60 => (pick(), pick()).prop_map(|(worker, task)| Event::Finished(worker, task)),
         20 => (pick(), pick()).prop_map(|(worker, task)| Event::Raised(worker, task)),
         40 => pick().prop_map(Event::Ready),
+        15 => pick().prop_map(Event::Doomed),
+        15 => pick().prop_map(Event::Retire),
         20 => (pick(), vec(pick(), 0..3)).prop_map(|(worker, held)| Event::Lost(worker, held)),
         20 => (0..9usize).prop_map(Event::Window),
         10 => pick().prop_map(Event::Full),
@@ -84,7 +88,7 @@ fn compare(config: Config, events: Vec<Event>) {
                     model.ready(worker);
                     model.find(worker).and_then(|_| {
                         let job = model.remove(task, true);
-                        model.answered(worker);
+                        model.answered(worker, job.is_some());
                         job
                     })
                 });
@@ -93,19 +97,22 @@ fn compare(config: Config, events: Vec<Event>) {
                 let (worker, task) = (worker(at), task(of));
                 same!(scheduler.on_raised(worker, task, &mut actions), {
                     model.ready(worker);
-                    model.find(worker).map_or(Raised::Stale, |_| {
+                    model.find(worker).map_or(Raised::Stale, |at| {
                         let raised = if model.again(task) {
+                            model.workers[at].again = Some(task);
                             model.send();
                             Raised::Again
                         } else {
                             model.remove(task, true).map_or(Raised::Stale, Raised::Failed)
                         };
-                        model.answered(worker);
+                        model.answered(worker, raised != Raised::Stale);
                         raised
                     })
                 });
             }
             Event::Ready(at) => same!(scheduler.on_worker_ready(worker(at), &mut actions), model.ready(worker(at))),
+            Event::Doomed(at) => same!(scheduler.on_worker_doomed(worker(at), &mut actions), model.doomed(worker(at))),
+            Event::Retire(at) => same!(scheduler.retire(worker(at), &mut actions), model.retire(worker(at))),
             Event::Lost(at, held) => {
                 let held: Vec<_> = held.into_iter().map(task).collect();
                 same!(scheduler.on_worker_lost(worker(at), &held, &mut actions), model.lost(worker(at), &held));
@@ -154,11 +161,25 @@ fn compare(config: Config, events: Vec<Event>) {
         let counts = scheduler.counts();
         assert_eq!((counts.queued, counts.sent), (model.tasks.len() - model.sent(), model.sent()));
         assert_eq!((counts.starting, counts.ready), (model.count(Duty::Starting), model.count(Duty::Ready)));
+        assert_eq!(counts.outgrown, model.count(Duty::Outgrown));
         assert_eq!(counts.leaving, model.count(Duty::Retiring) + model.count(Duty::Stopping));
         assert_eq!(scheduler.is_broken(), model.broken);
         assert_eq!(scheduler.is_drained(), !model.open && model.tasks.is_empty() && model.workers.is_empty());
         for task in &model.tasks {
             assert_eq!(scheduler.job(task.id), Some(&task.job));
+            assert_eq!(scheduler.tries_left(task.id), Some(task.retries));
+        }
+        for id in &ids {
+            let pending = model.tasks.iter().any(|task| task.id == *id);
+            assert_eq!(scheduler.tries_left(*id).is_some(), pending);
+        }
+        for worker in &model.workers {
+            for id in &ids {
+                for ended in 0..3 {
+                    let answered = worker.again == Some(*id) && worker.accepted > ended;
+                    assert_eq!(scheduler.has_answered(worker.id, *id, ended), answered);
+                }
+            }
         }
     }
 }

@@ -8,8 +8,15 @@ use crate::scheduler::{Action, Config, Lost};
 pub(super) enum Duty {
     Starting,
     Ready,
+    Outgrown,
     Retiring,
     Stopping,
+}
+
+impl Duty {
+    fn claims(self) -> bool {
+        matches!(self, Self::Ready | Self::Outgrown)
+    }
 }
 
 pub(super) struct Task {
@@ -23,6 +30,9 @@ pub(super) struct Worker {
     pub(super) id: WorkerId,
     pub(super) duty: Duty,
     pub(super) answers: u64,
+    /// Answers that were about a task, and the last of those tasks that is to be tried again.
+    pub(super) accepted: u64,
+    pub(super) again: Option<TaskId>,
 }
 
 /// `tasks` holds those that are sent first, in any order, and then those that wait, in theirs; `workers` those
@@ -67,6 +77,10 @@ impl Model {
         self.count(Duty::Starting) + self.count(Duty::Ready)
     }
 
+    pub(super) fn useful(&self) -> usize {
+        self.serving() + self.count(Duty::Outgrown)
+    }
+
     pub(super) fn sent(&self) -> usize {
         self.tasks.iter().filter(|task| task.sent).count()
     }
@@ -85,14 +99,14 @@ impl Model {
         for _ in 0..wanted {
             if self.serving() == self.config.max_workers
                 || self.workers.len() == self.config.worker_ids()
-                || (self.pause > 0 && self.serving() > 0)
+                || (self.pause > 0 && self.useful() > 0)
             {
                 return;
             }
             let Some(Action::StartWorker(id)) = self.actions.next() else { panic!("no worker was started") };
             assert!(id.index() < self.config.worker_ids());
             assert!(self.workers.iter().all(|worker| worker.id != id), "{id:?} is in use");
-            self.workers.push(Worker { id, duty: Duty::Starting, answers: 0 });
+            self.workers.push(Worker { id, duty: Duty::Starting, answers: 0, accepted: 0, again: None });
         }
     }
 
@@ -131,7 +145,18 @@ impl Model {
             ids.into_iter().for_each(|id| self.expect(Action::StopWorker(id)));
         }
         while self.count(Duty::Retiring) > self.count(Duty::Starting) {
-            let at = self.workers.iter().position(|worker| worker.duty == Duty::Retiring).unwrap();
+            self.stop_first(Duty::Retiring);
+        }
+        while self.count(Duty::Outgrown) > self.count(Duty::Starting)
+            && self.count(Duty::Ready) >= self.tasks.len().min(self.config.max_workers)
+            && (self.count(Duty::Ready) > 0 || self.failed_starts == 0)
+        {
+            self.stop_first(Duty::Outgrown);
+        }
+    }
+
+    pub(super) fn stop_first(&mut self, duty: Duty) {
+        if let Some(at) = self.workers.iter().position(|worker| worker.duty == duty) {
             self.expect(Action::StopWorker(self.workers[at].id));
             self.set(at, Duty::Stopping);
         }
@@ -148,15 +173,35 @@ impl Model {
         self.set(at, Duty::Ready);
         self.failed_starts = 0;
         self.pause = 0;
+        self.stop_first(Duty::Outgrown);
         self.heal();
         self.settle();
     }
 
-    pub(super) fn answered(&mut self, id: WorkerId) {
+    pub(super) fn doomed(&mut self, id: WorkerId) {
+        self.ready(id);
+        if let Some(at) = self.find(id).filter(|at| self.workers[*at].duty != Duty::Stopping) {
+            self.set(at, Duty::Stopping);
+            self.heal();
+        }
+    }
+
+    pub(super) fn retire(&mut self, id: WorkerId) -> bool {
+        let Some(at) = self.find(id).filter(|at| self.workers[*at].duty == Duty::Ready) else {
+            return false;
+        };
+        self.set(at, Duty::Outgrown);
+        self.heal();
+        self.settle();
+        true
+    }
+
+    pub(super) fn answered(&mut self, id: WorkerId, accepted: bool) {
         let at = self.find(id).unwrap();
         self.workers[at].answers += 1;
+        self.workers[at].accepted += u64::from(accepted);
         let limit = self.config.max_tasks_per_child.unwrap_or(u64::MAX);
-        let retires = self.workers[at].answers >= limit && self.workers[at].duty == Duty::Ready;
+        let retires = self.workers[at].answers >= limit && self.workers[at].duty.claims();
         if retires {
             self.set(at, Duty::Retiring);
         }
@@ -201,7 +246,7 @@ impl Model {
         let unused = worker.answers == 0 && held.is_empty();
         if unused && worker.duty == Duty::Starting {
             self.failed_starts += 1;
-        } else if unused && worker.duty == Duty::Ready && !self.tasks.is_empty() {
+        } else if unused && worker.duty.claims() && !self.tasks.is_empty() {
             self.unused_deaths += 1;
         } else {
             self.pause = 0;
@@ -209,11 +254,11 @@ impl Model {
         let attempts = self.config.start_attempts;
         let exhausted = self.failed_starts >= attempts
             || self.unused_deaths >= u64::from(attempts) * self.config.max_workers as u64;
-        let counted = unused && (worker.duty == Duty::Starting || worker.duty == Duty::Ready && !self.tasks.is_empty());
+        let counted = unused && (worker.duty == Duty::Starting || worker.duty.claims() && !self.tasks.is_empty());
         if counted && exhausted {
             self.pause = 1 << self.failed_starts;
         }
-        if counted && exhausted && self.serving() == 0 && !self.tasks.is_empty() {
+        if counted && exhausted && self.useful() == 0 && !self.tasks.is_empty() {
             lost.abandoned = self.break_pool();
             return lost;
         }

@@ -18,6 +18,10 @@ pub(super) struct Entry {
     pub(super) place: Place,
     /// Tries left, by the ledger's own count.
     pub(super) retries: u32,
+    /// Tries given at first, and none taken away since.
+    granted: Option<u32>,
+    /// How often a worker claimed it.
+    pub(super) tries: u32,
     pub(super) sent_before: bool,
 }
 
@@ -33,6 +37,8 @@ pub(super) struct Ledger {
     pub(super) held: usize,
     pub(super) answered: usize,
     pub(super) finished: usize,
+    /// Ended with an exception.
+    pub(super) raised: usize,
     pub(super) cancelled: usize,
     pub(super) lost: usize,
     pub(super) abandoned: usize,
@@ -49,7 +55,8 @@ impl Ledger {
 
     pub(super) fn on_submitted(&mut self, task: usize, id: TaskId, retries: u32) {
         assert_eq!(task, self.entries.len());
-        self.entries.push(Entry { id, place: Place::Waiting, retries, sent_before: false });
+        let granted = Some(retries + 1);
+        self.entries.push(Entry { id, place: Place::Waiting, retries, granted, tries: 0, sent_before: false });
         self.pending += 1;
     }
 
@@ -67,6 +74,7 @@ impl Ledger {
         let place = self.entries[task].place;
         assert!(from(place), "task {task} is {place:?} and should become {to:?}");
         let before = self.entries[task].sent_before;
+        self.entries[task].tries += u32::from(matches!(to, Place::Held(_)));
         self.waiting_again += usize::from(before && to == Place::Waiting);
         self.waiting_again -= usize::from(before && place == Place::Waiting);
         if let Some(count) = self.count(place) {
@@ -96,9 +104,12 @@ impl Ledger {
 
     /// A try ended without a result: the task waits again if it has one left, and has ended otherwise.
     pub(super) fn on_try_failed(&mut self, task: usize) -> bool {
+        let Entry { granted, tries, .. } = self.entries[task];
         let again = self.entries[task].retries > 0;
         if again {
             self.entries[task].retries -= 1;
+        } else {
+            assert!(granted.is_none_or(|granted| granted == tries), "task {task} failed after {tries} of {granted:?}");
         }
         let to = if again { Place::Waiting } else { Place::Ended };
         self.relocate(task, |place| matches!(place, Place::Held(_) | Place::Answered), to);
@@ -107,5 +118,6 @@ impl Ledger {
 
     pub(super) fn forbid_retries(&mut self, task: usize) {
         self.entries[task].retries = 0;
+        self.entries[task].granted = None;
     }
 }

@@ -1,12 +1,13 @@
 //! Whole lives of pools in a made-up world with faults, millions of tasks in seconds, each drawn from a seed.
 //!
-//! `world` is what really happens, `ledger` what is true of each task, `run` and `parent` the shell that connects them
-//! with the scheduler and compares after every event. A failure prints the seed, the scenario and the last events; run
+//! `world` is what really happens, `ledger` what is true of each task; `run`, `parent` and `overseer` are the shell that
+//! connects them with the scheduler and compares after every event. A failure prints the seed, the scenario and the last events; run
 //! it again alone with
 //! `PLAIT_SIM_SEED=<seed> cargo nextest run -p plait-engine simulation --no-capture`, which uses that seed in every
 //! scenario.
 
 mod ledger;
+mod overseer;
 mod parent;
 mod random;
 mod run;
@@ -47,6 +48,7 @@ const CALM: Scenario = Scenario {
     config: config(4, 16),
     tasks: 20_000,
     retries: 0,
+    endless: 0,
     faults: Faults {
         failed_start: 0,
         idle_death: 0,
@@ -54,7 +56,10 @@ const CALM: Scenario = Scenario {
         death_after_answer: 0,
         raise: 0,
         cancel: 0,
-        kill_running: 0,
+        stop_running: 0,
+        overrun: 0,
+        late_doom: 0,
+        grow: 0,
         stale_message: 0,
         late_ready: 0,
         slow_claim: 0,
@@ -71,7 +76,10 @@ const STORM: Faults = Faults {
     death_after_answer: 100,
     raise: 1_000,
     cancel: 3_000,
-    kill_running: 5_000,
+    stop_running: 5_000,
+    overrun: 100,
+    late_doom: 3_000,
+    grow: 2_000,
     stale_message: 3_000,
     late_ready: 1_000,
     slow_claim: 100,
@@ -101,7 +109,8 @@ fn a_million_tasks_with_every_fault_end_exactly_once() {
             let (ledger, broken) = simulate(scenario, seed);
             assert!(!broken, "workers could be started");
             assert_eq!(ledger.abandoned, 0);
-            assert!(ledger.finished > 0 && ledger.cancelled > 0 && ledger.lost > 0, "the faults took place");
+            let Ledger { finished, raised, cancelled, lost, .. } = ledger;
+            assert!(finished > 0 && raised > 0 && cancelled > 0 && lost > 0, "the faults took place");
             tasks += ledger.len();
         }
     }
@@ -147,7 +156,7 @@ fn without_faults_every_task_finishes() {
 #[test]
 fn no_task_is_lost_while_it_has_a_try_left() {
     // 50 tries against deaths in 2 of 100: a loss would be the scheduler's.
-    let faults = Faults { cancel: 0, raise: 0, ..STORM };
+    let faults = Faults { cancel: 0, raise: 0, overrun: 0, ..STORM };
     for seed in seeds() {
         let mut scenario = Scenario { config: config(8, 32), faults, retries: 0, ..CALM };
         let (ledger, _) = simulate(scenario, seed);
@@ -156,6 +165,52 @@ fn no_task_is_lost_while_it_has_a_try_left() {
         let (ledger, _) = simulate(scenario, seed);
         assert!(ledger.lost <= 20, "of 20,000 tasks with up to 1000 retries only those that drew none are lost");
         assert_eq!(ledger.finished + ledger.lost, scenario.tasks);
+    }
+}
+
+/// Every tenth task would run for ever: each is stopped as often as it has tries, by an exception or by force, and the
+/// others run once, undisturbed.
+#[test]
+fn endless_tasks_fail_after_their_tries_and_the_others_finish() {
+    for seed in seeds() {
+        for config in [config(1, 1), config(2, 64), config(8, 8), config(64, 256)] {
+            for max_tasks_per_child in [None, Some(4)] {
+                let config = Config { max_tasks_per_child, ..config };
+                let faults = Faults { late_doom: 2_000, late_ready: 1_000, ..CALM.faults };
+                let scenario = Scenario { config, endless: 10, retries: 3, faults, ..CALM };
+                let (ledger, broken) = simulate(scenario, seed);
+                assert!(!broken, "a doomed worker's death is no sign of ill health");
+                let (mut endless, mut tries) = (0, [0; 5]);
+                for task in 0..ledger.len() {
+                    let tried = ledger.entry(task).tries;
+                    if scenario.is_endless(task) {
+                        endless += 1;
+                        tries[tried as usize] += 1;
+                    } else {
+                        assert_eq!(tried, 1, "task {task} does not pay for others");
+                    }
+                }
+                assert_eq!((ledger.finished, ledger.raised + ledger.lost), (ledger.len() - endless, endless));
+                assert!(ledger.raised > 0 && ledger.lost > 0 && tries[1..].iter().all(|count| *count > 0));
+            }
+        }
+    }
+}
+
+/// Workers grow all the time: no task notices.
+#[test]
+fn workers_that_grow_are_replaced_without_a_trace() {
+    for seed in seeds() {
+        for config in [config(1, 1), config(4, 4), config(4, 256), config(64, 64)] {
+            for (max_tasks_per_child, failed_start) in [(None, 0), (Some(6), 0), (None, 5_000)] {
+                let config = Config { max_tasks_per_child, ..config };
+                let faults = Faults { grow: 5_000, failed_start, late_ready: 1_000, ..CALM.faults };
+                let (ledger, broken) = simulate(Scenario { config, faults, ..CALM }, seed);
+                assert!(!broken);
+                assert_eq!(ledger.finished, CALM.tasks);
+                assert!((0..ledger.len()).all(|task| ledger.entry(task).tries == 1));
+            }
+        }
     }
 }
 

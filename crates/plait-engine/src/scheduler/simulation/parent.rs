@@ -4,6 +4,7 @@
 use plait_trace::{TaskId, WorkerId};
 
 use super::ledger::Place;
+use super::overseer::assert_handed_over;
 use super::run::{Event, Run};
 use super::world::{Life, Message};
 use crate::scheduler::{Cancel, Lost, Raised};
@@ -11,6 +12,11 @@ use crate::scheduler::{Cancel, Lost, Raised};
 impl Run {
     /// The parent reads what some workers published, and deals with a death.
     pub(super) fn parent_turn(&mut self) {
+        if self.random.below(2) == 0
+            && let Some(id) = self.world.dooms.pop()
+        {
+            self.tell_doom(id);
+        }
         for _ in 0..=self.random.below(8) {
             if self.world.bells.is_empty() {
                 break;
@@ -26,24 +32,28 @@ impl Run {
             let id = self.world.dead.swap_remove(dead);
             self.bury(id);
         }
-        // Between batches, and not at other moments: what the contract demands must be enough.
-        if self.scheduler.queued() > 0 {
-            self.window();
-        }
+        self.look();
     }
 
-    fn window(&mut self) {
-        let free = self.world.ring.free();
-        self.note(Event::Window(free));
-        self.scheduler.on_window(free, &mut self.actions);
-        self.carry_out();
+    /// After each batch of events, and not at other moments: what the contract demands must be enough.
+    pub(super) fn look(&mut self) {
+        if self.scheduler.queued() > 0 {
+            let free = self.world.ring.free();
+            self.note(Event::Window(free));
+            self.scheduler.on_window(free, &mut self.actions);
+            self.carry_out();
+        }
     }
 
     fn drain(&mut self, id: WorkerId) {
         while let Some(message) = self.world.worker_mut(id).outbox.pop_front() {
             self.note(Event::Heard(id, message));
             match message {
-                Message::Ready => self.scheduler.on_worker_ready(id, &mut self.actions),
+                Message::Ready => {
+                    let before = self.scheduler.counts();
+                    self.scheduler.on_worker_ready(id, &mut self.actions);
+                    assert_handed_over(before, self.scheduler.counts());
+                }
                 Message::Finished(task) => {
                     let job = self.scheduler.on_finished(id, self.ledger.entry(task).id, &mut self.actions);
                     if self.ledger.entry(task).place == Place::Ended {
@@ -62,8 +72,9 @@ impl Run {
                         assert_eq!(raised, Raised::Again);
                     } else {
                         assert_eq!(raised, Raised::Failed(task));
-                        self.ledger.finished += 1;
+                        self.ledger.raised += 1;
                     }
+                    self.check_tries(task);
                 }
             }
             self.carry_out();
@@ -74,14 +85,18 @@ impl Run {
         self.drain(id);
         let worker = self.world.bury(id);
         worker.reads.into_iter().for_each(|position| self.world.ring.let_go(position));
-        let held = worker.holds;
+        // As it looks from outside.
+        let held =
+            worker.noted.filter(|task| !self.scheduler.has_answered(id, self.ledger.entry(*task).id, worker.ended));
+        let pending = |task: &usize| self.ledger.entry(*task).place != Place::Ended;
+        assert_eq!(held.filter(pending), worker.holds.filter(pending), "what a worker held is known after its death");
         self.note(Event::Buried(id, held));
         let ids: Vec<_> = held.iter().map(|task| self.ledger.entry(*task).id).collect();
         let was_pending = self.ledger.pending;
         let (was_broken, before) = (self.scheduler.is_broken(), self.scheduler.counts());
         let lost = self.scheduler.on_worker_lost(id, &ids, &mut self.actions);
         if self.scheduler.is_broken() && !was_broken {
-            assert_eq!(before.starting + before.ready, 1, "a pool broke while others served");
+            assert_eq!(before.starting + before.ready + before.outgrown, 1, "a pool broke while others served");
         }
         let mut failed = Vec::new();
         if let Some(task) = held.filter(|task| self.ledger.entry(*task).place != Place::Ended)
@@ -90,6 +105,7 @@ impl Run {
             failed.push((self.ledger.entry(task).id, task));
             self.ledger.lost += 1;
         }
+        held.into_iter().for_each(|task| self.check_tries(task));
         assert_eq!(lost.failed, failed, "lost are the held tasks without a try left, and no others");
         if !lost.abandoned.is_empty() {
             assert!(self.scheduler.is_broken());
@@ -97,6 +113,15 @@ impl Run {
         }
         self.abandon(lost.abandoned);
         self.carry_out();
+    }
+
+    fn check_tries(&self, task: usize) {
+        let entry = self.ledger.entry(task);
+        // A pool that broke has ended it, which the ledger is about to learn.
+        if !self.scheduler.is_broken() {
+            let left = (entry.place != Place::Ended).then_some(entry.retries);
+            assert_eq!(self.scheduler.tries_left(entry.id), left);
+        }
     }
 
     fn abandon(&mut self, jobs: Vec<(TaskId, usize)>) {
@@ -121,12 +146,16 @@ impl Run {
         if self.random.one_in(faults.cancel) {
             self.cancel(task);
         }
+        if self.random.one_in(faults.grow) && !self.world.living.is_empty() {
+            let id = self.world.living[self.random.below(self.world.living.len())];
+            self.retire(id);
+        }
         if self.random.one_in(faults.stale_message) {
             self.stale_message(task);
         }
         // A tick. In a steady world the looks between batches are enough.
-        if self.unsteady && self.scheduler.queued() > 0 {
-            self.window();
+        if self.unsteady {
+            self.look();
         }
     }
 
@@ -152,15 +181,22 @@ impl Run {
             Place::Held(worker) => {
                 assert_eq!(answer, Cancel::AskRing);
                 let alive = self.world.worker(worker).is_some_and(|worker| worker.life != Life::Dead);
-                if alive && self.random.one_in(self.scenario.faults.kill_running) {
-                    assert!(self.scheduler.forbid_retries(entry.id));
-                    self.ledger.forbid_retries(task);
-                    self.die(worker);
+                if alive && self.random.one_in(self.scenario.faults.stop_running) {
+                    self.forbid_retries(task);
+                    self.doom(worker);
                 }
             }
-            Place::Answered => assert_eq!(answer, Cancel::AskRing),
+            Place::Answered => {
+                assert_eq!(answer, Cancel::AskRing);
+                self.forbid_retries(task);
+            }
         }
         self.carry_out();
+    }
+
+    fn forbid_retries(&mut self, task: usize) {
+        assert!(self.scheduler.forbid_retries(self.ledger.entry(task).id));
+        self.ledger.forbid_retries(task);
     }
 
     /// News that is not true any more, or never was: none of it may change a task.
@@ -174,6 +210,8 @@ impl Run {
                 assert_eq!(self.scheduler.on_finished(worker, id, &mut self.actions), None);
                 assert_eq!(self.scheduler.on_raised(worker, id, &mut self.actions), Raised::Stale);
                 self.scheduler.on_worker_ready(worker, &mut self.actions);
+                self.scheduler.on_worker_doomed(worker, &mut self.actions);
+                assert!(!self.scheduler.retire(worker, &mut self.actions));
                 let lost = self.scheduler.on_worker_lost(worker, &[id], &mut self.actions);
                 assert_eq!(lost, Lost { failed: Vec::new(), abandoned: Vec::new() });
                 assert!(self.actions.is_empty());

@@ -20,7 +20,14 @@ pub(super) struct Faults {
     pub(super) death_after_answer: u32,
     pub(super) raise: u32,
     pub(super) cancel: u32,
-    pub(super) kill_running: u32,
+    /// A task that was to be cancelled runs: its worker is doomed.
+    pub(super) stop_running: u32,
+    /// A task runs into its deadline: its worker is doomed.
+    pub(super) overrun: u32,
+    /// The scheduler hears of a doom when other things have happened.
+    pub(super) late_doom: u32,
+    /// The parent looks at a worker, and finds it grown.
+    pub(super) grow: u32,
     pub(super) stale_message: u32,
     /// The news that a worker is ready takes another way than its answers, and comes after the first.
     pub(super) late_ready: u32,
@@ -34,6 +41,8 @@ pub(super) struct Scenario {
     pub(super) tasks: usize,
     /// Tasks have up to so many retries.
     pub(super) retries: usize,
+    /// Every so manieth task runs until its worker is doomed; 0: none.
+    pub(super) endless: usize,
     pub(super) faults: Faults,
     /// Submits only while fewer tasks are pending, so that workers have nothing to do at times.
     pub(super) most_pending: usize,
@@ -41,6 +50,12 @@ pub(super) struct Scenario {
     pub(super) no_start_after: Option<usize>,
     /// Shut down after so many submissions; `true`: and cancel what waits.
     pub(super) shutdown: Option<(usize, bool)>,
+}
+
+impl Scenario {
+    pub(super) const fn is_endless(&self, task: usize) -> bool {
+        self.endless > 0 && task.is_multiple_of(self.endless)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +66,9 @@ pub(super) enum Event {
     Booted(WorkerId),
     Claimed(WorkerId, usize),
     Published(WorkerId, Message),
+    Doomed(WorkerId),
+    ToldDoom(WorkerId),
+    Retired(WorkerId, bool),
     Died(WorkerId),
     Heard(WorkerId, Message),
     Buried(WorkerId, Option<usize>),
@@ -120,8 +138,9 @@ impl Run {
         assert_eq!(self.ledger.pending, 0);
         assert_eq!(self.world.present(), 0);
         assert!(!self.world.ring.has_task());
-        let ended = self.ledger.finished + self.ledger.cancelled + self.ledger.lost + self.ledger.abandoned;
-        assert_eq!(ended, self.ledger.len());
+        assert_eq!(self.world.surplus, 0);
+        let Ledger { finished, raised, cancelled, lost, abandoned, .. } = self.ledger;
+        assert_eq!(finished + raised + cancelled + lost + abandoned, self.ledger.len());
     }
 
     pub(super) fn note(&mut self, event: Event) {
@@ -225,22 +244,12 @@ impl Run {
                 position.into_iter().for_each(|position| self.world.ring.let_go(position));
             }
             (_, Some(task)) => {
-                worker.holds = None;
-                worker.ran += 1;
-                // A pool that broke has given up on what a leaving worker still runs.
-                if self.ledger.entry(task).place != Place::Ended {
-                    self.ledger.relocate(task, |place| place == Place::Held(id), Place::Answered);
-                }
-                let raises = self.random.one_in(faults.raise);
-                let message = if raises { Message::Raised(task) } else { Message::Finished(task) };
-                self.note(Event::Published(id, message));
-                self.world.publish(id, message);
-                if self.random.one_in(faults.death_after_answer) {
-                    self.die(id);
+                if !self.overruns(id, task) {
+                    self.answer(id, task);
                 }
             }
             (_, None) if worker.owes_ready && worker.ran > 0 => self.tell_ready(id),
-            (_, None) if worker.told_to_stop || self.random.one_in(faults.idle_death) => self.die(id),
+            (_, None) if worker.told_to_stop || worker.doomed || self.random.one_in(faults.idle_death) => self.die(id),
             (_, None) => {
                 if worker.is_idle(max_tasks)
                     && let Some((task, position)) = self.world.ring.claim()
@@ -250,6 +259,7 @@ impl Run {
                     self.unsteady |= slow;
                     let worker = self.world.worker_mut(id);
                     worker.holds = Some(task);
+                    worker.noted = Some(task);
                     if slow {
                         worker.reads = Some(position);
                     } else {
@@ -260,6 +270,35 @@ impl Run {
                     self.tell_ready(id);
                 }
             }
+        }
+    }
+
+    fn answer(&mut self, id: WorkerId, task: usize) {
+        let faults = self.scenario.faults;
+        // A pool that broke has given up on what a leaving worker still runs.
+        if self.ledger.entry(task).place != Place::Ended {
+            self.ledger.relocate(task, |place| place == Place::Held(id), Place::Answered);
+        }
+        let doomed = self.world.worker_mut(id).doomed;
+        let raises = if doomed {
+            // The exception that is to stop it may come too late.
+            self.scenario.is_endless(task) || self.random.below(4) > 0
+        } else {
+            self.random.one_in(faults.raise)
+        };
+        let message = if raises { Message::Raised(task) } else { Message::Finished(task) };
+        self.note(Event::Published(id, message));
+        self.world.publish(id, message);
+        let dies = self.random.one_in(faults.death_after_answer);
+        let worker = self.world.worker_mut(id);
+        worker.holds = None;
+        worker.ran += 1;
+        if !dies || self.random.below(2) == 0 {
+            worker.noted = None;
+            worker.ended += 1;
+        }
+        if dies {
+            self.die(id);
         }
     }
 
@@ -280,23 +319,29 @@ impl Run {
         assert_eq!(counts.pending(), self.ledger.pending);
         assert_eq!(counts.sent, self.ledger.in_ring + self.ledger.held + self.ledger.answered);
         assert!(counts.starting + counts.ready <= config.max_workers);
-        assert_eq!(counts.starting + counts.ready + counts.leaving, self.world.present());
+        assert!(counts.ready + counts.outgrown <= config.max_workers);
+        assert_eq!(counts.starting + counts.ready + counts.outgrown + counts.leaving, self.world.present());
         assert!(self.world.present() <= config.worker_ids());
+        self.check_places();
         if self.scenario.faults.stale_message == 0 {
             // A worker that false reports sent into retirement early may still run its last task.
-            assert!(self.ledger.held <= config.max_workers, "more tasks run than workers are allowed");
+            let allowed = config.max_workers + self.world.surplus;
+            assert!(self.ledger.held <= allowed, "more tasks run than workers are allowed");
         }
-        let told_everything = self.world.bells.is_empty() && self.world.dead.is_empty();
+        let told_everything = self.world.bells.is_empty() && self.world.dead.is_empty() && self.world.dooms.is_empty();
         if told_everything && counts.pending() > 0 {
-            assert!(counts.starting + counts.ready + counts.leaving > 0, "nobody is there to work");
+            assert!(self.world.present() > 0, "nobody is there to work");
             if counts.queued > 0 && !self.unsteady && self.steps.is_multiple_of(16) && !self.world.ring.has_task() {
                 let max_tasks = config.max_tasks_per_child.unwrap_or(u64::MAX);
-                let idle = self
-                    .world
-                    .living
-                    .iter()
-                    .find(|id| self.world.worker(**id).is_some_and(|worker| worker.is_idle(max_tasks)));
-                assert_eq!(idle, None, "a worker idles while {} tasks wait in the parent", counts.queued);
+                let workers = || self.world.living.iter().filter_map(|id| self.world.worker(*id));
+                let idle = workers().any(|worker| worker.is_idle(max_tasks));
+                // One that has grown may be surplus for a moment.
+                let busy = || workers().filter(|worker| worker.holds.is_some() && !worker.doomed).count();
+                assert!(
+                    !idle || busy() >= config.max_workers,
+                    "a worker idles while {} tasks wait in the parent",
+                    counts.queued
+                );
             }
         }
     }

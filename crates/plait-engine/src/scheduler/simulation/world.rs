@@ -29,8 +29,15 @@ pub(super) struct SimWorker {
     /// Still reads its task from this position of the ring.
     pub(super) reads: Option<usize>,
     pub(super) ran: u64,
+    /// What it noted down for whoever buries it: the task it runs, and how many have ended.
+    pub(super) noted: Option<usize>,
+    pub(super) ended: u64,
     pub(super) outbox: VecDeque<Message>,
     pub(super) told_to_stop: bool,
+    /// Ends with the task it holds, and claims no other.
+    pub(super) doomed: bool,
+    /// Was found to have grown.
+    pub(super) grown: bool,
     /// Is ready and has not told.
     pub(super) owes_ready: bool,
     /// Where in the list of the living, or of the dead, it is.
@@ -40,7 +47,7 @@ pub(super) struct SimWorker {
 impl SimWorker {
     /// Would it claim a task if there were one?
     pub(super) fn is_idle(&self, max_tasks: u64) -> bool {
-        self.life == Life::Alive && self.holds.is_none() && !self.told_to_stop && self.ran < max_tasks
+        self.life == Life::Alive && self.holds.is_none() && !self.told_to_stop && !self.doomed && self.ran < max_tasks
     }
 }
 
@@ -126,6 +133,10 @@ pub(super) struct World {
     pub(super) dead: Vec<WorkerId>,
     /// Workers that have published something, perhaps more than once, perhaps gone.
     pub(super) bells: Vec<WorkerId>,
+    /// Doomed workers that the scheduler has not been told of.
+    pub(super) dooms: Vec<WorkerId>,
+    /// How many of those that are present are doomed or have grown: they may hold tasks beside those that serve.
+    pub(super) surplus: usize,
 }
 
 impl World {
@@ -136,6 +147,8 @@ impl World {
             living: Vec::new(),
             dead: Vec::new(),
             bells: Vec::new(),
+            dooms: Vec::new(),
+            surplus: 0,
         }
     }
 
@@ -159,8 +172,12 @@ impl World {
             holds: None,
             reads: None,
             ran: 0,
+            noted: None,
+            ended: 0,
             outbox: VecDeque::new(),
             told_to_stop: false,
+            doomed: false,
+            grown: false,
             owes_ready: false,
             at: self.living.len(),
         });
@@ -171,6 +188,20 @@ impl World {
         let worker = self.worker_mut(id);
         assert!(!worker.told_to_stop, "{id:?} was stopped twice");
         worker.told_to_stop = true;
+    }
+
+    pub(super) fn on_doomed(&mut self, id: WorkerId) {
+        let worker = self.worker_mut(id);
+        worker.doomed = true;
+        let new = !worker.grown;
+        self.surplus += usize::from(new);
+    }
+
+    pub(super) fn on_grown(&mut self, id: WorkerId) {
+        let worker = self.worker_mut(id);
+        worker.grown = true;
+        let new = !worker.doomed;
+        self.surplus += usize::from(new);
     }
 
     pub(super) fn publish(&mut self, id: WorkerId, message: Message) {
@@ -194,6 +225,8 @@ impl World {
     pub(super) fn bury(&mut self, id: WorkerId) -> SimWorker {
         let worker = self.workers[id.index()].take().expect("the worker exists");
         assert!(worker.outbox.is_empty());
+        self.dooms.retain(|doomed| *doomed != id);
+        self.surplus -= usize::from(worker.doomed || worker.grown);
         worker
     }
 }
