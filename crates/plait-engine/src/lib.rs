@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod chunk;
+mod clock;
 pub mod machine;
 pub mod nursery;
 pub mod pool;

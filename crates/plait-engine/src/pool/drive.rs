@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use event_listener::{Event, Listener};
 use plait_shm::{StreamReader, Wake};
 
-use crate::wire::{Place, ResultHead};
+use crate::scheduler::Raised;
+use crate::wire::{Place, ResultHead, Verdict};
 
 use super::Pool;
-use super::link::Link;
-use super::outcome::{Outcome, Payload, Ticket};
+use super::link::{Link, Why};
+use super::outcome::{Outcome, Payload, Ticket, TimedOut};
 use super::state::{Job, Shared, State, locked};
 
 /// Something whose end can be waited for.
@@ -59,15 +60,19 @@ pub(crate) struct Reader {
     pub(crate) stream: StreamReader,
     /// Set when the worker wrote what no worker writes: it is killed, nothing more is read.
     pub(crate) garbled: bool,
+    /// Tasks it has answered.
+    pub(crate) answers: u64,
 }
 
 impl Readers {
     pub(crate) fn add(&mut self, link: Arc<Link>, stream: StreamReader) {
-        self.list.push(Reader { link, stream, garbled: false });
+        self.list.push(Reader { link, stream, garbled: false, answers: 0 });
     }
 
-    pub(crate) fn remove(&mut self, link: &Arc<Link>) {
-        self.list.retain(|reader| !Arc::ptr_eq(&reader.link, link));
+    /// Lets go of a worker; gives how many tasks it has answered.
+    pub(crate) fn remove(&mut self, link: &Arc<Link>) -> Option<u64> {
+        let at = self.list.iter().position(|reader| Arc::ptr_eq(&reader.link, link))?;
+        Some(self.list.remove(at).answers)
     }
 
     fn is_empty(&self) -> bool {
@@ -312,14 +317,37 @@ impl<T> State<T> {
     pub(super) fn apply(&mut self, readers: &mut Readers, done: &mut Vec<(Job<T>, Outcome)>) {
         let Readers { list, batch } = readers;
         for (at, head, payload) in batch.drain(..) {
-            let worker = list[at].link.worker;
+            let Reader { link, answers, .. } = &mut list[at];
+            let worker = link.worker;
             if head.task.bits() == WORKER_READY {
                 done.append(&mut self.on_greeting(worker, &head, &payload));
                 continue;
             }
-            if let Some(job) = self.scheduler.on_finished(worker, head.task, &mut self.actions) {
-                done.push((job, Outcome::Called { verdict: head.verdict, payload, nanos: head.nanos }));
+            *answers += 1;
+            let late = match link.fate_of(head.task) {
+                Some(Why::TimedOut(timeout)) => Some(timeout),
+                // What was over its memory has ended all the same; what was cancelled, nobody hears of.
+                Some(Why::Cancelled | Why::OverMemory { .. }) | None => None,
+            };
+            if late.is_none() && head.verdict == Verdict::Returned {
+                if let Some(job) = self.scheduler.on_finished(worker, head.task, &mut self.actions) {
+                    done.push((job, Outcome::Called { verdict: head.verdict, payload, nanos: head.nanos }));
+                }
+                continue;
             }
+            let Raised::Failed(job) = self.scheduler.on_raised(worker, head.task, &mut self.actions) else { continue };
+            let outcome = match late {
+                None => Outcome::Called { verdict: head.verdict, payload, nanos: head.nanos },
+                Some(timeout) => Outcome::TimedOut(Box::new(TimedOut {
+                    function: Arc::clone(&job.function.name),
+                    tries: job.tries(),
+                    timeout,
+                    pid: link.pid(),
+                    raised: (head.verdict == Verdict::Raised).then_some(payload),
+                    stack: None,
+                })),
+            };
+            done.push((job, outcome));
         }
     }
 }

@@ -10,18 +10,23 @@ use plait_shm::{Arena, Block};
 pub struct Function {
     pub(super) number: u64,
     pub(super) block: Block,
+    pub(super) name: Arc<str>,
     arena: Arc<Mutex<Arena>>,
 }
 
 impl Function {
-    pub(super) fn new(number: u64, block: Block, arena: Arc<Mutex<Arena>>) -> Self {
-        Self { number, block, arena }
+    pub(super) fn new(number: u64, block: Block, name: &str, arena: Arc<Mutex<Arena>>) -> Self {
+        Self { number, block, name: name.into(), arena }
     }
 }
 
 impl fmt::Debug for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Function").field("number", &self.number).field("block", &self.block).finish_non_exhaustive()
+        f.debug_struct("Function")
+            .field("name", &self.name)
+            .field("number", &self.number)
+            .field("block", &self.block)
+            .finish_non_exhaustive()
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use plait_shm::{ArenaView, Block, PoolMemory, StreamWriter, WorkerMemory};
-use plait_trace::WorkerId;
+use plait_trace::{TaskId, WorkerId};
 
 use crate::wire::Control;
 
@@ -19,6 +20,41 @@ pub(crate) struct Link {
     control: Mutex<Outbox>,
     pid: AtomicI32,
     key: AtomicU64,
+    doomed: AtomicBool,
+    fate: Mutex<Option<Fate>>,
+}
+
+/// Why a worker is to end, and how far that has come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fate {
+    /// What it ran then; it runs nothing else any more.
+    pub(super) task: TaskId,
+    pub(super) why: Why,
+    pub(super) stage: Stage,
+    /// When the next stage is due, in ns of the clock.
+    pub(super) due: u64,
+}
+
+/// Why a worker is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Its task took longer than this.
+    TimedOut(Duration),
+    /// Nobody wants its task any more.
+    Cancelled,
+    /// It used so much private memory, in bytes.
+    OverMemory { limit: u64, used: u64 },
+}
+
+/// What was done last to make a doomed worker end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Its main thread got an exception.
+    Asked,
+    /// It notes down where it is.
+    Dumped,
+    /// It was killed.
+    Killed,
 }
 
 struct Outbox {
@@ -41,7 +77,37 @@ impl Link {
         ring: StreamWriter,
     ) -> Self {
         let control = Mutex::new(Outbox { ring, waiting: VecDeque::new() });
-        Self { worker, memory, results, pool, control, pid: AtomicI32::new(0), key: AtomicU64::new(0) }
+        Self {
+            worker,
+            memory,
+            results,
+            pool,
+            control,
+            pid: AtomicI32::new(0),
+            key: AtomicU64::new(0),
+            doomed: AtomicBool::new(false),
+            fate: Mutex::new(None),
+        }
+    }
+
+    /// Why the worker is to end, if it is. A leaf among the locks.
+    pub(super) fn fate(&self) -> MutexGuard<'_, Option<Fate>> {
+        self.fate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seals the worker's fate.
+    pub(super) fn set_fate(&self, fate: Fate) {
+        *self.fate() = Some(fate);
+        self.doomed.store(true, Ordering::Release);
+    }
+
+    /// Why this task of the worker's is to end, if it is.
+    #[inline]
+    pub(super) fn fate_of(&self, task: TaskId) -> Option<Why> {
+        if !self.doomed.load(Ordering::Acquire) {
+            return None;
+        }
+        self.fate().filter(|fate| fate.task == task).map(|fate| fate.why)
     }
 
     /// The worker's process id; 0 until it is known.

@@ -9,9 +9,12 @@
 
 mod collector;
 mod drive;
+mod epitaph;
 mod function;
 mod link;
 mod outcome;
+mod overseer;
+mod reserve;
 mod staff;
 mod state;
 mod submit;
@@ -32,19 +35,25 @@ use crate::spin::Spinner;
 pub use drive::Awaited;
 pub(crate) use drive::WORKER_READY;
 pub use function::Function;
-pub use outcome::{Loss, Outcome, Payload, Ticket};
-pub(crate) use staff::RESULT_RESERVE;
+pub use outcome::{Loss, MemoryCause, Outcome, Payload, Ticket, TimedOut};
+pub use overseer::Limits;
+pub(crate) use reserve::Reserves;
 pub use staff::describe;
 pub use submit::{NewTask, Refused};
 
 use drive::Readers;
+use epitaph::OomWatch;
+use overseer::Overseer;
 use state::{Shared, State, locked};
 
 /// Slots of the claim ring: tasks that are on their way to workers. More than that wait in the parent.
 const WINDOW: u32 = 1024;
 
-/// Address space reserved for arguments; memory is used only for what is in flight.
-pub(crate) const ARENA_RESERVE: usize = 1 << 40;
+/// Makes the main thread of a worker raise an exception in the task that it runs.
+pub const STOP_SIGNAL: i32 = 50;
+
+/// Makes a worker note down the stacks of its threads.
+pub const DUMP_SIGNAL: i32 = 51;
 
 /// So many workers in a row must fail to start before the pool gives up.
 const START_ATTEMPTS: u32 = 3;
@@ -56,6 +65,8 @@ pub struct PoolConfig {
     pub max_workers: usize,
     /// Tasks after which a worker is replaced; `None`: never.
     pub max_tasks_per_child: Option<u64>,
+    /// What workers are held to.
+    pub limits: Limits,
     /// Bytes each worker is given at its start; the binding's business.
     pub setup: Vec<u8>,
 }
@@ -119,11 +130,13 @@ impl<T: Ticket> Pool<T> {
         }
         let scheduler = Scheduler::new(sizes)?;
         let (memory, claims) = PoolMemory::create(WINDOW)?;
-        let setup = staff::write_setup(config.max_tasks_per_child, &config.setup)?;
+        let reserves = Reserves::new(sizes.worker_ids());
+        let setup = staff::write_setup(config.max_tasks_per_child, reserves, &config.setup)?;
         let shared = Shared {
             memory,
-            arena: Arc::new(Mutex::new(Arena::create("plait-args", ARENA_RESERVE)?)),
+            arena: Arc::new(Mutex::new(Arena::create("plait-args", reserves.arguments)?)),
             setup,
+            reserves,
             processors: cpu_count(),
             nursery: Mutex::new(nursery()?),
             relaunch: Box::new(nursery),
@@ -149,6 +162,8 @@ impl<T: Ticket> Pool<T> {
             closing: AtomicBool::new(false),
             deferred: Mutex::new(Vec::new()),
             collecting: AtomicBool::new(false),
+            overseer: Overseer::new(config.limits),
+            oom: Mutex::new(OomWatch::new()),
             ended: Event::new(),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -181,12 +196,12 @@ impl<T: Ticket> Pool<T> {
         Arc::clone(&self.shared) as Arc<dyn Awaited>
     }
 
-    /// Kills all workers at once; their running tasks are lost.
-    pub fn kill_workers(&self) {
+    /// Sends all workers a signal at once; the running tasks of those that it ends are lost.
+    pub fn signal_workers(&self, signal: i32) {
         let keys: Vec<u64> = locked(&self.shared.state).links.iter().map(|link| link.key()).collect();
         let nursery = Arc::clone(&locked(&self.shared.nursery));
         for key in keys {
-            nursery.kill(key);
+            nursery.signal(key, signal);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use plait_shm::{Block, Malformed};
 
@@ -23,7 +24,9 @@ pub enum Outcome {
         nanos: u64,
     },
     /// Its worker died while it ran.
-    Lost(Loss),
+    Lost(Box<Loss>),
+    /// It took too long, and was stopped.
+    TimedOut(Box<TimedOut>),
     /// The pool was shut down before it began.
     Cancelled,
     /// No worker can be started.
@@ -31,12 +34,59 @@ pub enum Outcome {
 }
 
 /// The end of a worker that ran a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Loss {
+    /// What the task called.
+    pub function: Arc<str>,
+    /// How often it was tried.
+    pub tries: u32,
     /// The worker's process id.
     pub pid: i32,
     /// How it ended.
     pub exit: Exit,
+    /// The most memory it had in use, in bytes.
+    pub peak: Option<u64>,
+    /// What its memory had to do with its end.
+    pub memory: MemoryCause,
+    /// The stacks that it left, as text.
+    pub stack: Option<String>,
+    /// The last it printed, from the beginning of a line.
+    pub output: String,
+    /// Of a chunk: how many items it had finished, and their results.
+    pub progress: Option<(u32, Payload)>,
+}
+
+/// What memory had to do with the end of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryCause {
+    /// Nothing that is known.
+    None,
+    /// The kernel killed it because there was no more.
+    OutOfMemory,
+    /// It used more than the pool allows, both in bytes.
+    OverLimit {
+        /// What is allowed.
+        limit: u64,
+        /// What it used when it was seen.
+        used: u64,
+    },
+}
+
+/// A call that took too long.
+#[derive(Debug)]
+pub struct TimedOut {
+    /// What the task called.
+    pub function: Arc<str>,
+    /// How often it was tried.
+    pub tries: u32,
+    /// How long it was allowed to take.
+    pub timeout: Duration,
+    /// The process that ran it.
+    pub pid: i32,
+    /// The exception that its call ended with, if it ended by itself when asked to.
+    pub raised: Option<Payload>,
+    /// The stacks that its process left when it did not end, as text.
+    pub stack: Option<String>,
 }
 
 /// An encoded value, as it came out of a worker.

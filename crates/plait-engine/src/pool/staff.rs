@@ -10,14 +10,16 @@ use event_listener::Event;
 use plait_shm::{Arena, ArenaView, StreamReader, WorkerMemory};
 use plait_trace::{TaskId, WorkerId};
 
-use crate::nursery::{Exit, Nursery, Sink};
+use crate::nursery::{Exit, Nursery, Sink, new_key};
 use crate::scheduler::Action;
 use crate::spin::SPIN;
 use crate::wire::{ResultHead, Verdict};
 
 use super::drive::Awaited;
+use super::epitaph::End;
 use super::link::Link;
-use super::outcome::{Loss, Outcome, Payload, Ticket};
+use super::outcome::{Outcome, Payload, Ticket};
+use super::reserve::Reserves;
 use super::state::{Job, Shared, State, locked};
 
 /// Bytes of a worker's control ring.
@@ -25,9 +27,6 @@ const CONTROL_BYTES: usize = 16 << 10;
 
 /// Bytes of a worker's result ring: results of a few milliseconds of tiny tasks.
 const RESULT_BYTES: usize = 1 << 20;
-
-/// Address space reserved for a worker's large results; memory is used only for what is in flight.
-pub(crate) const RESULT_RESERVE: usize = 1 << 38;
 
 /// The worker's side of the news from the nursery.
 struct Post<T: Ticket> {
@@ -40,15 +39,15 @@ impl<T: Ticket> Sink for Post<T> {
         self.link.set_pid(pid);
     }
 
-    fn ended(&self, exit: Exit) {
+    fn ended(&self, exit: Exit, peak: Option<u64>) {
         if let Some(pool) = self.pool.upgrade() {
-            Shared::bury(&pool, &self.link, Some(exit), None);
+            Shared::bury(&pool, &self.link, Some(exit), peak, None);
         }
     }
 
     fn failed(&self, error: io::Error) {
         if let Some(pool) = self.pool.upgrade() {
-            Shared::bury(&pool, &self.link, None, Some(&error));
+            Shared::bury(&pool, &self.link, None, None, Some(&error));
         }
     }
 }
@@ -91,7 +90,7 @@ impl<T: Ticket> Shared<T> {
                     link.stop();
                 }
                 if let Err(error) = Self::order(this, &link, &fds) {
-                    Self::bury(this, &link, None, Some(&error));
+                    Self::bury(this, &link, None, None, Some(&error));
                 }
             }
             Err(error) => Self::on_no_worker(this, worker, &error),
@@ -107,8 +106,8 @@ impl<T: Ticket> Shared<T> {
     /// Makes a worker's memory: its rings and the arena of its results.
     fn equip(this: &Arc<Self>, worker: WorkerId) -> io::Result<(Arc<Link>, StreamReader, Equipment)> {
         let (memory, control, stream) = WorkerMemory::create(CONTROL_BYTES, RESULT_BYTES)?;
-        let arena = Arena::create("plait-results", RESULT_RESERVE)?;
-        let results = ArenaView::open(rustix::io::dup(arena.fd())?, RESULT_RESERVE)?;
+        let arena = Arena::create("plait-results", this.reserves.results)?;
+        let results = ArenaView::open(rustix::io::dup(arena.fd())?, this.reserves.results)?;
         let fd = rustix::io::dup(arena.fd())?;
         let link = Arc::new(Link::new(worker, memory, results, Arc::clone(&this.memory), control));
         Ok((link, stream, Equipment { arena: fd }))
@@ -119,15 +118,17 @@ impl<T: Ticket> Shared<T> {
         let args = rustix::io::dup(locked(&this.arena).fd())?;
         let fds = [this.memory.fd(), link.memory.fd(), args.as_fd(), equipment.arena.as_fd(), this.setup.as_fd()];
         let sink = Arc::new(Post { pool: Arc::downgrade(this), link: Arc::clone(link) });
-        let key = nursery.fork(link.worker, &fds, sink)?;
+        let key = new_key(link.worker);
         link.set_key(key);
-        Ok(())
+        nursery.fork(key, &fds, sink)
     }
 
     fn living_nursery(this: &Arc<Self>) -> io::Result<Arc<Nursery>> {
         let mut nursery = locked(&this.nursery);
         if nursery.is_gone() {
-            *nursery = (this.relaunch)()?;
+            let successor = (this.relaunch)()?;
+            successor.succeed(Arc::clone(&nursery));
+            *nursery = successor;
         }
         Ok(Arc::clone(&nursery))
     }
@@ -139,7 +140,7 @@ impl<T: Ticket> Shared<T> {
 
     /// A worker has ended, or could not be made (`exit` is `None`): whatever it told before counts, the task it held
     /// is lost, the rest goes on.
-    fn bury(this: &Arc<Self>, link: &Arc<Link>, exit: Option<Exit>, error: Option<&io::Error>) {
+    fn bury(this: &Arc<Self>, link: &Arc<Link>, exit: Option<Exit>, peak: Option<u64>, error: Option<&io::Error>) {
         while Self::drain(this) > 0 {}
         let mut done = Vec::new();
         let (failed, rest) = {
@@ -148,18 +149,22 @@ impl<T: Ticket> Shared<T> {
             // Between the drains above and here somebody else may have read records, but then also applied them.
             let _ = readers.take(usize::MAX);
             state.apply(&mut readers, &mut done);
-            readers.remove(link);
+            let answers = readers.remove(link);
             let Some(at) = state.links.iter().position(|other| Arc::ptr_eq(other, link)) else { return };
             state.links.swap_remove(at);
             this.allow_spinning(state.links.len());
+            let status = link.memory.status();
+            let fate = *link.fate();
             let mut held = state.claims.recover(link.worker);
-            if let Some((task, _)) = link.memory.status().current()
+            // It may have told the answer and not got to noting that the task has ended.
+            if let Some((task, _)) = status.current()
+                && answers.is_some_and(|answers| answers <= status.tasks_ended())
                 && !held.contains(&task)
             {
                 held.push(task);
             }
             this.memory.leave_seat(link.worker);
-            let expected = link.memory.status().stop() && held.is_empty();
+            let expected = (status.stop() || fate.is_some()) && held.is_empty();
             if exit.is_some() && !expected {
                 state.deaths += 1;
             }
@@ -176,8 +181,12 @@ impl<T: Ticket> Shared<T> {
                     describe(exit.unwrap_or(Exit::Unknown))
                 ),
             };
-            let loss = Loss { pid: link.pid(), exit: exit.unwrap_or(Exit::Unknown) };
-            let mut failed: Vec<_> = lost.failed.into_iter().map(|(_, job)| (job, Outcome::Lost(loss))).collect();
+            let end = End { link, exit: exit.unwrap_or(Exit::Unknown), peak, fate };
+            let mut failed: Vec<_> = Vec::with_capacity(lost.failed.len());
+            for (task, job) in lost.failed {
+                let outcome = this.epitaph(&end, task, &job);
+                failed.push((job, outcome));
+            }
             failed.extend(state.abandon(lost.abandoned, &cause));
             rest.extend(state.send().1);
             this.backlog.store(state.scheduler.queued() > 0, Ordering::Relaxed);
@@ -189,7 +198,7 @@ impl<T: Ticket> Shared<T> {
         }
         Self::perform(this, rest);
         if this.closing.load(Ordering::Acquire) && this.is_ended() {
-            this.ended.notify(usize::MAX);
+            this.on_ended();
         }
         this.memory.bell().poke();
         this.memory.pressure().poke();
@@ -248,11 +257,13 @@ impl<T> State<T> {
     }
 }
 
-/// What each worker reads at its start: after how many tasks it ends (all ones: never), then the binding's bytes.
-pub(super) fn write_setup(max_tasks: Option<u64>, setup: &[u8]) -> io::Result<OwnedFd> {
+/// What each worker reads at its start: after how many tasks it ends (all ones: never), the reserves, then the binding's
+/// bytes.
+pub(super) fn write_setup(max_tasks: Option<u64>, reserves: Reserves, setup: &[u8]) -> io::Result<OwnedFd> {
     let fd = rustix::fs::memfd_create("plait-setup", rustix::fs::MemfdFlags::CLOEXEC)?;
     let mut file = std::fs::File::from(fd);
     file.write_all(&max_tasks.unwrap_or(u64::MAX).to_le_bytes())?;
+    file.write_all(&reserves.encode())?;
     file.write_all(setup)?;
     Ok(file.into())
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use event_listener::Event;
 use plait_shm::{Arena, Block, ClaimProducer, Full, PoolMemory, Position};
@@ -15,21 +16,39 @@ use crate::scheduler::{Action, Scheduler};
 use crate::spin::Spinner;
 
 use super::drive::{Awaited, Readers};
+use super::epitaph::OomWatch;
 use super::function::Function;
 use super::link::Link;
 use super::outcome::{Outcome, Ticket};
+use super::overseer::Overseer;
+use super::reserve::Reserves;
 
 /// What a task takes with it through the scheduler.
 pub(super) struct Job<T> {
     pub(super) ticket: T,
     /// Held so that its definition stays in place.
-    pub(super) _function: Arc<Function>,
+    pub(super) function: Arc<Function>,
     /// Arguments that lie in the arena.
     pub(super) args: Option<Block>,
     /// The message, while it may have to be sent (again).
     pub(super) message: Option<Box<[u8]>>,
     /// Where in the claim ring it was put.
     pub(super) position: Option<Position>,
+    /// What is asked of it beside its end; few tasks have any.
+    pub(super) limits: Option<Box<TaskLimits>>,
+}
+
+/// What a task is held to.
+pub(super) struct TaskLimits {
+    pub(super) timeout: Option<Duration>,
+    pub(super) retries: u32,
+}
+
+impl<T> Job<T> {
+    /// How often it was tried, once it has no tries left.
+    pub(super) fn tries(&self) -> u32 {
+        self.limits.as_ref().map_or(1, |limits| limits.retries + 1)
+    }
 }
 
 pub(super) struct State<T> {
@@ -48,6 +67,7 @@ pub(super) struct Shared<T: Ticket> {
     pub(super) memory: Arc<PoolMemory>,
     pub(super) arena: Arc<Mutex<Arena>>,
     pub(super) setup: OwnedFd,
+    pub(super) reserves: Reserves,
     /// Processors this process may use.
     pub(super) processors: usize,
     pub(super) nursery: Mutex<Arc<Nursery>>,
@@ -69,6 +89,8 @@ pub(super) struct Shared<T: Ticket> {
     pub(super) closing: AtomicBool,
     pub(super) deferred: Mutex<Vec<T>>,
     pub(super) collecting: AtomicBool,
+    pub(super) overseer: Overseer,
+    pub(super) oom: Mutex<OomWatch>,
     /// Notified when the last worker has ended after a shutdown.
     pub(super) ended: Event,
 }
@@ -139,10 +161,16 @@ impl<T: Ticket> Shared<T> {
         this.complete(cancelled.into_iter().map(|(_, job)| (job, Outcome::Cancelled)));
         Self::perform(this, rest);
         if this.is_ended() {
-            this.ended.notify(usize::MAX);
+            this.on_ended();
         } else {
             Self::alert(this);
         }
+    }
+
+    /// Everything has ended: tells those who wait for it.
+    pub(super) fn on_ended(&self) {
+        self.ended.notify(usize::MAX);
+        self.overseer.call();
     }
 
     pub(super) fn is_ended(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use plait_shm::{ArenaError, Full};
 use plait_trace::TaskId;
@@ -12,7 +13,7 @@ use crate::wire::{Form, Kind, Place, TaskHead};
 use super::Pool;
 use super::function::Function;
 use super::outcome::Ticket;
-use super::state::{Job, Shared, State, locked};
+use super::state::{Job, Shared, State, TaskLimits, locked};
 
 /// How often a submitter looks for results while tasks wait for room: often enough to keep the ring filled,
 /// seldom enough to cost nothing.
@@ -29,8 +30,10 @@ pub struct NewTask<'a> {
     pub kind: Kind,
     /// The arguments.
     pub payload: &'a [u8],
-    /// How often it may be tried again when its worker dies.
+    /// How often it may be tried again when it raised, took too long, or its worker died.
     pub retries: u32,
+    /// How long the call may take.
+    pub timeout: Option<Duration>,
 }
 
 /// Why a task was not taken.
@@ -48,10 +51,10 @@ pub enum Refused {
 }
 
 impl<T: Ticket> Pool<T> {
-    /// Puts a function's definition into the pool's memory. `number` must be new to the pool.
-    pub fn place(&self, number: u64, definition: &[u8]) -> Result<Arc<Function>, ArenaError> {
+    /// Puts a function's definition into the pool's memory. `number` must be new to the pool; `name` is for errors.
+    pub fn place(&self, number: u64, name: &str, definition: &[u8]) -> Result<Arc<Function>, ArenaError> {
         let block = locked(&self.shared.arena).put(&[definition])?;
-        Ok(Arc::new(Function::new(number, block, Arc::clone(&self.shared.arena))))
+        Ok(Arc::new(Function::new(number, block, name, Arc::clone(&self.shared.arena))))
     }
 
     /// Submits a task. It is sent at once if the ring has room, and later otherwise; this never waits.
@@ -79,10 +82,12 @@ impl<T: Ticket> Pool<T> {
         let keep = task.retries > 0;
         let job = Job {
             ticket,
-            _function: Arc::clone(task.function),
+            function: Arc::clone(task.function),
             args,
             message: keep.then(|| parts.concat().into_boxed_slice()),
             position: None,
+            limits: (keep || task.timeout.is_some())
+                .then(|| Box::new(TaskLimits { retries: task.retries, timeout: task.timeout })),
         };
         let mut state = locked(&shared.state);
         let State { scheduler, actions, claims, broken, .. } = &mut *state;
@@ -135,6 +140,7 @@ impl<T: Ticket> Pool<T> {
         if !starts.is_empty() {
             Shared::perform(&self.shared, starts);
         }
+        Shared::oversee(&self.shared, task.timeout);
         Ok(id)
     }
 
@@ -155,6 +161,16 @@ impl<T: Ticket> Pool<T> {
         };
         Shared::perform(&self.shared, rest);
         Some(self.shared.dismantle(job?))
+    }
+
+    /// Has a task stopped that a worker has begun, or is about to: it is not tried again, and its worker is made to end.
+    /// False: it has ended.
+    pub fn stop(&self, task: TaskId) -> bool {
+        let known = locked(&self.shared.state).scheduler.forbid_retries(task);
+        if known {
+            Shared::stop_task(&self.shared, task);
+        }
+        known
     }
 
     /// Whether a worker has begun the task (and, as far as this process knows, not ended it).

@@ -4,6 +4,10 @@
 //! function, and calls [`Worker::tell`]; everything here is quick but [`Worker::sit`] and [`Worker::wait_for_room`], around
 //! which it lets go of the interpreter.
 
+mod desk;
+mod draft;
+mod growth;
+
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,9 +22,12 @@ use plait_shm::{
 use plait_trace::{TaskId, WorkerId};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::pool::WORKER_READY;
+use crate::pool::{Reserves, WORKER_READY};
 use crate::spin::Spinner;
 use crate::wire::{Control, Garbled, Kind, Place, ResultHead, TaskHead, Verdict};
+pub use desk::Desk;
+use draft::Draft;
+use growth::Growth;
 
 /// Results up to this size travel in the ring; larger ones go to the worker's arena.
 const IN_RING: usize = 64 << 10;
@@ -86,8 +93,13 @@ pub struct Worker {
     results: StreamWriter,
     args: ArenaView,
     out: Arena,
+    draft: Draft,
     /// A copy of the message of the task in hand.
     message: Box<[u8; INLINE]>,
+    /// There where the pool wants to know.
+    growth: Option<Growth>,
+    /// The last task was ended by order: this process may be killed at any moment.
+    doomed: bool,
     /// Tasks it may still run; the pool counts as well, and has a replacement ready when the last is told.
     left: u64,
     /// The last thing it did was to look for a task, so that others were not woken.
@@ -116,10 +128,12 @@ impl Worker {
         let mut bytes = Vec::new();
         // By position: all workers share the descriptor's offset.
         let file = std::fs::File::from(setup);
-        let mut limit = [0; 8];
+        let (mut limit, mut reserves) = ([0; 8], [0; 16]);
         file.read_exact_at(&mut limit, 0)?;
-        bytes.resize(usize::try_from(file.metadata()?.len().saturating_sub(8)).unwrap_or(0), 0);
-        file.read_exact_at(&mut bytes, 8)?;
+        file.read_exact_at(&mut reserves, 8)?;
+        let reserves = Reserves::decode(reserves);
+        bytes.resize(usize::try_from(file.metadata()?.len().saturating_sub(24)).unwrap_or(0), 0);
+        file.read_exact_at(&mut bytes, 24)?;
         let worker = Self {
             pool,
             mine,
@@ -127,9 +141,12 @@ impl Worker {
             claims,
             control,
             results,
-            args: ArenaView::open(args, crate::pool::ARENA_RESERVE)?,
-            out: Arena::adopt(out, crate::pool::RESULT_RESERVE)?,
+            args: ArenaView::open(args, reserves.arguments)?,
+            out: Arena::adopt(out, reserves.results)?,
+            draft: Draft::default(),
             message: Box::new([0; INLINE]),
+            growth: None,
+            doomed: false,
             left: u64::from_le_bytes(limit),
             looked: false,
             prompt: false,
@@ -153,7 +170,7 @@ impl Worker {
 
     /// Claims the next task, if there is one.
     pub fn next_task(&mut self) -> Result<Option<Claimed>, WorkerError> {
-        if self.left == 0 {
+        if self.left == 0 || self.doomed {
             return Ok(None);
         }
         let started = now();
@@ -162,6 +179,7 @@ impl Worker {
             return Ok(None);
         };
         self.left -= 1;
+        self.draft.reset();
         if std::mem::take(&mut self.looked) && !self.claims.is_empty() {
             // Pushed while this worker looked, and so without waking anybody.
             self.pool.wake_idle();
@@ -191,24 +209,25 @@ impl Worker {
             self.listen();
             Place::Arena(self.out.put(&[payload]).map_err(TellError::Memory)?)
         };
-        let head = ResultHead { task: task.id, verdict, kind, place, nanos: now().saturating_sub(task.started) };
-        let (bytes, used) = head.encode();
         let inline = if place == Place::Inline { payload } else { &[] };
-        if let Err(error) = self.results.write(&[&bytes[..used], inline]) {
+        if let Err(error) = write_record(&mut self.results, task, verdict, kind, place, inline) {
             if let Place::Arena(block) = place {
                 self.out.release(block);
             }
-            return match error {
-                WriteError::Full => Err(TellError::Full),
-                WriteError::TooLarge { .. } => unreachable!("a record in the ring is far below half of it"),
-                WriteError::Malformed => Err(TellError::Garbled),
-            };
+            return Err(error);
         }
-        // After the record: a worker that dies in between has told its result, and the parent sees that first.
-        self.mine.status().end();
+        self.on_told();
+        Ok(())
+    }
+
+    /// After the record: a worker that dies in between has told its result, and the parent sees that first.
+    fn on_told(&mut self) {
+        self.doomed = !self.mine.status().end();
+        if let Some(growth) = &mut self.growth {
+            growth.look(&self.mine);
+        }
         self.prompt = self.pool.is_awaited();
         self.ring(false);
-        Ok(())
     }
 
     fn ring(&self, anyway: bool) {
@@ -227,7 +246,17 @@ impl Worker {
 
     /// Whether the pool wants this worker to end.
     pub fn is_stopped(&self) -> bool {
-        self.mine.status().stop()
+        self.doomed || self.mine.status().stop()
+    }
+
+    /// From now on tells the pool by how much this process grows from task to task.
+    pub fn watch_growth(&mut self) {
+        self.growth = Some(Growth::default());
+    }
+
+    /// What other threads and signal handlers of this process need of it.
+    pub fn desk(&self) -> Desk {
+        Desk::new(Arc::clone(&self.mine))
     }
 
     /// Sleeps until there is a task, or an order, or the time is over.
@@ -263,6 +292,24 @@ impl Worker {
     pub fn is_told(&self) -> bool {
         !self.control.is_empty()
     }
+}
+
+/// Writes how a task ended into the ring of results.
+fn write_record(
+    results: &mut StreamWriter,
+    task: &Claimed,
+    verdict: Verdict,
+    kind: Kind,
+    place: Place,
+    inline: &[u8],
+) -> Result<(), TellError> {
+    let head = ResultHead { task: task.id, verdict, kind, place, nanos: now().saturating_sub(task.started) };
+    let (bytes, used) = head.encode();
+    results.write(&[&bytes[..used], inline]).map_err(|error| match error {
+        WriteError::Full => TellError::Full,
+        WriteError::TooLarge { .. } => unreachable!("a record in the ring is far below half of it"),
+        WriteError::Malformed => TellError::Garbled,
+    })
 }
 
 /// Nanoseconds on the clock all processes of this machine share.

@@ -1,0 +1,141 @@
+//! The draft of a chunk's answer: the results of its items as they come, where the parent finds them whatever happens.
+//!
+//! A chunk is one task with many results. Its worker puts each into a block of its arena as soon as it has it, then notes
+//! in its status how many there are. Promises: a result that is noted survives the worker's death, however it comes; what
+//! the status says is true at every moment; an answer that goes by the arena is the draft itself, not a copy of it.
+
+use plait_shm::{Arena, ArenaError, Block, WorkerStatus};
+
+use super::{Claimed, IN_RING, TellError, Worker, write_record};
+use crate::wire::{Kind, Place, Verdict};
+
+/// The least room of a draft. Only the pages that are written take memory.
+const ROOM: usize = 1 << 20;
+
+/// Room that no result may take, for the error that ends a chunk whose next result found no memory.
+const LAST_WORDS: usize = 4 << 10;
+
+/// By how much a draft that became too short grows, at least: what it holds is copied, so seldom.
+const GROWTH: usize = 4;
+
+/// What a worker has written of the answer to the chunk in hand.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    /// Where it is written, all of the room; `None` when the last one was told itself. Kept from chunk to chunk.
+    room: Option<Block>,
+    items: u32,
+    bytes: usize,
+}
+
+impl Worker {
+    /// Adds the encoded result of the next item of the chunk in hand. From then on it survives the end of this process.
+    ///
+    /// # Errors
+    /// [`ArenaError`] when there is no shared memory for it; what was noted before stays.
+    pub fn note_item(&mut self, result: &[u8]) -> Result<(), ArenaError> {
+        self.draft.note(&mut self.out, self.mine.status(), result)
+    }
+
+    /// Adds how the chunk in hand ended, when it was not by its last item.
+    ///
+    /// # Errors
+    /// [`ArenaError`] when there is no shared memory for it.
+    pub fn note_end(&mut self, end: &[u8]) -> Result<(), ArenaError> {
+        self.draft.close(&mut self.out, self.mine.status(), end)
+    }
+
+    /// Tells what was noted as the answer of the chunk in hand. When the ring is full, nothing has happened.
+    ///
+    /// # Errors
+    /// [`TellError::Full`] and [`TellError::Garbled`].
+    pub fn tell_noted(&mut self, task: &Claimed, verdict: Verdict, kind: Kind) -> Result<(), TellError> {
+        match self.draft.block() {
+            Some(block) if self.draft.bytes > IN_RING => {
+                write_record(&mut self.results, task, verdict, kind, Place::Arena(block), &[])?;
+                // The parent's from now on.
+                self.draft.room = None;
+            }
+            block => {
+                let noted = block.and_then(|block| self.out.get(block)).unwrap_or_default();
+                write_record(&mut self.results, task, verdict, kind, Place::Inline, noted)?;
+            }
+        }
+        self.on_told();
+        Ok(())
+    }
+}
+
+impl Draft {
+    /// Another task begins: nothing is written of its answer.
+    pub(super) fn reset(&mut self) {
+        self.items = 0;
+        self.bytes = 0;
+    }
+
+    /// Appends the result of the next item, and notes that it is there.
+    pub(super) fn note(&mut self, arena: &mut Arena, status: &WorkerStatus, result: &[u8]) -> Result<(), ArenaError> {
+        self.write(arena, status, result, LAST_WORDS)?;
+        if self.items == 0
+            && let Some(room) = self.room
+        {
+            status.set_draft(room);
+        }
+        self.items += 1;
+        status.set_progress(self.items, self.bytes as u64);
+        Ok(())
+    }
+
+    /// Appends what is nobody's result: how the chunk ended. It counts only if the draft is told.
+    pub(super) fn close(&mut self, arena: &mut Arena, status: &WorkerStatus, end: &[u8]) -> Result<(), ArenaError> {
+        self.write(arena, status, end, 0)
+    }
+
+    /// The whole of it, where it lies.
+    fn block(&self) -> Option<Block> {
+        self.room.map(|room| Block { offset: room.offset, len: self.bytes as u64 })
+    }
+
+    fn write(
+        &mut self,
+        arena: &mut Arena,
+        status: &WorkerStatus,
+        bytes: &[u8],
+        spare: usize,
+    ) -> Result<(), ArenaError> {
+        let needed = self.bytes.saturating_add(bytes.len()).saturating_add(spare);
+        let room = match self.room {
+            Some(room) if needed as u64 <= room.len => room,
+            room => self.make_room(arena, status, room, needed)?,
+        };
+        arena.write_at(room, self.bytes as u64, bytes)?;
+        self.bytes += bytes.len();
+        Ok(())
+    }
+
+    /// A block for `needed` bytes that holds what the old one held; the status names the old one until it does.
+    #[cold]
+    fn make_room(
+        &mut self,
+        arena: &mut Arena,
+        status: &WorkerStatus,
+        old: Option<Block>,
+        needed: usize,
+    ) -> Result<Block, ArenaError> {
+        let ample = if old.is_some() { needed.saturating_mul(GROWTH) } else { needed };
+        // Where the address space or a limit does not allow for more, what is needed may still be had.
+        let new = arena.reserve(ample.max(ROOM)).or_else(|_| arena.reserve(needed))?;
+        if let Some(written) = self.block() {
+            let copied = arena.get(written).map(<[u8]>::to_vec).unwrap_or_default();
+            if let Err(error) = arena.write_at(new, 0, &copied) {
+                arena.release(new);
+                return Err(error);
+            }
+        }
+        status.set_draft(new);
+        self.room = Some(new);
+        if let Some(old) = old {
+            arena.release(old);
+        }
+        Ok(new)
+    }
+}
