@@ -64,6 +64,8 @@ fn main() {
         }
     });
     assert!(worker.status().end());
+    let line = [b'x'; 100];
+    measure("write a line of 100 B to the tail", 10_000, |n| (0..n).for_each(|_| worker.tail().write(&line)));
     for size in [32, 1024] {
         let record = vec![7; size];
         measure(&format!("write a record of {size} B, read it"), 100_000, |n| {

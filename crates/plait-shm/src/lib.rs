@@ -17,6 +17,7 @@ mod arena;
 mod bell;
 mod block;
 mod claim;
+#[cfg(not(loom))]
 mod dump;
 mod error;
 #[cfg(not(loom))]
@@ -30,6 +31,7 @@ mod segment;
 mod status;
 mod stream;
 mod sync;
+mod tail;
 #[cfg(not(loom))]
 mod worker_memory;
 
@@ -46,6 +48,7 @@ pub use progress::Progress;
 pub use segment::Segment;
 pub use status::WorkerStatus;
 pub use stream::{StreamReader, StreamWriter, WriteError};
+pub use tail::Tail;
 #[cfg(not(loom))]
 pub use worker_memory::WorkerMemory;
 

@@ -1,7 +1,8 @@
-//! The memory that the parent shares with one worker process: its status, the control ring to it, the result ring from it.
+//! The memory that the parent shares with one worker process: its status, the control ring to it, the result ring from it, and
+//! the end of what it printed.
 //!
 //! A fresh segment for each process, so that nothing an earlier worker wrote is ever read as a later one's. Its promises are
-//! those of its parts, `status` and `stream`; and that a segment is opened by one worker only.
+//! those of its parts, `status`, `stream` and `tail`; and that a segment is opened by one worker only.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -14,6 +15,7 @@ use crate::segment::Segment;
 use crate::status::WorkerStatus;
 use crate::stream::{StreamReader, StreamWords, StreamWriter};
 use crate::sync::{Area, Place, Shareable};
+use crate::tail::Tail;
 
 const MAGIC: &[u8; 8] = b"plaitwrk";
 
@@ -23,6 +25,7 @@ struct WorkerWords {
     status: WorkerStatus,
     control: StreamWords,
     results: StreamWords,
+    tail: Tail,
 }
 
 // SAFETY: made of types that are.
@@ -135,6 +138,11 @@ impl WorkerMemory {
     /// What the worker runs, and whether it is to stop.
     pub fn status(&self) -> &WorkerStatus {
         &self.words.status
+    }
+
+    /// The last of what the worker printed, or of whatever else its binding writes there.
+    pub fn tail(&self) -> &Tail {
+        &self.words.tail
     }
 }
 

@@ -11,7 +11,7 @@ mod imp;
 #[path = "mapped.rs"]
 mod imp;
 
-pub(crate) use imp::{Area, AtomicU32, AtomicU64, Futex, Ordering, Place, Slept, SlotCell, fence};
+pub(crate) use imp::{Area, AtomicU8, AtomicU32, AtomicU64, Futex, Ordering, Place, Slept, SlotCell, fence};
 #[cfg(not(loom))]
 pub(crate) use imp::{Home, Shareable};
 
