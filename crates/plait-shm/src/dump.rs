@@ -4,7 +4,7 @@
 //! Promises: the file cannot grow, so what does not fit is not written; reading is never out of bounds, whatever is there.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use rustix::fs::{SeekFrom, seek};
@@ -18,22 +18,20 @@ pub(crate) const DUMP_BYTES: usize = 32 << 10;
 /// The room, in the parent or in the worker.
 pub(crate) struct Dump {
     words: Place<[AtomicU64]>,
-    segment: Arc<Segment>,
     at: usize,
 }
 
 impl Dump {
     /// The room at `at`, the last of `segment`.
     pub(crate) fn new(segment: &Arc<Segment>, at: usize) -> Self {
-        Self { words: Place::slice(segment, at, DUMP_BYTES / 8), segment: Arc::clone(segment), at }
+        Self { words: Place::slice(segment, at, DUMP_BYTES / 8), at }
     }
 
     /// The segment's descriptor, standing where the room begins. Only the worker calls this, once: the position belongs to
     /// everybody who has the descriptor.
-    pub(crate) fn file(&self) -> io::Result<BorrowedFd<'_>> {
-        let fd = self.segment.fd();
-        seek(fd, SeekFrom::Start(self.at as u64))?;
-        Ok(fd)
+    pub(crate) fn file<'a>(&self, segment: &'a impl AsFd) -> io::Result<BorrowedFd<'a>> {
+        seek(segment, SeekFrom::Start(self.at as u64))?;
+        Ok(segment.as_fd())
     }
 
     /// What was written, up to the first zero.

@@ -50,7 +50,7 @@ pub use status::WorkerStatus;
 pub use stream::{StreamReader, StreamWriter, WriteError};
 pub use tail::Tail;
 #[cfg(not(loom))]
-pub use worker_memory::WorkerMemory;
+pub use worker_memory::{NewWorkerMemory, WorkerMemory};
 
 /// How many workers a pool can have: ids fit into the claim ring's state word beside its other states.
 pub const MAX_WORKERS: usize = 240;

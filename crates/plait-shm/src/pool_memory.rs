@@ -4,7 +4,7 @@
 //! [`PoolMemory::leave_seat`], in this order, once its process is known to have ended.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +64,7 @@ const MAX_SLOTS: usize = 1 << 20;
 pub struct PoolMemory {
     words: Place<PoolWords>,
     segment: Arc<Segment>,
+    fd: OwnedFd,
 }
 
 impl PoolMemory {
@@ -77,8 +78,9 @@ impl PoolMemory {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a pool has at most 1048576 slots"));
         }
         let slots = slots.next_power_of_two();
-        let segment = Arc::new(Segment::create("plait-pool", Self::len(slots))?);
-        let memory = Self { words: Place::new(&segment, 0), segment };
+        let (segment, fd) = Segment::create("plait-pool", Self::len(slots))?;
+        let segment = Arc::new(segment);
+        let memory = Self { words: Place::new(&segment, 0), segment, fd };
         let producer = ClaimProducer::new(memory.slots(slots));
         memory.words.ident.write(MAGIC, [slots as u64, 0]);
         Ok((Arc::new(memory), producer))
@@ -92,11 +94,11 @@ impl PoolMemory {
         if me.index() >= MAX_WORKERS {
             return Err(OpenError::Worker(me));
         }
-        let segment = Arc::new(Segment::open(fd)?);
+        let segment = Arc::new(Segment::open(&fd)?);
         if segment.len() < SLOTS_AT {
             return Err(OpenError::Alien);
         }
-        let memory = Self { words: Place::new(&segment, 0), segment };
+        let memory = Self { words: Place::new(&segment, 0), segment, fd };
         let [slots, _] = memory.words.ident.check(MAGIC)?;
         let slots = usize::try_from(slots).unwrap_or(usize::MAX);
         let found = memory.segment.len();
@@ -121,7 +123,7 @@ impl PoolMemory {
 
     /// The file descriptor, to be handed to workers.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.segment.fd()
+        self.fd.as_fd()
     }
 
     /// Workers ring it when they have published a result; the parent's driving thread waits on it.
@@ -243,11 +245,11 @@ mod tests {
     fn what_is_not_a_pool_is_refused() {
         let (parent, _producer) = PoolMemory::create(2).unwrap();
         assert!(matches!(open(&parent, 240), Err(OpenError::Worker(WorkerId(240)))));
-        let blank = Segment::create("plait-test", 1 << 20).unwrap();
-        let opened = PoolMemory::open(blank.fd().try_clone_to_owned().unwrap(), WorkerId(0));
+        let (_blank, fd) = Segment::create("plait-test", 1 << 20).unwrap();
+        let opened = PoolMemory::open(fd, WorkerId(0));
         assert!(matches!(opened, Err(OpenError::Alien)));
-        let small = Segment::create("plait-test", 64).unwrap();
-        let opened = PoolMemory::open(small.fd().try_clone_to_owned().unwrap(), WorkerId(0));
+        let (_small, fd) = Segment::create("plait-test", 64).unwrap();
+        let opened = PoolMemory::open(fd, WorkerId(0));
         assert!(matches!(opened, Err(OpenError::Alien)));
         parent.words.ident.write(MAGIC, [u64::MAX, 0]);
         assert!(matches!(open(&parent, 0), Err(OpenError::Length { .. })));

@@ -4,11 +4,11 @@
 //! neither shrink nor grow, in no process (it is sealed), so that no access within `len` raises SIGBUS.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
 use rustix::fs::{MemfdFlags, SealFlags};
-use rustix::mm::{MapFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use crate::sync::Home;
 
@@ -65,6 +65,22 @@ impl Mapping {
         self.base
     }
 
+    /// Can [`Mapping::populate`] be asked here? Linux 5.14 can.
+    pub(crate) fn can_populate(&self) -> bool {
+        self.populate(0, 0)
+    }
+
+    /// Does the file have the pages at `offset..offset + len`, whole pages of the mapping? They are mapped if so; the file's holes are
+    /// filled. An access behind the file's end, which would raise SIGBUS, is an error of this call.
+    pub(crate) fn populate(&self, offset: usize, len: usize) -> bool {
+        assert!(offset <= self.len && len <= self.len - offset, "pages outside of the mapping");
+        // SAFETY: the pages are of this mapping, as was just checked. Reading them in changes nothing that is mapped.
+        unsafe {
+            let start = self.base.as_ptr().add(offset).cast();
+            rustix::mm::madvise(start, len, Advice::LinuxPopulateRead).is_ok()
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -80,47 +96,45 @@ impl Drop for Mapping {
 
 /// Anonymous memory of a fixed length, readable and writable here and in every process that gets its file descriptor.
 ///
+/// The descriptor is needed to hand it over and for nothing else, so it is the caller's to keep or close.
+///
 /// ```
 /// # fn main() -> std::io::Result<()> {
-/// let segment = plait_shm::Segment::create("plait-example", 4096)?;
-/// let same = plait_shm::Segment::open(segment.fd().try_clone_to_owned()?)?;
-/// assert_eq!(same.len(), 4096);
+/// let (segment, fd) = plait_shm::Segment::create("plait-example", 4096)?;
+/// let same = plait_shm::Segment::open(&fd)?;
+/// drop(fd);
+/// assert_eq!(same.len(), segment.len());
 /// # Ok(())
 /// # }
 /// ```
 pub struct Segment {
     mapping: Mapping,
-    fd: OwnedFd,
 }
 
 #[allow(clippy::len_without_is_empty, reason = "a segment is never empty")]
 impl Segment {
-    /// Makes a segment of `len` zero bytes. `name` shows in `/proc/PID/maps`, and means nothing else.
+    /// Makes a segment of `len` zero bytes, and the descriptor to hand it over by. `name` shows in `/proc/PID/maps`, and means
+    /// nothing else.
     ///
     /// # Errors
     /// Those of `memfd_create`, `ftruncate` (EFBIG under `ulimit -f`) and `mmap`; a `len` of 0.
-    pub fn create(name: &str, len: usize) -> io::Result<Self> {
+    pub fn create(name: &str, len: usize) -> io::Result<(Self, OwnedFd)> {
         let fd = memfd(name, len)?;
         rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let mapping = Mapping::new(&fd, len, ProtFlags::READ | ProtFlags::WRITE)?;
-        Ok(Self { mapping, fd })
+        Ok((Self { mapping }, fd))
     }
 
     /// Maps a segment that another process made.
     ///
     /// # Errors
     /// Those of `mmap`; `InvalidInput` for a file that can still shrink, which therefore is no segment, and for an empty one.
-    pub fn open(fd: OwnedFd) -> io::Result<Self> {
+    pub fn open(fd: impl AsFd) -> io::Result<Self> {
         if !cannot_shrink(&fd) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file is not a sealed segment"));
         }
         let mapping = Mapping::new(&fd, file_len(&fd)?, ProtFlags::READ | ProtFlags::WRITE)?;
-        Ok(Self { mapping, fd })
-    }
-
-    /// The file descriptor, to be handed to another process.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        Ok(Self { mapping })
     }
 
     /// The length in bytes.
@@ -145,15 +159,15 @@ mod tests {
 
     #[test]
     fn both_mappings_are_the_same_memory() {
-        let one = Arc::new(Segment::create("plait-test", 8192).unwrap());
-        let two = Arc::new(Segment::open(one.fd().try_clone_to_owned().unwrap()).unwrap());
+        let (one, fd) = Segment::create("plait-test", 8192).unwrap();
+        let (one, two) = (Arc::new(one), Arc::new(Segment::open(fd).unwrap()));
         Place::<AtomicU64>::new(&one, 4096).store(7, Ordering::Relaxed);
         assert_eq!(Place::<AtomicU64>::new(&two, 4096).load(Ordering::Relaxed), 7);
     }
 
     #[test]
     fn a_place_keeps_its_segment() {
-        let segment = Arc::new(Segment::create("plait-test", 64).unwrap());
+        let segment = Arc::new(Segment::create("plait-test", 64).unwrap().0);
         let word = Place::<AtomicU64>::new(&segment, 8);
         drop(segment);
         word.store(1, Ordering::Relaxed);
@@ -162,22 +176,22 @@ mod tests {
 
     #[test]
     fn nobody_can_resize_it() {
-        let segment = Segment::create("plait-test", 8192).unwrap();
-        assert!(rustix::fs::ftruncate(segment.fd(), 4096).is_err());
-        assert!(rustix::fs::ftruncate(segment.fd(), 16384).is_err());
+        let (_segment, fd) = Segment::create("plait-test", 8192).unwrap();
+        assert!(rustix::fs::ftruncate(&fd, 4096).is_err());
+        assert!(rustix::fs::ftruncate(&fd, 16384).is_err());
     }
 
     #[test]
     fn it_is_closed_on_exec() {
-        let segment = Segment::create("plait-test", 64).unwrap();
-        let flags = rustix::io::fcntl_getfd(segment.fd()).unwrap();
+        let (_segment, fd) = Segment::create("plait-test", 64).unwrap();
+        let flags = rustix::io::fcntl_getfd(&fd).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
     }
 
     #[test]
     fn other_files_are_refused() {
         let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
-        assert!(Segment::open(file.into()).is_err());
+        assert!(Segment::open(file).is_err());
         let growing = memfd("plait-test", 4096).unwrap();
         assert!(Segment::open(growing).is_err());
         assert!(Segment::create("plait-test", 0).is_err());
@@ -186,7 +200,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "outside of its segment")]
     fn a_place_lies_inside() {
-        let segment = Arc::new(Segment::create("plait-test", 64).unwrap());
+        let segment = Arc::new(Segment::create("plait-test", 64).unwrap().0);
         Place::<AtomicU64>::new(&segment, 64);
     }
 }

@@ -22,15 +22,15 @@ const DOOMED: u64 = 2;
 /// | word | meaning | who writes, when |
 /// |---|---|---|
 /// | `turns` | four times the tasks ended; plus 1 while a task runs; plus 2 once that task is known to be the worker's last | the worker, in `begin` (from even to odd) and in `end` (from odd to even, by compare-and-swap); the parent, in `doom` (odd, plus 2, by compare-and-swap) |
-/// | `task`, `since` | the task that runs, and since when | the worker, in `begin`, while `turns` is even |
+/// | `task`, `since` | the task that runs, and since when | the worker, in `begin`, while `turns` is even; `since` also in `set_since` |
 /// | `progress` | see `progress.rs` | the worker, while `turns` is odd |
-/// | `memory` | the private memory of the worker between two tasks, in bytes; 0: not told yet | the worker, where it is asked to |
+/// | `growth` | by how much the worker's private memory has grown since its first task, in bytes | the worker, between two tasks, where it is asked to |
 /// | `stop` | the worker is to end after its task | the parent, once |
 #[repr(C)]
 pub struct WorkerStatus {
     noted: Line<Noted>,
     progress: ProgressWords,
-    memory: Line<AtomicU64>,
+    growth: Line<AtomicU64>,
     stop: Line<AtomicU32>,
 }
 
@@ -58,6 +58,11 @@ impl WorkerStatus {
         noted.since.store(now_ns, Ordering::Relaxed);
         // SYNC POINT with the first loads in `current` and `doom`. A plain store, since nobody else changes an even word.
         noted.turns.store(turns | RUNS, Ordering::Release);
+    }
+
+    /// The task that runs counts from `at_ns` on, which may lie in the future: what it needs before its call is not its own time.
+    pub fn set_since(&self, at_ns: u64) {
+        self.noted.since.store(at_ns, Ordering::Relaxed);
     }
 
     /// The worker has ended its task; to be called after the result was published.
@@ -151,14 +156,14 @@ impl WorkerStatus {
         self.noted.turns.load(Ordering::Relaxed) / 4
     }
 
-    /// The worker tells how much private memory it has between two tasks, in bytes.
-    pub fn note_memory(&self, bytes: u64) {
-        self.memory.store(bytes, Ordering::Relaxed);
+    /// The worker tells by how much its private memory has grown since its first task, in bytes.
+    pub fn note_growth(&self, bytes: u64) {
+        self.growth.store(bytes, Ordering::Relaxed);
     }
 
-    /// What the worker told last of its private memory, in bytes; 0: nothing.
-    pub fn memory(&self) -> u64 {
-        self.memory.load(Ordering::Relaxed)
+    /// By how much the worker's private memory has grown, as it told last.
+    pub fn growth(&self) -> u64 {
+        self.growth.load(Ordering::Relaxed)
     }
 
     /// The parent asks the worker to end after its task; then wakes it.

@@ -41,8 +41,8 @@ const MAX_RING: usize = 1 << 40;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use plait_shm::WorkerMemory;
 ///
-/// let (parent, mut control, mut results) = WorkerMemory::create(4096, 65536)?;
-/// let (worker, mut orders, mut answers) = WorkerMemory::open(parent.fd().try_clone_to_owned()?)?;
+/// let (parent, mut control, mut results, fd) = WorkerMemory::create(4096, 65536)?;
+/// let (worker, mut orders, mut answers) = WorkerMemory::open(fd)?;
 ///
 /// control.write(&[b"import ", b"numpy"])?;
 /// assert_eq!(orders.read(|order| order.to_vec())?, Some(b"import numpy".to_vec()));
@@ -56,29 +56,35 @@ const MAX_RING: usize = 1 << 40;
 pub struct WorkerMemory {
     words: Place<WorkerWords>,
     dump: Dump,
-    segment: Arc<Segment>,
+    /// In the worker, which writes its dump there. The parent needs none, and may have many workers and few descriptors.
+    fd: Option<OwnedFd>,
 }
 
+/// The parent's ends of a new worker's memory: with its status and what is written there, the writer of its control ring, the
+/// reader of its results, and the descriptor by which the worker opens it, which the parent closes once it has handed it over.
+pub type NewWorkerMemory = (Arc<WorkerMemory>, StreamWriter, StreamReader, OwnedFd);
+
 impl WorkerMemory {
-    /// Makes the memory for a worker that is to be started: gives the writer of its control ring and the reader of its results.
+    /// Makes the memory for a worker that is to be started.
     ///
     /// Sizes are rounded up to a power of two of at least 4096 bytes. Memory is used as it is touched.
     ///
     /// # Errors
     /// Those of [`Segment::create`]; `InvalidInput` for a ring over 1 TiB.
-    pub fn create(control_bytes: usize, result_bytes: usize) -> io::Result<(Arc<Self>, StreamWriter, StreamReader)> {
+    pub fn create(control_bytes: usize, result_bytes: usize) -> io::Result<NewWorkerMemory> {
         if control_bytes.max(result_bytes) > MAX_RING {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a ring has at most 1 TiB"));
         }
         let [control, results] = [control_bytes, result_bytes].map(|size| size.max(MIN_RING).next_power_of_two());
-        let segment = Arc::new(Segment::create("plait-worker", AREAS_AT + control + results + DUMP_BYTES)?);
-        let dump = Dump::new(&segment, AREAS_AT + control + results);
-        let memory = Self { words: Place::new(&segment, 0), dump, segment };
+        let areas = AREAS_AT + control + results;
+        let (segment, fd) = Segment::create("plait-worker", areas + DUMP_BYTES)?;
+        let segment = Arc::new(segment);
+        let memory = Self { words: Place::new(&segment, 0), dump: Dump::new(&segment, areas), fd: None };
         memory.words.ident.write(MAGIC, [control as u64, results as u64]);
-        let (control_area, result_area) = memory.areas(control, results);
+        let [control_area, result_area] = Self::rings(&segment, control, results);
         let writer = StreamWriter::new(memory.words.map(|words| &words.control), control_area);
         let reader = StreamReader::new(memory.words.map(|words| &words.results), result_area);
-        Ok((Arc::new(memory), writer, reader))
+        Ok((Arc::new(memory), writer, reader, fd))
     }
 
     /// Opens its memory in the worker process: gives the reader of its control ring and the writer of its results.
@@ -87,7 +93,7 @@ impl WorkerMemory {
     /// [`OpenError`] when `fd` is not the memory of a worker made by this version of plait, was opened before, or cannot
     /// be mapped.
     pub fn open(fd: OwnedFd) -> Result<(Arc<Self>, StreamReader, StreamWriter), OpenError> {
-        let segment = Arc::new(Segment::open(fd)?);
+        let segment = Arc::new(Segment::open(&fd)?);
         let found = segment.len();
         if found < AREAS_AT {
             return Err(OpenError::Alien);
@@ -104,30 +110,24 @@ impl WorkerMemory {
         if !words.ident.take() {
             return Err(OpenError::Taken);
         }
-        let memory = Self { words, dump: Dump::new(&segment, areas), segment };
-        let (control_area, result_area) = memory.areas(control, results);
+        let memory = Self { words, dump: Dump::new(&segment, areas), fd: Some(fd) };
+        let [control_area, result_area] = Self::rings(&segment, control, results);
         let reader = StreamReader::new(memory.words.map(|words| &words.control), control_area);
         let writer = StreamWriter::new(memory.words.map(|words| &words.results), result_area);
         Ok((Arc::new(memory), reader, writer))
     }
 
-    fn areas(&self, control: usize, results: usize) -> (Area, Area) {
-        let segment = &self.segment;
-        (Area::new(segment, AREAS_AT, control), Area::new(segment, AREAS_AT + control, results))
-    }
-
-    /// The file descriptor, to be handed to the worker.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.segment.fd()
+    fn rings(segment: &Arc<Segment>, control: usize, results: usize) -> [Area; 2] {
+        [Area::new(segment, AREAS_AT, control), Area::new(segment, AREAS_AT + control, results)]
     }
 
     /// In the worker: where stacks are to be written with `write` when it comes to the worst. To be called once; the descriptor
     /// has to stay open, at its position.
     ///
     /// # Errors
-    /// Those of `lseek`.
+    /// Those of `lseek`; `Unsupported` in the parent.
     pub fn dump_file(&self) -> io::Result<BorrowedFd<'_>> {
-        self.dump.file()
+        self.dump.file(self.fd.as_ref().ok_or(io::ErrorKind::Unsupported)?)
     }
 
     /// What the worker has written there; to be read when it has ended.
@@ -152,18 +152,18 @@ mod tests {
 
     #[test]
     fn a_segment_is_one_workers() {
-        let (parent, _control, _results) = WorkerMemory::create(1, 5000).unwrap();
-        let fd = || parent.fd().try_clone_to_owned().unwrap();
-        let (_worker, _orders, answers) = WorkerMemory::open(fd()).unwrap();
+        let (_parent, _control, _results, fd) = WorkerMemory::create(1, 5000).unwrap();
+        let (_worker, _orders, answers) = WorkerMemory::open(fd.try_clone().unwrap()).unwrap();
         assert_eq!(answers.capacity(), 8192);
-        assert!(matches!(WorkerMemory::open(fd()), Err(OpenError::Taken)));
+        assert!(matches!(WorkerMemory::open(fd), Err(OpenError::Taken)));
     }
 
     #[test]
     fn what_a_worker_dumps_is_read_by_the_parent() {
-        let (parent, ..) = WorkerMemory::create(4096, 4096).unwrap();
-        let (worker, ..) = WorkerMemory::open(parent.fd().try_clone_to_owned().unwrap()).unwrap();
+        let (parent, _control, _results, fd) = WorkerMemory::create(4096, 4096).unwrap();
+        let (worker, ..) = WorkerMemory::open(fd).unwrap();
         assert_eq!(parent.dump(), "");
+        assert!(parent.dump_file().is_err());
         let file = worker.dump_file().unwrap();
         rustix::io::write(file, b"Fatal: ").unwrap();
         rustix::io::write(file, b"here").unwrap();
@@ -176,10 +176,10 @@ mod tests {
     fn what_is_not_a_workers_is_refused() {
         let (pool, _producer) = crate::PoolMemory::create(64).unwrap();
         assert!(matches!(WorkerMemory::open(pool.fd().try_clone_to_owned().unwrap()), Err(OpenError::Alien)));
-        let (parent, ..) = WorkerMemory::create(4096, 4096).unwrap();
+        let (parent, _control, _results, fd) = WorkerMemory::create(4096, 4096).unwrap();
         for sizes in [[u64::MAX, u64::MAX], [8192, 0], [4096, 8192], [6144, 2048]] {
             parent.words.ident.write(MAGIC, sizes);
-            let opened = WorkerMemory::open(parent.fd().try_clone_to_owned().unwrap());
+            let opened = WorkerMemory::open(fd.try_clone().unwrap());
             assert!(matches!(opened, Err(OpenError::Length { .. })));
         }
         assert!(WorkerMemory::create(0, MAX_RING + 1).is_err());

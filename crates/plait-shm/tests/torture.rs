@@ -114,6 +114,8 @@ fn child() {
 
 struct Seat {
     process: Child,
+    /// Open as long as the process lives, which opens it by this one's number.
+    _fd: OwnedFd,
     memory: Arc<WorkerMemory>,
     control: StreamWriter,
     results: StreamReader,
@@ -121,8 +123,8 @@ struct Seat {
 }
 
 fn start(pool: BorrowedFd<'_>, me: u16) -> Seat {
-    let (memory, control, results) = WorkerMemory::create(4096, 16_384).unwrap();
-    let orders = format!("{} {} {} {me}", std::process::id(), pool.as_raw_fd(), memory.fd().as_raw_fd());
+    let (memory, control, results, fd) = WorkerMemory::create(4096, 16_384).unwrap();
+    let orders = format!("{} {} {} {me}", std::process::id(), pool.as_raw_fd(), fd.as_raw_fd());
     let process = Command::new(std::env::current_exe().unwrap())
         .args(["child", "--exact", "--ignored", "--nocapture"])
         .env(ENV, orders)
@@ -130,7 +132,7 @@ fn start(pool: BorrowedFd<'_>, me: u16) -> Seat {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    Seat { process, memory, control, results, echoes: Vec::new() }
+    Seat { process, _fd: fd, memory, control, results, echoes: Vec::new() }
 }
 
 struct Parent {

@@ -105,18 +105,17 @@ impl<T: Ticket> Shared<T> {
 
     /// Makes a worker's memory: its rings and the arena of its results.
     fn equip(this: &Arc<Self>, worker: WorkerId) -> io::Result<(Arc<Link>, StreamReader, Equipment)> {
-        let (memory, control, stream) = WorkerMemory::create(CONTROL_BYTES, RESULT_BYTES)?;
-        let arena = Arena::create("plait-results", this.reserves.results)?;
-        let results = ArenaView::open(rustix::io::dup(arena.fd())?, this.reserves.results)?;
-        let fd = rustix::io::dup(arena.fd())?;
+        let (memory, control, stream, segment) = WorkerMemory::create(CONTROL_BYTES, RESULT_BYTES)?;
+        let arena = Arena::create("plait-results", this.reserves.results)?.into_fd();
+        let results = ArenaView::open(arena.try_clone()?, this.reserves.results)?;
         let link = Arc::new(Link::new(worker, memory, results, Arc::clone(&this.memory), control));
-        Ok((link, stream, Equipment { arena: fd }))
+        Ok((link, stream, Equipment { segment, arena }))
     }
 
     fn order(this: &Arc<Self>, link: &Arc<Link>, equipment: &Equipment) -> io::Result<()> {
         let nursery = Self::living_nursery(this)?;
         let args = rustix::io::dup(locked(&this.arena).fd())?;
-        let fds = [this.memory.fd(), link.memory.fd(), args.as_fd(), equipment.arena.as_fd(), this.setup.as_fd()];
+        let fds = [this.memory.fd(), equipment.segment.as_fd(), args.as_fd(), equipment.arena.as_fd(), this.setup.as_fd()];
         let sink = Arc::new(Post { pool: Arc::downgrade(this), link: Arc::clone(link) });
         let key = new_key(link.worker);
         link.set_key(key);
@@ -220,7 +219,9 @@ impl<T: Ticket> Shared<T> {
     }
 }
 
+/// What is handed to a worker when it is forked; closed here afterwards.
 struct Equipment {
+    segment: OwnedFd,
     arena: OwnedFd,
 }
 

@@ -135,6 +135,11 @@ impl Arena {
         self.file.as_fd()
     }
 
+    /// Leaves the arena, which is still empty, to the process that will [adopt](Arena::adopt) the file.
+    pub fn into_fd(self) -> OwnedFd {
+        self.file
+    }
+
     /// Copies `parts`, one after the other, into a new block.
     ///
     /// Under `ulimit -f` the kernel also sends SIGXFSZ, which a program has to ignore (Python does) to get the error instead.

@@ -79,7 +79,7 @@ proptest! {
                             let at = i * piece.max(len / 50);
                             arena.write_at(block, at as u64, part).unwrap();
                             let front = Block { len: (at + part.len()) as u64, ..block };
-                            prop_assert_eq!(view.get(front).unwrap(), &data[..at + part.len()]);
+                            prop_assert_eq!(&view.get(front).unwrap()[at..], part);
                         }
                         live.push((block, seed));
                     }
@@ -190,21 +190,43 @@ fn a_small_block_is_had_where_no_slab_fits() {
     assert_eq!(arena.used(), 0);
 }
 
+/// With the descriptor as without it.
 #[test]
 fn a_view_follows_the_file_and_refuses_what_is_not_in_it() {
-    let (mut arena, view) = pair(RESERVE);
-    let near = Block { offset: 0, len: 1 };
-    assert_eq!(view.get(near), Err(Malformed));
-    arena.put(&[b"x"]).unwrap();
-    assert_eq!(view.get(near), Ok(b"x".as_slice()));
-    let far = arena.put(&[&vec![3; 5_000_000]]).unwrap();
-    assert_eq!(view.get(far).unwrap(), vec![3; 5_000_000]);
-    for (offset, len) in
-        [(u64::MAX, 2), (0, u64::MAX), (RESERVE as u64, 1), (arena.file_len - 1, 2), (RESERVE as u64 - 1, 1)]
-    {
-        assert_eq!(view.get(Block { offset, len }), Err(Malformed), "{offset} {len}");
+    let telling: [fn(&Mapping) -> bool; 2] = [Mapping::can_populate, |_| false];
+    for telling in telling {
+        let mut arena = Arena::create("plait-test", RESERVE).unwrap();
+        let view = ArenaView::new(arena.fd().try_clone_to_owned().unwrap(), RESERVE, telling).unwrap();
+        let near = Block { offset: 0, len: 1 };
+        assert_eq!(view.get(near), Err(Malformed));
+        arena.put(&[b"x"]).unwrap();
+        assert_eq!(view.get(near), Ok(b"x".as_slice()));
+        let far = arena.put(&[&vec![3; 5_000_000]]).unwrap();
+        assert_eq!(view.get(far).unwrap(), vec![3; 5_000_000]);
+        for (offset, len) in
+            [(u64::MAX, 2), (0, u64::MAX), (RESERVE as u64, 1), (arena.file_len - 1, 2), (RESERVE as u64 - 1, 1)]
+        {
+            assert_eq!(view.get(Block { offset, len }), Err(Malformed), "{offset} {len}");
+        }
+        assert_eq!(view.get(Block { offset: RESERVE as u64, len: 0 }), Err(Malformed));
     }
-    assert_eq!(view.get(Block { offset: RESERVE as u64, len: 0 }), Err(Malformed));
+}
+
+#[test]
+fn a_view_keeps_no_descriptor_where_it_needs_none() {
+    let name = format!("plait-view-{}", std::process::id());
+    let descriptors = || {
+        let links =
+            std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok());
+        links.filter(|link| link.to_string_lossy().contains(&name)).count()
+    };
+    let file = Arena::create(&name, RESERVE).unwrap().into_fd();
+    let view = ArenaView::open(file.try_clone().unwrap(), RESERVE).unwrap();
+    assert_eq!(descriptors(), if view.keeps_file() { 2 } else { 1 });
+    let block = Arena::adopt(file, RESERVE).unwrap().put(&[b"left behind"]).unwrap();
+    assert_eq!(view.get(block), Ok(b"left behind".as_slice()));
+    drop(view);
+    assert_eq!(descriptors(), 0);
 }
 
 #[test]

@@ -1,4 +1,7 @@
 //! The other process's side of an arena: reads blocks where they lie.
+//!
+//! How long the file is by now is asked only where a block lies beyond what was known, and where the kernel can (Linux
+//! 5.14), of the mapping: then the view keeps no descriptor, of which a program has few.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,9 +15,10 @@ use crate::segment::{Mapping, cannot_shrink, file_len};
 
 /// Read-only access to another process's arena.
 pub struct ArenaView {
-    file: OwnedFd,
     mapping: Mapping,
-    /// The file's length when last asked for; it only grows.
+    /// To ask for the file's length, where the mapping cannot be asked.
+    file: Option<OwnedFd>,
+    /// The file is at least so long; it only grows.
     known_len: AtomicU64,
 }
 
@@ -24,13 +28,24 @@ impl ArenaView {
     /// # Errors
     /// Those of `mmap`; `InvalidInput` for a file that can shrink, which therefore is no arena.
     pub fn open(fd: OwnedFd, reserve: usize) -> io::Result<Self> {
+        Self::new(fd, reserve, Mapping::can_populate)
+    }
+
+    /// As [`ArenaView::open`]; keeps the descriptor unless the mapping is `telling`.
+    pub(super) fn new(fd: OwnedFd, reserve: usize, telling: fn(&Mapping) -> bool) -> io::Result<Self> {
         if !cannot_shrink(&fd) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file is not an arena"));
         }
         let page = rustix::param::page_size();
         let mapping = Mapping::new(&fd, reserve / page * page, ProtFlags::READ)?;
         let known_len = AtomicU64::new(file_len(&fd)? as u64);
-        Ok(Self { file: fd, mapping, known_len })
+        let file = (!telling(&mapping)).then_some(fd);
+        Ok(Self { mapping, file, known_len })
+    }
+
+    #[cfg(test)]
+    pub(super) fn keeps_file(&self) -> bool {
+        self.file.is_some()
     }
 
     /// The bytes of a block, in place: they stay as they are until the arena's owner releases the block.
@@ -46,8 +61,8 @@ impl ArenaView {
             return Err(Malformed);
         }
         if end > self.known_len.load(Ordering::Relaxed) {
-            let len = file_len(&self.file).map_err(|_| Malformed)? as u64;
-            self.known_len.store(len, Ordering::Relaxed);
+            let len = self.file_len(end);
+            self.known_len.fetch_max(len, Ordering::Relaxed);
             if end > len {
                 return Err(Malformed);
             }
@@ -59,5 +74,17 @@ impl ArenaView {
             let start = self.mapping.base().as_ptr().add(block.offset as usize);
             std::slice::from_raw_parts(start, block.len as usize)
         })
+    }
+
+    /// How long the file is at least, if it is `end` bytes long, which lies in the mapping; less than `end` if it is shorter.
+    fn file_len(&self, end: u64) -> u64 {
+        match &self.file {
+            Some(file) => file_len(file).map_or(0, |len| len as u64),
+            None => {
+                let page = rustix::param::page_size() as u64;
+                let last = (end - 1) / page * page;
+                if self.mapping.populate(last as usize, page as usize) { last + page } else { 0 }
+            }
+        }
     }
 }

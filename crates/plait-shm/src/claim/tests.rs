@@ -20,7 +20,7 @@ struct Ring {
 
 impl Ring {
     fn new(slots: usize) -> Self {
-        let segment = Arc::new(Segment::create("plait-test", 64 + slots * 256).unwrap());
+        let segment = Arc::new(Segment::create("plait-test", 64 + slots * 256).unwrap().0);
         let place = || Place::slice(&segment, 64, slots);
         let producer = ClaimProducer::new(place());
         let consumers =

@@ -14,7 +14,7 @@ impl WorkerStatus {
         Self {
             noted: Line(Noted { turns, task, since }),
             progress: ProgressWords::new(),
-            memory: Line(AtomicU64::new(0)),
+            growth: Line(AtomicU64::new(0)),
             stop: Line(AtomicU32::new(0)),
         }
     }

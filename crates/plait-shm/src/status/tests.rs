@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 fn both_sides() -> (Arc<WorkerMemory>, Arc<WorkerMemory>) {
-    let (parent, ..) = WorkerMemory::create(0, 0).unwrap();
-    let (worker, ..) = WorkerMemory::open(parent.fd().try_clone_to_owned().unwrap()).unwrap();
+    let (parent, _control, _results, fd) = WorkerMemory::create(0, 0).unwrap();
+    let (worker, ..) = WorkerMemory::open(fd).unwrap();
     (parent, worker)
 }
 

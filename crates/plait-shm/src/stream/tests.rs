@@ -18,7 +18,7 @@ struct Ring {
 }
 
 fn ring(capacity: usize) -> Ring {
-    let segment = Arc::new(Segment::create("plait-test", WORDS + capacity).unwrap());
+    let segment = Arc::new(Segment::create("plait-test", WORDS + capacity).unwrap().0);
     let words = || Place::<StreamWords>::new(&segment, 0);
     let area = || Area::new(&segment, WORDS, capacity);
     Ring {
