@@ -1,7 +1,8 @@
 //! Real worker processes, killed at random instants while they claim, write and sleep.
 //!
 //! Promises under test: no record is torn; each task's result is seen once, or the task is reported by the dead worker's
-//! memory and runs again; no wake-up is lost by a death. The workers are this very program, started anew in `child`'s mode.
+//! memory and runs again; no wake-up is lost by a death; a worker that was doomed before it was killed has begun no other task;
+//! what it noted of its progress and of its text is whole. The workers are this very program, started anew in `child`'s mode.
 
 // The models have no processes.
 #![cfg(not(loom))]
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plait_shm::{
-    ClaimConsumer, ClaimProducer, INLINE, PoolMemory, Position, StreamReader, StreamWriter, Wake, WorkerMemory,
+    Block, ClaimConsumer, ClaimProducer, INLINE, PoolMemory, Position, StreamReader, StreamWriter, Wake, WorkerMemory,
     WriteError,
 };
 use plait_trace::{TaskId, WorkerId};
@@ -69,6 +70,7 @@ struct Worker {
     memory: Arc<WorkerMemory>,
     control: StreamReader,
     results: StreamWriter,
+    printed: u8,
 }
 
 impl Worker {
@@ -82,6 +84,17 @@ impl Worker {
         }
     }
 
+    /// Tells of progress in numbers that follow from each other, and prints bytes that count up.
+    fn note(&mut self, task: TaskId) {
+        self.memory.status().set_draft(Block { offset: task.bits(), len: 0 });
+        for items in 1..5 {
+            self.memory.status().set_progress(items, u64::from(items) * 3);
+            let text = [0, 1, 2].map(|i| self.printed.wrapping_add(i));
+            self.memory.tail().write(&text);
+            self.printed = self.printed.wrapping_add(3);
+        }
+    }
+
     fn run(mut self) {
         let mut body = [0; INLINE];
         while !self.memory.status().stop() {
@@ -89,8 +102,11 @@ impl Worker {
                 self.publish(&[&[ECHO], &message]);
             } else if let Some((task, len)) = self.claims.claim(&mut body, |task| begin(&self.memory, task)) {
                 assert_eq!(body[..len], payload(task.bits(), INLINE), "a task was torn");
+                self.note(task);
                 self.publish(&[&[RESULT], &task.bits().to_le_bytes(), &payload(!task.bits(), 3000)]);
-                assert!(self.memory.status().end());
+                if !self.memory.status().end() {
+                    return;
+                }
             } else {
                 let ready = || !self.claims.is_empty() || !self.control.is_empty() || self.memory.status().stop();
                 self.pool.park(self.me, ready, Some(HANG));
@@ -107,7 +123,7 @@ fn child() {
     let me = WorkerId(me.parse().unwrap());
     let (pool, claims) = PoolMemory::open(open(pid, pool), me).unwrap();
     let (memory, control, results) = WorkerMemory::open(open(pid, memory)).unwrap();
-    Worker { me, pool, claims, memory, control, results }.run();
+    Worker { me, pool, claims, memory, control, results, printed: 0 }.run();
 }
 
 // ---- the parent's side
@@ -146,6 +162,7 @@ struct Parent {
     done: HashSet<u32>,
     retracted: usize,
     lost: usize,
+    doomed: usize,
 }
 
 impl Parent {
@@ -184,16 +201,35 @@ impl Parent {
         results
     }
 
-    /// Kills a worker, accounts for its tasks, starts another under its number.
+    /// Kills a worker, accounts for its tasks, starts another under its number. Where it can, it dooms the worker first, and so
+    /// may hit no other task than the one it saw.
     fn bury(&mut self, me: usize) {
+        let memory = Arc::clone(&self.seats[me].memory);
+        let status = memory.status();
+        let doomed = status.current().map(|(task, _)| task).filter(|task| status.doom(*task));
+        for _ in 0..self.dice.roll(3_000) {
+            std::hint::spin_loop();
+        }
         self.seats[me].process.kill().unwrap();
         self.seats[me].process.wait().unwrap();
         self.drain(me);
+        let current = status.current().map(|(task, _)| task);
+        if let Some(progress) = status.progress() {
+            let whole = Block { offset: current.unwrap().bits(), len: u64::from(progress.items) * 3 };
+            assert_eq!(progress.block, whole);
+        }
+        let printed = memory.tail().read();
+        assert!(printed.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)), "its text has a gap");
         let dead = WorkerId(me as u16);
         let mut held: HashSet<TaskId> = self.producer.recover(dead).into_iter().collect();
-        held.extend(self.seats[me].memory.status().current().map(|(task, _)| task));
+        held.extend(current);
         held.retain(|task| self.running.contains_key(task));
         assert!(held.len() <= 1, "a worker has one task at a time, not {held:?}");
+        if doomed.is_some() {
+            assert_eq!(current, doomed);
+            assert!(held.iter().all(|task| Some(*task) == doomed), "{held:?} was hit instead of {doomed:?}");
+            self.doomed += 1;
+        }
         for task in held {
             self.running.remove(&task);
             self.lost += 1;
@@ -229,6 +265,7 @@ fn killed_workers_tear_nothing_and_lose_nothing() {
         done: HashSet::new(),
         retracted: 0,
         lost: 0,
+        doomed: 0,
     };
     let mut fresh = 0..TASKS;
     let mut deaths = 0;
@@ -277,5 +314,8 @@ fn killed_workers_tear_nothing_and_lose_nothing() {
         assert!(seat.process.wait().unwrap().success());
     }
     assert_eq!(parent.pool.parked(), 0);
-    println!("{deaths} deaths, {} tasks lost with them and run again, {} retracted", parent.lost, parent.retracted);
+    println!(
+        "{deaths} deaths, {} of them announced, {} tasks lost with them and run again, {} retracted",
+        parent.doomed, parent.lost, parent.retracted
+    );
 }

@@ -6,58 +6,26 @@
 //! never SIGBUS, since pages that the file does not have yet are written by `pwrite`; a block that makes no sense is an error
 //! for its reader.
 
+mod error;
 mod pages;
 mod slabs;
 mod view;
 mod warm;
 
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::{fmt, io};
 
 use rustix::fs::{FallocateFlags, SealFlags};
 use rustix::mm::ProtFlags;
 
 use crate::block::Block;
 use crate::segment::{Mapping, cannot_shrink, file_len, memfd};
+pub use error::ArenaError;
 use pages::Pages;
 use slabs::{Found, SLAB, SMALL_MAX, Slabs};
 pub use view::ArenaView;
 use warm::Warm;
-
-/// Why nothing was put.
-#[derive(Debug)]
-pub enum ArenaError {
-    /// No free stretch of the reserved addresses is long enough.
-    Full {
-        /// How many bytes were to be put.
-        asked: usize,
-        /// How many bytes the whole arena may take.
-        limit: usize,
-    },
-    /// The system has no memory for it, or not within its limits (ENOMEM, ENOSPC, EFBIG).
-    Io(io::Error),
-}
-
-impl fmt::Display for ArenaError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full { asked, limit } => {
-                write!(f, "no room for {asked} bytes in the arena of {limit}, release blocks or reserve more")
-            }
-            Self::Io(error) => write!(f, "no memory for the arena: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for ArenaError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Full { .. } => None,
-            Self::Io(error) => Some(error),
-        }
-    }
-}
 
 /// The least by which the file grows; pages it is not written to cost nothing.
 const MIN_GROWTH: u64 = 1 << 20;
@@ -89,6 +57,15 @@ pub struct Arena {
     large: HashMap<u64, u64>,
     warm: Warm,
     used: u64,
+    /// Where `write_at` was last, and nothing was released since: the next bytes mostly go there too.
+    run: Option<Run>,
+}
+
+/// A live block, and how far from its beginning it is known to have memory.
+#[derive(Clone, Copy)]
+struct Run {
+    block: Block,
+    warm: u64,
 }
 
 impl Arena {
@@ -126,6 +103,7 @@ impl Arena {
             large: HashMap::new(),
             warm: Warm::new(page),
             used: 0,
+            run: None,
             mapping,
         })
     }
@@ -189,14 +167,39 @@ impl Arena {
     ///
     /// # Panics
     /// When they leave the block, or the block is not live.
+    #[inline]
     pub fn write_at(&mut self, block: Block, at: u64, bytes: &[u8]) -> Result<(), ArenaError> {
-        let fits = at.checked_add(bytes.len() as u64).is_some_and(|end| end <= block.len);
-        assert!(
-            fits && self.room(block).is_some(),
-            "{} bytes at {at} are not inside of the live {block:?}",
-            bytes.len()
-        );
-        self.write(block.offset + at, bytes).map_err(ArenaError::Io)
+        let len = bytes.len() as u64;
+        if let Some(run) = &self.run
+            && run.block == block
+            && at <= run.warm
+            && len <= run.warm - at
+        {
+            // SAFETY: `at..at + len` lies within the run, whose pages have memory, in a block that was found to be live after
+            // whatever was released. The rest is as in `write`.
+            unsafe {
+                let to = self.mapping.base().as_ptr().add((block.offset + at) as usize);
+                to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+            }
+            return Ok(());
+        }
+        self.write_further(block, at, bytes)
+    }
+
+    #[cold]
+    fn write_further(&mut self, block: Block, at: u64, bytes: &[u8]) -> Result<(), ArenaError> {
+        let end = at.checked_add(bytes.len() as u64).filter(|end| *end <= block.len);
+        let (Some(end), Some(_)) = (end, self.room(block)) else {
+            panic!("{} bytes at {at} are not inside of the live {block:?}", bytes.len())
+        };
+        self.write(block.offset + at, bytes).map_err(ArenaError::Io)?;
+        let before = self.run.filter(|run| run.block == block).map_or(0, |run| run.warm);
+        if at <= before {
+            // The pages that hold these bytes have memory, to the end of the last.
+            let pages_end = (block.offset + end).next_multiple_of(self.page) - block.offset;
+            self.run = Some(Run { block, warm: before.max(pages_end.min(block.len)) });
+        }
+        Ok(())
     }
 
     /// The bytes of a live block of this arena, all of which were written; `None` for any other.
@@ -217,6 +220,7 @@ impl Arena {
     /// Takes a block back; its bytes may be overwritten from now on. The front of a block, of whatever length, stands for all of
     /// it. False for what is no live block of this arena.
     pub fn release(&mut self, block: Block) -> bool {
+        self.run = None;
         let freed = match self.slabs.give(block.offset, block.len) {
             slabs::Given::Not => match self.large.get(&block.offset) {
                 Some(&count) if block.len <= count * self.page => {

@@ -164,6 +164,7 @@ fn nothing_is_written_behind_a_block() {
 fn nothing_is_written_into_what_was_released() {
     let (mut arena, _view) = pair(RESERVE);
     let block = arena.reserve(100_000).unwrap();
+    arena.write_at(block, 0, b"in time").unwrap();
     arena.release(block);
     let _ = arena.write_at(block, 0, b"late");
 }
