@@ -11,6 +11,7 @@ import math
 import pickle
 import struct
 
+import plait
 import pytest
 from plait import _core
 
@@ -221,7 +222,7 @@ def test_large_pickles_are_read_in_place_and_let_go():
     assert len(data) > 4096
     back = codec.decode(PICKLE, bytes(data))
     assert back == value
-    with pytest.raises(EOFError):
+    with pytest.raises(plait.NotPicklable, match="EOFError"):
         codec.decode(PICKLE, b"\x80\x05" + b"N" * 10_000)
 
 

@@ -64,7 +64,7 @@ def test_the_error_names_the_path_to_the_culprit(tmp_path, monkeypatch):
         assert "no thanks" in path_of(codec.encode, {"a": Refuses()})[1]
         assert path_of(codec.encode_direct, types.MethodType(print, lock), ())[0] == "fn.__self__"
 
-        def closure(default=1, *, option=lock):
+        def closure(default=1, *, option=2):
             return file
 
         path = path_of(codec.encode_call, (closure,))[0]
@@ -74,6 +74,11 @@ def test_the_error_names_the_path_to_the_culprit(tmp_path, monkeypatch):
             return first
 
         assert path_of(codec.encode_call, (defaults,))[0] == "args[0].<default>.default"
+
+        def options(*, option=lock):
+            return option
+
+        assert path_of(codec.encode_call, (options,))[0] == "args[0].<default>.option"
         assert path_of(_core.function.FunctionTable().prepare, lambda: lock)[0] == "fn.<closure>.lock"
     assert there_and_back(logging.getLogger("a.b")) is logging.getLogger("a.b")
     monkeypatch.setattr(sys, "stderr", sys.__stderr__)
@@ -92,14 +97,91 @@ def test_too_deep_is_said_so():
         value = value.pop()
 
 
-def test_memory_errors_and_interrupts_pass_through():
-    class Raises:
-        def __init__(self, error):
-            self.error = error
+class Raises:
+    def __init__(self, error):
+        self.error = error
 
-        def __reduce__(self):
-            raise self.error
+    def __reduce__(self):
+        raise self.error
 
-    for error in (MemoryError(), KeyboardInterrupt()):
-        with pytest.raises(type(error)):
-            codec.encode(Raises(error))
+
+def test_memory_errors_pass_through():
+    with pytest.raises(MemoryError):
+        codec.encode(Raises(MemoryError()))
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, BaseException, RuntimeError])
+def test_whatever_pickling_raises_is_the_reason(kind):
+    path, message = path_of(codec.encode, [Raises(kind("no"))])
+    assert path == "result[0]"
+    assert message.startswith(f"result[0]: {kind.__name__}: no; ")
+
+
+def test_what_is_shared_leads_to_no_wrong_path():
+    lock = threading.Lock()
+    shared = Handler([[1]])
+    first = Handler(shared)
+    first.lock = lock
+    assert path_of(codec.encode, [shared, first, shared])[0] == "result[1].lock"
+    assert path_of(codec.encode, [first, shared])[0] == "result[0].lock"
+    # A loop, by way of which the culprit could be reached too.
+    first.me = first
+    first.children = [Handler(first), Handler(lock)]
+    del first.lock
+    assert path_of(codec.encode, {"root": first})[0] == "result['root'].children[1].stream"
+
+
+class MakesParts:
+    """Is made of parts that nobody else can see, the last of which does not pickle."""
+
+    def __init__(self):
+        self.seen = [[1]]
+
+    def __reduce__(self):
+        return print, (self.seen, [2], threading.Lock())
+
+
+class FailsMidway:
+    def __reduce__(self):
+        def items():
+            yield [1]
+            raise LookupError("midway")
+
+        return list, (), None, items()
+
+
+def test_the_path_ends_at_what_fails_where_its_parts_are_unseen():
+    assert path_of(codec.encode, [[1], Handler(MakesParts())])[0] == "result[1].stream"
+    path, message = path_of(codec.encode, (Handler([FailsMidway()]),))
+    assert path == "result[0].stream[0]"
+    assert "LookupError: midway" in message
+
+
+def test_paths_into_sets_and_keys():
+    lock = threading.Lock()
+    assert path_of(codec.encode, {(1, lock)})[0].endswith(">[1]")
+    assert path_of(codec.encode, {(1, lock): 2})[0].startswith("result.<key (1, <")
+
+
+def test_long_reasons_and_names_are_cut():
+    path, message = path_of(codec.encode, {"k" * 1_000_000: Raises(ValueError("x" * 1_000_000))})
+    assert len(path) < 100
+    assert len(message) < 2000
+
+
+def test_a_culprit_that_answers_nothing_is_named():
+    class Odd(type):
+        def __getattribute__(cls, name):
+            raise SystemExit(name)
+
+    class Culprit(metaclass=Odd):
+        @property
+        def __class__(self):
+            raise SystemExit("no class")
+
+        def __reduce_ex__(self, protocol):
+            raise ValueError("odd")
+
+    path, message = path_of(codec.encode, [Culprit()])
+    assert path == "result[0]"
+    assert "SystemExit: no class" in message

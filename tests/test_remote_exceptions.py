@@ -98,12 +98,27 @@ def test_the_remote_traceback_looks_as_in_the_stdlib():
         assert 'raise ValueError("text")' in shown(ours)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [TwoArguments(1, "boom"), HoldsLock("boom"), type("Local", (TwoArguments,), {})(1, "boom")],
-    ids=repr,
-)
-def test_exceptions_that_cannot_travel_leave_a_stand_in(error):
+def test_exceptions_made_without_their_constructor():
+    for error in (TwoArguments(1, "boom"), type("Local", (TwoArguments,), {})(1, "boom")):
+        back = raised(error)
+        assert type(back) is type(error)
+        assert (str(back), back.args, back.code) == ("1: boom", ("1: boom",), 1)
+        assert "raising_function" in str(back.__cause__)
+
+
+def test_what_cannot_travel_is_left_out_and_noted():
+    back = raised(HoldsLock("boom"))
+    assert type(back) is HoldsLock
+    assert vars(back) == {
+        "__notes__": [
+            "left out on the way from the worker: exception.lock: cannot pickle '_thread.lock' object"
+        ]
+    }
+
+
+def test_exceptions_that_cannot_travel_leave_a_stand_in():
+    # Its class goes by value, and cannot.
+    error = type("Local", (Exception,), {"lock": threading.Lock()})("boom")
     back = raised(error)
     assert type(back) is RemoteError
     assert isinstance(back, plait.PlaitError)

@@ -27,6 +27,7 @@ from cloudpickle.cloudpickle import _DYNAMIC_CLASS_TRACKER_BY_ID, _class_setstat
 
 from plait import _core
 from plait._byname import goes_by_name_unfound, registered_reducers
+from plait._interrupt import is_interrupt
 
 _registering = threading.Lock()
 
@@ -37,15 +38,20 @@ def dumps(value, root: str) -> bytes:
         return pickled(value)
     except MemoryError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         from plait._culprit import explain
 
         raise explain(value, root, error) from error
 
 
-def pickled(value) -> bytes:
-    """Pickles by value what a worker cannot import; raises what the picklers raise."""
-    data, unfound = _dump(value)
+def pickled(value, reduce_exception=None) -> bytes:
+    """Pickles by value what a worker cannot import; raises what the picklers raise.
+
+    `reduce_exception` says how exceptions within go, by what a `__reduce__` of theirs would return.
+    """
+    data, unfound = _dump(value, reduce_exception)
     if not unfound:
         return data
     with _registering:
@@ -56,17 +62,17 @@ def pickled(value) -> bytes:
                 for name in unfound:
                     cloudpickle.register_pickle_by_value(sys.modules[name])
                 added |= unfound
-                data, unfound = _dump(value)
+                data, unfound = _dump(value, reduce_exception)
         finally:
             for name in added:
                 cloudpickle.unregister_pickle_by_value(sys.modules[name])
     return data
 
 
-def _dump(value) -> tuple[bytes, set[str]]:
+def _dump(value, reduce_exception) -> tuple[bytes, set[str]]:
     """Gives the pickle, and the modules that it names but workers will not find."""
     with io.BytesIO() as file:
-        pickler = _Pickler(file)
+        pickler = Pickler(file, reduce_exception)
         pickler.dump(value)
         data = file.getvalue()
     unfound = pickler.unfound
@@ -121,14 +127,19 @@ def _set_class_state(cls, state):
     return cls
 
 
-class _Pickler(cloudpickle.Pickler):
-    def __init__(self, file):
+class Pickler(cloudpickle.Pickler):
+    """Pickles by value, and notes the modules that it names but workers will not find."""
+
+    def __init__(self, file, reduce_exception=None):
         own = {io.TextIOWrapper: _refuse_file, typing.NewType: _new_type, types.ModuleType: self._module}
         self.dispatch_table = ChainMap(own, registered_reducers(), cloudpickle.Pickler.dispatch_table)
         self.unfound = set()
+        self.reduce_exception = reduce_exception
         super().__init__(file, protocol=5)
 
     def reducer_override(self, obj):
+        if self.reduce_exception is not None and issubclass(type(obj), BaseException):
+            return self.reduce_exception(obj)
         reduced = super().reducer_override(obj)
         if isinstance(reduced, tuple) and len(reduced) == 6 and reduced[5] is _class_setstate:
             make, args, state = reduced[:3]

@@ -1,64 +1,68 @@
 """Finds what in a value cannot be pickled, and says so. Runs only after pickling failed.
 
-Descends from the value into the first part that does not pickle on its own, until all parts of what
-it reached do.
+The value is pickled once more while noting what the pickler meets: it fails while it is inside the culprit
+and all that leads to it, so at each step down the path goes through the part that was met last. That guess is
+then put to the test, smallest part first; where it does not hold, parts are pickled one by one, within bounds
+of time and number.
 """
 
-import functools
 import io
-import types
+import time
 
-from plait._byvalue import pickled
+from plait._byvalue import Pickler, pickled
 from plait._errors import NotPicklable
+from plait._interrupt import is_interrupt
+from plait._parts import ATOMS, last_met, last_step, parts_of
+from plait._remote import message_of, type_name
 
-# Deeper than people nest by hand; a structure deeper than that is named down to here.
+# Deeper than people nest by hand; a structure deeper than that is named by its outermost part.
 _DEPTH = 40
 # Longer sequences are searched by halves, each pickled as one list.
 _HALVE_FROM = 16
+# A search that takes longer ends with the path that it has.
+_SECONDS = 0.5
+_TRIES = 500
+_REASON = 1000
+
+_ROOTS = {"call": "args", "direct": "args"}
 
 
-def explain(value, root: str, error: Exception) -> NotPicklable:
+def explain(value, root: str, error: BaseException) -> NotPicklable:
     """Makes the error that names the path to the culprit, and the remedy."""
-    try:
-        path, culprit, reason = _find(value, root, error)
-    except Exception:
-        # The search must not hide what went wrong in the first place.
-        path, culprit, reason = _ROOTS.get(root, root), value, error
+    path, culprit, reason = _find_safely(value, root, error)
     explained = NotPicklable(f"{path}: {_message(reason)}; {_remedy(culprit, reason)}")
     explained.path = path
     return explained
 
 
-_ROOTS = {"call": "args", "direct": "args"}
+def locate(value, root: str, error: BaseException) -> tuple[str, str]:
+    """Gives the path to the culprit, and what is wrong with it."""
+    path, _, reason = _find_safely(value, root, error)
+    return path, _message(reason)
 
 
-def _find(value, root, error):
-    if root == "call" and isinstance(value, tuple):
-        parts = _call_parts(value, {})
-    elif root == "call":
-        parts = _call_parts(*value)
-    elif root == "direct":
-        function, args, kwargs = value
-        parts = [("fn", function), *_call_parts(args, kwargs or {})]
-    elif root == "items":
-        parts = [(f"items[{index}]", item) for index, item in enumerate(value)]
-    else:
-        parts = [(root, value)]
-    failing = _first_failing(parts)
-    if failing is None:
+def _find_safely(value, root, error):
+    try:
+        return _Search().find(_roots(value, root), _ROOTS.get(root, root), value, error)
+    except BaseException as fault:
+        # The search must not hide what went wrong in the first place.
+        if is_interrupt(fault):
+            raise
         return _ROOTS.get(root, root), value, error
-    label, culprit, reason = failing
-    path, seen = label, {id(culprit)}
-    for _ in range(_DEPTH):
-        if _too_deep(reason):
-            break
-        failing = _first_failing([part for part in _parts(culprit) if id(part[1]) not in seen])
-        if failing is None:
-            break
-        label, culprit, reason = failing
-        seen.add(id(culprit))
-        path += label
-    return path, culprit, reason
+
+
+def _roots(value, root):
+    """What a value of this kind is made of, for the user."""
+    if root == "call" and isinstance(value, tuple):
+        return _call_parts(value, {})
+    if root == "call":
+        return _call_parts(*value)
+    if root == "direct":
+        function, args, kwargs = value
+        return [("fn", function), *_call_parts(args, kwargs or {})]
+    if root == "items":
+        return [(f"items[{index}]", item) for index, item in enumerate(value)]
+    return [(root, value)]
 
 
 def _call_parts(args, kwargs):
@@ -67,108 +71,97 @@ def _call_parts(args, kwargs):
     ]
 
 
-def _first_failing(parts):
-    """The first part that does not pickle on its own, with the reason, or None."""
-    if len(parts) > _HALVE_FROM:
-        middle = len(parts) // 2
-        if _failure([part for _, part in parts[:middle]]) is not None:
-            found = _first_failing(parts[:middle])
-            if found is not None:
-                return found
-        return _first_failing(parts[middle:])
-    for label, part in parts:
-        reason = _failure(part)
-        if reason is not None:
-            return label, part, reason
-    return None
+class _Search:
+    """One search, which ends in time."""
 
+    def __init__(self):
+        self._deadline = None
+        self._tries = _TRIES
 
-def _failure(value):
-    try:
-        pickled(value)
-    except Exception as error:
-        return error
-    return None
+    def find(self, roots, label, value, error):
+        """Gives the path, what is at its end, and why that does not pickle."""
+        guess = self._guess(roots, value)
+        if len(guess) > _DEPTH and _too_deep(error):
+            return *guess[0], error
+        found = None
+        for end in range(len(guess), 0, -1):
+            reason = self._failure(guess[end - 1][1])
+            if reason is not None:
+                path = "".join(step for step, _ in guess[:end])
+                found = path, guess[end - 1][1], reason
+                break
+        if found is None:
+            failing = self._first_failing(roots)
+            if failing is None:
+                return label, value, error
+            found = failing
+        return self._refined(*found)
 
-
-def _parts(value):
-    """What a value is made of, each part with what it adds to the path: `[0]`, `.<closure>.name`."""
-    if isinstance(value, dict):
-        yield from ((f"[{_short(key)}]", part) for key, part in list(value.items()))
-        yield from ((f".<key {_short(key)}>", key) for key in list(value))
-    elif isinstance(value, (list, tuple)):
-        yield from ((f"[{index}]", part) for index, part in enumerate(value))
-    elif isinstance(value, (set, frozenset)):
-        yield from ((f".<element {_short(part)}>", part) for part in value)
-    elif isinstance(value, types.FunctionType):
-        yield from _function_parts(value)
-        return
-    elif isinstance(value, types.MethodType):
-        yield ".__self__", value.__self__
-        yield ".__func__", value.__func__
-    elif isinstance(value, functools.partial):
-        yield ".func", value.func
-        yield from ((f".args[{index}]", part) for index, part in enumerate(value.args))
-        yield from ((f".keywords[{name!r}]", part) for name, part in value.keywords.items())
-    if isinstance(value, BaseException):
-        yield from ((f".args[{index}]", part) for index, part in enumerate(value.args))
-    if isinstance(value, type):
-        yield from (
-            (f".{name}", part) for name, part in list(vars(value).items()) if not name.startswith("__")
-        )
-        return
-    yield from ((f".{name}", part) for name, part in _attributes(value).items())
-
-
-def _function_parts(function):
-    code = function.__code__
-    for name, cell in zip(code.co_freevars, function.__closure__ or ()):
+    def _guess(self, roots, value):
+        """The way down to where the pickler failed: steps with what is there, not tested yet."""
+        met = []
+        pickler = Pickler(io.BytesIO())
+        pickler.persistent_id = met.append
         try:
-            yield f".<closure>.{name}", cell.cell_contents
-        except ValueError:  # an empty cell
-            continue
-    defaults = function.__defaults__ or ()
-    names = code.co_varnames[: code.co_argcount][code.co_argcount - len(defaults) :]
-    yield from ((f".<default>.{name}", part) for name, part in zip(names, defaults))
-    yield from ((f".<default>.{name}", part) for name, part in (function.__kwdefaults__ or {}).items())
-    names = dict.fromkeys(_global_names(code))
-    yield from (
-        (f".<globals>.{name}", function.__globals__[name]) for name in names if name in function.__globals__
-    )
-    yield from ((f".{name}", part) for name, part in vars(function).items())
+            pickler.dump(value)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+        else:
+            return []
+        met = [thing for thing in met if type(thing) not in ATOMS]
+        guess, ids = [], set(map(id, met))
+        step = last_step(roots, met)
+        while step is not None and len(guess) <= _DEPTH:
+            guess.append(step)
+            ids.discard(id(step[1]))
+            step = last_met(step[1], met, ids)
+        return guess
 
+    def _refined(self, path, culprit, reason):
+        """Goes on from something that fails to the first of its parts that does, until all parts are well."""
+        passed = {id(culprit)}
+        for _ in range(_DEPTH):
+            if _too_deep(reason):
+                break
+            failing = self._first_failing([part for part in parts_of(culprit) if id(part[1]) not in passed])
+            if failing is None:
+                break
+            step, culprit, reason = failing
+            passed.add(id(culprit))
+            path += step
+        return path, culprit, reason
 
-def _global_names(code):
-    yield from code.co_names
-    for const in code.co_consts:
-        if isinstance(const, types.CodeType):
-            yield from _global_names(const)
+    def _first_failing(self, parts):
+        """The first part that does not pickle on its own, with the reason, or None."""
+        parts = [part for part in parts if type(part[1]) not in ATOMS]
+        if len(parts) > _HALVE_FROM:
+            middle = len(parts) // 2
+            if self._failure([part for _, part in parts[:middle]]) is not None:
+                found = self._first_failing(parts[:middle])
+                if found is not None:
+                    return found
+            return self._first_failing(parts[middle:])
+        for label, part in parts:
+            reason = self._failure(part)
+            if reason is not None:
+                return label, part, reason
+        return None
 
-
-def _attributes(value) -> dict:
-    """The attributes that pickling sends: what `__getstate__` says, else `__dict__` and slots."""
-    try:
-        state = value.__getstate__()
-    except Exception:
-        state = getattr(value, "__dict__", None)
-    if isinstance(state, tuple) and len(state) == 2:
-        state = {
-            **(state[0] if isinstance(state[0], dict) else {}),
-            **(state[1] if isinstance(state[1], dict) else {}),
-        }
-    return (
-        {name: part for name, part in state.items() if isinstance(name, str)}
-        if isinstance(state, dict)
-        else {}
-    )
-
-
-def _short(value) -> str:
-    try:
-        text = repr(value)
-    except Exception:
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= 40 else text[:37] + "..."
+    def _failure(self, value):
+        now = time.monotonic()
+        if self._deadline is None:
+            self._deadline = now + _SECONDS
+        self._tries -= 1
+        if self._tries < 0 or now > self._deadline:
+            return None
+        try:
+            pickled(value)
+        except BaseException as error:
+            if is_interrupt(error):
+                raise
+            return error
+        return None
 
 
 def _too_deep(reason: BaseException | None) -> bool:
@@ -177,23 +170,38 @@ def _too_deep(reason: BaseException | None) -> bool:
     )
 
 
-def _message(reason: Exception) -> str:
+def _message(reason: BaseException) -> str:
     if _too_deep(reason):
         return "nested too deeply to be pickled"
-    return str(reason) or type(reason).__name__
+    message, name = message_of(reason), type_name(type(reason))
+    if len(message) > _REASON:
+        message = message[: _REASON - 3] + "..."
+    if not message:
+        return name
+    # The picklers' own words need no name before them.
+    own = name.endswith("PicklingError") or message.startswith(("cannot pickle", "Can't pickle"))
+    return message if own else f"{name}: {message}"
 
 
-def _remedy(culprit, reason: Exception) -> str:
+def _remedy(culprit, reason: BaseException) -> str:
     if _too_deep(reason):
         return "send a flatter structure (lists instead of long chains of objects)"
     kind = type(culprit)
-    module = kind.__module__
-    if isinstance(culprit, io.IOBase):
+    module, name = (type.__getattribute__(kind, part) for part in ("__module__", "__name__"))
+    if issubclass(kind, io.IOBase):
         return "send the path and open the file inside the function"
-    if isinstance(culprit, types.GeneratorType) or hasattr(culprit, "__next__"):
+    if _is_iterator(kind):
         return "send a list of its items, or make it inside the function"
-    if module in ("_thread", "threading") or "lock" in kind.__name__.lower():
+    if module in ("_thread", "threading") or "lock" in name.lower():
         return "make it inside the function, use plait's own locks, or leave it out with __getstate__"
-    if module in ("socket", "ssl", "_ssl", "sqlite3") or "onnection" in kind.__name__:
+    if module in ("socket", "ssl", "_ssl", "sqlite3") or "onnection" in name:
         return "open the connection inside the function or in the executor's initializer"
     return "make it inside the function, or leave it out with __getstate__"
+
+
+def _is_iterator(kind: type) -> bool:
+    try:
+        type.__getattribute__(kind, "__next__")
+    except AttributeError:
+        return False
+    return True

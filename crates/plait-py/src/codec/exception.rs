@@ -5,13 +5,14 @@
 //! Form: three texts (type name, message, traceback), each a `u32` length and UTF-8, then the exception's pickle, or
 //! nothing when it cannot travel as itself.
 
-use pyo3::exceptions::PyBaseException;
+use pyo3::exceptions::{PyBaseException, PyOSError};
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple, PyType};
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
 
-use super::pickle::{Root, dumps, loads};
+use super::pickle::{Root, dumps, is_interrupt, loads};
 
 /// Appends an exception. Never fails: what cannot be found out about it is said so.
 pub fn encode_exception(py: Python<'_>, error: &PyErr, out: &mut Vec<u8>) {
@@ -21,7 +22,7 @@ pub fn encode_exception(py: Python<'_>, error: &PyErr, out: &mut Vec<u8>) {
     let (pickle, message) = match travelling_pickle(&exception) {
         Ok(pickle) => (Some(pickle), message),
         Err(why) => {
-            let why = why.value(py).to_string();
+            let why = summary(py, &why);
             (None, format!("{message} (it could not be sent as itself: {why})"))
         }
     };
@@ -48,8 +49,9 @@ pub fn decode_exception(py: Python<'_>, bytes: &[u8]) -> PyErr {
     let loaded = loads(py, pickle).and_then(|value| Ok(value.cast_into::<PyBaseException>()?));
     let exception = match loaded {
         Ok(exception) => PyErr::from_value(exception.into_any()),
+        Err(why) if is_interrupt(py, &why) => return why,
         Err(why) => {
-            let why = why.value(py);
+            let why = summary(py, &why);
             let message = format!("{message} (it could not be unpickled here: {why})");
             return replacement(py, &[type_name, message, traceback]);
         }
@@ -83,6 +85,12 @@ fn replacement(py: Python<'_>, texts: &[String; 3]) -> PyErr {
     made.map_or_else(|error| error, PyErr::from_value)
 }
 
+/// What an error says, in a line, whatever its class makes of that.
+fn summary(py: Python<'_>, error: &PyErr) -> String {
+    let [type_name, message, _] = describe(&error.clone_ref(py).into_value(py).into_bound(py));
+    if message.is_empty() { type_name } else { format!("{type_name}: {message}") }
+}
+
 /// Type name, message and traceback of an exception.
 fn describe(exception: &Bound<'_, PyBaseException>) -> [String; 3] {
     let py = exception.py();
@@ -100,26 +108,29 @@ fn describe(exception: &Bound<'_, PyBaseException>) -> [String; 3] {
 /// The exception's pickle, when unpickling gives an exception of the same type again.
 fn travelling_pickle<'py>(exception: &Bound<'py, PyBaseException>) -> PyResult<Bound<'py, PyBytes>> {
     let py = exception.py();
-    let pickle = dumps(py, exception.as_any(), Root::Exception)?;
-    if !is_plain(exception)? {
-        // A constructor that asks for other arguments than `args` fails here rather than in the parent.
-        let copy = loads(py, pickle.as_bytes())?;
-        if !copy.get_type().is(exception.get_type()) {
-            let name = copy.get_type().fully_qualified_name()?;
-            return Err(pyo3::exceptions::PyTypeError::new_err(format!("it unpickles as {name}")));
-        }
+    if is_plain(exception)? {
+        return dumps(py, exception.as_any(), Root::Exception);
     }
-    Ok(pickle)
+    static PICKLED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    Ok(PICKLED.import(py, "plait._rebuild", "pickled")?.call1((exception,))?.cast_into::<PyBytes>()?)
 }
 
 /// Whether it is a built-in exception with plain arguments and nothing else, which surely unpickles.
 fn is_plain(exception: &Bound<'_, PyBaseException>) -> PyResult<bool> {
-    static OBJECT_ERRORS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let py = exception.py();
-    // Those that take five arguments refuse what was raised by hand with fewer, so they are tried.
-    let unicode_error = OBJECT_ERRORS.import(py, "builtins", "UnicodeError")?;
     let class = exception.get_type();
-    if class.module()? != "builtins" || exception.is_instance(unicode_error)? {
+    // SAFETY: live types, read as every object's type may be read.
+    let (made_by_python, keeps_more) = unsafe {
+        let class = class.as_type_ptr();
+        let base = ffi::PyExc_BaseException.cast::<ffi::PyTypeObject>();
+        (ffi::PyType_HasFeature(class, ffi::Py_TPFLAGS_HEAPTYPE) != 0, (*class).tp_basicsize != (*base).tp_basicsize)
+    };
+    // Only a class that no Python code made is surely what its module and name say.
+    if made_by_python || class.module()? != "builtins" {
+        return Ok(false);
+    }
+    // What is kept beside `args`, such as `NameError.name`, is pickled by `OSError` alone.
+    if keeps_more && !exception.is_instance_of::<PyOSError>() {
         return Ok(false);
     }
     if exception.getattr(intern!(py, "__dict__"))?.is_truthy()? {

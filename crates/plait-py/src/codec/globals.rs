@@ -53,6 +53,24 @@ pub fn each_global<B>(
     Err(Unknown)
 }
 
+/// The first few `module.name`s that a pickle refers to, without those of every pickle.
+pub fn some_names(pickle: &[u8]) -> Vec<String> {
+    const MOST: usize = 3;
+    let mut names = Vec::new();
+    // What follows a place that cannot be read is not needed either.
+    let _ = each_global(pickle, |module, name| {
+        let ours = matches!(module, b"builtins" | b"copyreg" | b"_codecs")
+            || module.starts_with(b"plait._")
+            || module.starts_with(b"cloudpickle.");
+        let name = format!("{}.{}", String::from_utf8_lossy(module), String::from_utf8_lossy(name));
+        if !ours && !names.contains(&name) {
+            names.push(name);
+        }
+        if names.len() < MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    names
+}
+
 enum Step {
     Text(Text),
     Global,

@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 pub use exception::{decode_exception, encode_exception};
-pub(crate) use pickle::{Root, dumps_by_value, dumps_into, loads};
+pub(crate) use pickle::{Message, Root, dumps_by_value, dumps_into, load_message};
 
 /// How a message is written; travels beside its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub fn encode_call(
 /// The arguments that [`encode_call`] wrote.
 ///
 /// # Errors
-/// What unpickling raises, `ValueError` for bytes that no encoder wrote.
+/// `plait.NotPicklable`, with what unpickling raised as its cause; `ValueError` for bytes that no encoder wrote.
 pub fn decode_call<'py>(
     py: Python<'py>,
     kind: Kind,
@@ -75,7 +75,7 @@ pub fn decode_call<'py>(
     match kind {
         Kind::Native => native::read_call(py, bytes),
         Kind::Pickle => {
-            let call = loads(py, bytes)?;
+            let call = load_message(py, bytes, Message::Call)?;
             match call.cast_into::<PyTuple>() {
                 Ok(args) => Ok((args, None)),
                 Err(pair) => {
@@ -113,7 +113,7 @@ pub type DirectCall<'py> = (Bound<'py, PyAny>, Bound<'py, PyTuple>, Option<Bound
 /// # Errors
 /// As [`decode_call`].
 pub fn decode_direct<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<DirectCall<'py>> {
-    let triple = loads(py, bytes)?.cast_into::<PyTuple>()?;
+    let triple = load_message(py, bytes, Message::Call)?.cast_into::<PyTuple>()?;
     let (function, args, kwargs) =
         triple.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>, Option<Bound<'py, PyAny>>)>()?;
     let kwargs = kwargs.map(|kwargs| kwargs.cast_into::<PyDict>()).transpose()?;
@@ -139,7 +139,7 @@ pub fn encode_value(py: Python<'_>, value: &Bound<'_, PyAny>, out: &mut Vec<u8>)
 pub fn decode_value<'py>(py: Python<'py>, kind: Kind, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     match kind {
         Kind::Native => native::read_value(py, bytes),
-        Kind::Pickle => loads(py, bytes),
+        Kind::Pickle => load_message(py, bytes, Message::Value),
     }
 }
 

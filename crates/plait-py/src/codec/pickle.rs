@@ -10,6 +10,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyInt, PyString};
 
 use super::byname;
+use super::globals::some_names;
+use crate::worker::is_loading;
 
 /// What is pickled, so that an error can name the path to the culprit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +61,8 @@ pub(crate) fn dumps<'py>(py: Python<'py>, value: &Bound<'py, PyAny>, root: Root)
             }
         }
         // Any exception may be the value's own way to say that it does not pickle; cloudpickle's answer counts.
-        Err(error) if error.is_instance_of::<PyException>(py) && !error.is_instance_of::<PyMemoryError>(py) => {}
-        Err(error) => return Err(error),
+        Err(error) if error.is_instance_of::<PyMemoryError>(py) || is_interrupt(py, &error) => return Err(error),
+        Err(_) => {}
     }
     dumps_by_value(py, value, root)
 }
@@ -88,6 +90,58 @@ fn c_dumps<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'p
         Bound::from_owned_ptr_or_err(py, result)?
     };
     Ok(pickle.cast_into::<PyBytes>()?)
+}
+
+/// Whether an error came from a signal, such as Ctrl-C, that arrived while foreign code ran. An `Exception` never counts.
+pub(crate) fn is_interrupt(py: Python<'_>, error: &PyErr) -> bool {
+    static ASK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    if error.is_instance_of::<PyException>(py) {
+        return false;
+    }
+    // As in `encode_exception`: this puts the traceback into the exception.
+    let value = error.clone_ref(py).into_value(py);
+    let answer = ASK.import(py, "plait._interrupt", "is_interrupt").and_then(|ask| ask.call1((value,))?.is_truthy());
+    // In doubt it gets through.
+    answer.unwrap_or(true)
+}
+
+/// What a message is, so that an error can name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// The arguments of a call.
+    Call,
+    /// A result in the parent, the items of a chunk in a worker.
+    Value,
+    /// A function.
+    Function,
+}
+
+/// The value of a message's pickle.
+///
+/// # Errors
+/// `plait.NotPicklable` with what unpickling raised, whatever it was, as its cause. Interrupts pass through, and so do
+/// the `Exception`s of a function's module.
+pub(crate) fn load_message<'py>(py: Python<'py>, bytes: &[u8], message: Message) -> PyResult<Bound<'py, PyAny>> {
+    loads(py, bytes).map_err(|error| {
+        let plain = message == Message::Function && error.is_instance_of::<PyException>(py);
+        if plain || is_interrupt(py, &error) { error } else { unloadable(py, error, bytes, message) }
+    })
+}
+
+#[cold]
+fn unloadable(py: Python<'_>, error: PyErr, bytes: &[u8], message: Message) -> PyErr {
+    let in_worker = is_loading();
+    let path = match message {
+        Message::Call => intern!(py, "args"),
+        Message::Value if in_worker => intern!(py, "items"),
+        Message::Value => intern!(py, "result"),
+        Message::Function => intern!(py, "fn"),
+    };
+    let explain = || {
+        let explain = py.import(intern!(py, "plait._unloadable"))?.getattr(intern!(py, "explain"))?;
+        explain.call1((error.into_value(py), path, some_names(bytes), in_worker))
+    };
+    explain().map_or_else(|error| error, PyErr::from_value)
 }
 
 /// The value of a pickle. Nothing in it refers to `bytes`.

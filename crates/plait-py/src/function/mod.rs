@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyFunction, PyType};
 
-use crate::codec::{Root, byname, dumps_by_value, dumps_into, loads};
+use crate::codec::{Message, Root, byname, dumps_by_value, dumps_into, load_message};
 use fingerprint::Fingerprint;
 use table::{Entry, Key, Table};
 
@@ -155,7 +155,7 @@ fn cached(entry: &Entry<Nature>) -> Prepared {
 /// # Errors
 /// What unpickling raises (such as `ModuleNotFoundError`), with a note that says where.
 pub fn decode_function(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
-    loads(py, bytes).map(Bound::unbind).inspect_err(|error| {
+    load_message(py, bytes, Message::Function).map(Bound::unbind).inspect_err(|error| {
         let _ = error.value(py).call_method1("add_note", ("raised while a plait worker loaded the function",));
     })
 }

@@ -1,0 +1,175 @@
+"""Values that will not travel, or not arrive: the one call fails and says why.
+
+Each case goes through each way to call worker processes, and each test ends with a call that the same worker
+must answer.
+"""
+
+import os
+import pickle
+import signal
+import traceback
+
+import hostile_values as h
+import plait
+import pytest
+import workloads as w
+from ways import WAYS, Way, one_worker
+
+
+@pytest.fixture(params=WAYS)
+def way(request):
+    with one_worker(request.param) as way:
+        yield way
+
+
+# --- what cannot be pickled
+
+
+@pytest.mark.parametrize("kind", h.UNSENDABLE)
+def test_results_that_cannot_travel_are_named(way, kind):
+    error = way.error_of(h.give, kind)
+    assert type(error) is plait.NotPicklable
+    assert isinstance(error, pickle.PicklingError)
+    assert error.path == h.PATHS[kind].format("result")
+    assert str(error).startswith(f"{error.path}: {h.WHY[kind]}; ")
+    assert "The above exception was the direct cause of" in error.__cause__.text
+
+
+@pytest.mark.parametrize("kind", h.UNSENDABLE)
+def test_arguments_that_cannot_travel_are_named(way, kind):
+    value = h.give(kind)
+    error = way.error_of(h.take, value)
+    assert type(error) is plait.NotPicklable
+    assert error.path == h.PATHS[kind].format("args[0]" if way.name == "submit" else "items[0]")
+    assert str(error).startswith(f"{error.path}: {h.WHY[kind]}; ")
+    assert error.__cause__ is not None
+    del error
+    h.unravel(value)
+
+
+def test_keywords_that_cannot_travel_are_named(processes):
+    with pytest.raises(plait.NotPicklable) as caught:
+        processes.submit(w.arguments, 1, x=h.give("lock")[3]).result()
+    assert caught.value.path == "kwargs['x'].conn.lock"
+
+
+# --- what cannot be unpickled
+
+
+@pytest.mark.parametrize("kind", h.UNREADABLE)
+def test_results_that_do_not_arrive_say_why(way, kind):
+    error = way.error_of(h.give, kind)
+    assert type(error) is plait.NotPicklable
+    why = h.UNREADABLE_WHY[kind]
+    assert str(error).startswith(f"result: the result could not be unpickled: {why}")
+    assert error.path == "result"
+    shown = "".join(traceback.format_exception(error))
+    assert why.partition(":")[0] in shown
+    if kind != "a bomb":
+        assert "in fail" in shown
+        assert "(made of hostile_values." in str(error)
+
+
+@pytest.mark.parametrize("kind", h.UNREADABLE)
+def test_arguments_that_do_not_arrive_say_why(way, kind):
+    error = way.error_of(h.take, h.give(kind))
+    assert type(error) is plait.NotPicklable
+    path, what = ("args", "arguments") if way.name == "submit" else ("items", "items")
+    why = h.UNREADABLE_WHY[kind]
+    assert str(error).startswith(f"{path}: the {what} could not be unpickled in the worker process: {why}")
+    assert error.path == path
+    if kind != "a bomb":
+        assert "in fail" in error.__cause__.text
+
+
+def test_a_class_that_the_parent_lacks_is_named(way):
+    error = way.error_of(h.give_gone, None)
+    assert type(error) is plait.NotPicklable
+    assert "AttributeError: " in str(error) and "OnlyHere" in str(error)
+    assert str(error).endswith("define its class in a module that both processes can import")
+    assert type(error.__cause__) is AttributeError
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_arguments_that_end_the_process_cost_one_worker(name):
+    with plait.ProcessPoolExecutor(1) as pool:
+        way = Way(name, pool)
+        error = way.error_of(h.take, h.ExitsProcess())
+        assert isinstance(error, plait.WorkerDied)
+        assert "code 7" in str(error)
+        assert way(w.add_one, 1) == 2
+
+
+@pytest.mark.parametrize("bad", ["lock", "exits", "endless"])
+def test_one_bad_value_among_many_fails_alone(processes, bad):
+    futures = [processes.submit(h.give, bad) if i == 5 else processes.submit(w.add_one, i) for i in range(10)]
+    assert [f.result() for i, f in enumerate(futures) if i != 5] == [i + 1 for i in range(10) if i != 5]
+    assert type(futures[5].exception()) is plait.NotPicklable
+
+
+@pytest.mark.parametrize("bad", ["__setstate__ raises", "exits there", "a bomb"])
+def test_one_unreadable_value_among_many_fails_alone(processes, bad):
+    futures = [processes.submit(h.give, bad) if i == 5 else processes.submit(w.add_one, i) for i in range(10)]
+    assert [f.result() for i, f in enumerate(futures) if i != 5] == [i + 1 for i in range(10) if i != 5]
+    for _ in range(2):
+        assert type(futures[5].exception()) is plait.NotPicklable
+    assert repr(futures[5]).endswith("raised NotPicklable>")
+
+
+# --- signals get through
+
+
+class Signalled:
+    """Gets a signal while it is pickled."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __reduce__(self):
+        signal.raise_signal(self.number)
+        return Signalled, (self.number,)
+
+
+class SignalledThere:
+    """Gets a signal while it is unpickled."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        if os.getpid() == self.number["pid"]:
+            signal.raise_signal(self.number["signal"])
+
+
+class Stopped(BaseException):
+    pass
+
+
+@pytest.fixture
+def stopping():
+    """A handler of a signal that raises."""
+
+    def stop(*_):
+        raise Stopped
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    yield signal.SIGUSR1
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_while_pickling_gets_through(processes, stopping):
+    with pytest.raises(KeyboardInterrupt):
+        processes.submit(w.identity, [Signalled(signal.SIGINT)])
+    with pytest.raises(Stopped):
+        processes.submit(w.identity, [Signalled(stopping)])
+    assert processes.submit(w.add_one, 1).result() == 2
+
+
+@pytest.mark.parametrize("number, raised", [(signal.SIGINT, KeyboardInterrupt), (signal.SIGUSR1, Stopped)])
+def test_a_signal_while_unpickling_gets_through(processes, stopping, number, raised):
+    value = SignalledThere({"pid": os.getpid(), "signal": number})
+    future = processes.submit(w.identity, value)
+    with pytest.raises(raised):
+        future.result()
+    assert processes.submit(w.add_one, 1).result() == 2
