@@ -164,6 +164,13 @@ class Gate:
         with open(os.path.join(self.folder, "open"), "w"):
             pass
 
+    def __enter__(self):
+        """As a context it is open at the end, so that a test that fails does not wait for its own tasks."""
+        return self
+
+    def __exit__(self, *_):
+        self.open()
+
 
 @pytest.fixture
 def gate(tmp_path):

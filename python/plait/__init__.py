@@ -10,7 +10,7 @@
 Everything is loaded at first use, so importing plait costs next to nothing.
 """
 
-from plait._errors import NotPicklable, PlaitError, RemoteError
+from plait._errors import NotPicklable, PlaitError, RemoteError, TaskTimeout
 
 # What type checkers take for `typing.TYPE_CHECKING`, without the import.
 TYPE_CHECKING = False
@@ -32,6 +32,7 @@ __all__ = [
     "PlaitError",
     "ProcessPoolExecutor",
     "RemoteError",
+    "TaskTimeout",
     "ThreadPoolExecutor",
     "WorkerDied",
     "compare",

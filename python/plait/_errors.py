@@ -60,6 +60,41 @@ class RemoteError(PlaitError):
         return f"{self.type_name}: {self.message}" if self.message else self.type_name
 
 
+class CallStopped(BaseException):
+    """Raised in a worker's main thread to end its call, which took too long or is no longer wanted.
+
+    Like KeyboardInterrupt no `Exception`, so that it gets through where errors are handled and retried. Who
+    catches it all the same is killed soon.
+    """
+
+    __module__ = "plait"
+
+    def __init__(self) -> None:
+        """Says why it comes."""
+        super().__init__("the call took longer than its timeout, or was cancelled")
+
+    def __reduce__(self) -> tuple:
+        """As for a class without arguments."""
+        return (CallStopped, ())
+
+
+class TaskTimeout(PlaitError, TimeoutError):
+    """The call took longer than its `timeout` and was stopped; on threads it was abandoned, and goes on."""
+
+    __module__ = "plait"
+
+    timeout: float | None = None
+    """Seconds that the call was allowed to take."""
+    task: str | None = None
+    """The function, as `module.name`."""
+    pid: int | None = None
+    """The process that ran it; None on threads."""
+    tries: int = 1
+    """How often it was tried."""
+    stack: str | None = None
+    """Where it was, if it did not end when asked to: the stacks of its process, innermost frame first."""
+
+
 def __getattr__(name: str) -> type:
     if name != "WorkerDied":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -70,6 +105,29 @@ def __getattr__(name: str) -> type:
 
         __module__ = "plait"
         __qualname__ = "WorkerDied"
+
+        task: str | None = None
+        """The function, as `module.name`."""
+        index: int | None = None
+        """In a map: which item it was, counted from 0."""
+        pid: int | None = None
+        """The process that died."""
+        exitcode: int | None = None
+        """As `multiprocessing.Process.exitcode`: minus the signal if one killed it."""
+        signal: int | None = None
+        """The signal that killed it."""
+        tries: int = 1
+        """How often the call was tried; a worker died each time, or the call failed in another way."""
+        peak_memory: int | None = None
+        """The most memory the process had in use, in bytes."""
+        out_of_memory: bool = False
+        """Whether the kernel's OOM killer, or the pool's `memory_limit`, ended it."""
+        memory_limit: int | None = None
+        """The limit it was killed for, in bytes."""
+        stack: str | None = None
+        """The last Python stacks of its threads, innermost frame first, where a crash left them."""
+        output: str = ""
+        """The last lines it printed."""
 
     # Two threads may come here at once; the first one's class counts.
     return globals().setdefault(name, WorkerDied)

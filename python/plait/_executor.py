@@ -4,6 +4,8 @@ import concurrent.futures
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from plait._options import WithOptions, check_limits
+
 T = TypeVar("T")
 
 BACKENDS = ("serial", "threads", "processes")
@@ -22,7 +24,7 @@ def check_backend(backend: object) -> None:
     raise ValueError(f"no backend {backend!r}; there are {known}")
 
 
-class Executor(concurrent.futures.Executor):
+class Executor(WithOptions, concurrent.futures.Executor):
     """A `concurrent.futures.Executor` over the backend of your choice.
 
     Args:
@@ -33,6 +35,14 @@ class Executor(concurrent.futures.Executor):
         initargs: Its arguments.
         max_tasks_per_child: Calls after which a worker process is replaced; processes only.
         preload: Modules to import once for all worker processes; processes only.
+        timeout: Seconds that each call may take from its start; one that takes longer fails with
+            `plait.TaskTimeout`. On processes it is stopped. A thread cannot be stopped: there it is
+            abandoned, and goes on unheard. Not on the serial backend.
+        retries: Extra tries of a call after an exception, a timeout, or the death of its worker.
+        memory_limit: The most private memory of a worker process, in bytes or as "1.5GiB"; processes only.
+        max_memory_growth: Growth of its private memory after which a worker process is replaced between two
+            calls; processes only.
+        grace: Seconds that a call which is stopped has before its process is killed; processes only.
 
     Raises:
         ValueError: no such backend, or an option that it does not have.
@@ -50,34 +60,45 @@ class Executor(concurrent.futures.Executor):
         initargs: tuple[Any, ...] = (),
         max_tasks_per_child: int | None = None,
         preload: Iterable[str] = (),
+        timeout: float | None = None,
+        retries: int = 0,
+        memory_limit: int | str | None = None,
+        max_memory_growth: int | str | None = None,
+        grace: float | None = None,
     ) -> None:
         """See the class."""
         check_backend(backend)
-        preload = tuple(preload)
-        if backend != "processes" and (max_tasks_per_child is not None or preload):
-            name = "preload" if preload else "max_tasks_per_child"
-            raise ValueError(f"{name} is an option of backend 'processes', not of {backend!r}")
+        check_limits(timeout, retries)
+        options = {
+            "preload": tuple(preload) or None,
+            "max_tasks_per_child": max_tasks_per_child,
+            "memory_limit": memory_limit,
+            "max_memory_growth": max_memory_growth,
+            "grace": grace,
+        }
+        options = {name: value for name, value in options.items() if value is not None}
+        if backend != "processes":
+            for name in options:
+                raise ValueError(f"{name} is an option of backend 'processes', not of {backend!r}")
         self.backend = backend
+        self._limits = (timeout, retries)
         inner: concurrent.futures.Executor
         if backend == "processes":
             from plait._process import ProcessPoolExecutor
 
             inner = ProcessPoolExecutor(
-                max_workers,
-                None,
-                initializer,
-                initargs,
-                max_tasks_per_child=max_tasks_per_child,
-                preload=preload,
+                max_workers, None, initializer, initargs, timeout=timeout, retries=retries, **options
             )
         elif backend == "threads":
             from plait._thread import ThreadPoolExecutor
 
-            inner = ThreadPoolExecutor(max_workers, "", initializer, initargs)
+            inner = ThreadPoolExecutor(
+                max_workers, "", initializer, initargs, timeout=timeout, retries=retries
+            )
         else:
             from plait._serial import SerialExecutor
 
-            inner = SerialExecutor(initializer, initargs)
+            inner = SerialExecutor(initializer, initargs, timeout=timeout, retries=retries)
         self._inner = inner
         if type(self).submit is Executor.submit:
             # Straight to the engine: a call less for each task.
@@ -86,6 +107,9 @@ class Executor(concurrent.futures.Executor):
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "concurrent.futures.Future[T]":
         """Schedule `fn(*args, **kwargs)` and return its future."""
         return self._inner.submit(fn, *args, **kwargs)
+
+    def _submit_with(self, timeout: float | None, retries: int, fn: Any, args: tuple, kwargs: dict) -> Any:
+        return self._inner._submit_with(timeout, retries, fn, args, kwargs)  # type: ignore[attr-defined]
 
     def map(
         self,

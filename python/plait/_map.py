@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from plait import _core
 from plait._executor import check_backend
+from plait._options import check_limits
 
 T = TypeVar("T")
 
@@ -28,6 +29,8 @@ def map(
     workers: int | None = None,
     chunksize: int | None = None,
     buffersize: int | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
 ) -> Iterator[T]:
     """Return an iterator over `fn(*args)` for each tuple of items, in order; the calls start at once.
 
@@ -42,9 +45,13 @@ def map(
         chunksize: Items sent to a worker process together; by default chosen from how long they take.
         buffersize: The most items read ahead of the results that were taken; by default as many as keep the
             workers busy.
+        timeout: Seconds that each call may take from its start; one that takes longer is stopped (on threads:
+            abandoned) and raises `plait.TaskTimeout`. Not on the serial backend.
+        retries: Extra tries of a call after an exception, a timeout, or the death of its worker. With it, or
+            with `timeout`, items go to the worker processes one by one.
 
     Raises:
-        ValueError: no such backend, or a number below 1.
+        ValueError: no such backend, a number below 1, or a limit that makes no sense.
         Exception: what `fn` or an input raised, where its result would have come; what came before is yielded
             first.
 
@@ -53,18 +60,28 @@ def map(
     for name, number in (("workers", workers), ("chunksize", chunksize), ("buffersize", buffersize)):
         if number is not None and (not isinstance(number, int) or number < 1):
             raise ValueError(f"{name} must be an integer of at least 1, not {number!r}")
+    check_limits(timeout, retries)
     if not iterables:
         raise TypeError("map needs at least one iterable")
     if backend == "serial":
+        if timeout is not None or retries:
+            from plait._serial import SerialExecutor
+
+            executor = SerialExecutor(timeout=timeout, retries=retries)
+            return submit_ahead(executor.submit, fn, zip(*iterables), buffersize or 1, None)
         return _builtin_map(fn, *iterables)
     if backend == "threads":
         pool = _pool("threads", workers or min(32, _core.cpu_count() + 4))
         ahead = buffersize or _AHEAD_PER_THREAD * pool._max_workers
+        if timeout is not None or retries:
+            pool = pool.options(timeout=timeout, retries=retries)
         return submit_ahead(pool.submit, fn, zip(*iterables), ahead, None)
     from plait._process import default_workers, start_map
 
     pool = _pool("processes", workers or default_workers())
-    return start_map(pool, fn, iterables, pool._max_workers, chunksize, buffersize or 0)
+    return start_map(
+        pool, fn, iterables, pool._max_workers, chunksize, buffersize or 0, None, timeout, retries
+    )
 
 
 # The builtin, which this module's own function hides.

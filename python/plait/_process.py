@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from plait import _core, _depth, _exit
+from plait._options import WithOptions, check_limits, parse_size
 
 T = TypeVar("T")
 
@@ -18,11 +19,14 @@ MAX_WORKERS = 192
 # mistaken.
 MAX_DEPTH = 5
 
+# Seconds in which a call that is stopped can tidy up: so that its worker is free within a tenth of a second.
+GRACE = 0.05
+
 _launch_lock = threading.Lock()
 _launches: dict[tuple[str, ...], tuple[str, list[str], list[tuple[str, str]]]] = {}
 
 
-class ProcessPoolExecutor(_core.ProcessEngine, concurrent.futures.Executor):
+class ProcessPoolExecutor(_core.ProcessEngine, WithOptions, concurrent.futures.Executor):
     """Run calls in worker processes. A drop-in for `concurrent.futures.ProcessPoolExecutor`.
 
     Workers are forked from a clean helper process in about a millisecond, never import or re-run the main
@@ -39,9 +43,19 @@ class ProcessPoolExecutor(_core.ProcessEngine, concurrent.futures.Executor):
         preload: Names of modules to import once, in the helper process, so that every worker has them from
             the start. A module that starts threads cannot be preloaded; then a warning says so, and workers
             import it themselves.
+        timeout: Seconds that each call may take from its start. One that takes longer is stopped and fails
+            with `plait.TaskTimeout`; the rest goes on.
+        retries: Extra tries of a call after an exception, a timeout, or the death of its worker.
+        memory_limit: The most private memory of a worker, in bytes or as "1.5GiB"; what lies in memory shared
+            with others does not count. A worker over it is killed; its call fails with `plait.WorkerDied`.
+        max_memory_growth: A worker whose private memory has grown by more than this since its first call is
+            replaced, between two calls, when its replacement is ready. In bytes or as "300MB".
+        grace: Seconds that a call which is stopped has, after the exception in its main thread, before its
+            process is killed.
 
     Raises:
-        ValueError: `max_workers` is below 1 or above 192, or `max_tasks_per_child` is below 1.
+        ValueError: `max_workers` is below 1 or above 192, `max_tasks_per_child` is below 1, or a limit makes
+            no sense.
         RuntimeError: pools are nested more than five deep.
         TypeError: `initializer` cannot be called, or `max_tasks_per_child` is no integer.
 
@@ -58,6 +72,11 @@ class ProcessPoolExecutor(_core.ProcessEngine, concurrent.futures.Executor):
         *,
         max_tasks_per_child: int | None = None,
         preload: Iterable[str] = (),
+        timeout: float | None = None,
+        retries: int = 0,
+        memory_limit: int | str | None = None,
+        max_memory_growth: int | str | None = None,
+        grace: float = GRACE,
     ) -> None:
         """See the class."""
         if _depth.depth >= MAX_DEPTH:
@@ -77,10 +96,17 @@ class ProcessPoolExecutor(_core.ProcessEngine, concurrent.futures.Executor):
                 raise TypeError("max_tasks_per_child must be an integer")
             if max_tasks_per_child <= 0:
                 raise ValueError("max_tasks_per_child must be >= 1")
+        check_limits(timeout, retries)
+        memory = parse_size("memory_limit", memory_limit)
+        growth = parse_size("max_memory_growth", max_memory_growth)
+        if not 0 <= grace < 1e9:
+            raise ValueError(f"grace must be 0 seconds or more, not {grace!r}")
         self._max_workers = max_workers
+        self._limits = (timeout, retries)
         _exit.at_exit(self)
-        setup = _setup(max_workers, initializer, initargs)
-        self._open(max_workers, max_tasks_per_child, setup, _launch(tuple(preload)))
+        setup = _setup(max_workers, initializer, initargs, growth is not None)
+        launch = _launch(tuple(preload))
+        self._open(max_workers, max_tasks_per_child, setup, launch, timeout, retries, memory, growth, grace)
 
     def map(
         self,
@@ -97,14 +123,16 @@ class ProcessPoolExecutor(_core.ProcessEngine, concurrent.futures.Executor):
             iterables: Its arguments, item by item; the shortest ends it. They are read at once unless
                 `buffersize` is given.
             timeout: Seconds from now after which waiting for a result raises `TimeoutError`.
-            chunksize: Items sent to a worker together.
+            chunksize: Items sent to a worker together; in a pool with `timeout` or `retries` each goes alone.
             buffersize: The most items read ahead of the results that were taken.
 
         """
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
         check_buffersize(buffersize)
-        return start_map(self, fn, iterables, self._max_workers, chunksize, buffersize, timeout)
+        return start_map(
+            self, fn, iterables, self._max_workers, chunksize, buffersize, timeout, *self._limits
+        )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; finish the pending ones, or cancel those not begun with `cancel_futures`.
@@ -114,6 +142,18 @@ class ProcessPoolExecutor(_core.ProcessEngine, concurrent.futures.Executor):
         self._shutdown(cancel_futures)
         if wait:
             self._join()
+
+    def terminate_workers(self) -> None:
+        """Send all workers SIGTERM, cancel what was not begun, and take no more calls.
+
+        The calls that run fail with `plait.WorkerDied`. As in Python 3.14.
+        """
+        self._kill(politely=True)
+        self.shutdown(wait=False, cancel_futures=True)
+
+    def kill_workers(self) -> None:
+        """Kill all workers, cancel what was not begun, and take no more calls. As in Python 3.14."""
+        self._abort()
 
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         """Shut down; after Ctrl-C at once, whatever the workers are doing."""
@@ -160,6 +200,8 @@ def start_map(
     chunksize: int | None,
     ahead: int | None,
     timeout: float | None = None,
+    item_timeout: float | None = None,
+    retries: int = 0,
 ) -> Iterator[T]:
     """Start a map on a process pool. `ahead`: items read ahead; 0: as their duration suggests; None: all."""
     left: int | None = None
@@ -169,10 +211,17 @@ def start_map(
         pass
     star = len(iterables) != 1
     source = zip(*iterables) if star else iter(iterables[0])
-    return _core.process_map(engine, fn, source, star, workers, left, chunksize, ahead, timeout)
+    return _core.process_map(
+        engine, fn, source, star, workers, left, chunksize, ahead, timeout, item_timeout, retries
+    )
 
 
-def _setup(max_workers: int, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> bytes:
+def _setup(
+    max_workers: int,
+    initializer: Callable[..., object] | None,
+    initargs: tuple[Any, ...],
+    watch_growth: bool,
+) -> bytes:
     """What each worker is told at its start; see `plait._worker`."""
     import pickle
 
@@ -190,6 +239,7 @@ def _setup(max_workers: int, initializer: Callable[..., object] | None, initargs
         "environ": dict(os.environ),
         "threads": max(1, _core.cpu_count() // max_workers),
         "initializer": first,
+        "watch_growth": watch_growth,
         "depth": _depth.depth + 1,
         "siblings": _depth.siblings * max_workers,
     }

@@ -1,14 +1,21 @@
 """A worker process, from the fork to its end."""
 
 import atexit
+import faulthandler
+import io
 import os
 import pickle
+import signal
 import sys
 import threading
-from typing import NoReturn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
 
 from plait import _core, _depth
 from plait._nursery import THREAD_LIMITS
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 
 def main(server: _core.NurseryServer) -> NoReturn:
@@ -17,8 +24,9 @@ def main(server: _core.NurseryServer) -> NoReturn:
     try:
         atexit._clear()
         loop, setup = server.become_worker()
-        if _prepare(loop, pickle.loads(setup)):
-            loop.run()
+        told = pickle.loads(setup)
+        if _prepare(loop, told):
+            loop.run(told["watch_growth"])
             code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -47,6 +55,44 @@ def _take_environment(told: dict[str, str]) -> None:
             os.environ[name] = value
 
 
+class _Output(io.FileIO):
+    """A standard stream whose last lines the parent can read when this process has died."""
+
+    keep: Callable[[bytes], None]
+
+    def write(self, data: "Buffer") -> int:
+        written = super().write(data)
+        self.keep(bytes(memoryview(data)[: written or 0]))
+        return written
+
+
+def _leave_traces(loop: _core.WorkerLoop) -> None:
+    """Have the end of this process, whatever brings it, tell what it printed last and where it was."""
+    for name, fd in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is None:
+            continue
+        try:
+            output = _Output(fd, "w", closefd=False)
+        except OSError:
+            continue
+        output.keep = loop.keep
+        # Whole lines, also when several workers write into one file.
+        text = io.TextIOWrapper(
+            io.BufferedWriter(output),
+            stream.encoding,
+            stream.errors,
+            line_buffering=True,
+            write_through=False,
+        )
+        setattr(sys, name, text)
+        setattr(sys, f"__{name}__", text)
+    signal.signal(_core.STOP_SIGNAL, loop.on_stop)
+    dump = loop.dump_file()
+    faulthandler.enable(dump)
+    faulthandler.register(_core.DUMP_SIGNAL, dump, all_threads=True, chain=False)
+
+
 def _prepare(loop: _core.WorkerLoop, told: dict) -> bool:
     """Make this process look like its parent, then run the initializer; False if that failed."""
     _depth.depth, _depth.siblings = told["depth"], told["siblings"]
@@ -60,11 +106,7 @@ def _prepare(loop: _core.WorkerLoop, told: dict) -> bool:
     _take_environment(told["environ"])
     for name in THREAD_LIMITS:
         os.environ.setdefault(name, str(told["threads"]))
-    for stream in (sys.stdout, sys.stderr):
-        # Whole lines, also when several workers write into one file.
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(line_buffering=True, write_through=False)
+    _leave_traces(loop)
     if told["initializer"] is None:
         return True
     try:

@@ -40,6 +40,8 @@ pub struct TaskHead {
     pub kind: Kind,
     /// What to do with them.
     pub form: Form,
+    /// Whether the call has a time limit, so that its beginning must be noted.
+    pub timed: bool,
     /// Where the arguments lie.
     pub place: Place,
 }
@@ -60,6 +62,7 @@ impl TaskHead {
         out[16..24].copy_from_slice(&self.definition.len.to_le_bytes());
         out[24] = self.kind;
         out[25] = self.form;
+        out[27] = u8::from(self.timed);
         match self.place {
             Place::Inline => {
                 out[26] = INLINE;
@@ -86,6 +89,7 @@ impl TaskHead {
             definition: get_block(&head[8..])?,
             kind: head[24],
             form: head[25],
+            timed: head[27] != 0,
             place,
         };
         Ok((head, if place == Place::Inline { rest } else { &[] }))
@@ -224,8 +228,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_task_head_survives_the_trip(function: u64, definition in block(), kind: u8, form: u8, place in place(), args: Vec<u8>) {
-            let head = TaskHead { function, definition, kind, form, place };
+        fn a_task_head_survives_the_trip(function: u64, definition in block(), kind: u8, form: u8, timed: bool, place in place(), args: Vec<u8>) {
+            let head = TaskHead { function, definition, kind, form, timed, place };
             let (bytes, used) = head.encode();
             let mut message = bytes[..used].to_vec();
             if place == Place::Inline { message.extend(&args); }

@@ -1,7 +1,6 @@
 //! From what goes wrong in Rust to the exception a user sees. The one place where it happens.
 
-use plait_engine::nursery::Exit;
-use plait_engine::pool::{Loss, NewPoolError, Refused};
+use plait_engine::pool::{NewPoolError, Refused};
 use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 
@@ -17,21 +16,6 @@ fn make(py: Python<'_>, module: &str, class: &str, message: &str) -> PyErr {
 /// plait's own trouble.
 pub fn plait_error(py: Python<'_>, message: &str) -> PyErr {
     make(py, "plait._errors", "PlaitError", message)
-}
-
-/// The worker that ran the task died.
-pub fn worker_died(py: Python<'_>, message: &str, loss: &Loss) -> PyErr {
-    let error = make(py, "plait._errors", "WorkerDied", message);
-    let exitcode = match loss.exit {
-        Exit::Code(code) => Some(code),
-        Exit::Signal(signal) => Some(-signal),
-        Exit::Unknown => None,
-    };
-    let value = error.value(py);
-    match value.setattr("pid", loss.pid).and_then(|()| value.setattr("exitcode", exitcode)) {
-        Ok(()) => error,
-        Err(error) => error,
-    }
 }
 
 /// The pool cannot go on.

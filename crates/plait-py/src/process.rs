@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use plait_engine::nursery::{Launch, Nursery};
 use plait_engine::pool::{Awaited, Function, NewTask, Pool, PoolConfig};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use rustix::process::Signal;
 
 use crate::function::{FunctionTable, Prepared};
 use crate::future::{FutureCore, Home, ProcessTicket, deadline, new_future};
@@ -45,6 +46,35 @@ pub struct ProcessHome {
     functions: Mutex<HashMap<u64, Arc<Function>>>,
     table: FunctionTable,
     forks: u64,
+    /// Of calls that were given none of their own.
+    limits: Limits,
+}
+
+/// What calls are held to.
+#[derive(Clone, Copy, Default)]
+pub struct Limits {
+    /// How long each may take, from its start.
+    pub timeout: Option<Duration>,
+    /// Extra tries after an exception, a timeout or a dead worker.
+    pub retries: u32,
+}
+
+impl Limits {
+    /// From Python's numbers.
+    ///
+    /// # Errors
+    /// ValueError: the timeout is not above zero.
+    pub fn new(timeout: Option<f64>, retries: u32) -> PyResult<Self> {
+        let timeout = match timeout {
+            Some(seconds) if seconds.is_nan() || seconds <= 0.0 => {
+                return Err(PyValueError::new_err("timeout must be more than 0 seconds, or None"));
+            }
+            // What is longer than a Duration is no limit.
+            Some(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+            None => None,
+        };
+        Ok(Self { timeout, retries })
+    }
 }
 
 /// How to call something in a worker.
@@ -83,6 +113,11 @@ impl ProcessHome {
     /// Takes a task back from the pool; whether nobody had begun it.
     pub fn cancel(&self, core: &FutureCore) -> bool {
         !self.is_foreign() && core.task().is_some_and(|task| self.pool().cancel(task).is_some())
+    }
+
+    /// Has a task stopped that a worker runs; whether it has not ended.
+    pub fn stop(&self, core: &FutureCore) -> bool {
+        !self.is_foreign() && core.task().is_some_and(|task| self.pool().stop(task))
     }
 
     /// Whether a worker runs the task.
@@ -142,9 +177,10 @@ impl ProcessHome {
                 return Ok(Callee { function: Arc::clone(function), direct });
             }
         }
+        let name = if direct { String::new() } else { name_of(function) };
         let placed = self
             .pool()
-            .place(number, bytes.as_deref().unwrap_or_default())
+            .place(number, &name, bytes.as_deref().unwrap_or_default())
             .map_err(|error| errors::refused(py, &error.into()))?;
         let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
         for gone in self.table.take_forgotten() {
@@ -154,7 +190,30 @@ impl ProcessHome {
         Ok(Callee { function: Arc::clone(function), direct })
     }
 
+    /// Submits a call and gives its future.
+    fn submit<'py>(
+        self: &Arc<Self>,
+        py: Python<'py>,
+        function: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+        limits: &Limits,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let callee = self.callee(py, function)?;
+        let core = FutureCore::new(Home::Processes(Arc::clone(self)));
+        with_buffer(|out| {
+            let (form, kind) = if callee.direct {
+                (form::DIRECT, codec::encode_direct(py, function, args, kwargs, out)?)
+            } else {
+                (form::CALL, codec::encode_call(py, args, kwargs, out)?)
+            };
+            self.send(py, &core, &callee, form, kind as u8, out, limits)
+        })?;
+        new_future(py, core)
+    }
+
     /// Submits an encoded task whose end `core` will be told.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a message")]
     pub fn send(
         &self,
         py: Python<'_>,
@@ -163,8 +222,10 @@ impl ProcessHome {
         form: u8,
         kind: u8,
         payload: &[u8],
+        limits: &Limits,
     ) -> PyResult<()> {
-        let task = NewTask { function: &callee.function, form, kind, payload, retries: 0 };
+        let Limits { timeout, retries } = *limits;
+        let task = NewTask { function: &callee.function, form, kind, payload, retries, timeout };
         let ticket = ProcessTicket(Arc::clone(core));
         // A large copy must not hold up the other threads.
         let sent = if payload.len() > LARGE {
@@ -183,6 +244,16 @@ impl ProcessHome {
 }
 
 const LARGE: usize = 1 << 20;
+
+/// What errors call a function.
+fn name_of(function: &Bound<'_, PyAny>) -> String {
+    let text = |name| function.getattr(name).and_then(|value| value.extract::<String>());
+    match (text("__module__"), text("__qualname__")) {
+        (Ok(module), Ok(name)) if module != "__main__" && module != "builtins" => format!("{module}.{name}"),
+        (_, Ok(name)) => name,
+        _ => function.get_type().name().map_or_else(|_| String::new(), |name| name.to_string()),
+    }
+}
 
 impl Drop for ProcessHome {
     fn drop(&mut self) {
@@ -222,7 +293,7 @@ pub fn join_orphans(py: Python<'_>, kill: bool) -> PyResult<()> {
     for home in orphans() {
         if kill {
             home.pool().shutdown(true);
-            home.pool().kill_workers();
+            home.pool().signal_workers(Signal::KILL.as_raw());
         }
         home.join(py, None)?;
     }
@@ -252,7 +323,11 @@ impl ProcessEngine {
     }
 
     /// Opens the pool. `launch` is (program, arguments, environment) of the nursery, `setup` what each worker is given.
-    #[pyo3(name = "_open", signature = (max_workers, max_tasks_per_child, setup, launch))]
+    #[pyo3(
+        name = "_open",
+        signature = (max_workers, max_tasks_per_child, setup, launch, timeout, retries, memory, growth, grace)
+    )]
+    #[expect(clippy::too_many_arguments, reason = "called from one place")]
     fn open(
         &self,
         py: Python<'_>,
@@ -260,10 +335,17 @@ impl ProcessEngine {
         max_tasks_per_child: Option<u64>,
         setup: Vec<u8>,
         launch: (OsString, Vec<OsString>, Vec<(OsString, OsString)>),
+        timeout: Option<f64>,
+        retries: u32,
+        memory: Option<u64>,
+        growth: Option<u64>,
+        grace: f64,
     ) -> PyResult<()> {
         let (program, args, env) = launch;
         let launch = Launch { program, args, env };
-        let config = PoolConfig { max_workers, max_tasks_per_child, setup };
+        let grace = Duration::try_from_secs_f64(grace).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let limits = plait_engine::pool::Limits { memory, growth, grace };
+        let config = PoolConfig { max_workers, max_tasks_per_child, limits, setup };
         let pool =
             py.detach(|| Pool::new(config, move || nursery(&launch))).map_err(|error| errors::new_pool(&error))?;
         let home = ProcessHome {
@@ -271,6 +353,7 @@ impl ProcessEngine {
             functions: Mutex::new(HashMap::new()),
             table: FunctionTable::new(),
             forks: FORKS.load(Ordering::Relaxed),
+            limits: Limits::new(timeout, retries)?,
         };
         self.home.set(Arc::new(home)).map_err(|_| PyValueError::new_err("the executor is open already"))
     }
@@ -285,17 +368,21 @@ impl ProcessEngine {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let home = self.home()?;
-        let callee = home.callee(py, r#fn)?;
-        let core = FutureCore::new(Home::Processes(Arc::clone(home)));
-        with_buffer(|out| {
-            let (form, kind) = if callee.direct {
-                (form::DIRECT, codec::encode_direct(py, r#fn, args, kwargs, out)?)
-            } else {
-                (form::CALL, codec::encode_call(py, args, kwargs, out)?)
-            };
-            home.send(py, &core, &callee, form, kind as u8, out)
-        })?;
-        new_future(py, core)
+        home.submit(py, r#fn, args, kwargs, &home.limits)
+    }
+
+    /// The same with limits of the call's own.
+    #[pyo3(name = "_submit_with")]
+    fn submit_with<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: Option<f64>,
+        retries: u32,
+        r#fn: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.home()?.submit(py, r#fn, args, kwargs, &Limits::new(timeout, retries)?)
     }
 
     /// Refuses new tasks; with `cancel_pending` those not begun are cancelled.
@@ -315,13 +402,13 @@ impl ProcessEngine {
         home.join(py, deadline(timeout))
     }
 
-    /// Kills all workers at once.
-    #[pyo3(name = "_kill")]
-    fn kill(&self) {
+    /// Kills all workers at once; or, with `politely`, sends them SIGTERM.
+    #[pyo3(name = "_kill", signature = (politely=false))]
+    fn kill(&self, politely: bool) {
         if let Some(home) = self.home.get()
             && !home.is_foreign()
         {
-            home.pool().kill_workers();
+            home.pool().signal_workers(if politely { Signal::TERM } else { Signal::KILL }.as_raw());
         }
     }
 

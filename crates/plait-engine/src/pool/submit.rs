@@ -73,6 +73,7 @@ impl<T: Ticket> Pool<T> {
             definition: task.function.block,
             kind: task.kind,
             form: task.form,
+            timed: task.timeout.is_some(),
             place: args.map_or(Place::Inline, Place::Arena),
         };
         let (head, used) = head.encode();

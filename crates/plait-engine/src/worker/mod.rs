@@ -35,6 +35,9 @@ const IN_RING: usize = 64 << 10;
 /// Free blocks of the result arena are kept warm up to this many bytes.
 const KEEP_WARM: usize = 64 << 20;
 
+/// What a call may need beside its time limit to load its function and arguments, which may import modules.
+const LOADING: Duration = Duration::from_secs(60);
+
 /// What a worker fails with: its own end of the connection is unusable, it must exit.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
@@ -185,7 +188,17 @@ impl Worker {
             self.pool.wake_idle();
         }
         let (head, _) = TaskHead::decode(&self.message[..len])?;
+        if head.timed {
+            status.set_since(started + LOADING.as_nanos() as u64);
+        }
         Ok(Some(Claimed { id, head, len, started }))
+    }
+
+    /// Function and arguments are loaded, the call is about to be made: its time counts from here.
+    pub fn call_begins(&self, task: &Claimed) {
+        if task.head.timed {
+            self.mine.status().set_since(now());
+        }
     }
 
     /// The arguments of a claimed task.

@@ -159,12 +159,23 @@ impl FutureBase {
         Self { core: OnceLock::new() }
     }
 
-    /// Cancel the call if it has not begun. Returns whether it is cancelled now.
+    /// Cancel the call. Returns whether it is cancelled now.
+    ///
+    /// One that has begun is stopped if it runs in a process: its main thread gets an exception, and is killed if it
+    /// does not end soon. A thread cannot be stopped: there a call that has begun goes on, and this returns False.
     fn cancel(slf: &Bound<'_, Self>) -> bool {
         let py = slf.py();
         let core = slf.get().core();
         let (taken, next) = match core.home() {
-            Home::Processes(home) => (home.cancel(core), Phase::Notified),
+            Home::Processes(home) => {
+                let taken = core.phase() == Phase::Pending
+                    && (home.cancel(core) || {
+                        // A result that is there counts.
+                        home.pump();
+                        !core.is_done() && home.stop(core)
+                    });
+                (taken, Phase::Notified)
+            }
             Home::Threads(_) => (true, Phase::Notified),
             Home::Nowhere => (true, Phase::Cancelled),
         };

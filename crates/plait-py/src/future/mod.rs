@@ -13,13 +13,12 @@ pub use face::{FutureBase, deadline, phase_name};
 
 use std::sync::Arc;
 
-use plait_engine::nursery::Exit;
-use plait_engine::pool::{Loss, Outcome};
+use plait_engine::pool::Outcome;
 use plait_engine::wire::Verdict;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::{codec, errors};
+use crate::{codec, death, errors};
 
 /// Tells waiters, then callbacks, that a future is done. Does nothing the second time.
 pub fn tell(py: Python<'_>, core: &Arc<FutureCore>) {
@@ -132,34 +131,9 @@ pub fn decode_outcome<'py>(py: Python<'py>, outcome: &Outcome) -> Result<Bound<'
                 Verdict::Raised => Err(codec::decode_exception(py, bytes)),
             }
         }
-        Outcome::Lost(loss) => Err(errors::worker_died(py, &lost(loss), loss)),
+        Outcome::Lost(loss) => Err(death::worker_died(py, loss)),
+        Outcome::TimedOut(late) => Err(death::timed_out(py, late)),
         Outcome::Broken(reason) => Err(errors::broken_pool(py, reason)),
         Outcome::Cancelled => Err(errors::cancelled(py)),
     }
-}
-
-fn lost(loss: &Loss) -> String {
-    let how = match loss.exit {
-        Exit::Code(code) => format!("exited with code {code}"),
-        Exit::Signal(signal) => match signal_name(signal) {
-            Some(name) => format!("was killed by signal {signal} ({name})"),
-            None => format!("was killed by signal {signal}"),
-        },
-        Exit::Unknown => "ended".to_owned(),
-    };
-    format!("the worker process {} {how} while it ran this task", loss.pid)
-}
-
-fn signal_name(signal: i32) -> Option<&'static str> {
-    Some(match signal {
-        2 => "SIGINT",
-        4 => "SIGILL",
-        6 => "SIGABRT",
-        7 => "SIGBUS",
-        8 => "SIGFPE",
-        9 => "SIGKILL",
-        11 => "SIGSEGV",
-        15 => "SIGTERM",
-        _ => return None,
-    })
 }

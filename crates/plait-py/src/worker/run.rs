@@ -1,14 +1,16 @@
 //! A worker's loop: claim, run, tell, until the pool says stop.
 
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use plait_engine::worker::Worker;
+use plait_engine::worker::{Desk, Worker};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use super::hands::Hands;
-use super::worker_error;
+use super::{stop, worker_error};
 
 /// How often an idle worker looks up from its sleep for no reason: a safety net, not a mechanism.
 const NAP: Duration = Duration::from_secs(60);
@@ -17,12 +19,13 @@ const NAP: Duration = Duration::from_secs(60);
 #[pyclass(frozen, module = "plait._core")]
 pub struct WorkerLoop {
     worker: Mutex<Option<Worker>>,
+    desk: Desk,
 }
 
 impl WorkerLoop {
     /// A loop that has not begun.
     pub fn new(worker: Worker) -> Self {
-        Self { worker: Mutex::new(Some(worker)) }
+        Self { desk: worker.desk(), worker: Mutex::new(Some(worker)) }
     }
 }
 
@@ -35,12 +38,32 @@ impl WorkerLoop {
         }
     }
 
-    /// Runs tasks until the pool says stop.
-    fn run(&self, py: Python<'_>) -> PyResult<()> {
+    /// The handler of the signal that ends the call that runs.
+    #[pyo3(signature = (*_args))]
+    fn on_stop(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) -> PyResult<()> {
+        stop::on_signal(py, &self.desk)
+    }
+
+    /// Keeps the last of what this process prints, for the error of its death.
+    fn keep(&self, printed: &[u8]) {
+        self.desk.keep(printed);
+    }
+
+    /// The descriptor that stacks are to be written to when it comes to the worst. It stays open.
+    fn dump_file(&self) -> PyResult<RawFd> {
+        Ok(self.desk.dump_file()?.as_raw_fd())
+    }
+
+    /// Runs tasks until the pool says stop; with `watch_growth`, tells it by how much this process grows.
+    #[pyo3(signature = (watch_growth=false))]
+    fn run(&self, py: Python<'_>, watch_growth: bool) -> PyResult<()> {
         let taken = self.worker.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         let Some(mut worker) = taken else { return Err(PyRuntimeError::new_err("the worker runs already")) };
+        if watch_growth {
+            worker.watch_growth();
+        }
         worker.greet(None);
-        let mut hands = Hands::default();
+        let mut hands = Hands::new(self.desk.clone());
         loop {
             if worker.is_told() {
                 worker.listen();

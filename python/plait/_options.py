@@ -1,0 +1,141 @@
+"""Limits of calls: what may be asked of them, and a view of an executor whose calls have others."""
+
+import concurrent.futures
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_UNSET: Any = object()
+
+_UNITS = {"": 1, "b": 1}
+for _power, _letter in enumerate("kmgt", 1):
+    _UNITS |= {_letter: 1000**_power, f"{_letter}b": 1000**_power, f"{_letter}ib": 1024**_power}
+
+
+def check_limits(timeout: float | None, retries: int) -> None:
+    """Raise a clear error for a timeout or a number of retries that cannot be meant."""
+    if timeout is not None:
+        if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+            raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
+        if not timeout > 0:
+            raise ValueError(f"timeout must be more than 0 seconds, or None, not {timeout!r}")
+    if isinstance(retries, bool) or not isinstance(retries, int):
+        raise TypeError(f"retries must be an integer, not {retries!r}")
+    if not 0 <= retries < 2**32:
+        raise ValueError(f"retries must be 0 or more, not {retries!r}")
+
+
+def parse_size(name: str, size: int | str | None) -> int | None:
+    """Give a size in bytes: a number, or a text such as "500 MB", "1.5GiB".
+
+    Raises:
+        ValueError: not above 0, or no size.
+        TypeError: neither a number nor a text.
+
+    """
+    if size is None:
+        return None
+    example = 'a number of bytes or a text such as "1.5GiB"'
+    if isinstance(size, str):
+        text = size.strip().lower()
+        digits = text.rstrip("kmgtib \t")
+        unit = _UNITS.get(text[len(digits) :].strip())
+        try:
+            size = int(float(digits) * unit) if unit else 0
+        except (ValueError, OverflowError):
+            size = 0
+        if size <= 0:
+            raise ValueError(f"{name} must be {example}, not {text!r}")
+    elif isinstance(size, bool) or not isinstance(size, (int, float)):
+        raise TypeError(f"{name} must be {example}, not {size!r}")
+    elif not 0 < size < 2**63:
+        raise ValueError(f"{name} must be more than 0 bytes, not {size!r}")
+    return int(size)
+
+
+class OptionsView(concurrent.futures.Executor):
+    """The same executor, whose calls made through this view have other limits.
+
+    Made by an executor's `options`. It owns nothing: shutting it down shuts the executor down.
+    """
+
+    __module__ = "plait"
+
+    def __init__(self, executor: Any, timeout: float | None, retries: int) -> None:
+        """See the class; `executor` takes calls through `_submit_with`."""
+        check_limits(timeout, retries)
+        self._executor = executor
+        self._timeout = timeout
+        self._retries = retries
+
+    def options(self, *, timeout: float | None = _UNSET, retries: int = _UNSET) -> "OptionsView":
+        """Give a view with other limits; what is left out stays as it is here."""
+        return OptionsView(
+            self._executor,
+            self._timeout if timeout is _UNSET else timeout,
+            self._retries if retries is _UNSET else retries,
+        )
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "concurrent.futures.Future[T]":
+        """Schedule `fn(*args, **kwargs)` and return its future."""
+        return self._executor._submit_with(self._timeout, self._retries, fn, args, kwargs)
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """As the executor's; `timeout` is that of the whole map, as in the stdlib."""
+        from plait._map import submit_ahead
+        from plait._process import check_buffersize
+
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        check_buffersize(buffersize)
+        return submit_ahead(self.submit, fn, zip(*iterables), buffersize, timeout)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Shut the executor itself down."""
+        self._executor.shutdown(wait, cancel_futures=cancel_futures)
+
+    def __exit__(self, *exc: Any) -> None:
+        """Leave as the executor does."""
+        self._executor.__exit__(*exc)
+
+    async def __aenter__(self) -> "OptionsView":
+        """Return itself."""
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Leave as the executor does."""
+        await self._executor.__aexit__(*exc)
+
+
+class WithOptions:
+    """What executors with limits have in common: a `_limits` pair, and `options`."""
+
+    _limits: tuple[float | None, int]
+
+    def options(self, *, timeout: float | None = _UNSET, retries: int = _UNSET) -> OptionsView:
+        """Give a view of this executor whose calls have other limits.
+
+            executor.options(timeout=2, retries=1).submit(fetch, url)
+
+        Args:
+            timeout: Seconds that each call may take from its start; None: any time.
+            retries: Extra tries after an exception, a timeout or a dead worker.
+
+        Raises:
+            ValueError: a timeout not above 0, or retries below 0.
+            TypeError: no number.
+
+        """
+        return OptionsView(
+            self,
+            self._limits[0] if timeout is _UNSET else timeout,
+            self._limits[1] if retries is _UNSET else retries,
+        )
