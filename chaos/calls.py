@@ -1,0 +1,148 @@
+"""One call of the storm, and the judgement of how it ended."""
+
+import threading
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from typing import Any
+
+from findings import Coroner, Findings
+from kinds import Dies, End, Raises, Refused, Value, WorkerDied
+from ledger import Ledger
+
+
+@dataclass(eq=False)
+class Call:
+    """A call that was submitted, what is known of it, and what may become of it."""
+
+    number: int
+    name: str
+    future: "Future[Any]"
+    end: End
+    # What `cancel()` returned.
+    cancel: bool | None = None
+    # Its pool is shut down with `cancel_futures`: it may be cancelled without being asked for itself.
+    may_be_cancelled: bool = False
+    # Its pool's workers are killed: it may be lost without a death of its own.
+    may_be_lost: bool = False
+    # Its pool cannot start workers.
+    may_be_broken: bool = False
+    callbacks: int = 0
+    told: int = 0
+    untimely: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def listen(self) -> None:
+        """Ask for one more callback."""
+        self.callbacks += 1
+        self.future.add_done_callback(self._tell)
+
+    def _tell(self, future: "Future[Any]") -> None:
+        with self.lock:
+            self.told += 1
+            self.untimely |= future is not self.future or not future.done()
+
+    def __str__(self) -> str:
+        """For complaints."""
+        return f"{self.name}({self.number})"
+
+
+class Judge:
+    """Says of each call whether its end is one that the storm explains, and counts it."""
+
+    def __init__(self, findings: Findings, coroner: Coroner, ledger: Ledger) -> None:
+        self.findings, self.coroner, self.ledger = findings, coroner, ledger
+
+    def judge(self, call: Call) -> None:
+        """Complains unless the call has ended as it may, having begun as often as it may."""
+        future = call.future
+        if not future.done() or future.running():
+            self.findings.complain(f"{call} was waited for, and is not done: {future!r}")
+            return
+        begins = self.ledger.begins(call.number)
+        wrong = self._ending(call, begins)
+        if wrong is None and begins > 1:
+            wrong = f"began {begins} times"
+        if wrong is not None:
+            self.findings.complain(
+                f"{call} {wrong}; began {begins} times, last in process {self.ledger.pid(call.number)}"
+            )
+        self.findings.count("verified")
+
+    def _ending(self, call: Call, begins: int) -> str | None:
+        """What is wrong with the end of the call; counts it."""
+        future, end = call.future, call.end
+        if future.cancelled():
+            self.findings.count("cancelled")
+            if begins:
+                return "was cancelled, and ran all the same"
+            return None if call.cancel or call.may_be_cancelled else "was cancelled, and nobody asked for it"
+        if call.cancel:
+            return f"has ended as {future!r} after cancel() said True"
+        error = future.exception(0)
+        if error is None:
+            self.findings.count("ok")
+            if not begins:
+                return "has a result, and never began"
+            value = future.result(0)
+            if isinstance(end, Value) and type(value) is type(end.value) and value == end.value:
+                return None
+            return f"gave {value!r:.100}, should {end!r:.100}"
+        if isinstance(error, WorkerDied):
+            self.findings.count("died")
+            return self._death(call, error, begins)
+        if isinstance(error, BrokenProcessPool):
+            self.findings.count("broken")
+            return None if call.may_be_broken else f"has a broken pool: {error}"
+        self.findings.count("raised")
+        if isinstance(end, Raises) and type(error) is end.error and end.text in str(error):
+            return None if begins else f"raised {error!r:.100}, and never began"
+        if isinstance(end, Refused) and type(error) is end.error:
+            return "was refused, and began" if begins else None
+        return f"raised {type(error).__name__}: {error!s:.200}; should {end!r:.100}"
+
+    def _death(self, call: Call, error: Any, begins: int) -> str | None:
+        if isinstance(call.end, Dies) and begins and error.pid == self.ledger.pid(call.number):
+            if error.exitcode == call.end.exitcode:
+                return None
+            # The storm may have been quicker; without the nursery nobody can tell how a worker ended.
+            if error.exitcode is None and self.coroner.nursery_died:
+                return None
+        if call.may_be_lost or self.coroner.explains(error.pid):
+            if begins and error.pid != self.ledger.pid(call.number):
+                return f"blames process {error.pid}, which did not run it"
+            return None
+        return f"is said to have died with process {error.pid} ({error}), which nobody killed"
+
+    def judge_callbacks(self, call: Call) -> None:
+        """Complains unless each callback was called once, after the end."""
+        with call.lock:
+            told, untimely = call.told, call.untimely
+        if told != call.callbacks:
+            self.findings.complain(f"{call} has {call.callbacks} callbacks, which were called {told} times")
+        elif untimely:
+            self.findings.complain(f"a callback of {call} was called before its end, or with another future")
+        self.findings.count("callbacks", told)
+
+
+class Afterlife:
+    """What a call ended with, looked at again later: it must not change."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self._seen = self._look()
+
+    def _look(self) -> tuple[Any, ...]:
+        future = self.call.future
+        if future.cancelled():
+            return ("cancelled", future.cancel(), future.done(), future.running())
+        error = future.exception(0)
+        value = future.result(0) if error is None else None
+        # `cancel` says False of what has ended; identity, since both may be large.
+        return (future.cancel(), future.done(), future.running(), id(error), id(value), self.call.told)
+
+    def check(self, findings: Findings) -> None:
+        """Complains if it has changed."""
+        now = self._look()
+        if now != self._seen:
+            findings.complain(f"{self.call} has changed after its end: {self._seen}, then {now}")
