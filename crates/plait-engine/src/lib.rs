@@ -7,6 +7,7 @@
 pub mod chunk;
 mod clock;
 pub mod machine;
+pub mod native;
 pub mod nursery;
 pub mod pool;
 pub mod scheduler;

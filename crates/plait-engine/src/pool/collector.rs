@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use event_listener::Event;
 
+use crate::native;
+
 use super::drive::Awaited;
 use super::outcome::Ticket;
 use super::state::{Shared, locked};
@@ -42,7 +44,8 @@ impl<T: Ticket> Shared<T> {
     pub(super) fn alert(this: &Arc<Self>) {
         if !this.collecting.swap(true, Ordering::AcqRel) {
             let shared = Arc::clone(this);
-            let started = thread::Builder::new().name("plait-collector".into()).spawn(move || Self::collect(&shared));
+            let thread = thread::Builder::new().name("plait-collector".into());
+            let started = native::spawn(thread, move || Self::collect(&shared));
             if started.is_err() {
                 // No thread to be had now: the next alert tries again; waiters drain for themselves meanwhile.
                 this.collecting.store(false, Ordering::Release);

@@ -21,6 +21,7 @@ use plait_trace::TaskId;
 
 use crate::clock::now;
 use crate::machine::private_memory;
+use crate::native;
 
 use super::link::{Fate, Link, Stage, Why};
 use super::outcome::Ticket;
@@ -144,7 +145,7 @@ impl<T: Ticket> Shared<T> {
         if !overseer.started.swap(true, Ordering::Relaxed) {
             let pool = Arc::clone(this);
             let thread = thread::Builder::new().name("plait-overseer".into()).stack_size(128 << 10);
-            if thread.spawn(move || Self::watch_over(&pool)).is_err() {
+            if native::spawn(thread, move || Self::watch_over(&pool)).is_err() {
                 // No thread to be had now: the next call tries again.
                 overseer.started.store(false, Ordering::Relaxed);
             }

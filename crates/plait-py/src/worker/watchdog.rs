@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::thread;
 
+use plait_engine::native;
 use pyo3::PyResult;
 use pyo3::exceptions::PyOSError;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -10,10 +11,8 @@ use rustix::process::{Signal, getpid, kill_process};
 
 /// Starts watching the process that `parent` is a descriptor of.
 pub fn start(parent: OwnedFd) -> PyResult<()> {
-    thread::Builder::new()
-        .name("plait-watchdog".into())
-        .stack_size(64 << 10)
-        .spawn(move || watch(&parent))
+    let thread = thread::Builder::new().name("plait-watchdog".into()).stack_size(64 << 10);
+    native::spawn(thread, move || watch(&parent))
         .map_err(|error| PyOSError::new_err(format!("no thread to watch the parent: {error}")))?;
     Ok(())
 }
