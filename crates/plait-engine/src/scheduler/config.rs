@@ -8,7 +8,7 @@ pub struct Config {
     /// How many workers may take tasks at one time; at least 1.
     pub max_workers: usize,
     /// How many slots the claim ring has; at least `max_workers`, or a worker could idle while tasks wait in the
-    /// parent.
+    /// parent. With [`worker_ids`](Self::worker_ids) of them, none does beside workers that are leaving, either.
     pub window: usize,
     /// How many tasks a worker may run before it is replaced; the worker counts too, and claims no further task.
     pub max_tasks_per_child: Option<u64>,

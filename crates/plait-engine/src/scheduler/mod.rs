@@ -23,8 +23,8 @@
 //!   reported.
 //! - While tasks are [`queued`](Scheduler::queued), it calls [`Scheduler::on_window`] after each batch of events and,
 //!   as slots can become free without an event, now and then. In a ring that frees slots in their order the first is
-//!   enough: since the window is not smaller than `max_workers`, some worker tells something before the others run dry.
-//!   A retracted task, or a worker that was stopped while it copied its task, can hold up slots behind its own.
+//!   enough if the window has [`Config::worker_ids`] slots: some worker tells something before the others run dry. A
+//!   retracted task, or a worker that was stopped while it copied its task, can hold up slots behind its own.
 //! - When a slot that should have been free is held up in this way, it reports [`Scheduler::on_full`].
 //! - It reports the end of every worker once, after it has drained the worker's answers, and drops whatever still comes
 //!   from that life.
@@ -130,10 +130,10 @@ impl<J> Scheduler<J> {
             return None;
         }
         let job = self.tasks.remove(task, TaskState::Sent);
+        self.count_answer(worker, actions);
         if job.is_none() {
             self.workers.on_stale_answer(worker);
         }
-        self.count_answer(worker, actions);
         job
     }
 
@@ -150,10 +150,10 @@ impl<J> Scheduler<J> {
         } else {
             self.tasks.remove(task, TaskState::Sent).map_or(Raised::Stale, Raised::Failed)
         };
+        self.count_answer(worker, actions);
         if matches!(raised, Raised::Stale) {
             self.workers.on_stale_answer(worker);
         }
-        self.count_answer(worker, actions);
         raised
     }
 

@@ -28,19 +28,23 @@ pub(super) enum WorkerState {
 #[derive(Clone, Copy)]
 struct Worker {
     answers: u64,
-    /// The last task it answered that is to be tried again; 0: none.
-    again: u64,
-    /// Answers to no task.
-    stale: u32,
     state: WorkerState,
 }
 
-const _: () = assert!(size_of::<Worker>() == 24);
+const _: () = assert!(size_of::<Worker>() == 16);
 
-const ABSENT: Worker = Worker { answers: 0, again: 0, stale: 0, state: WorkerState::Absent };
+/// What is rare among a worker's answers.
+#[derive(Clone, Copy, Default)]
+struct Oddities {
+    /// The last task it answered that is to be tried again.
+    again: Option<TaskId>,
+    /// Answers to no task.
+    stale: u64,
+}
 
 pub(super) struct Workers {
     workers: Vec<Worker>,
+    oddities: Vec<Oddities>,
     /// Ids never used or used again, lowest on top at first.
     free: Vec<u16>,
     /// The `Outgrown` ones, oldest first.
@@ -58,7 +62,8 @@ impl Workers {
         let mut counts = [0; 6];
         counts[WorkerState::Absent as usize] = usize::from(ids);
         Self {
-            workers: vec![ABSENT; usize::from(ids)],
+            workers: vec![Worker { answers: 0, state: WorkerState::Absent }; usize::from(ids)],
+            oddities: vec![Oddities::default(); usize::from(ids)],
             free: (0..ids).rev().collect(),
             outgrown: VecDeque::new(),
             retiring: VecDeque::new(),
@@ -97,21 +102,17 @@ impl Workers {
 
     /// A worker that is not absent told something that is about no task.
     pub(super) fn on_stale_answer(&mut self, id: WorkerId) {
-        let stale = &mut self.workers[id.index()].stale;
-        *stale = stale.saturating_add(1);
+        self.oddities[id.index()].stale += 1;
     }
 
     /// A worker that is not absent answered `task`, which is to be tried again.
     pub(super) fn on_failed_try(&mut self, id: WorkerId, task: TaskId) {
-        self.workers[id.index()].again = task.bits();
+        self.oddities[id.index()].again = Some(task);
     }
 
     /// See [`Scheduler::has_answered`](super::Scheduler::has_answered).
     pub(super) fn has_answered(&self, id: WorkerId, task: TaskId, ended: u64) -> bool {
-        self.workers.get(id.index()).is_some_and(|worker| {
-            let told = worker.answers.saturating_sub(u64::from(worker.stale));
-            worker.again == task.bits() && worker.again != 0 && told > ended
-        })
+        self.oddities.get(id.index()).is_some_and(|odd| odd.again == Some(task) && self.answers(id) - odd.stale > ended)
     }
 
     /// Whether one more may serve; not whether there is an id for it.
@@ -137,7 +138,8 @@ impl Workers {
             return None;
         }
         let id = WorkerId(self.free.pop()?);
-        self.workers[id.index()] = ABSENT;
+        self.workers[id.index()].answers = 0;
+        self.oddities[id.index()] = Oddities::default();
         self.set(id, WorkerState::Starting);
         Some(id)
     }

@@ -121,10 +121,10 @@ fn a_million_tasks_with_every_fault_end_exactly_once() {
 fn ten_thousand_workers_are_kept_at_work() {
     for seed in seeds().into_iter().take(2) {
         let config = Config { max_tasks_per_child: Some(20), ..config(10_000, 16_384) };
-        let scenario = Scenario { config, tasks: 150_000, retries: 2, faults: STORM, ..CALM };
+        let scenario = Scenario { config, tasks: 600_000, retries: 2, faults: STORM, ..CALM };
         let (ledger, broken) = simulate(scenario, seed);
         assert!(!broken);
-        assert_eq!(ledger.len(), 150_000);
+        assert_eq!(ledger.len(), 600_000);
     }
 }
 
@@ -134,11 +134,13 @@ fn ten_thousand_workers_are_kept_at_work() {
 fn no_worker_idles_while_a_task_waits() {
     let faults = Faults { cancel: 0, stale_message: 0, slow_claim: 0, ..STORM };
     for seed in seeds() {
-        for config in [config(1, 1), config(2, 2), config(4, 256), config(16, 17), config(64, 64)] {
+        for config in [config(1, 2), config(2, 3), config(4, 256), config(16, 20), config(64, 80)] {
             for max_tasks_per_child in [None, Some(5)] {
                 let config = Config { max_tasks_per_child, ..config };
                 simulate(Scenario { config, retries: 1, faults, ..CALM }, seed);
                 simulate(Scenario { config, ..CALM }, seed);
+                let narrow = Config { window: config.max_workers, ..config };
+                simulate(Scenario { config: narrow, ..CALM }, seed);
             }
         }
     }
@@ -267,7 +269,7 @@ fn failing_starts_break_a_pool_only_when_nobody_serves() {
             }
         }
     }
-    assert!(whole > 0, "large pools get through");
+    assert!(whole > 0 || seeds().len() < SEEDS.count(), "large pools get through");
 }
 
 #[test]

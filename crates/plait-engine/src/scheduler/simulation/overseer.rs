@@ -32,6 +32,7 @@ impl Run {
             return;
         }
         self.world.on_doomed(id);
+        self.unsteady |= self.is_narrow();
         self.note(Event::Doomed(id));
         if self.random.one_in(self.scenario.faults.late_doom) {
             self.world.dooms.push(id);
@@ -45,7 +46,6 @@ impl Run {
         self.scheduler.on_worker_doomed(id, &mut self.actions);
         self.check_places();
         self.carry_out();
-        self.look();
     }
 
     /// The parent finds that a worker has grown.
@@ -58,12 +58,18 @@ impl Run {
             let worker = self.world.worker_mut(id);
             assert!(!worker.told_to_stop && !worker.grown, "{id:?} was on its way out already");
             self.world.on_grown(id);
+            self.unsteady |= self.is_narrow();
             assert_handed_over(before, after);
         } else {
             assert_eq!(before, after);
             assert!(self.actions.is_empty());
         }
         self.carry_out();
+    }
+
+    /// Whether workers that leave can hold so many tasks that the scheduler takes the ring for full.
+    fn is_narrow(&self) -> bool {
+        self.scenario.config.window < self.scenario.config.worker_ids()
     }
 
     /// For every task there is a worker, or one on its way, unless starting pauses or all ids are in use: nobody waits
