@@ -2,13 +2,14 @@
 //!
 //! Private: its names may change at any time. Everything of PyO3 is in this crate, and no decision is.
 
+mod chunk;
 mod codec;
 mod compare;
+mod death;
 mod errors;
 mod function;
 mod future;
 mod map;
-mod partial;
 mod process;
 mod scratch;
 mod thread;
@@ -40,6 +41,8 @@ mod _core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::codec::hooks::add_to(module)?;
         crate::function::hooks::add_to(module)?;
+        module.add("STOP_SIGNAL", plait_engine::pool::STOP_SIGNAL)?;
+        module.add("DUMP_SIGNAL", plait_engine::pool::DUMP_SIGNAL)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -32,6 +32,7 @@ impl Worker {
     ///
     /// # Errors
     /// [`ArenaError`] when there is no shared memory for it; what was noted before stays.
+    #[inline]
     pub fn note_item(&mut self, result: &[u8]) -> Result<(), ArenaError> {
         self.draft.note(&mut self.out, self.mine.status(), result)
     }
@@ -73,6 +74,7 @@ impl Draft {
     }
 
     /// Appends the result of the next item, and notes that it is there.
+    #[inline]
     pub(super) fn note(&mut self, arena: &mut Arena, status: &WorkerStatus, result: &[u8]) -> Result<(), ArenaError> {
         self.write(arena, status, result, LAST_WORDS)?;
         if self.items == 0
@@ -95,6 +97,7 @@ impl Draft {
         self.room.map(|room| Block { offset: room.offset, len: self.bytes as u64 })
     }
 
+    #[inline]
     fn write(
         &mut self,
         arena: &mut Arena,

@@ -143,7 +143,34 @@ pub fn decode_value<'py>(py: Python<'py>, kind: Kind, bytes: &[u8]) -> PyResult<
     }
 }
 
-/// Appends the items of a chunk to `out`: single arguments, tuples of arguments, or results, whichever the two sides agreed on.
+/// Appends one value that needs no pickle; false, and nothing done, for others. It tells its own end: see [`read_plain`].
+#[inline]
+pub fn write_plain(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
+    native::write_value(value, out)
+}
+
+/// Takes values that [`write_plain`] wrote off the front of `bytes`, up to the end or to a byte that `is_end` knows.
+///
+/// # Errors
+/// `ValueError` for bytes that no encoder wrote, once the values before them are taken.
+pub fn read_plain(
+    py: Python<'_>,
+    bytes: &mut &[u8],
+    is_end: impl Fn(u8) -> bool,
+    values: &mut Vec<Py<PyAny>>,
+) -> PyResult<()> {
+    native::read_front(py, bytes, is_end, values)
+}
+
+/// Appends a pickle of a result.
+///
+/// # Errors
+/// As [`encode_call`].
+pub fn pickle_value(py: Python<'_>, value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
+    dumps_into(py, value, Root::Value, out)
+}
+
+/// Appends the items of a chunk to `out`: single arguments, or tuples of arguments.
 ///
 /// # Errors
 /// As [`encode_call`]; the path begins with `items[i]`.

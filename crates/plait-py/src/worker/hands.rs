@@ -4,13 +4,13 @@ use std::cell::Cell;
 use std::collections::HashMap;
 
 use plait_engine::wire::Verdict;
-use plait_engine::worker::{Claimed, TellError, Worker};
+use plait_engine::worker::{Claimed, Desk, TellError, Worker};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use super::worker_error;
-use crate::partial::{PARTIAL, encode_partial};
+use super::{stop, worker_error};
+use crate::chunk::answer::{ANSWER, push_raised, push_result};
 use crate::process::form;
 use crate::{codec, errors, function};
 
@@ -34,32 +34,32 @@ fn while_loading<R>(load: impl FnOnce() -> R) -> R {
 const MAX_FUNCTIONS: usize = 4096;
 
 /// What a worker keeps from task to task.
-#[derive(Default)]
 pub struct Hands {
+    desk: Desk,
     functions: HashMap<u64, Py<PyAny>>,
     out: Vec<u8>,
 }
 
 impl Hands {
+    /// Those of a worker that has not done anything yet.
+    pub fn new(desk: Desk) -> Self {
+        Self { desk, functions: HashMap::new(), out: Vec::new() }
+    }
+
     /// Runs one task and tells how it ended.
     pub fn work(&mut self, py: Python<'_>, worker: &mut Worker, task: &Claimed) -> PyResult<()> {
-        self.out.clear();
-        let (verdict, kind) = match self.call(py, worker, task) {
-            Ok(kind) => (Verdict::Returned, kind),
-            Err(Failure::Plain(error)) => {
-                self.out.clear();
-                codec::encode_exception(py, &error, &mut self.out);
-                (Verdict::Raised, 0)
-            }
-            Err(Failure::Partial(done, error)) => {
-                self.out.clear();
-                encode_partial(py, done.bind(py), &error, &mut self.out);
-                (Verdict::Raised, PARTIAL)
-            }
+        let called = stop::begin_call(py, &self.desk).and_then(|()| self.call(py, worker, task));
+        stop::end_call();
+        let mut answer = match called {
+            Ok(answer) => answer,
+            Err(error) => self.raised(py, &error),
         };
-        let mut told = (verdict, kind);
         loop {
-            match worker.tell(task, told.0, told.1, &self.out) {
+            let told = match answer {
+                Answer::Held(verdict, kind) => worker.tell(task, verdict, kind, &self.out),
+                Answer::Noted(verdict) => worker.tell_noted(task, verdict, ANSWER),
+            };
+            match told {
                 Ok(()) => break,
                 Err(TellError::Full) => py.detach(|| worker.wait_for_room()),
                 Err(TellError::Garbled) => {
@@ -67,12 +67,7 @@ impl Hands {
                         "the connection to the pool is unusable: its memory is garbled",
                     ));
                 }
-                Err(TellError::Memory(error)) => {
-                    let error = PyMemoryError::new_err(format!("no shared memory for the result: {error}"));
-                    self.out.clear();
-                    codec::encode_exception(py, &error, &mut self.out);
-                    told = (Verdict::Raised, 0);
-                }
+                Err(TellError::Memory(error)) => answer = self.raised(py, &no_memory(&error)),
             }
         }
         if self.out.capacity() > KEEP {
@@ -81,8 +76,9 @@ impl Hands {
         Ok(())
     }
 
-    /// Runs the task; the encoded value is in `out` then.
-    fn call(&mut self, py: Python<'_>, worker: &Worker, task: &Claimed) -> Result<u8, Failure> {
+    /// Runs the task.
+    fn call(&mut self, py: Python<'_>, worker: &mut Worker, task: &Claimed) -> PyResult<Answer> {
+        self.out.clear();
         let payload = worker.payload(task).map_err(|error| worker_error(&error))?;
         let kind = codec::Kind::try_from(task.head.kind)?;
         match task.head.form {
@@ -90,29 +86,36 @@ impl Hands {
                 let function = self.function(py, worker, task)?;
                 let value = {
                     let (args, kwargs) = while_loading(|| codec::decode_call(py, kind, payload))?;
+                    worker.call_begins(task);
                     function.bind(py).call(args, kwargs.as_ref())?
                 };
-                Ok(codec::encode_value(py, &value, &mut self.out)? as u8)
+                let kind = codec::encode_value(py, &value, &mut self.out)?;
+                Ok(Answer::Held(Verdict::Returned, kind as u8))
             }
             form::DIRECT => {
                 let (function, args, kwargs) = while_loading(|| codec::decode_direct(py, payload))?;
+                worker.call_begins(task);
                 let value = function.call(args, kwargs.as_ref())?;
-                Ok(codec::encode_value(py, &value, &mut self.out)? as u8)
+                let kind = codec::encode_value(py, &value, &mut self.out)?;
+                Ok(Answer::Held(Verdict::Returned, kind as u8))
             }
-            form::CHUNK | form::STAR_CHUNK => self.call_chunk(py, worker, task, kind, payload),
-            form => Err(errors::plait_error(py, &format!("a task of unknown form {form}")).into()),
+            form::CHUNK | form::STAR_CHUNK => {
+                let chunk = while_loading(|| codec::decode_value(py, kind, payload))?;
+                self.call_chunk(py, worker, task, chunk)
+            }
+            form => Err(errors::plait_error(py, &format!("a task of unknown form {form}"))),
         }
     }
 
-    fn call_chunk(
+    /// Calls the function once per item. Each result is safe before the next item begins; that of a lonely item has
+    /// nothing to wait for.
+    fn call_chunk<'py>(
         &mut self,
-        py: Python<'_>,
-        worker: &Worker,
+        py: Python<'py>,
+        worker: &mut Worker,
         task: &Claimed,
-        kind: codec::Kind,
-        payload: &[u8],
-    ) -> Result<u8, Failure> {
-        let chunk = while_loading(|| codec::decode_value(py, kind, payload))?;
+        chunk: Bound<'py, PyAny>,
+    ) -> PyResult<Answer> {
         let (function, items) = if task.head.function == 0 {
             // A callable that cannot be kept travels with the chunk: (function, items).
             let (function, items) = chunk.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
@@ -120,26 +123,48 @@ impl Hands {
         } else {
             (self.function(py, worker, task)?, chunk)
         };
-        let items = items.cast_into::<PyList>().map_err(PyErr::from)?;
+        let items = items.cast_into::<PyList>()?;
         let function = function.bind(py);
         let star = task.head.form == form::STAR_CHUNK;
-        let results = PyList::empty(py);
-        for at in 0..items.len() {
-            let item = items.get_item(at)?;
+        let noted = items.len() > 1;
+        worker.call_begins(task);
+        for item in items.iter() {
             let value = if star {
                 item.cast::<PyTuple>().map_err(PyErr::from).and_then(|args| function.call1(args))
             } else {
                 function.call1((item,))
             };
-            match value.and_then(|value| results.append(value)) {
-                Ok(()) => {}
-                Err(error) => return Err(Failure::Partial(results.unbind(), error)),
+            self.out.clear();
+            let mut pushed = value.and_then(|value| push_result(py, &value, &mut self.out));
+            if noted && pushed.is_ok() {
+                pushed = worker.note_item(&self.out).map_err(|error| no_memory(&error));
+            }
+            if let Err(error) = pushed {
+                return self.end_chunk(py, worker, noted, error);
             }
         }
-        Ok(codec::encode_value(py, results.as_any(), &mut self.out)? as u8)
+        Ok(Answer::of_chunk(noted, Verdict::Returned))
     }
 
-    fn function(&mut self, py: Python<'_>, worker: &Worker, task: &Claimed) -> Result<Py<PyAny>, Failure> {
+    /// The answer of a chunk that ends with an error of one of its items.
+    fn end_chunk(&mut self, py: Python<'_>, worker: &mut Worker, noted: bool, error: PyErr) -> PyResult<Answer> {
+        self.out.clear();
+        push_raised(py, &error, &mut self.out);
+        if noted && worker.note_end(&self.out).is_err() {
+            // The error without the results is better than they without it.
+            return Err(error);
+        }
+        Ok(Answer::of_chunk(noted, Verdict::Raised))
+    }
+
+    /// The answer of a task that is nothing but an exception.
+    fn raised(&mut self, py: Python<'_>, error: &PyErr) -> Answer {
+        self.out.clear();
+        codec::encode_exception(py, error, &mut self.out);
+        Answer::Held(Verdict::Raised, 0)
+    }
+
+    fn function(&mut self, py: Python<'_>, worker: &Worker, task: &Claimed) -> PyResult<Py<PyAny>> {
         if let Some(function) = self.functions.get(&task.head.function) {
             return Ok(function.clone_ref(py));
         }
@@ -155,14 +180,20 @@ impl Hands {
 
 const KEEP: usize = 1 << 20;
 
-enum Failure {
-    Plain(PyErr),
-    /// In the middle of a chunk: the values before, and the error.
-    Partial(Py<PyList>, PyErr),
+/// Where the answer lies that is to be told.
+enum Answer {
+    /// In the hands' buffer, in the form of this kind.
+    Held(Verdict, u8),
+    /// Where the worker noted the results of the chunk as they came.
+    Noted(Verdict),
 }
 
-impl From<PyErr> for Failure {
-    fn from(error: PyErr) -> Self {
-        Self::Plain(error)
+impl Answer {
+    fn of_chunk(noted: bool, verdict: Verdict) -> Self {
+        if noted { Self::Noted(verdict) } else { Self::Held(verdict, ANSWER) }
     }
+}
+
+fn no_memory(error: &impl std::fmt::Display) -> PyErr {
+    PyMemoryError::new_err(format!("no shared memory for the result: {error}"))
 }

@@ -179,7 +179,14 @@ impl Arena {
             // whatever was released. The rest is as in `write`.
             unsafe {
                 let to = self.mapping.base().as_ptr().add((block.offset + at) as usize);
-                to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+                match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+                    // A number in the codec's form: two words that may overlap, without the call of memcpy.
+                    (Some(first), Some(last)) if bytes.len() <= 16 => {
+                        to.cast::<[u8; 8]>().write(*first);
+                        to.add(bytes.len() - 8).cast::<[u8; 8]>().write(*last);
+                    }
+                    _ => to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()),
+                }
             }
             return Ok(());
         }

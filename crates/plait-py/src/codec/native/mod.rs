@@ -13,6 +13,8 @@
 //! | `1` `2` `4` `8` | list of ints, each in so many bytes | count, ints |
 //! | `D` | list of floats | count, floats |
 //!
+//! No tag is `p` or `!`: what holds several values marks with them what is none.
+//!
 //! A call is the number of its arguments (`u8`), their values, then keyword and value in turn up to the end.
 //!
 //! Only values of exactly these types are written. Refused, and so left to pickle: what is nested deeper than [`DEPTH`], long
@@ -23,7 +25,7 @@
 mod read;
 mod write;
 
-pub(super) use read::{read_call, read_value};
+pub(super) use read::{read_call, read_front, read_value};
 pub(super) use write::{write_call, write_chunk, write_value};
 
 /// Containers within containers, the outermost counted.

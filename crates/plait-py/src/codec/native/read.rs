@@ -81,6 +81,23 @@ pub fn read_value<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyA
     Ok(unsafe { Bound::from_owned_ptr(py, value.into_ptr()) })
 }
 
+/// Takes values that `write_value` wrote off the front of `bytes`, up to the end or to a byte that `is_end` knows.
+pub fn read_front(
+    py: Python<'_>,
+    bytes: &mut &[u8],
+    is_end: impl Fn(u8) -> bool,
+    values: &mut Vec<Py<PyAny>>,
+) -> PyResult<()> {
+    let mut reader = Reader { bytes };
+    while reader.bytes.first().is_some_and(|&first| !is_end(first)) {
+        let value = reader.value(0).map_err(|why| raise(py, &why))?;
+        *bytes = reader.bytes;
+        // SAFETY: an owned reference.
+        values.push(unsafe { Bound::from_owned_ptr(py, value.into_ptr()) }.unbind());
+    }
+    Ok(())
+}
+
 #[cold]
 fn raise(py: Python<'_>, why: &Unread) -> PyErr {
     match why {
@@ -91,7 +108,7 @@ fn raise(py: Python<'_>, why: &Unread) -> PyErr {
     }
 }
 
-/// What is still to be read. All of its methods ask that the thread is attached to the interpreter, which the two functions
+/// What is still to be read. All of its methods ask that the thread is attached to the interpreter, which the functions
 /// above, the only makers of readers, have as `py`.
 struct Reader<'a> {
     bytes: &'a [u8],

@@ -49,6 +49,7 @@ pub fn write_call(args: &Bound<'_, PyTuple>, kwargs: Option<&Bound<'_, PyDict>>,
 }
 
 /// Writes one value; false, and `out` as it was, when it is not for the native form.
+#[inline]
 pub fn write_value(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
     // SAFETY: value is alive.
     Writer::run(out, LIMIT, |writer| unsafe { writer.value(value.as_ptr(), 0, false) })
@@ -56,23 +57,25 @@ pub fn write_value(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> bool {
 
 /// Writes items as a list; false, and `out` as it was, when they are not for the native form.
 pub fn write_chunk(items: &[Bound<'_, PyAny>], out: &mut Vec<u8>) -> bool {
-    let items: Vec<_> = items.iter().map(Bound::as_ptr).collect();
+    // SAFETY: a Bound is declared to have the form of its pointer.
+    let pointers: Items<'_> = unsafe { slice::from_raw_parts(items.as_ptr().cast(), items.len()) };
     // SAFETY: the items are alive, each held by its Bound.
-    Writer::run(out, CHUNK_LIMIT, |writer| unsafe { writer.list(&items, 0, false) })
+    Writer::run(out, CHUNK_LIMIT, |writer| unsafe { writer.list(pointers, 0, false) })
 }
 
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
     /// The length of `out` that mixed content must stay below.
     end: usize,
-    seen: [*mut ffi::PyObject; SEEN_MAX],
+    /// Those met so far; `None` before the first, because most values have none.
+    seen: Option<[*mut ffi::PyObject; SEEN_MAX]>,
     seen_len: usize,
 }
 
 impl Writer<'_> {
     fn run(out: &mut Vec<u8>, limit: usize, write: impl FnOnce(&mut Writer<'_>) -> Written) -> bool {
         let start = out.len();
-        let mut writer = Writer { end: start + limit, seen: [std::ptr::null_mut(); SEEN_MAX], seen_len: 0, out };
+        let mut writer = Writer { end: start + limit, seen: None, seen_len: 0, out };
         let written = write(&mut writer).is_ok();
         if !written {
             out.truncate(start);
@@ -230,10 +233,11 @@ impl Writer<'_> {
         if !shared && unsafe { ffi::Py_REFCNT(object) } == 1 {
             return Ok(());
         }
-        if self.seen_len == SEEN_MAX || self.seen[..self.seen_len].contains(&object) {
+        let seen = self.seen.get_or_insert([std::ptr::null_mut(); SEEN_MAX]);
+        if self.seen_len == SEEN_MAX || seen[..self.seen_len].contains(&object) {
             return Err(Refused);
         }
-        self.seen[self.seen_len] = object;
+        seen[self.seen_len] = object;
         self.seen_len += 1;
         Ok(())
     }

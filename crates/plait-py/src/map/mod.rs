@@ -1,51 +1,31 @@
 //! `map` over a process pool: chunks out, results back in order, never more ahead of the consumer than allowed.
 //!
 //! Promises: the inputs are read as the window allows, so endless generators are fine; results come in the order of the
-//! inputs; what finished before an item that raised is handed out first; an iterator that is dropped or has raised
-//! takes back what no worker has begun.
+//! inputs; what finished before an item that raised, or whose worker died, is handed out first; an iterator that is
+//! dropped or has raised takes back what no worker has begun.
+
+mod window;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use plait_engine::chunk::{ChunkSizer, Measured};
-use plait_engine::pool::Outcome;
-use plait_engine::wire::Verdict;
 use pyo3::exceptions::PyException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList, PyTuple};
 
-use crate::future::{FutureCore, Held, Home, Phase, decode_outcome};
-use crate::partial::{PARTIAL, decode_partial};
-use crate::process::{Callee, ProcessEngine, ProcessHome, form};
+use crate::chunk::Chunk;
+use crate::chunk::answer::Results;
+use crate::future::{FutureCore, Held, Home, Phase};
+use crate::process::{Callee, Limits, ProcessEngine, ProcessHome, form};
 use crate::scratch::with_buffer;
 use crate::{codec, errors};
-
-/// With chunks of plait's own choice, so much work is kept ready per worker, in seconds.
-const READY_SECONDS: f64 = 0.02;
-
-/// The most chunks in flight, however tiny.
-const MOST_CHUNKS: usize = 1024;
+use window::{Ahead, Window};
 
 /// What one chunk costs to send and answer, in seconds: a few microseconds of each side.
 const WIRE_SECONDS: f64 = 4e-6;
-
-/// How far the input may be read ahead.
-enum Window {
-    /// All of it at once, as the stdlib does.
-    All,
-    /// This many items.
-    Items(usize),
-    /// As much as keeps the workers busy, from what the tasks have taken so far.
-    Measured,
-}
-
-struct Chunk {
-    core: Arc<FutureCore>,
-    items: usize,
-    bytes: usize,
-}
 
 /// An iterator over the results of a `map`.
 #[pyclass(frozen, module = "plait._core")]
@@ -58,6 +38,7 @@ pub struct ProcessMap {
     star: bool,
     workers: usize,
     deadline: Option<Instant>,
+    limits: Limits,
     chunksize: Option<usize>,
     window: Window,
     state: Mutex<MapState>,
@@ -69,6 +50,8 @@ struct MapState {
     /// Items the input is known to have left.
     left: Option<u64>,
     sizer: ChunkSizer,
+    /// Items sent so far.
+    sent: u64,
     chunks: VecDeque<Chunk>,
     /// Somebody has asked for a result.
     begun: bool,
@@ -83,8 +66,10 @@ struct MapState {
 
 /// Maps `fn` over `input` (items, or tuples of arguments with `star`) on a process pool. `left`: its length, if known.
 /// `ahead`: items read ahead; 0: as measured; None: all at once. `timeout`: seconds for the whole, from now.
+/// `item_timeout`, `retries`: of each call; with either of them chunks have one item, so that one item alone is stopped
+/// or tried again.
 #[pyfunction]
-#[pyo3(signature = (engine, r#fn, input, star, workers, left, chunksize, ahead, timeout))]
+#[pyo3(signature = (engine, r#fn, input, star, workers, left, chunksize, ahead, timeout, item_timeout=None, retries=0))]
 #[expect(clippy::too_many_arguments, reason = "called from one place, which names them")]
 pub fn process_map(
     engine: &Bound<'_, ProcessEngine>,
@@ -96,15 +81,14 @@ pub fn process_map(
     chunksize: Option<usize>,
     ahead: Option<usize>,
     timeout: Option<f64>,
+    item_timeout: Option<f64>,
+    retries: u32,
 ) -> PyResult<ProcessMap> {
     let py = engine.py();
     let home = engine.get().home()?;
     let callee = home.callee(py, &r#fn)?;
-    let window = match ahead {
-        None => Window::All,
-        Some(0) => Window::Measured,
-        Some(items) => Window::Items(items),
-    };
+    let limits = Limits::new(item_timeout, retries)?;
+    let chunksize = if item_timeout.is_some() || retries > 0 { Some(1) } else { chunksize };
     let map = ProcessMap {
         home: Arc::clone(home),
         _engine: engine.clone().unbind(),
@@ -113,12 +97,14 @@ pub fn process_map(
         star,
         workers,
         deadline: crate::future::deadline(timeout),
+        limits,
         chunksize,
-        window,
+        window: Window::new(ahead),
         state: Mutex::new(MapState {
             input: Some(input.unbind()),
             left,
             sizer: ChunkSizer::new(workers),
+            sent: 0,
             chunks: VecDeque::new(),
             begun: false,
             in_flight: 0,
@@ -139,7 +125,15 @@ impl ProcessMap {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        self.state().begun = true;
+        {
+            let mut state = self.state();
+            state.begun = true;
+            if !matches!(self.window, Window::Items(_))
+                && let Some(value) = state.ready.pop_front()
+            {
+                return Ok(Some(value));
+            }
+        }
         loop {
             if matches!(self.window, Window::Items(_)) && !self.state().ready.is_empty() {
                 // Each result that is handed out makes room for an input.
@@ -241,16 +235,22 @@ impl ProcessMap {
     /// Sends chunks as far as the window goes.
     fn fill(&self, py: Python<'_>) -> PyResult<()> {
         loop {
-            let (input, size) = {
+            let (input, size, room) = {
                 let state = self.state();
                 let Some(input) = &state.input else { return Ok(()) };
-                let size = self.chunksize.unwrap_or_else(|| self.own_size(&state));
-                if !self.has_room(&state, size) {
+                let MapState { sizer, left, .. } = &*state;
+                let own = || self.window.own_size(sizer, *left, self.workers);
+                let size = self.chunksize.unwrap_or_else(own);
+                let (in_flight, ready) = (state.in_flight, state.ready.len());
+                let ahead = Ahead { chunks: state.chunks.len(), in_flight, ready };
+                if !self.window.has_room(&ahead, size, &state.sizer, self.workers) {
                     return Ok(());
                 }
-                (input.clone_ref(py), size)
+                // A size or a length that somebody made up must not ask for all memory.
+                let room = if left.is_some() { 1 << 20 } else { 1 << 12 };
+                (input.clone_ref(py), size, room)
             };
-            let mut items = Vec::with_capacity(size.min(4096));
+            let mut items = Vec::with_capacity(size.min(room));
             let mut failed = None;
             for item in input.bind(py).try_iter()?.take(size) {
                 match item {
@@ -272,6 +272,7 @@ impl ProcessMap {
             if let Ok(Some(chunk)) = sent {
                 let mut state = self.state();
                 state.left = state.left.map(|left| left.saturating_sub(items.len() as u64));
+                state.sent += items.len() as u64;
                 state.in_flight += items.len();
                 state.chunks.push_back(chunk);
             }
@@ -280,35 +281,6 @@ impl ProcessMap {
                 state.input = None;
                 state.input_error = failed;
                 return Ok(());
-            }
-        }
-    }
-
-    /// The chunk size where the user gave none: as measured, and such that each worker finds one within the window.
-    fn own_size(&self, state: &MapState) -> usize {
-        let measured = state.sizer.next_size(state.left);
-        match self.window {
-            Window::Items(items) => measured.min((items / self.workers).max(1)),
-            Window::All | Window::Measured => measured,
-        }
-    }
-
-    fn has_room(&self, state: &MapState, size: usize) -> bool {
-        // Of those that are ready the first is being handed out.
-        let ready = state.ready.len().saturating_sub(1);
-        if state.chunks.is_empty() && ready == 0 {
-            return true;
-        }
-        match self.window {
-            Window::All => true,
-            Window::Items(items) => state.in_flight + ready + size <= items,
-            Window::Measured => {
-                let per_worker = match state.sizer.item_seconds() {
-                    None => 2.0,
-                    Some(seconds) => READY_SECONDS / (seconds * size as f64).max(1e-9),
-                };
-                let chunks = (self.workers as f64 * per_worker.max(2.0)).ceil() as usize;
-                state.chunks.len() < chunks.min(MOST_CHUNKS)
             }
         }
     }
@@ -326,8 +298,9 @@ impl ProcessMap {
                 Err(error) if error.is_instance_of::<PyException>(py) => return Ok(Err(error)),
                 Err(error) => return Err(error),
             };
-            self.home.send(py, &core, &self.callee, form, kind as u8, out)?;
-            Ok(Ok(Some(Chunk { core, items: items.len(), bytes: out.len() })))
+            self.home.send(py, &core, &self.callee, form, kind as u8, out, &self.limits)?;
+            let first = self.state().sent;
+            Ok(Ok(Some(Chunk { core, first, items: items.len(), bytes: out.len() })))
         })
     }
 
@@ -346,28 +319,20 @@ impl ProcessMap {
         items.iter().position(alone).unwrap_or(0)
     }
 
-    /// Waits for a chunk; its values, and what was raised after them.
-    fn take(&self, py: Python<'_>, chunk: &Chunk) -> PyResult<(Vec<Py<PyAny>>, Option<PyErr>)> {
+    /// Waits for a chunk; its results, and what was raised after them.
+    fn take(&self, py: Python<'_>, chunk: &Chunk) -> PyResult<Results> {
         if !self.home.wait(py, &chunk.core, self.deadline)? {
             return Err(errors::timeout(py));
         }
-        let held = std::mem::replace(&mut chunk.core.slot().held, Held::Nothing);
-        let Held::Told(outcome) = held else { return Err(errors::cancelled(py)) };
-        if let Outcome::Called { nanos, payload, .. } = &outcome {
+        let ended = chunk.take(py)?;
+        if let Some((nanos, bytes)) = ended.cost {
             self.state().sizer.on_chunk(Measured {
                 items: chunk.items as u64,
-                run_seconds: *nanos as f64 * 1e-9,
+                run_seconds: nanos as f64 * 1e-9,
                 wire_seconds: WIRE_SECONDS,
-                bytes: (chunk.bytes + payload.bytes().map_or(0, <[u8]>::len)) as u64,
+                bytes: (chunk.bytes + bytes) as u64,
             });
         }
-        if let Outcome::Called { verdict: Verdict::Raised, payload, .. } = &outcome
-            && payload.kind == PARTIAL
-        {
-            let bytes = payload.bytes().map_err(|error| errors::plait_error(py, &error.to_string()))?;
-            return decode_partial(py, bytes);
-        }
-        let values = decode_outcome(py, &outcome)?.cast_into::<PyList>()?;
-        Ok((values.iter().map(Bound::unbind).collect(), None))
+        Ok(ended.results)
     }
 }
