@@ -13,6 +13,8 @@ def main(preload: tuple[str, ...] = ()) -> None:
     """Serve the parent until it ends or closes the socket."""
     # Ctrl-C at the terminal reaches every process of the group; what to do about it is the parent's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A nursery that replaces another is started by a thread that lets no signal in; workers must let them in.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         os.setpgid(0, os.getpgid(os.getppid()))
     except OSError:

@@ -21,6 +21,8 @@ use rustix_libc_wrappers::process::SignalExt;
 
 use plait_trace::WorkerId;
 
+use crate::native;
+
 use super::protocol::{self, Exit, Received, Report, Request};
 
 /// How to start the nursery's process: an interpreter that ends up in [`super::Server`] with its standard input as socket.
@@ -86,10 +88,7 @@ impl Nursery {
     /// Starts the process and returns at once; orders given before it is ready wait in the socket.
     pub fn launch(launch: &Launch) -> io::Result<Arc<Self>> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let me = pidfd_open(getpid(), PidfdFlags::empty())?;
-        // Waits in the socket; now the parent's end is known to be there when the nursery looks.
-        protocol::send_request(&ours, Request::Hello, &[me.as_fd()])?;
-        drop(me);
+        greet(&ours)?;
         // A group of its own while it starts, so that a Ctrl-C at the terminal finds it only once it ignores those;
         // it joins the parent's group again by itself.
         let process = Command::new(&launch.program)
@@ -111,7 +110,8 @@ impl Nursery {
             gone: AtomicBool::new(false),
         });
         let watched = Arc::clone(&nursery);
-        let started = thread::Builder::new().name("plait-supervisor".into()).spawn(move || watched.supervise());
+        let thread = thread::Builder::new().name("plait-supervisor".into());
+        let started = native::spawn(thread, move || watched.supervise());
         if let Err(error) = started {
             let mut process = locked(&nursery.process);
             // Not to leave a zombie: it has nothing to lose yet.
@@ -136,6 +136,10 @@ impl Nursery {
         // Registered before the order goes out: the report may be back before this thread runs again.
         locked(&self.workers).insert(key, Worker { sink, state: State::Ordered });
         let sent = protocol::send_request(&self.socket, Request::Fork { key }, fds);
+        if sent.as_ref().is_err_and(is_gone_error) {
+            // The supervisor may not have seen it yet; whoever asks next must not ask here again.
+            self.gone.store(true, Ordering::Release);
+        }
         if sent.is_err() || self.is_gone() {
             // The supervisor may have told the sink already; whoever removes the entry is the one who tells.
             let mut workers = locked(&self.workers);
@@ -263,9 +267,20 @@ impl Nursery {
     }
 }
 
+/// Gives the nursery the means to see the end of this process.
+pub(super) fn greet(socket: &OwnedFd) -> io::Result<()> {
+    let me = pidfd_open(getpid(), PidfdFlags::empty())?;
+    protocol::send_request(socket, Request::Hello, &[me.as_fd()])
+}
+
 fn has_ended(process: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(process, PollFlags::IN)];
     matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+}
+
+/// Whether an order failed because the nursery has gone, with or without orders unread.
+fn is_gone_error(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -273,7 +288,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Why there is no new worker, with what to do about it where that is known.
-fn explained(error: io::Error) -> io::Error {
+pub fn explained(error: io::Error) -> io::Error {
     let remedy = match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::AGAIN) => {
             "the system allows no more processes: raise `ulimit -u` or the control group's pids.max, or use fewer workers"
@@ -283,7 +298,7 @@ fn explained(error: io::Error) -> io::Error {
         }
         Some(Errno::NFILE) => "the system has too many open files: raise the sysctl fs.file-max",
         Some(Errno::NOMEM) => "the system has no memory for another process: use fewer workers",
-        _ if error.kind() == io::ErrorKind::BrokenPipe => "the process that starts workers was killed",
+        _ if is_gone_error(&error) => "the process that starts workers was killed",
         _ => return error,
     };
     io::Error::new(error.kind(), remedy)

@@ -187,13 +187,14 @@ fn recv<M>(socket: impl AsFd, decode: impl Fn(&Packet) -> io::Result<M>) -> io::
     let mut bytes: Packet = [0; size_of::<Packet>()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let got = rustix::io::retry_on_intr(|| {
-        rustix::net::recvmsg(&socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
-    });
-    let got = match got {
-        // The other side was killed with messages to it unread.
-        Err(Errno::CONNRESET) => return Ok(None),
-        got => got?,
+    let got = loop {
+        let mut into = [IoSliceMut::new(&mut bytes)];
+        match rustix::net::recvmsg(&socket, &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+            // The other side has gone with messages to it unread. The kernel says so once, and before it gives out what
+            // that side had sent.
+            Err(Errno::INTR | Errno::CONNRESET) => {}
+            got => break got?,
+        }
     };
     let mut fds = Vec::new();
     for message in ancillary.drain() {
@@ -255,11 +256,16 @@ mod tests {
     }
 
     #[test]
-    fn an_end_closed_with_messages_unread_reads_as_the_end() {
+    fn what_was_said_last_is_heard_from_an_end_closed_with_messages_unread() {
         let (parent, nursery) = pair();
-        send_report(&nursery, Report::Forked { key: 1, pid: 2 }, &[]).unwrap();
-        drop(parent);
-        assert!(recv_request(&nursery).unwrap().is_none());
+        let last = Report::Forked { key: 1, pid: 2 };
+        send_request(&parent, Request::Fork { key: 2 }, &[]).unwrap();
+        send_report(&nursery, last, &[io::stderr().as_fd()]).unwrap();
+        drop(nursery);
+        let heard = recv_report(&parent).unwrap().unwrap();
+        assert_eq!((heard.message, heard.fds.len()), (last, 1));
+        drop(heard);
+        assert!(recv_report(&parent).unwrap().is_none());
     }
 
     #[test]

@@ -1,1 +1,237 @@
+//! Parent and nursery over a real socket, with real processes in the place of workers.
 
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
+use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
+
+use plait_trace::WorkerId;
+
+use super::protocol::{self, Report, Request};
+use super::*;
+
+#[derive(Debug, PartialEq)]
+enum News {
+    Started(i32),
+    Ended(Exit, Option<u64>),
+    Failed(String),
+}
+
+struct Ear(Sender<News>);
+
+impl Sink for Ear {
+    fn started(&self, pid: i32) {
+        let _ = self.0.send(News::Started(pid));
+    }
+
+    fn ended(&self, exit: Exit, peak: Option<u64>) {
+        let _ = self.0.send(News::Ended(exit, peak));
+    }
+
+    fn failed(&self, error: io::Error) {
+        let _ = self.0.send(News::Failed(error.to_string()));
+    }
+}
+
+fn ear() -> (Arc<Ear>, Receiver<News>) {
+    let (sender, receiver) = channel();
+    (Arc::new(Ear(sender)), receiver)
+}
+
+fn sockets() -> (OwnedFd, OwnedFd) {
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
+}
+
+/// The parent's handle, and the other end of its socket.
+fn parent() -> (Arc<Nursery>, OwnedFd) {
+    let (ours, theirs) = sockets();
+    let process = Command::new("true").spawn().unwrap();
+    (Nursery::over(ours, process).unwrap(), theirs)
+}
+
+fn request(socket: &OwnedFd) -> Request {
+    protocol::recv_request(socket).unwrap().unwrap().message
+}
+
+/// A process that lives until its standard input is closed.
+fn lasting() -> Child {
+    Command::new("cat").stdin(Stdio::piped()).spawn().unwrap()
+}
+
+fn descriptor(pid: i32) -> OwnedFd {
+    pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap()
+}
+
+const PEAK: u64 = 5 << 20;
+
+/// As the binding does it, but for the figure.
+fn reap(pid: i32) -> io::Result<Reaped> {
+    let (_, status) = waitpid(Pid::from_raw(pid), WaitOptions::empty())?.unwrap();
+    let exit = match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, Some(signal)) => Exit::Signal(signal),
+        (None, None) => Exit::Unknown,
+    };
+    Ok(Reaped { exit, peak: Some(PEAK) })
+}
+
+/// A nursery on a thread, whose workers are `command`; they cannot report themselves, so the thread does.
+fn serve(socket: OwnedFd, command: fn() -> io::Result<Child>) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let reports = rustix::io::dup(&socket).unwrap();
+        let mut server = Server::start(socket).unwrap().unwrap();
+        while let Next::Order(order) = server.next_order(None, &reap).unwrap() {
+            let key = order.key;
+            match command() {
+                Ok(child) => {
+                    let pid = child.id() as i32;
+                    let process = descriptor(pid);
+                    protocol::send_report(&reports, Report::Forked { key, pid }, &[process.as_fd()]).unwrap();
+                    server.forked(order, pid, &reap).unwrap();
+                    std::mem::forget(child.stdin);
+                }
+                Err(error) => server.failed(key, error.raw_os_error().unwrap()).unwrap(),
+            }
+        }
+    })
+}
+
+#[test]
+fn workers_are_born_signalled_and_reaped_with_their_peak() {
+    let (ours, socket) = sockets();
+    client::greet(&ours).unwrap();
+    let nursery = Nursery::over(ours, Command::new("true").spawn().unwrap()).unwrap();
+    let other_end = rustix::io::dup(&socket).unwrap();
+    let serving = serve(socket, || Ok(lasting()));
+    let keys: Vec<u64> = (0..3).map(|n| new_key(WorkerId(n))).collect();
+    let heard: Vec<_> = keys
+        .iter()
+        .map(|&key| {
+            let (sink, news) = ear();
+            nursery.fork(key, &[other_end.as_fd()], sink).unwrap();
+            news
+        })
+        .collect();
+    for (&key, signal) in keys.iter().zip([15, 50, 9]).rev() {
+        nursery.signal(key, signal);
+    }
+    for (news, signal) in heard.into_iter().zip([15, 50, 9]) {
+        assert!(matches!(news.recv().unwrap(), News::Started(pid) if pid > 0));
+        assert_eq!(news.recv().unwrap(), News::Ended(Exit::Signal(signal), Some(PEAK)));
+        assert!(news.recv().is_err(), "nothing else was told");
+    }
+    shutdown(&other_end, Shutdown::Both).unwrap();
+    serving.join().unwrap();
+}
+
+#[test]
+fn a_fork_that_the_system_refuses_is_explained() {
+    for (errno, words) in [
+        (11, "the system allows no more processes: raise `ulimit -u`"),
+        (24, "too many open files: raise `ulimit -n`"),
+        (12, "no memory for another process"),
+        (1, "Operation not permitted"),
+    ] {
+        let (nursery, socket) = parent();
+        let (sink, news) = ear();
+        let key = new_key(WorkerId(0));
+        nursery.fork(key, &[], sink).unwrap();
+        assert_eq!(request(&socket), Request::Fork { key });
+        protocol::send_report(&socket, Report::Failed { key, errno }, &[]).unwrap();
+        let News::Failed(told) = news.recv().unwrap() else { panic!("not told of the failure") };
+        assert!(told.contains(words), "{told}");
+        assert!(news.recv().is_err(), "nothing else was told");
+    }
+}
+
+#[test]
+fn a_kill_before_the_birth_follows_the_order() {
+    let (nursery, socket) = parent();
+    let key = new_key(WorkerId(7));
+    let (sink, news) = ear();
+    nursery.fork(key, &[], sink).unwrap();
+    nursery.kill(key);
+    assert_eq!(request(&socket), Request::Fork { key });
+    assert_eq!(request(&socket), Request::Signal { key, signal: 9 });
+    let ended = Report::Ended { key, exit: Exit::Signal(9), peak: 0 };
+    protocol::send_report(&socket, ended, &[]).unwrap();
+    assert_eq!(news.recv().unwrap(), News::Ended(Exit::Signal(9), None));
+}
+
+#[test]
+fn a_worker_without_a_descriptor_is_signalled_through_the_nursery() {
+    let (nursery, socket) = parent();
+    let key = new_key(WorkerId(7));
+    let (sink, news) = ear();
+    nursery.fork(key, &[], sink).unwrap();
+    protocol::send_report(&socket, Report::Forked { key, pid: 4711 }, &[]).unwrap();
+    assert_eq!(news.recv().unwrap(), News::Started(4711));
+    nursery.signal(key, 50);
+    nursery.signal(key, 32); // the C library's own
+    nursery.signal(key, 0);
+    nursery.signal(new_key(WorkerId(7)), 9);
+    nursery.signal(key, 9);
+    assert_eq!(request(&socket), Request::Fork { key });
+    assert_eq!(request(&socket), Request::Signal { key, signal: 50 });
+    assert_eq!(request(&socket), Request::Signal { key, signal: 9 });
+}
+
+#[test]
+fn workers_outlive_their_nursery_and_stay_in_reach() {
+    let (elder, socket) = parent();
+    let mut seen = lasting();
+    let mut unseen = lasting();
+    let heard: Vec<_> = (0..3)
+        .map(|n| {
+            let (key, (sink, news)) = (new_key(WorkerId(n)), ear());
+            elder.fork(key, &[], sink).unwrap();
+            (key, news)
+        })
+        .collect();
+    let process = descriptor(seen.id() as i32);
+    let births = [(&seen, vec![process.as_fd()]), (&unseen, vec![])];
+    for ((key, _), (child, fds)) in heard.iter().zip(births) {
+        let report = Report::Forked { key: *key, pid: child.id() as i32 };
+        protocol::send_report(&socket, report, &fds).unwrap();
+    }
+    shutdown(&socket, Shutdown::Both).unwrap();
+    let News::Failed(told) = heard[2].1.recv().unwrap() else { panic!("an unborn worker lives") };
+    assert_eq!(told, "the process that starts workers was killed");
+    assert!(elder.is_gone());
+    let (late, _news) = ear();
+    assert!(elder.fork(new_key(WorkerId(3)), &[], late).is_err());
+
+    let (middle, _end) = parent();
+    middle.succeed(Arc::clone(&elder));
+    let (nursery, _other_end) = parent();
+    nursery.succeed(middle);
+    for ((key, news), child) in heard.iter().zip([&mut seen, &mut unseen]) {
+        assert_eq!(news.recv().unwrap(), News::Started(child.id() as i32));
+        nursery.kill(*key);
+        assert_eq!(news.recv().unwrap(), News::Ended(Exit::Unknown, None));
+        assert!(news.recv().is_err(), "nothing else was told");
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_nursery_whose_parent_has_gone_ends_without_complaint() {
+    let (ours, theirs) = sockets();
+    drop(ours);
+    assert!(Server::start(theirs).unwrap().is_none());
+
+    let (ours, theirs) = sockets();
+    client::greet(&ours).unwrap();
+    let mut server = Server::start(theirs).unwrap().unwrap();
+    drop(ours);
+    server.failed(1, 11).unwrap();
+    let child = Command::new("true").spawn().unwrap();
+    server.forked(Order { key: 1, fds: Vec::new() }, child.id() as i32, &reap).unwrap();
+    assert!(matches!(server.next_order(None, &reap).unwrap(), Next::Over));
+    assert!(server.into_worker(1).unwrap().is_none());
+}

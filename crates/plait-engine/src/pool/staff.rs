@@ -1,7 +1,7 @@
 //! Hiring and burying workers.
 
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use event_listener::Event;
 use plait_shm::{Arena, ArenaView, StreamReader, WorkerMemory};
 use plait_trace::{TaskId, WorkerId};
 
-use crate::nursery::{Exit, Nursery, Sink, new_key};
+use crate::nursery::{Exit, Nursery, Sink, explained, new_key};
 use crate::scheduler::Action;
 use crate::spin::SPIN;
 use crate::wire::{ResultHead, Verdict};
@@ -76,7 +76,7 @@ impl<T: Ticket> Shared<T> {
     }
 
     fn hire(this: &Arc<Self>, worker: WorkerId) {
-        match Self::equip(this, worker) {
+        match Self::equip(this, worker).map_err(explained) {
             Ok((link, stream, fds)) => {
                 locked(&this.readers).add(Arc::clone(&link), stream);
                 let stopped = {
@@ -113,13 +113,24 @@ impl<T: Ticket> Shared<T> {
     }
 
     fn order(this: &Arc<Self>, link: &Arc<Link>, equipment: &Equipment) -> io::Result<()> {
+        let args = rustix::io::dup(locked(&this.arena).fd()).map_err(|error| explained(error.into()))?;
+        let fds =
+            [this.memory.fd(), equipment.segment.as_fd(), args.as_fd(), equipment.arena.as_fd(), this.setup.as_fd()];
         let nursery = Self::living_nursery(this)?;
-        let args = rustix::io::dup(locked(&this.arena).fd())?;
-        let fds = [this.memory.fd(), equipment.segment.as_fd(), args.as_fd(), equipment.arena.as_fd(), this.setup.as_fd()];
+        let ordered = Self::order_from(this, &nursery, link, &fds);
+        if ordered.is_err() && nursery.is_gone() {
+            // It was found out just now.
+            let nursery = Self::living_nursery(this)?;
+            return Self::order_from(this, &nursery, link, &fds);
+        }
+        ordered
+    }
+
+    fn order_from(this: &Arc<Self>, nursery: &Nursery, link: &Arc<Link>, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let sink = Arc::new(Post { pool: Arc::downgrade(this), link: Arc::clone(link) });
         let key = new_key(link.worker);
         link.set_key(key);
-        nursery.fork(key, &fds, sink)
+        nursery.fork(key, fds, sink)
     }
 
     fn living_nursery(this: &Arc<Self>) -> io::Result<Arc<Nursery>> {
@@ -148,7 +159,7 @@ impl<T: Ticket> Shared<T> {
             // Between the drains above and here somebody else may have read records, but then also applied them.
             let _ = readers.take(usize::MAX);
             state.apply(&mut readers, &mut done);
-            let answers = readers.remove(link);
+            readers.remove(link);
             let Some(at) = state.links.iter().position(|other| Arc::ptr_eq(other, link)) else { return };
             state.links.swap_remove(at);
             this.allow_spinning(state.links.len());
@@ -157,7 +168,7 @@ impl<T: Ticket> Shared<T> {
             let mut held = state.claims.recover(link.worker);
             // It may have told the answer and not got to noting that the task has ended.
             if let Some((task, _)) = status.current()
-                && answers.is_some_and(|answers| answers <= status.tasks_ended())
+                && !state.scheduler.has_answered(link.worker, task, status.tasks_ended())
                 && !held.contains(&task)
             {
                 held.push(task);

@@ -106,14 +106,14 @@ struct Jail {
 }
 
 impl Jail {
-    /// Below this process's own group, where that may be done.
+    /// At the top of the hierarchy, where that may be done: beside the groups that others account by, not inside one.
     fn new() -> Result<Self, String> {
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let groups = cgroup::groups("memory", &text("/proc/self/cgroup"), &text("/proc/self/mountinfo"));
         let mut reasons = String::new();
         for group in groups {
-            let Some(own) = group.directories().next() else { continue };
-            let directory = own.join(format!("plait-oom-test-{}", std::process::id()));
+            let Some(top) = group.directories().last() else { continue };
+            let directory = top.join(format!("plait-oom-test-{}", std::process::id()));
             if let Err(error) = fs::create_dir(&directory) {
                 reasons += &format!("{}: {error}; ", directory.display());
                 continue;
