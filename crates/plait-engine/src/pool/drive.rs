@@ -60,19 +60,15 @@ pub(crate) struct Reader {
     pub(crate) stream: StreamReader,
     /// Set when the worker wrote what no worker writes: it is killed, nothing more is read.
     pub(crate) garbled: bool,
-    /// Tasks it has answered.
-    pub(crate) answers: u64,
 }
 
 impl Readers {
     pub(crate) fn add(&mut self, link: Arc<Link>, stream: StreamReader) {
-        self.list.push(Reader { link, stream, garbled: false, answers: 0 });
+        self.list.push(Reader { link, stream, garbled: false });
     }
 
-    /// Lets go of a worker; gives how many tasks it has answered.
-    pub(crate) fn remove(&mut self, link: &Arc<Link>) -> Option<u64> {
-        let at = self.list.iter().position(|reader| Arc::ptr_eq(&reader.link, link))?;
-        Some(self.list.remove(at).answers)
+    pub(crate) fn remove(&mut self, link: &Arc<Link>) {
+        self.list.retain(|reader| !Arc::ptr_eq(&reader.link, link));
     }
 
     fn is_empty(&self) -> bool {
@@ -317,13 +313,12 @@ impl<T> State<T> {
     pub(super) fn apply(&mut self, readers: &mut Readers, done: &mut Vec<(Job<T>, Outcome)>) {
         let Readers { list, batch } = readers;
         for (at, head, payload) in batch.drain(..) {
-            let Reader { link, answers, .. } = &mut list[at];
+            let link = &list[at].link;
             let worker = link.worker;
             if head.task.bits() == WORKER_READY {
                 done.append(&mut self.on_greeting(worker, &head, &payload));
                 continue;
             }
-            *answers += 1;
             let late = match link.fate_of(head.task) {
                 Some(Why::TimedOut(timeout)) => Some(timeout),
                 // What was over its memory has ended all the same; what was cancelled, nobody hears of.
