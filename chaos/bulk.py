@@ -9,7 +9,9 @@ import plait
 import tasks
 from actor import Actor
 from calls import Call
-from kinds import Value, WorkerDied
+from ends import Value
+from kinds import AMPLE, PLENTY
+from plait import WorkerDied
 
 SIZES = (1, 2, 30, 400, 2000, 2000, 10_000, 30_000)
 WORKERS_PER_ROUND = 20
@@ -32,11 +34,12 @@ class Bulk(Actor):
 
     def step(self) -> None:
         at = self.dice.randrange(len(self.storm.pools.lasting))
-        pool, limit = self.storm.pools.lasting[at], self.storm.weather.recycle_after[at]
+        pool, limit = self.storm.pools.lasting[at], self.storm.weather.pools[at].recycle_after
         # A worker costs milliseconds: a pool that replaces them often gets less to do.
         self.sizes = [size for size in SIZES if limit is None or size <= WORKERS_PER_ROUND * limit]
         way = self.dice.choices(
-            [self.submit, self.executor_map, self.endless, self.own_map, self.abandoned], [6, 3, 1, 2, 0.5]
+            [self.submit, self.executor_map, self.endless, self.own_map, self.abandoned, self.surviving],
+            [6, 3, 1, 2, 0.5, 0.5],
         )[0]
         way(pool)
 
@@ -65,7 +68,7 @@ class Bulk(Actor):
             values = []
         if values:
             wrong = values != [tasks.answer(number) for number in range(first, first + size)]
-            if not wrong and not any(taken_back.values()) and self.storm.ledger.each_began_once(first, size):
+            if not wrong and not any(taken_back.values()) and self.storm.ledger.each_began(first, size):
                 self.storm.findings.count("ok", size)
                 self.storm.findings.count("verified", size)
                 return
@@ -97,6 +100,23 @@ class Bulk(Actor):
             numbers = range(first, first + size)
             self.finite(first, size, plait.map(tasks.tiny, numbers, workers=self.storm.workers))
 
+    def surviving(self, pool: plait.ProcessPoolExecutor) -> None:
+        """Maps whose items are tried again: no death ends them."""
+        size = min(self.dice.choice([1, 100, 1000]), self.sizes[-1])
+        with self.storm.ledger.numbers(size) as first:
+            numbers = range(first, first + size)
+            self.beat(f"maps {size} items that are tried again")
+            if self.dice.random() < 0.5:
+                results = plait.map(
+                    tasks.tiny, numbers, workers=self.storm.workers, timeout=AMPLE, retries=PLENTY
+                )
+            else:
+                results = pool.options(timeout=AMPLE, retries=PLENTY).map(tasks.tiny, numbers)
+            values = list(results)
+            if len(values) != size:
+                self.storm.findings.complain(f"a map with retries gave {len(values)} of {size} results")
+            self.check(first, values, tries=1 + PLENTY)
+
     def finite(self, first: int, size: int, results: Any) -> None:
         """Takes all that a map gives; it may end early with the loss of a chunk."""
         self.beat(f"maps {size} items")
@@ -109,7 +129,7 @@ class Bulk(Actor):
         self.check(first, values)
         if not ended:
             self.storm.findings.complain(f"a map over {size} items from {first} ended after {len(values)}")
-        elif len(values) == size and not self.storm.ledger.each_began_once(first, size):
+        elif len(values) == size and not self.storm.ledger.each_began(first, size):
             self.storm.findings.complain(f"a map over {size} items from {first} ran some twice or never")
 
     def endless(self, pool: plait.ProcessPoolExecutor) -> None:
@@ -165,14 +185,14 @@ class Bulk(Actor):
             self.storm.findings.complain(f"a map ended with the death of {error.pid}, which nobody killed")
         return True
 
-    def check(self, first: int, values: list[Any]) -> None:
+    def check(self, first: int, values: list[Any], tries: int = 1) -> None:
         """What a map gave, from its first item on."""
         if values != [tasks.answer(number) for number in range(first, first + len(values))]:
             at = next(at for at, value in enumerate(values) if value != tasks.answer(first + at))
             self.storm.findings.complain(f"a map gave {values[at]!r} for item {at} from {first}")
-        elif not self.storm.ledger.each_began_once(first, len(values)):
+        elif not self.storm.ledger.each_began(first, len(values), tries):
             self.storm.findings.complain(
-                f"of {len(values)} results of a map from {first} not each was run once"
+                f"of {len(values)} results of a map from {first} not each was run as often as it may"
             )
         self.storm.findings.count("ok", len(values))
         self.storm.findings.count("verified", len(values))

@@ -86,13 +86,8 @@ class Ledger:
         """The process that began it last."""
         return self._slots[number & MASK] & PID_MASK
 
-    def each_began_once(self, first: int, count: int) -> bool:
-        """Whether every task of the range began exactly once."""
+    def each_began(self, first: int, count: int, tries: int = 1) -> bool:
+        """Whether every task of the range began, none more often than so many times."""
         at = first & MASK
         seen = self._slots[at : at + count].tolist()
-        return not seen or (min(seen) >= ONCE and max(seen) < 2 * ONCE)
-
-    def none_began_twice(self, first: int, count: int) -> bool:
-        """Whether no task of the range began more than once."""
-        at = first & MASK
-        return max(self._slots[at : at + count].tolist(), default=0) < 2 * ONCE
+        return not seen or (min(seen) >= ONCE and max(seen) < (1 + tries) * ONCE)

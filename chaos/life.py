@@ -47,8 +47,7 @@ def run(settings: argparse.Namespace, ledger: Ledger) -> int:
     actors += [Rough(storm, 0), Rough(storm, 1), Lives(storm), Faults(storm)]
     began = time.monotonic()
     storm.pools.lasting = [
-        plait.ProcessPoolExecutor(settings.workers, max_tasks_per_child=limit)
-        for limit in weather.recycle_after
+        plait.ProcessPoolExecutor(settings.workers, **limits.options()) for limits in weather.pools
     ]
     for actor in actors:
         actor.start()

@@ -6,12 +6,16 @@ import gc
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import plait
 import tasks
 from calls import Call
+from ends import Value
+from kinds import AMPLE
 from rough import PATIENCE, Rough
+from weather import Limits
 
 
 class Lives(Rough):
@@ -35,10 +39,11 @@ class Lives(Rough):
         self.dice.choices(ways, [3, 2, 2, 3, 3, 2, 1, 1, 0.2, 1])[0]()
         self.storm.over.wait(self.dice.uniform(0, self.storm.weather.pause_ms / 1000))
 
-    def make(self, **options: Any) -> Any:
+    def make(self, limits: Limits) -> Any:
         """A pool of some size, which faults may hit."""
         self.beat("makes a pool")
         workers = self.dice.randint(1, self.storm.workers + 1)
+        options = limits.options()
         if self.dice.random() < 0.2:
             options.update(initializer=tasks.get_ready, initargs=(workers,))
         if self.dice.random() < 0.1:
@@ -48,29 +53,31 @@ class Lives(Rough):
         self.storm.findings.count("pools")
         return pool
 
-    def fill(self, pool: Any, first: int, size: int) -> list[Call]:
+    def fill(self, pool: Any, limits: Limits, first: int, size: int) -> list[Call]:
         """Calls on it, most of them tiny."""
         if self.dice.random() < 0.5:
-            return self.submit(pool, first, min(size, 30))
-        from kinds import Value
-
+            return self.submit(pool, limits, first, min(size, 30))
         calls = []
         for number in range(first, first + size):
             future = pool.submit(tasks.tiny, number)
-            calls.append(Call(number, "tiny", future, Value(tasks.answer(number))))
+            end = Value(tasks.answer(number))
+            calls.append(Call(number, "tiny", future, end, limits.timeout, limits.retries))
         self.waiting = [(call.number, call.future) for call in calls]
         return calls
 
     def live(self, end: Callable[[Any, list[Call]], None]) -> None:
         """A whole life; `end` ends the pool, and need not wait for its calls."""
         size = self.dice.choice([0, 1, 5, 100, 3000])
-        limit = self.dice.choice([1, 2, 10, 50]) if self.dice.random() < 0.3 else None
-        if limit is not None:
+        limits = Limits.draw(self.dice)
+        if self.dice.random() < 0.3:
+            few = self.dice.choice([1, 2, 10, 50])
             # A worker costs milliseconds.
-            size = min(size, 50 * limit)
+            limits, size = replace(limits, recycle_after=few), min(size, 50 * few)
+        if self.dice.random() < 0.3:
+            limits = replace(limits, timeout=AMPLE, retries=self.dice.randint(0, 2))
         with self.storm.ledger.numbers(size) as first:
-            pool = self.make(max_tasks_per_child=limit)
-            calls = self.fill(pool, first, size)
+            pool = self.make(limits)
+            calls = self.fill(pool, limits, first, size)
             if self.dice.random() < 0.3:
                 self.disturb(calls)
             self.beat(f"ends a pool by {end.__name__}")
@@ -160,7 +167,7 @@ class Lives(Rough):
                 call.may_be_cancelled = call.may_be_lost = True
             time.sleep(self.dice.expovariate(500))
             self.storm.findings.count("pools killed")
-            pool._abort()
+            self.dice.choice([pool.kill_workers, pool.terminate_workers])()
             if self.dice.random() < 0.5:
                 pool.shutdown()
                 self.gone(pool)
@@ -213,8 +220,6 @@ class Lives(Rough):
 
     def use_threads(self) -> None:
         """The same questions to a pool of threads."""
-        from kinds import Value
-
         size = self.dice.choice([0, 10, 1000])
         with self.storm.ledger.numbers(size) as first:
             pool = plait.ThreadPoolExecutor(self.dice.randint(1, 4))

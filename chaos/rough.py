@@ -9,7 +9,8 @@ from collections.abc import Callable
 import plait
 from actor import Actor
 from calls import Afterlife, Call
-from kinds import Refused
+from ends import Refused
+from weather import Limits
 
 # Ended calls that are looked at again.
 REMEMBERED = 300
@@ -27,8 +28,9 @@ class Rough(Actor):
         self._ended: deque[Afterlife] = deque()
 
     def step(self) -> None:
-        pool = self.dice.choice(self.storm.pools.lasting)
-        self.batch(pool, self.dice.randint(1, 40), self.dice.choice(self.ways()))
+        at = self.dice.randrange(len(self.storm.pools.lasting))
+        pool, limits = self.storm.pools.lasting[at], self.storm.weather.pools[at]
+        self.batch(pool, limits, self.dice.randint(1, 40), self.dice.choice(self.ways()))
         self.storm.over.wait(self.dice.uniform(0, self.storm.weather.pause_ms / 1000))
 
     def ways(self) -> list[Callable[[list[Call]], None]]:
@@ -45,30 +47,38 @@ class Rough(Actor):
             self.by_callbacks,
         ]
 
-    def batch(self, pool: plait.ProcessPoolExecutor, size: int, wait: Callable[[list[Call]], None]) -> None:
+    def batch(
+        self, pool: plait.ProcessPoolExecutor, limits: Limits, size: int, wait: Callable[[list[Call]], None]
+    ) -> None:
         """Submits, disturbs, waits, judges."""
         with self.storm.ledger.numbers(size) as first:
-            calls = self.submit(pool, first, size)
+            calls = self.submit(pool, limits, first, size)
             self.disturb(calls)
             self.beat(f"waits for {len(calls)} calls {wait.__name__}")
             wait(calls)
             self.close(calls)
 
-    def submit(self, pool: plait.ProcessPoolExecutor, first: int, size: int) -> list[Call]:
+    def submit(self, pool: plait.ProcessPoolExecutor, limits: Limits, first: int, size: int) -> list[Call]:
         """Calls drawn by the weather, of which some want callbacks."""
         self.beat(f"submits {size} calls")
         calls = []
         for number in range(first, first + size):
-            function, args, end = self.storm.kinds.draw(number, self.dice)
+            made = self.storm.kinds.draw(number, self.dice, limits)
+            timeout, retries = made.timeout or limits.timeout, made.retries or limits.retries
+            view = (
+                pool
+                if (timeout, retries) == (limits.timeout, limits.retries)
+                else pool.options(timeout=timeout, retries=retries)
+            )
             try:
-                future = pool.submit(function, *args)
+                future = view.submit(made.function, *made.args)
             except Exception as error:
-                if not isinstance(end, Refused) or type(error) is not end.error:
+                if not isinstance(made.end, Refused) or type(error) is not made.end.error:
                     raise
                 self.storm.findings.count("raised")
                 self.storm.findings.count("verified")
                 continue
-            call = Call(number, function.__name__, future, end)
+            call = Call(number, made.function.__name__, future, made.end, timeout, retries)
             for _ in range(self.dice.choice([0, 0, 1, 2])):
                 call.listen()
             calls.append(call)
@@ -81,6 +91,8 @@ class Rough(Actor):
             if self.dice.random() < self.storm.weather.cancels:
                 if self.dice.random() < 0.5:
                     time.sleep(self.dice.uniform(0, 0.003))
+                call.cancel = call.future.cancel()
+            elif call.future.running() and self.dice.random() < self.storm.weather.cancels:
                 call.cancel = call.future.cancel()
 
     def close(self, calls: list[Call]) -> None:
@@ -192,7 +204,7 @@ class Rough(Actor):
                 await asyncio.sleep(self.dice.uniform(0, 0.005))
                 # As `asyncio.wait_for` does: the call is taken back too, if it can be.
                 waiter.cancel()
-                call.may_be_cancelled = True
+                call.may_be_stopped = True
         await asyncio.gather(*waiting, return_exceptions=True)
         while not all(call.future.done() for call in calls):
             await asyncio.sleep(0.001)

@@ -174,6 +174,31 @@ def give_exploding(number):
     return Exploding()
 
 
+# --- tasks that need more than one try, or too much memory
+
+
+def flaky(number, fails):
+    if note(number) <= fails:
+        raise ValueError(number)
+    return answer(number)
+
+
+_kept = []
+
+
+def leak(number, size):
+    note(number)
+    _kept.append(b"x" * size)
+    return answer(number)
+
+
+def hog(number, megabytes, seconds):
+    note(number)
+    kept = [b"x" * (1 << 20) for _ in range(megabytes)]
+    time.sleep(seconds)
+    return len(kept)
+
+
 # --- tasks that end their worker
 
 

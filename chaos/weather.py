@@ -2,6 +2,37 @@
 
 import random
 from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the workers and calls of a pool are held to."""
+
+    recycle_after: int | None = None
+    growth: str | None = None
+    memory: str | None = None
+    timeout: float | None = None
+    retries: int = 0
+
+    @classmethod
+    def draw(cls, dice: random.Random) -> "Limits":
+        """Those of some pool."""
+        return cls(
+            dice.choice([None, None, int(10 ** dice.uniform(1.5, 5))]),
+            dice.choice([None, None, "30MB"]),
+            dice.choice([None, "400MB"]),
+        )
+
+    def options(self) -> dict[str, Any]:
+        """As an executor takes them."""
+        return {
+            "max_tasks_per_child": self.recycle_after,
+            "max_memory_growth": self.growth,
+            "memory_limit": self.memory,
+            "timeout": self.timeout,
+            "retries": self.retries,
+        }
 
 
 @dataclass(frozen=True)
@@ -23,8 +54,11 @@ class Weather:
     unsendable: float
     nesting: float
     cancels: float  # the share of calls that somebody tries to take back
-    # The pools that last: after how many tasks their workers are replaced.
-    recycle_after: tuple[int | None, ...]
+    late: float
+    retried: float
+    leaking: float
+    # The pools that last.
+    pools: tuple[Limits, ...]
     pause_ms: float  # the longest pause between two batches of tasks that are not tiny
 
     @classmethod
@@ -48,10 +82,11 @@ class Weather:
             heavy=about(0.1),
             unsendable=about(0.5),
             nesting=about(0.02),
-            cancels=about(0.05),
-            recycle_after=tuple(
-                dice.choice([None, None, int(10 ** dice.uniform(1.5, 5))]) for _ in range(pools)
-            ),
+            cancels=about(0.08),
+            late=about(0.4),
+            retried=about(0.3),
+            leaking=about(0.3),
+            pools=tuple(Limits.draw(dice) for _ in range(pools)),
             pause_ms=about(20),
         )
 
