@@ -247,6 +247,13 @@ def raise_local(code):
     raise Local(code)
 
 
+def give_local(code):
+    try:
+        raise_local(code)
+    except Coded as error:
+        return {"error": error}
+
+
 # --- exceptions that hold what cannot travel
 
 

@@ -20,7 +20,6 @@ import typing
 import uuid
 import weakref
 from _pickle import PicklingError
-from collections import ChainMap
 
 import cloudpickle
 from cloudpickle.cloudpickle import _DYNAMIC_CLASS_TRACKER_BY_ID, _class_setstate
@@ -132,13 +131,22 @@ class Pickler(cloudpickle.Pickler):
 
     def __init__(self, file, reduce_exception=None):
         own = {io.TextIOWrapper: _refuse_file, typing.NewType: _new_type, types.ModuleType: self._module}
-        self.dispatch_table = ChainMap(own, registered_reducers(), cloudpickle.Pickler.dispatch_table)
+        # One dict, because it is asked for every object.
+        table = self.dispatch_table = {}
+        for part in reversed(cloudpickle.Pickler.dispatch_table.maps):
+            table.update(part)
+        table.update(registered_reducers())
+        table.update(own)
         self.unfound = set()
         self.reduce_exception = reduce_exception
         super().__init__(file, protocol=5)
 
     def reducer_override(self, obj):
-        if self.reduce_exception is not None and issubclass(type(obj), BaseException):
+        if issubclass(type(obj), BaseException):
+            if self.reduce_exception is None:
+                from plait._rebuild import reduced
+
+                self.reduce_exception = reduced
             return self.reduce_exception(obj)
         reduced = super().reducer_override(obj)
         if isinstance(reduced, tuple) and len(reduced) == 6 and reduced[5] is _class_setstate:

@@ -6,6 +6,7 @@ then put to the test, smallest part first; where it does not hold, parts are pic
 of time and number.
 """
 
+import _pickle
 import io
 import time
 
@@ -80,7 +81,7 @@ class _Search:
 
     def find(self, roots, label, value, error):
         """Gives the path, what is at its end, and why that does not pickle."""
-        guess = self._guess(roots, value)
+        guess = self._guess(roots, value, error)
         if len(guess) > _DEPTH and _too_deep(error):
             return *guess[0], error
         found = None
@@ -97,19 +98,9 @@ class _Search:
             found = failing
         return self._refined(*found)
 
-    def _guess(self, roots, value):
+    def _guess(self, roots, value, error):
         """The way down to where the pickler failed: steps with what is there, not tested yet."""
-        met = []
-        pickler = Pickler(io.BytesIO())
-        pickler.persistent_id = met.append
-        try:
-            pickler.dump(value)
-        except BaseException as error:
-            if is_interrupt(error):
-                raise
-        else:
-            return []
-        met = [thing for thing in met if type(thing) not in ATOMS]
+        met = [thing for thing in _met(value, error) if type(thing) not in ATOMS]
         guess, ids = [], set(map(id, met))
         step = last_step(roots, met)
         while step is not None and len(guess) <= _DEPTH:
@@ -162,6 +153,23 @@ class _Search:
                 raise
             return error
         return None
+
+
+def _met(value, error):
+    """All that a pickler meets until it fails as it did before; nothing when it does not."""
+    # C pickle is quicker, and often fails at the same place.
+    for make in (lambda file: _pickle.Pickler(file, 5), Pickler):
+        met = []
+        pickler = make(io.BytesIO())
+        pickler.persistent_id = met.append
+        try:
+            pickler.dump(value)
+        except BaseException as again:
+            if is_interrupt(again):
+                raise
+            if type(again) is type(error) and message_of(again) == message_of(error):
+                return met
+    return []
 
 
 def _too_deep(reason: BaseException | None) -> bool:

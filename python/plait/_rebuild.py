@@ -11,6 +11,7 @@ What cannot travel is left out: an attribute is missing, an argument is its `rep
 
 import _pickle
 import copyreg
+import functools
 import io
 from types import MemberDescriptorType, MethodDescriptorType
 from typing import Any
@@ -37,6 +38,16 @@ def pickled(exception: BaseException) -> bytes:
         if is_interrupt(error):
             raise
     return _tried(exception, _LightTravel())
+
+
+def pickled_within(value: object) -> bytes:
+    """A pickle of a value that holds exceptions, which give themselves again; raises what stands in the way."""
+    return _Travel().pickled(value)
+
+
+def reduced(exception: BaseException) -> Any:
+    """What a pickler of other values is to make of an exception."""
+    return _Travel().reduced(exception)
 
 
 def _tried(exception: BaseException, travel: "_Travel") -> bytes:
@@ -145,9 +156,10 @@ class _Travel:
         if len(reduced) > 2 and reduced[2]:
             known = (*attributes, "args")
             slots.update((name, value) for name, value in reduced[2].items() if name not in known)
-        twin = make(cls, *members)
-        fill(twin, (initial, args, {}, slots))
-        slots.update(_changed(exception, twin))
+        if _kept_beside(layout):
+            twin = make(cls, *members)
+            fill(twin, (initial, args, {}, slots))
+            slots.update(_changed(exception, twin))
         state = self._light(exception, (initial, args, attributes, slots, members))
         self.certain = self.certain and all(all(map(_is_plain, part)) for part in _values(state))
         *state, members = state
@@ -288,21 +300,29 @@ def _slots(exception: BaseException) -> dict[str, Any]:
     return found
 
 
+@functools.cache
+def _kept_beside(layout: type) -> dict[str, MemberDescriptorType]:
+    """What a built-in base keeps beside `args`, such as `StopIteration.value`."""
+    # A group's members go as such; `AttributeError.obj` is what the attribute was missed in: anything at all.
+    others = ("__suppress_context__", "message", "exceptions", "obj")
+    return {
+        name: member
+        for base in reversed(layout.__mro__)
+        for name, member in vars(base).items()
+        if isinstance(member, MemberDescriptorType) and name not in others
+    }
+
+
 def _changed(exception: BaseException, twin: BaseException) -> dict[str, Any]:
-    """What a built-in base keeps beside `args`, such as `StopIteration.value`, if it was set by hand."""
+    """What of that was set by hand: `twin` is what the arguments alone make."""
     found = {}
-    for base in _layout(type(exception)).__mro__:
-        for name, member in vars(base).items():
-            # `AttributeError.obj` is what the attribute was missed in: anything at all.
-            if not isinstance(member, MemberDescriptorType) or name in ("obj", "message", "exceptions"):
-                continue
-            try:
-                ours, theirs = member.__get__(exception), member.__get__(twin)
-            except AttributeError:  # not set here, or not there
-                continue
-            if ours is not theirs and not (_is_plain(ours) and _is_plain(theirs) and ours == theirs):
-                found[name] = ours
-    found.pop("__suppress_context__", None)
+    for name, member in _kept_beside(_layout(type(exception))).items():
+        try:
+            ours, theirs = member.__get__(exception), member.__get__(twin)
+        except AttributeError:  # not set here, or not there
+            continue
+        if ours is not theirs and not (_is_plain(ours) and _is_plain(theirs) and ours == theirs):
+            found[name] = ours
     return found
 
 

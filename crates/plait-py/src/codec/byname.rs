@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyAnyMethods, PyDict, PyList, PySet, PyString};
+use pyo3::types::{PyAnyMethods, PyDict, PyList, PySet, PyString, PyType};
 
 use super::globals::each_global;
 
@@ -19,6 +20,8 @@ use super::globals::each_global;
 struct Verdict {
     module: Py<PyAny>,
     travels: bool,
+    /// Which of its names were asked for, and whether they are classes of exceptions.
+    exceptions: HashMap<Box<[u8]>, bool>,
 }
 
 struct Verdicts {
@@ -83,7 +86,7 @@ pub fn epoch(py: Python<'_>) -> u64 {
 /// # Errors
 /// What finding the module raises.
 pub fn travels(py: Python<'_>, name: &[u8]) -> PyResult<bool> {
-    if matches!(name, b"builtins" | b"copyreg" | b"_codecs") {
+    if is_known(name) {
         return Ok(true);
     }
     if name == b"__main__" || name == b"__mp_main__" {
@@ -110,7 +113,7 @@ pub fn travels(py: Python<'_>, name: &[u8]) -> PyResult<bool> {
         // True of now, not of later.
         return Ok(false);
     }
-    let verdict = Verdict { module: module.unbind(), travels };
+    let verdict = Verdict { module: module.unbind(), travels, exceptions: HashMap::new() };
     // What is replaced is dropped after the lock: dropping a module may run Python code.
     let (_outdated, _replaced);
     {
@@ -137,26 +140,85 @@ pub fn module_travels(module: &Bound<'_, PyModule>) -> PyResult<bool> {
     Ok(travels(py, text.as_bytes())? && sys_modules(py)?.get_item(&name)?.is_some_and(|found| found.is(module)))
 }
 
-/// Whether all that a pickle names reaches the same objects in a worker. False also when the pickle cannot be read.
+/// What the names in a pickle come to in a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// They all mean the same there.
+    Same,
+    /// They do, and classes of exceptions are among them.
+    SameWithExceptions,
+    /// Some do not, or the pickle cannot be read.
+    Strange,
+}
+
+/// What the names in a pickle come to in a worker.
 ///
 /// # Errors
 /// What finding a module raises.
-pub fn all_travel(py: Python<'_>, pickle: &[u8]) -> PyResult<bool> {
-    let walked = each_global(pickle, |module, _| match travels(py, module) {
-        Ok(true) => ControlFlow::Continue(()),
-        other => ControlFlow::Break(other),
+pub fn reach(py: Python<'_>, pickle: &[u8]) -> PyResult<Reach> {
+    let mut reach = Reach::Same;
+    let walked = each_global(pickle, |module, name| {
+        let found = travels(py, module).and_then(|travels| Ok((travels, travels && is_exception(py, module, name)?)));
+        match found {
+            Ok((true, false)) => ControlFlow::Continue(()),
+            Ok((true, true)) => {
+                reach = Reach::SameWithExceptions;
+                ControlFlow::Continue(())
+            }
+            Ok((false, _)) => ControlFlow::Break(Ok(Reach::Strange)),
+            Err(error) => ControlFlow::Break(Err(error)),
+        }
     });
     match walked {
-        Ok(ControlFlow::Continue(())) => Ok(true),
+        Ok(ControlFlow::Continue(())) => Ok(reach),
         Ok(ControlFlow::Break(found)) => found,
-        Err(_) => Ok(false),
+        Err(_) => Ok(Reach::Strange),
     }
+}
+
+/// Whether a name of a module that travels is the class of exceptions, other than built-in ones.
+fn is_exception(py: Python<'_>, module: &[u8], name: &[u8]) -> PyResult<bool> {
+    if is_known(module) {
+        return Ok(false);
+    }
+    {
+        let verdicts = VERDICTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let verdict = verdicts.as_ref().and_then(|verdicts| verdicts.by_module.get(module));
+        if let Some(&known) = verdict.and_then(|verdict| verdict.exceptions.get(name)) {
+            return Ok(known);
+        }
+    }
+    let Some(mut found) = sys_modules(py)?.get_item(PyString::from_bytes(py, module)?)? else {
+        return Ok(false);
+    };
+    for part in name.split(|&byte| byte == b'.') {
+        match found.getattr(PyString::from_bytes(py, part)?) {
+            Ok(next) => found = next,
+            Err(_) => return Ok(false),
+        }
+    }
+    let is_exception = found.cast::<PyType>().is_ok_and(|class| is_exception_class(class));
+    let mut verdicts = VERDICTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(verdict) = verdicts.as_mut().and_then(|verdicts| verdicts.by_module.get_mut(module)) {
+        verdict.exceptions.insert(name.into(), is_exception);
+    }
+    Ok(is_exception)
+}
+
+fn is_exception_class(class: &Bound<'_, PyType>) -> bool {
+    // SAFETY: a live type; only its flags are read.
+    unsafe { ffi::PyType_FastSubclass(class.as_type_ptr(), ffi::Py_TPFLAGS_BASE_EXC_SUBCLASS) != 0 }
+}
+
+/// Whether a module is the same in every process.
+fn is_known(module: &[u8]) -> bool {
+    matches!(module, b"builtins" | b"copyreg" | b"_codecs")
 }
 
 /// The `(module, name)` pairs in a pickle that mean nothing, or something else, in a worker.
 ///
 /// # Errors
-/// As [`all_travel`].
+/// As [`reach`].
 pub fn strangers<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Bound<'py, PyList>> {
     let found = PyList::empty(py);
     let walked = each_global(pickle, |module, name| {

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyInt, PyString};
 
-use super::byname;
+use super::byname::{self, Reach};
 use super::globals::some_names;
 use crate::worker::is_loading;
 
@@ -55,16 +55,28 @@ pub(crate) fn dumps_into(py: Python<'_>, value: &Bound<'_, PyAny>, root: Root, o
 /// A pickle of `value` that a worker can read.
 pub(crate) fn dumps<'py>(py: Python<'py>, value: &Bound<'py, PyAny>, root: Root) -> PyResult<Bound<'py, PyBytes>> {
     match c_dumps(py, value) {
-        Ok(pickle) => {
-            if byname::all_travel(py, pickle.as_bytes())? {
-                return Ok(pickle);
-            }
-        }
+        Ok(pickle) => match byname::reach(py, pickle.as_bytes())? {
+            Reach::Same => return Ok(pickle),
+            Reach::SameWithExceptions => return Ok(with_exceptions(py, value)?.unwrap_or(pickle)),
+            Reach::Strange => {}
+        },
         // Any exception may be the value's own way to say that it does not pickle; cloudpickle's answer counts.
         Err(error) if error.is_instance_of::<PyMemoryError>(py) || is_interrupt(py, &error) => return Err(error),
         Err(_) => {}
     }
     dumps_by_value(py, value, root)
+}
+
+/// A pickle of a value that holds exceptions, in which they do not go as C pickle sends them: their constructors may well
+/// refuse what that hands them. `None` when it does not pickle so.
+#[cold]
+fn with_exceptions<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    match DUMPS.import(py, "plait._rebuild", "pickled_within")?.call1((value,)) {
+        Ok(pickle) => Ok(Some(pickle.cast_into::<PyBytes>()?)),
+        Err(error) if is_interrupt(py, &error) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// A pickle of `value` by cloudpickle.
