@@ -5,17 +5,30 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from plait._future import Future
+from plait._options import WithOptions, check_limits
 
 T = TypeVar("T")
 
 
-class SerialExecutor(concurrent.futures.Executor):
-    """Runs each call at once, in the caller's thread: to debug, and to measure what parallelism gains."""
+class SerialExecutor(WithOptions, concurrent.futures.Executor):
+    """Runs each call at once, in the caller's thread: to debug, and to measure what parallelism gains.
+
+    A call that fails is tried again as elsewhere; one that takes too long cannot be stopped, so asking for a
+    timeout is an error.
+    """
 
     def __init__(
-        self, initializer: Callable[..., object] | None = None, initargs: tuple[Any, ...] = ()
+        self,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
     ) -> None:
         """Call the initializer, if there is one."""
+        check_limits(timeout, retries)
+        _refuse_timeout(timeout)
+        self._limits = (None, retries)
         self._max_workers = 1
         self._closed = False
         if initializer is not None:
@@ -23,19 +36,32 @@ class SerialExecutor(concurrent.futures.Executor):
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
         """Call `fn(*args, **kwargs)` now; the future is done when this returns."""
+        return self._submit_with(None, self._limits[1], fn, args, kwargs)
+
+    def _submit_with(
+        self, timeout: float | None, retries: int, fn: Callable[..., T], args: tuple, kwargs: dict
+    ) -> "Future[T]":
+        _refuse_timeout(timeout)
         if self._closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
-        try:
-            result = fn(*args, **kwargs)
-        except (KeyboardInterrupt, SystemExit):
-            # Raised where the user stands, as from a plain call.
-            raise
-        except BaseException as error:
-            future.set_exception(error)
-        else:
-            future.set_result(result)
+        for failed in range(1, retries + 2):
+            try:
+                result = fn(*args, **kwargs)
+            except (KeyboardInterrupt, SystemExit):
+                # Raised where the user stands, as from a plain call.
+                raise
+            except BaseException as error:
+                if isinstance(error, Exception):
+                    if failed <= retries:
+                        continue
+                    if failed > 1:
+                        error.add_note(f"plait: failed in each of {failed} tries")
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+            break
         return future
 
     def map(
@@ -56,3 +82,8 @@ class SerialExecutor(concurrent.futures.Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls."""
         self._closed = True
+
+
+def _refuse_timeout(timeout: float | None) -> None:
+    if timeout is not None:
+        raise ValueError("timeout: the serial backend cannot stop a call; use processes")

@@ -2,30 +2,41 @@
 
 import concurrent.futures
 import concurrent.futures.thread
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 from plait import _core, _exit
+from plait._options import WithOptions, check_limits
 
 T = TypeVar("T")
 
+# The clock that watches timeouts goes when no call runs against it any more.
+threading._register_atexit(_core.end_deadlines)  # type: ignore[attr-defined]
 
-class ThreadPoolExecutor(_core.ThreadEngine, concurrent.futures.ThreadPoolExecutor):
+
+class ThreadPoolExecutor(WithOptions, _core.ThreadEngine, concurrent.futures.ThreadPoolExecutor):
     """Run calls in threads. A drop-in for `concurrent.futures.ThreadPoolExecutor`, and a subclass of it.
 
     Queue and futures are in Rust, so that a small call costs a fraction of what it costs there.
+
+    A thread cannot be stopped. A call that outlives `timeout` fails with `plait.TaskTimeout`, but goes on in
+    its thread until it ends by itself, and what comes of it is dropped. The pool starts another thread in its
+    place, and `shutdown` does not wait for it; the end of the program does, as for every thread.
 
     Args:
         max_workers: The most threads; by default what the stdlib chooses, `min(32, cpus + 4)`.
         thread_name_prefix: The threads' names begin with it.
         initializer: Called in each thread as it starts. If it raises, the pool is broken.
         initargs: Its arguments.
+        timeout: Seconds that each call may take from its start, and each of its tries; by default any time.
+        retries: Extra tries of a call after an exception or a timeout. The last one's exception counts.
 
     Raises:
-        ValueError: `max_workers` is below 1.
-        TypeError: `initializer` cannot be called.
+        ValueError: `max_workers` is below 1, `timeout` not above 0 or `retries` below 0.
+        TypeError: `initializer` cannot be called, `timeout` is no number or `retries` no integer.
 
     """
 
@@ -37,6 +48,9 @@ class ThreadPoolExecutor(_core.ThreadEngine, concurrent.futures.ThreadPoolExecut
         thread_name_prefix: str = "",
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
     ) -> None:
         """See the class."""
         if max_workers is None:
@@ -44,10 +58,13 @@ class ThreadPoolExecutor(_core.ThreadEngine, concurrent.futures.ThreadPoolExecut
         concurrent.futures.ThreadPoolExecutor.__init__(
             self, max_workers, thread_name_prefix, initializer, initargs
         )
-        self._start = (initializer, tuple(initargs)) if initializer is not None else None
-        self._broken_by: list[BaseException] = []
-        _exit.at_exit(self)
-        self._open(max_workers)
+        check_limits(timeout, retries)
+        self._limits = (timeout, retries)
+        start = (initializer, tuple(initargs)) if initializer is not None else None
+        self._crew = crew = _Crew(max_workers, self._thread_name_prefix, start)
+        self._threads = crew.threads
+        _exit.at_exit(crew)
+        self._open(crew.queue, crew.start_thread, timeout, retries)
 
     def map(
         self,
@@ -77,34 +94,26 @@ class ThreadPoolExecutor(_core.ThreadEngine, concurrent.futures.ThreadPoolExecut
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; finish the pending ones, or cancel those not begun with `cancel_futures`.
 
-        With `wait`, return when every thread has ended.
+        With `wait`, return when every thread has ended, but for those whose call was abandoned.
         """
-        with self._shutdown_lock:
-            self._shutdown = True
-            self._close(cancel_futures)
-        if wait:
-            for thread in list(self._threads):
-                thread.join()
+        self._shutdown = True
+        self._crew.shutdown(wait, cancel_futures=cancel_futures)
 
-    def _abort(self) -> None:
-        """Give up what was not begun; a running call cannot be stopped."""
-        self.shutdown(wait=False, cancel_futures=True)
-
-    def _start_thread(self) -> None:
-        with self._shutdown_lock:
-            name = f"{self._thread_name_prefix or self}_{len(self._threads)}"
-            args = (self._queue, self._start, self._broken_by)
-            thread = threading.Thread(target=_work, name=name, args=args, daemon=False)
-            thread.start()
-            self._threads.add(thread)
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        """Shut down; after Ctrl-C what was not begun is cancelled."""
+        interrupted = exc_type is not None and issubclass(exc_type, KeyboardInterrupt)
+        self.shutdown(wait=True, cancel_futures=interrupted)
 
     def _refusal(self) -> NoReturn:
-        if self._broken_by:
-            raise concurrent.futures.thread.BrokenThreadPool(
-                "A thread initializer failed, the thread pool is not usable anymore"
-            )
+        if self._crew.broken:
+            raise concurrent.futures.thread.BrokenThreadPool(_BROKEN)
         when = "interpreter shutdown" if _exit.is_ending() else "shutdown"
         raise RuntimeError(f"cannot schedule new futures after {when}")
+
+    @property
+    def _queued(self) -> int:
+        """Calls that no thread has begun."""
+        return self._crew.queue.queued
 
     async def __aenter__(self) -> "ThreadPoolExecutor":
         """Return itself."""
@@ -117,19 +126,74 @@ class ThreadPoolExecutor(_core.ThreadEngine, concurrent.futures.ThreadPoolExecut
         await asyncio.to_thread(self.shutdown)
 
 
-def _work(queue: _core.ThreadQueue, start: tuple[Callable[..., object], tuple] | None, broken: list) -> None:
-    """The life of a worker thread; when the interpreter waits for it, the exit hook has closed its queue."""
-    if start is not None:
-        initializer, initargs = start
+_BROKEN = "A thread initializer failed, the thread pool is not usable anymore"
+
+
+class _Crew:
+    """The threads of a pool. It knows nothing of its executor, and outlives it while calls are pending."""
+
+    def __init__(
+        self, max_workers: int, prefix: str, start: tuple[Callable[..., object], tuple] | None
+    ) -> None:
+        self.queue = _core.ThreadQueue(max_workers)
+        self.threads: set[threading.Thread] = set()
+        self.broken = False
+        self._prefix = prefix
+        self._numbers = itertools.count()
+        self._start = start
+
+    def start_thread(self) -> None:
+        """Start a thread for a place that the queue gave away; if that fails, the place is given back."""
+        name = f"{self._prefix}_{next(self._numbers)}"
+        thread = threading.Thread(target=self._work, name=name, daemon=False)
+        self.threads.add(thread)
         try:
-            initializer(*initargs)
+            thread.start()
         except BaseException as error:
-            logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
-            broken.append(error)
-            queue.fail(
-                concurrent.futures.thread.BrokenThreadPool(
-                    "A thread initializer failed, the thread pool is not usable anymore"
-                )
-            )
+            # After Ctrl-C it may have started all the same: whoever comes first decides.
+            if _decide(thread, "dismissed") == "dismissed":
+                self.threads.discard(thread)
+                self.queue.gone(error)
+            raise
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """See the executor."""
+        self.queue.close(cancel_futures)
+        if not wait:
             return
-    queue.work()
+        self.queue.join()
+        abandoned = self.queue.abandoned()
+        for thread in list(self.threads):
+            if thread not in abandoned:
+                thread.join()
+
+    def _abort(self) -> None:
+        """Give up what was not begun; a running call cannot be stopped."""
+        self.shutdown(wait=False, cancel_futures=True)
+
+    def _work(self) -> None:
+        """The life of a thread; when the interpreter waits for it, the exit hook has closed the queue."""
+        thread = threading.current_thread()
+        if _decide(thread, "arrived") == "dismissed":
+            return
+        if self._start is not None:
+            initializer, initargs = self._start
+            try:
+                initializer(*initargs)
+            except BaseException as error:
+                logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
+                self.broken = True
+                failure = concurrent.futures.thread.BrokenThreadPool(_BROKEN)
+                failure.__cause__ = error
+                self.queue.fail(failure)
+                self.queue.gone(failure)
+                return
+        self.queue.work(self.start_thread, thread)
+        # While the pool goes on, nobody needs a thread that had no place in it any more.
+        if not self.queue.closed:
+            self.threads.discard(thread)
+
+
+def _decide(thread: threading.Thread, fate: str) -> str:
+    """What becomes of a thread: what the first caller said."""
+    return vars(thread).setdefault("_plait_fate", fate)

@@ -1,17 +1,22 @@
-//! The queue between submitters and the threads of a thread pool.
+//! The queue between submitters and the threads of a thread pool, and how many threads there are to be.
 //!
 //! First in, first out. The lock is held for a push or a pop only, never while anything foreign runs. A submitter
-//! pays for a wake-up only when a thread sleeps, and learns from [`Queue::push`] whether another thread would help.
+//! pays for a wake-up only when a thread sleeps, and learns from [`Pushed`] whether it is to start another thread.
+//!
+//! A pool has *places*, and threads that are *present* in them. A thread whose call was abandoned is not present: its
+//! place is free for another, and it comes back when its call has ended after all. Whoever looks for a task while more
+//! threads are present than there are places is told to leave, so that the right number is left in the end.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A closable queue of tasks.
 #[derive(Debug)]
 pub struct Queue<T> {
     inner: Mutex<Inner<T>>,
     ready: Condvar,
+    left: Condvar,
 }
 
 #[derive(Debug)]
@@ -22,16 +27,22 @@ struct Inner<T> {
     /// Threads that were woken and have not looked yet.
     called: usize,
     closed: bool,
+    /// How many threads may be present.
+    places: usize,
+    /// Threads that were started, or are about to be, and have neither left nor been abandoned.
+    present: usize,
 }
 
-/// What a push tells the submitter.
+/// What a new task means for the threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Pushed {
     /// A sleeping thread was woken for it.
     Woken,
-    /// Every thread is busy: one more would help, if the pool may have one.
-    AllBusy,
+    /// Every thread is busy and there is a place left: the caller starts a thread, which counts as present already.
+    Hire,
+    /// Every thread is busy, and there may be no more: the task waits.
+    Queued,
 }
 
 /// What a pop found.
@@ -42,21 +53,15 @@ pub enum Popped<T> {
     Task(T),
     /// Nothing now.
     Empty,
-    /// Nothing, and nothing will come any more.
-    Closed,
-}
-
-impl<T> Default for Queue<T> {
-    fn default() -> Self {
-        Self::new()
-    }
+    /// The thread ends, and is not present any more: there will be no more tasks, or there is no place for it.
+    Leave,
 }
 
 impl<T> Queue<T> {
-    /// An empty, open queue.
-    pub fn new() -> Self {
-        let inner = Inner { tasks: VecDeque::new(), sleeping: 0, called: 0, closed: false };
-        Self { inner: Mutex::new(inner), ready: Condvar::new() }
+    /// An empty, open queue for so many threads.
+    pub fn new(places: usize) -> Self {
+        let inner = Inner { tasks: VecDeque::new(), sleeping: 0, called: 0, closed: false, places, present: 0 };
+        Self { inner: Mutex::new(inner), ready: Condvar::new(), left: Condvar::new() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner<T>> {
@@ -70,26 +75,64 @@ impl<T> Queue<T> {
             return Err(task);
         }
         inner.tasks.push_back(task);
-        if inner.sleeping == 0 {
-            return Ok(Pushed::AllBusy);
+        Ok(self.staff(inner))
+    }
+
+    /// Makes room for another thread, while one of those that are present waits for a task that none has begun.
+    pub fn add_place(&self) -> Pushed {
+        let mut inner = self.inner();
+        inner.places += 1;
+        if inner.tasks.is_empty() { Pushed::Queued } else { self.staff(inner) }
+    }
+
+    /// Takes back one [`Queue::add_place`].
+    pub fn remove_place(&self) {
+        let mut inner = self.inner();
+        inner.places -= 1;
+        if inner.present > inner.places && inner.sleeping > 0 {
+            // One of those that sleep is too many now.
+            self.call_one(inner);
         }
-        inner.sleeping -= 1;
-        inner.called += 1;
-        drop(inner);
-        self.ready.notify_one();
-        Ok(Pushed::Woken)
+    }
+
+    /// The call of a present thread is given up: the thread does not count until it comes back. `task` is what follows
+    /// from that, and comes before all others, also when the queue is closed.
+    pub fn abandon(&self, task: Option<T>) -> Pushed {
+        let mut inner = self.inner();
+        inner.present -= 1;
+        if let Some(task) = task {
+            inner.tasks.push_front(task);
+        }
+        if inner.tasks.is_empty() {
+            self.tell_if_left(&inner);
+            return Pushed::Queued;
+        }
+        self.staff(inner)
+    }
+
+    /// A thread that was abandoned has ended its call, and counts again.
+    pub fn come_back(&self) {
+        self.inner().present += 1;
+    }
+
+    /// A thread is gone without being told to: it could not be started, or not be made ready. Returns how many are left.
+    pub fn gone(&self) -> usize {
+        let mut inner = self.inner();
+        inner.present -= 1;
+        self.tell_if_left(&inner);
+        inner.present
     }
 
     /// Takes the oldest task, without waiting.
     pub fn pop_nowait(&self) -> Popped<T> {
-        Self::take(&mut self.inner())
+        self.take(&mut self.inner())
     }
 
     /// Takes the oldest task, waiting for one up to `timeout` (without end when `None`).
     pub fn pop_wait(&self, timeout: Option<Duration>) -> Popped<T> {
         let mut inner = self.inner();
         loop {
-            match Self::take(&mut inner) {
+            match self.take(&mut inner) {
                 Popped::Empty => {}
                 found => return found,
             }
@@ -110,23 +153,43 @@ impl<T> Queue<T> {
                 inner.sleeping -= 1;
             }
             if timed_out {
-                return Self::take(&mut inner);
+                return self.take(&mut inner);
             }
         }
     }
 
     /// Takes all tasks that no thread has taken, in order.
     pub fn drain(&self) -> Vec<T> {
-        self.inner().tasks.drain(..).collect()
+        let mut inner = self.inner();
+        let tasks = inner.tasks.drain(..).collect();
+        self.tell_if_left(&inner);
+        tasks
     }
 
-    /// No more tasks: those in the queue are still handed out, then every thread is told to end.
+    /// No more tasks: those in the queue are still handed out, then every thread is told to leave.
     pub fn close(&self) {
         let mut inner = self.inner();
         inner.closed = true;
         inner.called += std::mem::take(&mut inner.sleeping);
+        self.tell_if_left(&inner);
         drop(inner);
         self.ready.notify_all();
+    }
+
+    /// Whether it takes no more tasks.
+    pub fn is_closed(&self) -> bool {
+        self.inner().closed
+    }
+
+    /// Waits until the queue is closed and empty and no thread is present; `false` when the time is over first.
+    pub fn wait_left(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut inner = self.inner();
+        while !inner.is_left() {
+            let Some(time) = deadline.checked_duration_since(Instant::now()) else { return false };
+            inner = self.left.wait_timeout(inner, time).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
     }
 
     /// Tasks that no thread has taken.
@@ -139,66 +202,55 @@ impl<T> Queue<T> {
         self.len() == 0
     }
 
-    fn take(inner: &mut Inner<T>) -> Popped<T> {
+    /// Finds a thread for a task that was put into the queue.
+    fn staff(&self, mut inner: MutexGuard<'_, Inner<T>>) -> Pushed {
+        if inner.sleeping > 0 {
+            self.call_one(inner);
+            Pushed::Woken
+        } else if inner.present < inner.places {
+            inner.present += 1;
+            Pushed::Hire
+        } else {
+            Pushed::Queued
+        }
+    }
+
+    /// Wakes one of those that sleep.
+    fn call_one(&self, mut inner: MutexGuard<'_, Inner<T>>) {
+        inner.sleeping -= 1;
+        inner.called += 1;
+        drop(inner);
+        self.ready.notify_one();
+    }
+
+    fn take(&self, inner: &mut Inner<T>) -> Popped<T> {
+        if inner.present > inner.places {
+            inner.present -= 1;
+            return Popped::Leave;
+        }
         match inner.tasks.pop_front() {
             Some(task) => Popped::Task(task),
-            None if inner.closed => Popped::Closed,
+            None if inner.closed => {
+                inner.present -= 1;
+                self.tell_if_left(inner);
+                Popped::Leave
+            }
             None => Popped::Empty,
+        }
+    }
+
+    fn tell_if_left(&self, inner: &Inner<T>) {
+        if inner.is_left() {
+            self.left.notify_all();
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::thread;
-
-    #[test]
-    fn tasks_come_out_in_order_and_then_the_end() {
-        let queue = Queue::new();
-        assert_eq!(queue.push(1), Ok(Pushed::AllBusy));
-        assert_eq!(queue.push(2), Ok(Pushed::AllBusy));
-        queue.close();
-        assert_eq!(queue.push(3), Err(3));
-        assert_eq!(queue.pop_nowait(), Popped::Task(1));
-        assert_eq!(queue.pop_wait(None), Popped::Task(2));
-        assert_eq!(queue.pop_wait(None), Popped::Closed);
-    }
-
-    #[test]
-    fn waiting_ends_with_the_time() {
-        let queue: Queue<()> = Queue::new();
-        assert_eq!(queue.pop_wait(Some(Duration::from_millis(1))), Popped::Empty);
-        assert_eq!(queue.push(()), Ok(Pushed::AllBusy), "nobody sleeps any more");
-    }
-
-    #[test]
-    fn each_task_reaches_exactly_one_thread() {
-        let (queue, sum, count) = (Queue::new(), AtomicUsize::new(0), AtomicUsize::new(0));
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    while let Popped::Task(value) = queue.pop_wait(None) {
-                        sum.fetch_add(value, Ordering::Relaxed);
-                        count.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
-            }
-            for value in 1..=10_000 {
-                let _ = queue.push(value).unwrap();
-            }
-            queue.close();
-        });
-        assert_eq!((sum.into_inner(), count.into_inner()), (10_000 * 10_001 / 2, 10_000));
-    }
-
-    #[test]
-    fn draining_leaves_nothing_for_the_threads() {
-        let queue = Queue::new();
-        let _ = queue.push(1).unwrap();
-        let _ = queue.push(2).unwrap();
-        assert_eq!(queue.drain(), [1, 2]);
-        assert_eq!(queue.pop_nowait(), Popped::Empty);
+impl<T> Inner<T> {
+    fn is_left(&self) -> bool {
+        self.closed && self.present == 0 && self.tasks.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

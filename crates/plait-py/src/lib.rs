@@ -29,7 +29,7 @@ mod _core {
     #[pymodule_export]
     use crate::process::{ProcessEngine, after_fork_in_child, join_orphans};
     #[pymodule_export]
-    use crate::thread::{ThreadEngine, ThreadQueue};
+    use crate::thread::{ThreadEngine, ThreadQueue, end_deadlines, watch_deadlines};
     #[pymodule_export]
     use crate::worker::{NurseryServer, WorkerLoop};
 

@@ -40,6 +40,11 @@ pub fn after_fork_in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
+/// How many forks this process has come through.
+pub fn forks() -> u64 {
+    FORKS.load(Ordering::Relaxed)
+}
+
 /// A process pool as its futures know it.
 pub struct ProcessHome {
     pool: Option<Pool<ProcessTicket>>,
@@ -246,7 +251,7 @@ impl ProcessHome {
 const LARGE: usize = 1 << 20;
 
 /// What errors call a function.
-fn name_of(function: &Bound<'_, PyAny>) -> String {
+pub fn name_of(function: &Bound<'_, PyAny>) -> String {
     let text = |name| function.getattr(name).and_then(|value| value.extract::<String>());
     match (text("__module__"), text("__qualname__")) {
         (Ok(module), Ok(name)) if module != "__main__" && module != "builtins" => format!("{module}.{name}"),

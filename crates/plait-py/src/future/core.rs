@@ -22,7 +22,7 @@ use plait_trace::TaskId;
 use pyo3::prelude::*;
 
 use crate::process::ProcessHome;
-use crate::thread::Call;
+use crate::thread::{Call, ThreadHome};
 
 /// What a future is at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,8 +102,8 @@ pub struct Slot {
 pub enum Home {
     /// Whoever holds it: made by hand, or a task of a thread pool.
     Nowhere,
-    /// A worker of the thread pool whose queue lies at this address.
-    Threads(usize),
+    /// A worker of a thread pool.
+    Threads(ThreadHome),
     /// A process pool.
     Processes(Arc<ProcessHome>),
 }

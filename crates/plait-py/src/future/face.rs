@@ -19,7 +19,7 @@ use crate::errors;
 use crate::thread::help;
 
 /// How long a thread that cannot be interrupted by a signal itself sleeps before it looks.
-const SLICE: Duration = Duration::from_millis(50);
+pub const SLICE: Duration = Duration::from_millis(50);
 
 /// The base of `plait.Future`.
 #[pyclass(subclass, frozen, weakref, module = "plait._core")]
@@ -42,8 +42,9 @@ impl FutureBase {
         let deadline = deadline(timeout);
         match core.home() {
             Home::Processes(home) => home.wait(py, core, deadline),
-            Home::Threads(queue) => {
-                help(py, core, *queue);
+            Home::Threads(home) => {
+                home.check()?;
+                let _lent = help(py, core, *home)?;
                 wait_event(py, core, deadline)
             }
             Home::Nowhere => wait_event(py, core, deadline),
@@ -176,7 +177,7 @@ impl FutureBase {
                     });
                 (taken, Phase::Notified)
             }
-            Home::Threads(_) => (true, Phase::Notified),
+            Home::Threads(home) => (!home.is_foreign(), Phase::Notified),
             Home::Nowhere => (true, Phase::Cancelled),
         };
         if taken && let Some(exposed) = core.transition(&[Phase::Pending], next, Held::Nothing) {

@@ -9,7 +9,7 @@ mod face;
 
 pub use self::core::{FutureCore, Held, Home, Phase, ProcessTicket};
 pub use class::{new_future, set_future_class};
-pub use face::{FutureBase, deadline, phase_name};
+pub use face::{FutureBase, SLICE, deadline, phase_name};
 
 use std::sync::Arc;
 

@@ -1,0 +1,147 @@
+//! Tests of the queue: its order, its end, and who is to start or to leave.
+
+use super::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+#[test]
+fn tasks_come_out_in_order_and_then_the_end() {
+    let queue = Queue::new(1);
+    assert_eq!(queue.push(1), Ok(Pushed::Hire));
+    assert_eq!(queue.push(2), Ok(Pushed::Queued));
+    queue.close();
+    assert_eq!(queue.push(3), Err(3));
+    assert_eq!(queue.pop_nowait(), Popped::Task(1));
+    assert_eq!(queue.pop_wait(None), Popped::Task(2));
+    assert!(!queue.wait_left(Duration::ZERO), "the thread has not been told");
+    assert_eq!(queue.pop_wait(None), Popped::Leave);
+    assert!(queue.wait_left(Duration::ZERO));
+}
+
+#[test]
+fn waiting_ends_with_the_time() {
+    let queue = Queue::new(2);
+    assert_eq!(queue.push(()), Ok(Pushed::Hire));
+    assert_eq!(queue.pop_nowait(), Popped::Task(()));
+    assert_eq!(queue.pop_wait(Some(Duration::from_millis(1))), Popped::Empty);
+    assert_eq!(queue.push(()), Ok(Pushed::Hire), "nobody sleeps any more");
+}
+
+#[test]
+fn each_task_reaches_exactly_one_thread() {
+    let (queue, sum, count) = (Queue::new(4), AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let work = || {
+            while let Popped::Task(value) = queue.pop_wait(None) {
+                sum.fetch_add(value, Ordering::Relaxed);
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let mut hired = 0;
+        for value in 1..=10_000 {
+            if queue.push(value).unwrap() == Pushed::Hire {
+                hired += 1;
+                scope.spawn(work);
+            }
+        }
+        assert!((1..=4).contains(&hired));
+        queue.close();
+        while !queue.wait_left(Duration::from_secs(1)) {}
+    });
+    assert_eq!((sum.into_inner(), count.into_inner()), (10_000 * 10_001 / 2, 10_000));
+}
+
+#[test]
+fn draining_leaves_nothing_for_the_threads() {
+    let queue = Queue::new(1);
+    let _ = queue.push(1).unwrap();
+    let _ = queue.push(2).unwrap();
+    assert_eq!(queue.drain(), [1, 2]);
+    assert_eq!(queue.pop_nowait(), Popped::Empty);
+}
+
+/// A queue whose only thread has taken its only task.
+fn busy() -> Queue<&'static str> {
+    let queue = Queue::new(1);
+    assert_eq!(queue.push("hung"), Ok(Pushed::Hire));
+    assert_eq!(queue.pop_nowait(), Popped::Task("hung"));
+    queue
+}
+
+#[test]
+fn an_abandoned_thread_is_replaced_when_a_task_waits_and_leaves_in_the_end() {
+    let queue = busy();
+    assert_eq!(queue.push("next"), Ok(Pushed::Queued));
+    assert_eq!(queue.abandon(None), Pushed::Hire);
+    queue.come_back();
+    assert_eq!(queue.pop_nowait(), Popped::Leave, "there is another in its place");
+    assert_eq!(queue.pop_nowait(), Popped::Task("next"));
+}
+
+#[test]
+fn an_abandoned_thread_that_nobody_replaced_works_on() {
+    let queue = busy();
+    assert_eq!(queue.abandon(None), Pushed::Queued);
+    queue.come_back();
+    assert_eq!(queue.push("next"), Ok(Pushed::Queued));
+    assert_eq!(queue.pop_nowait(), Popped::Task("next"));
+}
+
+#[test]
+fn a_thread_may_come_back_before_its_abandonment_is_known() {
+    let queue = busy();
+    assert_eq!(queue.push("next"), Ok(Pushed::Queued));
+    queue.come_back();
+    assert_eq!(queue.pop_nowait(), Popped::Leave);
+    assert_eq!(queue.abandon(None), Pushed::Hire, "it is gone, so the task needs another");
+}
+
+#[test]
+fn what_follows_from_an_abandonment_comes_first_also_after_the_close() {
+    let queue = busy();
+    assert_eq!(queue.push("last"), Ok(Pushed::Queued));
+    queue.close();
+    assert_eq!(queue.abandon(Some("again")), Pushed::Hire);
+    assert!(!queue.wait_left(Duration::ZERO));
+    assert_eq!(queue.pop_nowait(), Popped::Task("again"));
+    assert_eq!(queue.pop_nowait(), Popped::Task("last"));
+    assert_eq!(queue.pop_nowait(), Popped::Leave);
+    assert!(queue.wait_left(Duration::ZERO), "nobody waits for the one that was abandoned");
+    queue.come_back();
+    assert_eq!(queue.pop_nowait(), Popped::Leave);
+}
+
+#[test]
+fn a_place_that_was_added_takes_one_thread_and_gives_it_back() {
+    let queue = busy();
+    assert_eq!(queue.push("awaited"), Ok(Pushed::Queued));
+    assert_eq!(queue.add_place(), Pushed::Hire);
+    assert_eq!(queue.pop_nowait(), Popped::Task("awaited"));
+    queue.remove_place();
+    assert_eq!(queue.pop_nowait(), Popped::Leave);
+    assert_eq!(queue.pop_nowait(), Popped::Empty, "the first one stays");
+}
+
+#[test]
+fn a_place_that_is_taken_back_wakes_a_thread_that_sleeps() {
+    let queue = busy();
+    assert_eq!(queue.push("awaited"), Ok(Pushed::Queued));
+    assert_eq!(queue.add_place(), Pushed::Hire);
+    assert_eq!(queue.pop_nowait(), Popped::Task("awaited"));
+    thread::scope(|scope| {
+        let second = scope.spawn(|| queue.pop_wait(None));
+        while queue.inner().sleeping == 0 {
+            thread::yield_now();
+        }
+        queue.remove_place();
+        assert_eq!(second.join().unwrap(), Popped::Leave);
+    });
+}
+
+#[test]
+fn a_thread_that_could_not_be_started_leaves_its_place() {
+    let queue = Queue::new(1);
+    assert_eq!(queue.push(1), Ok(Pushed::Hire));
+    assert_eq!(queue.gone(), 0);
+    assert_eq!(queue.push(2), Ok(Pushed::Hire));
+}

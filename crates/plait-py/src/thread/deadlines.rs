@@ -1,0 +1,238 @@
+//! The clock: one thread of the program that abandons calls of thread pools at their deadlines.
+//!
+//! It runs only while calls with a timeout do, and a little longer. It is a thread that Python knows of and waits for
+//! at its end, so that no deadline is forgotten there; it sleeps without the interpreter, and needs none to
+//! decide that a call is late. What follows from that, down to the callbacks of futures, is done by the pool's own threads.
+//!
+//! Who ends a try: whoever takes it out of the book, which has one lock. A try that ends leaves the book at once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use plait_engine::threads::Pushed;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::future::{Held, Phase};
+use crate::process::forks;
+
+use super::limited::Attempt;
+use super::work::Works;
+use super::{Job, Tasks, ThreadHome};
+
+/// How long the clock stays when there is nothing to watch.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// When a try is late; the number tells apart those of the same moment.
+type Key = (Instant, u64);
+
+#[derive(Default)]
+struct Clock {
+    book: Mutex<Book>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Book {
+    running: BTreeMap<Key, Try>,
+    /// Threads whose try was abandoned and has not ended.
+    lost: Vec<(Key, ThreadHome, Py<PyAny>)>,
+    number: u64,
+    /// Until when the clock sleeps.
+    sleeps_until: Option<Instant>,
+    /// Whether there is a thread.
+    alive: bool,
+    /// The program ends: the thread does not linger.
+    ending: bool,
+}
+
+/// A try that runs.
+struct Try {
+    late: Late,
+    home: ThreadHome,
+    /// The thread it runs in.
+    thread: Py<PyAny>,
+}
+
+/// What is needed of a try once it is late.
+struct Late {
+    attempt: Attempt,
+    tasks: Arc<Tasks>,
+    /// Starts a thread of its pool.
+    start: Py<PyAny>,
+}
+
+impl Clock {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The clock of this process. The lock is held by attached threads only, so no fork happens while it is held.
+    fn current(_: Python<'_>) -> Arc<Self> {
+        static CURRENT: Mutex<Option<(u64, Arc<Clock>)>> = Mutex::new(None);
+        let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*current {
+            Some((born, clock)) if *born == forks() => Arc::clone(clock),
+            // That of a parent process stays as it is: its lock may be held by a thread that this process does not have.
+            _ => {
+                let clock = Arc::new(Self::default());
+                *current = Some((forks(), Arc::clone(&clock)));
+                clock
+            }
+        }
+    }
+
+    /// Sleeps until tries are late, and takes them out of the book; `None`: the thread is to end.
+    fn wait_late(&self) -> Option<Vec<Late>> {
+        let mut book = self.book();
+        let mut leaves_at = None;
+        loop {
+            let now = Instant::now();
+            let late = book.take_late(now);
+            if !late.is_empty() {
+                return Some(late);
+            }
+            let until = if let Some((first, _)) = book.running.first_key_value() {
+                leaves_at = None;
+                first.0
+            } else {
+                let until = *leaves_at.get_or_insert(now + LINGER);
+                if book.ending || now >= until {
+                    book.alive = false;
+                    return None;
+                }
+                until
+            };
+            book.sleeps_until = Some(until);
+            book = self.changed.wait_timeout(book, until - now).unwrap_or_else(PoisonError::into_inner).0;
+            book.sleeps_until = None;
+        }
+    }
+}
+
+impl Book {
+    /// Takes out the tries that are late.
+    fn take_late(&mut self, now: Instant) -> Vec<Late> {
+        let mut late = Vec::new();
+        while let Some(first) = self.running.first_entry()
+            && first.key().0 <= now
+        {
+            let (key, Try { late: found, home, thread }) = first.remove_entry();
+            self.lost.push((key, home, thread));
+            late.push(found);
+        }
+        late
+    }
+}
+
+impl Late {
+    /// Gives the try up, and makes sure that somebody does what follows.
+    fn abandon(self, py: Python<'_>) {
+        let Self { mut attempt, tasks, start } = self;
+        let next = if attempt.next() {
+            Some(Job::Again(attempt))
+        } else {
+            let held = Held::Error(attempt.abandoned(py));
+            let core = attempt.into_core();
+            let asked = core.transition(&[Phase::Running], Phase::Finished, held);
+            (asked == Some(true)).then_some(Job::Tell(core))
+        };
+        if tasks.abandon(next) == Pushed::Hire
+            && let Err(error) = start.call0(py)
+        {
+            // Those who wait have heard of it if nobody is left to run their tasks.
+            error.write_unraisable(py, Some(start.bind(py)));
+        }
+    }
+}
+
+/// A try that is in the book.
+pub(super) struct Watch {
+    clock: Arc<Clock>,
+    key: Key,
+    home: ThreadHome,
+}
+
+/// Writes a try that begins now in this thread into the book. `None`: its end is beyond all clocks.
+pub(super) fn watch(py: Python<'_>, works: &Works, attempt: &Attempt, timeout: Duration) -> PyResult<Option<Watch>> {
+    let Some(deadline) = Instant::now().checked_add(timeout) else { return Ok(None) };
+    let late = Late { attempt: attempt.clone(), tasks: Arc::clone(&works.tasks), start: works.start.clone_ref(py) };
+    let found = Try { late, home: works.home, thread: works.thread.clone_ref(py) };
+    let clock = Clock::current(py);
+    let mut book = clock.book();
+    let key = (deadline, book.number);
+    book.number += 1;
+    book.running.insert(key, found);
+    let alive = std::mem::replace(&mut book.alive, true);
+    let notify = book.sleeps_until.is_some_and(|until| deadline < until);
+    drop(book);
+    if notify {
+        clock.changed.notify_one();
+    }
+    let watch = Watch { clock, key, home: works.home };
+    if !alive && let Err(error) = start_clock(py) {
+        watch.clock.book().alive = false;
+        watch.end();
+        return Err(error);
+    }
+    Ok(Some(watch))
+}
+
+impl Watch {
+    /// The try has ended. `false`: it was abandoned before, and its outcome is nobody's.
+    pub(super) fn end(self) -> bool {
+        if self.home.is_foreign() {
+            // A child forked in the call: the deadline is the parent's.
+            return true;
+        }
+        let mut book = self.clock.book();
+        let found = book.running.remove(&self.key);
+        let lost = if found.is_none() {
+            let at = book.lost.iter().position(|(key, ..)| *key == self.key);
+            at.map(|at| book.lost.swap_remove(at))
+        } else {
+            None
+        };
+        drop(book);
+        drop(lost);
+        found.is_some()
+    }
+}
+
+/// The threads of a pool whose try was abandoned and has not ended.
+pub(super) fn abandoned(py: Python<'_>, home: ThreadHome) -> Vec<Py<PyAny>> {
+    let clock = Clock::current(py);
+    let book = clock.book();
+    book.lost.iter().filter(|(_, other, _)| *other == home).map(|(.., thread)| thread.clone_ref(py)).collect()
+}
+
+fn start_clock(py: Python<'_>) -> PyResult<()> {
+    let kwargs = PyDict::new(py);
+    kwargs.set_item("target", wrap_pyfunction!(watch_deadlines, py)?)?;
+    kwargs.set_item("name", "plait-deadlines")?;
+    kwargs.set_item("daemon", false)?;
+    let class = py.import(intern!(py, "threading"))?.getattr(intern!(py, "Thread"))?;
+    class.call((), Some(&kwargs))?.call_method0(intern!(py, "start"))?;
+    Ok(())
+}
+
+/// The life of the clock's thread.
+#[pyfunction]
+pub fn watch_deadlines(py: Python<'_>) {
+    let clock = Clock::current(py);
+    while let Some(late) = py.detach(|| clock.wait_late()) {
+        for late in late {
+            late.abandon(py);
+        }
+    }
+}
+
+/// The program ends: the clock goes as soon as no call runs against it.
+#[pyfunction]
+pub fn end_deadlines(py: Python<'_>) {
+    let clock = Clock::current(py);
+    clock.book().ending = true;
+    clock.changed.notify_one();
+}

@@ -1,0 +1,301 @@
+//! The thread pool's face to Python: a queue in Rust, worker threads that Python knows of.
+//!
+//! Submitting and finishing a task take a lock for nanoseconds and wake a thread only when one sleeps; that, and
+//! the future, is where the stdlib's pool spends its time. Calls without limits know nothing of them: `work` is
+//! what a worker does, `limited` makes calls with a timeout or retries, `deadlines` watches the timeouts.
+
+mod deadlines;
+mod limited;
+mod work;
+
+pub use deadlines::{end_deadlines, watch_deadlines};
+pub use work::help;
+
+use std::sync::{Arc, OnceLock};
+
+use plait_engine::threads::{Pushed, Queue};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::future::{FutureCore, Held, Home, Phase, new_future, tell};
+use crate::process::forks;
+use limited::{Attempt, Limits};
+
+/// What a task of a thread pool is to call. It lies in its future until somebody begins it.
+pub struct Call {
+    function: Py<PyAny>,
+    args: Py<PyTuple>,
+    kwargs: Option<Py<PyDict>>,
+    limits: Option<Box<Limits>>,
+}
+
+impl Call {
+    /// Calls it, once.
+    fn make(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let kwargs = self.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
+        self.function.bind(py).call(self.args.bind(py), kwargs).map(Bound::unbind)
+    }
+}
+
+/// What a thread of a pool may find to do.
+enum Job {
+    /// Begin a task, unless it was cancelled or somebody has begun it.
+    Begin(Arc<FutureCore>),
+    /// Make the next try of a call whose last one was abandoned.
+    Again(Attempt),
+    /// Tell those who asked that the future has ended.
+    Tell(Arc<FutureCore>),
+}
+
+type Tasks = Queue<Job>;
+
+/// Where a future of a thread pool is at home.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ThreadHome {
+    /// The address of the pool's queue.
+    queue: usize,
+    /// The forks this process had come through when the pool was made.
+    forks: u64,
+}
+
+impl ThreadHome {
+    fn of(queue: &Arc<Tasks>) -> Self {
+        Self { queue: Arc::as_ptr(queue) as usize, forks: forks() }
+    }
+
+    /// Whether the pool is that of the parent process, whose threads are not in this one.
+    pub fn is_foreign(self) -> bool {
+        self.forks != forks()
+    }
+
+    /// Refuses what nobody would ever do.
+    pub fn check(self) -> PyResult<()> {
+        if self.is_foreign() {
+            return Err(PyRuntimeError::new_err(
+                "this pool belongs to the parent process; make a new one after os.fork()",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Ends a future that this thread has begun.
+fn finish(py: Python<'_>, core: &Arc<FutureCore>, held: Held) {
+    if core.transition(&[Phase::Running], Phase::Finished, held) == Some(true) {
+        tell(py, core);
+    }
+}
+
+/// Fails all tasks that wait.
+fn fail_waiting(py: Python<'_>, tasks: &Tasks, error: &Bound<'_, PyAny>) {
+    let held = || Held::Error(error.clone().unbind());
+    for job in tasks.drain() {
+        match job {
+            Job::Begin(core) => {
+                if core.begin().is_some() {
+                    finish(py, &core, held());
+                }
+            }
+            Job::Again(attempt) => finish(py, &attempt.into_core(), held()),
+            Job::Tell(core) => tell(py, &core),
+        }
+    }
+}
+
+/// What worker threads hold of their pool: the queue alone, so that a forgotten executor can be collected.
+#[pyclass(frozen, module = "plait._core")]
+pub struct ThreadQueue {
+    tasks: Arc<Tasks>,
+    home: ThreadHome,
+}
+
+#[pymethods]
+impl ThreadQueue {
+    #[new]
+    fn new(max_workers: usize) -> Self {
+        let tasks = Arc::new(Queue::new(max_workers));
+        Self { home: ThreadHome::of(&tasks), tasks }
+    }
+
+    /// Runs tasks until there will be no more, or no place for this thread. `start` starts another thread.
+    fn work(&self, py: Python<'_>, start: Py<PyAny>, thread: Py<PyAny>) {
+        work::work(py, &self.tasks, self.home, start, thread);
+    }
+
+    /// The thread that was to start, or this one, does no work: it could not be started, or not be made ready.
+    /// When there is no other, the tasks that wait fail with this exception.
+    fn gone(&self, py: Python<'_>, error: &Bound<'_, PyAny>) {
+        if self.tasks.gone() == 0 {
+            fail_waiting(py, &self.tasks, error);
+        }
+    }
+
+    /// Fails all tasks that nobody has begun with this exception, and takes no more.
+    fn fail(&self, py: Python<'_>, error: &Bound<'_, PyAny>) {
+        self.tasks.close();
+        fail_waiting(py, &self.tasks, error);
+    }
+
+    /// Takes no more tasks; with `cancel_pending` those not begun are cancelled.
+    fn close(&self, py: Python<'_>, cancel_pending: bool) {
+        if self.home.is_foreign() {
+            return;
+        }
+        self.tasks.close();
+        if cancel_pending {
+            self.cancel_waiting(py);
+        }
+    }
+
+    /// After a close: waits until every task has ended or was abandoned, and no thread looks for more.
+    fn join(&self, py: Python<'_>) -> PyResult<()> {
+        if self.home.is_foreign() {
+            return Ok(());
+        }
+        if work::works_for(self.home) {
+            return Err(PyRuntimeError::new_err("cannot join current thread"));
+        }
+        while !py.detach(|| self.tasks.wait_left(crate::future::SLICE)) {
+            py.check_signals()?;
+        }
+        Ok(())
+    }
+
+    /// The threads whose calls were abandoned and have not ended yet.
+    fn abandoned(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        deadlines::abandoned(py, self.home)
+    }
+
+    /// Whether it takes no more tasks.
+    #[getter]
+    fn closed(&self) -> bool {
+        self.home.is_foreign() || self.tasks.is_closed()
+    }
+
+    /// Tasks that no thread has begun.
+    #[getter]
+    fn queued(&self) -> usize {
+        if self.home.is_foreign() { 0 } else { self.tasks.len() }
+    }
+}
+
+impl ThreadQueue {
+    fn cancel_waiting(&self, py: Python<'_>) {
+        for job in self.tasks.drain() {
+            match job {
+                Job::Begin(core) => {
+                    if let Some(true) = core.transition(&[Phase::Pending], Phase::Notified, Held::Nothing) {
+                        tell(py, &core);
+                    }
+                }
+                // It has begun: it cannot be cancelled, and ends as its last try did.
+                Job::Again(attempt) => attempt.give_up(py),
+                Job::Tell(core) => tell(py, &core),
+            }
+        }
+    }
+}
+
+/// The engine of `plait.ThreadPoolExecutor`, which derives from it.
+#[pyclass(subclass, frozen, weakref, module = "plait._core")]
+pub struct ThreadEngine {
+    opened: OnceLock<Opened>,
+}
+
+struct Opened {
+    tasks: Arc<Tasks>,
+    home: ThreadHome,
+    /// Starts a thread.
+    start: Py<PyAny>,
+    /// Those of calls that ask for none of their own.
+    limits: Option<Limits>,
+}
+
+impl ThreadEngine {
+    fn opened(&self) -> PyResult<&Opened> {
+        self.opened.get().ok_or_else(|| PyRuntimeError::new_err("the executor's __init__ was not called"))
+    }
+
+    fn schedule<'py>(slf: &Bound<'py, Self>, call: Call) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let this = slf.get().opened()?;
+        this.home.check()?;
+        let core = FutureCore::new(Home::Threads(this.home));
+        core.slot().held = Held::Call(Box::new(call));
+        let future = new_future(py, Arc::clone(&core))?;
+        match this.tasks.push(Job::Begin(core)) {
+            Ok(Pushed::Woken | Pushed::Queued) => {}
+            Ok(Pushed::Hire) => {
+                this.start.call0(py)?;
+            }
+            Err(_task) => {
+                // Says what happened in the words the stdlib uses for each case.
+                let reason: String = slf.call_method0(intern!(py, "_refusal"))?.extract()?;
+                return Err(PyRuntimeError::new_err(reason));
+            }
+        }
+        Ok(future)
+    }
+}
+
+#[pymethods]
+impl ThreadEngine {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { opened: OnceLock::new() }
+    }
+
+    /// Takes tasks into `queue` from now on. `start` starts a thread that works on it; the limits are each call's.
+    #[pyo3(name = "_open")]
+    fn open(&self, queue: &ThreadQueue, start: Py<PyAny>, timeout: Option<f64>, retries: u32) {
+        let limits = Limits::new(timeout, retries);
+        let _ = self.opened.set(Opened { tasks: Arc::clone(&queue.tasks), home: queue.home, start, limits });
+    }
+
+    /// Schedule `fn(*args, **kwargs)` on a worker thread and return its future.
+    #[pyo3(signature = (r#fn, /, *args, **kwargs))]
+    fn submit<'py>(
+        slf: &Bound<'py, Self>,
+        r#fn: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        kwargs: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let limits = slf.get().opened()?.limits.map(Box::new);
+        let kwargs = kwargs.map(Bound::unbind);
+        Self::schedule(slf, Call { function: r#fn.unbind(), args: args.unbind(), kwargs, limits })
+    }
+
+    /// The same with limits of the call's own.
+    #[pyo3(name = "_submit_with")]
+    fn submit_with<'py>(
+        slf: &Bound<'py, Self>,
+        timeout: Option<f64>,
+        retries: u32,
+        r#fn: Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        kwargs: Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let limits = Limits::new(timeout, retries).map(Box::new);
+        let kwargs = (!kwargs.is_empty()).then(|| kwargs.unbind());
+        Self::schedule(slf, Call { function: r#fn.unbind(), args: args.unbind(), kwargs, limits })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // It knows the initializer's arguments, which may know the executor.
+        self.opened.get().map_or(Ok(()), |opened| visit.call(&opened.start))
+    }
+}
+
+impl Drop for ThreadEngine {
+    fn drop(&mut self) {
+        if let Some(opened) = self.opened.get()
+            && !opened.home.is_foreign()
+        {
+            opened.tasks.close();
+        }
+    }
+}

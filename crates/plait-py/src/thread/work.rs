@@ -1,0 +1,111 @@
+//! The life of a worker thread: it takes tasks and runs them, and while it waits for a task of its own pool it sees to
+//! it that somebody runs that one.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use plait_engine::threads::{Popped, Pushed};
+use pyo3::prelude::*;
+
+use crate::future::{FutureCore, Held, Phase, tell};
+
+use super::limited::{self, Attempt};
+use super::{Call, Job, Tasks, ThreadHome, finish};
+
+/// What a worker thread knows of its pool, and of itself.
+pub(super) struct Works {
+    pub(super) tasks: Arc<Tasks>,
+    pub(super) home: ThreadHome,
+    /// Starts another thread of the pool.
+    pub(super) start: Py<PyAny>,
+    /// The thread, as Python knows it.
+    pub(super) thread: Py<PyAny>,
+    /// Whether a call with a timeout runs here.
+    pub(super) timed: Cell<bool>,
+}
+
+thread_local! {
+    /// The pool this thread works for.
+    static WORKS: RefCell<Option<Rc<Works>>> = const { RefCell::new(None) };
+}
+
+fn works_of(home: ThreadHome) -> Option<Rc<Works>> {
+    WORKS.with_borrow(|works| works.as_ref().filter(|works| works.home == home).cloned())
+}
+
+/// Whether this thread is a worker of the pool.
+pub(super) fn works_for(home: ThreadHome) -> bool {
+    works_of(home).is_some()
+}
+
+/// See [`super::ThreadQueue::work`].
+pub(super) fn work(py: Python<'_>, tasks: &Arc<Tasks>, home: ThreadHome, start: Py<PyAny>, thread: Py<PyAny>) {
+    let works = Rc::new(Works { tasks: Arc::clone(tasks), home, start, thread, timed: Cell::new(false) });
+    WORKS.set(Some(Rc::clone(&works)));
+    // A child that was forked in a call has this thread alone, and leaves the other tasks to the parent.
+    while !home.is_foreign() {
+        let popped = match tasks.pop_nowait() {
+            Popped::Empty => py.detach(|| tasks.pop_wait(None)),
+            found => found,
+        };
+        match popped {
+            Popped::Task(Job::Begin(core)) => run(py, &works, &core),
+            Popped::Task(Job::Again(attempt)) => limited::run(py, &works, attempt),
+            Popped::Task(Job::Tell(core)) => tell(py, &core),
+            Popped::Empty => {}
+            Popped::Leave => break,
+        }
+    }
+    WORKS.take();
+}
+
+/// Runs a task unless somebody has begun it already, or it was cancelled.
+fn run(py: Python<'_>, works: &Works, core: &Arc<FutureCore>) {
+    let Some(call) = core.begin() else { return };
+    if call.limits.is_some() {
+        return limited::run(py, works, Attempt::first(Arc::clone(core), *call));
+    }
+    let held = match call.make(py) {
+        Ok(value) => Held::Value(value),
+        Err(error) => Held::Error(error.into_value(py).into_any()),
+    };
+    // The arguments go before the result is known, as when a plain call returns.
+    drop(call);
+    finish(py, core, held);
+}
+
+/// A place in the pool that a worker lends while it waits for a task of the pool.
+pub struct Lent(Arc<Tasks>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.0.remove_place();
+    }
+}
+
+/// Called before this thread waits for `core`, which lasts no longer than what is returned.
+///
+/// A worker that waits for a task of its own pool runs it itself if nobody has begun it: else all workers could wait for
+/// tasks that no worker is left to run. Where a timeout is involved the task has to be in a thread of its own, to be
+/// abandoned alone: then the pool may have a thread more while this one waits.
+pub fn help(py: Python<'_>, core: &Arc<FutureCore>, home: ThreadHome) -> PyResult<Option<Lent>> {
+    let Some(works) = works_of(home) else { return Ok(None) };
+    if core.phase() != Phase::Pending {
+        return Ok(None);
+    }
+    if !works.timed.get() && !is_timed(core) {
+        run(py, &works, core);
+        return Ok(None);
+    }
+    let lent = Lent(Arc::clone(&works.tasks));
+    if works.tasks.add_place() == Pushed::Hire {
+        works.start.call0(py)?;
+    }
+    Ok(Some(lent))
+}
+
+fn is_timed(core: &FutureCore) -> bool {
+    let timed = |call: &Call| call.limits.as_ref().is_some_and(|limits| limits.timeout.is_some());
+    matches!(&core.slot().held, Held::Call(call) if timed(call))
+}
