@@ -112,7 +112,17 @@ impl ProcessHome {
     pub fn wait(&self, py: Python<'_>, core: &Arc<FutureCore>, deadline: Option<Instant>) -> PyResult<bool> {
         self.check()?;
         let target: Arc<dyn Awaited> = Arc::clone(core) as _;
-        py.detach(|| self.pool().wait(&target, deadline, || Python::attach(|py| py.check_signals())))
+        let done = py.detach(|| self.pool().wait(&target, deadline, || Python::attach(|py| py.check_signals())))?;
+        self.hear(py);
+        Ok(done)
+    }
+
+    /// Before a result is handed out: what workers wrote before it has to have been heard.
+    #[inline]
+    pub fn hear(&self, py: Python<'_>) {
+        if self.pool().has_notes() && !self.is_foreign() {
+            py.detach(|| self.pool().take_notes());
+        }
     }
 
     /// Takes a task back from the pool; whether nobody had begun it.
@@ -156,10 +166,12 @@ impl ProcessHome {
         if self.is_foreign() {
             return Ok(true);
         }
-        py.detach(|| {
+        let ended = py.detach(|| {
             let end = self.pool().end();
             self.pool().wait(&end, deadline, || Python::attach(|py| py.check_signals()))
-        })
+        })?;
+        self.hear(py);
+        Ok(ended)
     }
 
     /// Makes a function known to the pool.

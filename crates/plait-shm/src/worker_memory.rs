@@ -1,13 +1,14 @@
-//! The memory that the parent shares with one worker process: its status, the control ring to it, the result ring from it, and
-//! the end of what it printed.
+//! The memory that the parent shares with one worker process: its status, the control ring to it, the result ring from it, two
+//! rings for what is said beside tasks and results (notes from it, replies to it), and the end of what it printed.
 //!
 //! A fresh segment for each process, so that nothing an earlier worker wrote is ever read as a later one's. Its promises are
-//! those of its parts, `status`, `stream` and `tail`; and that a segment is opened by one worker only.
+//! those of its parts, `status`, `stream`, `bell` and `tail`; and that a segment is opened by one worker only.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::bell::Bell;
 use crate::dump::{DUMP_BYTES, Dump};
 use crate::error::OpenError;
 use crate::ident::Ident;
@@ -25,6 +26,9 @@ struct WorkerWords {
     status: WorkerStatus,
     control: StreamWords,
     results: StreamWords,
+    notes: StreamWords,
+    replies: StreamWords,
+    replied: Bell,
     tail: Tail,
 }
 
@@ -34,6 +38,9 @@ unsafe impl Shareable for WorkerWords {}
 const AREAS_AT: usize = size_of::<WorkerWords>().next_multiple_of(4096);
 const MIN_RING: usize = 4096;
 const MAX_RING: usize = 1 << 40;
+
+/// The size of the ring of notes, and of that of replies. Like all of this, it takes memory as it is touched.
+const NOTES: usize = 1 << 20;
 
 /// The memory shared with one worker process, in the parent or in that worker.
 ///
@@ -58,6 +65,8 @@ pub struct WorkerMemory {
     dump: Dump,
     /// In the worker, which writes its dump there. The parent needs none, and may have many workers and few descriptors.
     fd: Option<OwnedFd>,
+    /// Where the rings of notes and replies lie, until this side's ends of them are taken.
+    side: Mutex<Option<[Area; 2]>>,
 }
 
 /// The parent's ends of a new worker's memory: with its status and what is written there, the writer of its control ring, the
@@ -76,10 +85,10 @@ impl WorkerMemory {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a ring has at most 1 TiB"));
         }
         let [control, results] = [control_bytes, result_bytes].map(|size| size.max(MIN_RING).next_power_of_two());
-        let areas = AREAS_AT + control + results;
+        let areas = AREAS_AT + control + results + 2 * NOTES;
         let (segment, fd) = Segment::create("plait-worker", areas + DUMP_BYTES)?;
         let segment = Arc::new(segment);
-        let memory = Self { words: Place::new(&segment, 0), dump: Dump::new(&segment, areas), fd: None };
+        let memory = Self::new(&segment, areas, None);
         memory.words.ident.write(MAGIC, [control as u64, results as u64]);
         let [control_area, result_area] = Self::rings(&segment, control, results);
         let writer = StreamWriter::new(memory.words.map(|words| &words.control), control_area);
@@ -101,7 +110,7 @@ impl WorkerMemory {
         let words = Place::<WorkerWords>::new(&segment, 0);
         let sizes = words.ident.check(MAGIC)?;
         let [control, results] = sizes.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
-        let areas = AREAS_AT.saturating_add(control).saturating_add(results);
+        let areas = AREAS_AT.saturating_add(control).saturating_add(results).saturating_add(2 * NOTES);
         let expected = areas.saturating_add(DUMP_BYTES);
         let sound = |ring: usize| ring.is_power_of_two() && (MIN_RING..=MAX_RING).contains(&ring);
         if expected != found || !sound(control) || !sound(results) {
@@ -110,15 +119,43 @@ impl WorkerMemory {
         if !words.ident.take() {
             return Err(OpenError::Taken);
         }
-        let memory = Self { words, dump: Dump::new(&segment, areas), fd: Some(fd) };
+        let memory = Self::new(&segment, areas, Some(fd));
         let [control_area, result_area] = Self::rings(&segment, control, results);
         let reader = StreamReader::new(memory.words.map(|words| &words.control), control_area);
         let writer = StreamWriter::new(memory.words.map(|words| &words.results), result_area);
         Ok((Arc::new(memory), reader, writer))
     }
 
+    /// Of the segment whose areas end at `areas`.
+    fn new(segment: &Arc<Segment>, areas: usize, fd: Option<OwnedFd>) -> Self {
+        Self {
+            words: Place::new(segment, 0),
+            dump: Dump::new(segment, areas),
+            fd,
+            side: Mutex::new(Some([areas - 2 * NOTES, areas - NOTES].map(|at| Area::new(segment, at, NOTES)))),
+        }
+    }
+
     fn rings(segment: &Arc<Segment>, control: usize, results: usize) -> [Area; 2] {
         [Area::new(segment, AREAS_AT, control), Area::new(segment, AREAS_AT + control, results)]
+    }
+
+    /// This side's ends of what is said beside tasks and results: the reader of what the other side says, the writer of what
+    /// this one does. In the parent it reads notes and writes replies, after which it rings [`WorkerMemory::replied`]; in the
+    /// worker the other way round. `None` from the second call on, since each end is one.
+    pub fn side(&self) -> Option<(StreamReader, StreamWriter)> {
+        let [notes_area, replies_area] = self.side.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let notes = self.words.map(|words| &words.notes);
+        let replies = self.words.map(|words| &words.replies);
+        Some(match self.fd {
+            None => (StreamReader::new(notes, notes_area), StreamWriter::new(replies, replies_area)),
+            Some(_) => (StreamReader::new(replies, replies_area), StreamWriter::new(notes, notes_area)),
+        })
+    }
+
+    /// The parent rings it when it has written a reply; threads of the worker wait on it.
+    pub fn replied(&self) -> &Bell {
+        &self.words.replied
     }
 
     /// In the worker: where stacks are to be written with `write` when it comes to the worst. To be called once; the descriptor
@@ -156,6 +193,27 @@ mod tests {
         let (_worker, _orders, answers) = WorkerMemory::open(fd.try_clone().unwrap()).unwrap();
         assert_eq!(answers.capacity(), 8192);
         assert!(matches!(WorkerMemory::open(fd), Err(OpenError::Taken)));
+    }
+
+    #[test]
+    fn notes_go_up_and_replies_come_down() {
+        let (parent, _control, _results, fd) = WorkerMemory::create(4096, 4096).unwrap();
+        let (worker, ..) = WorkerMemory::open(fd).unwrap();
+        let (mut notes, mut answer) = parent.side().unwrap();
+        let (mut replies, mut note) = worker.side().unwrap();
+        assert!(parent.side().is_none() && worker.side().is_none());
+        note.write(&[b"may ", b"I?"]).unwrap();
+        assert_eq!(notes.read(<[u8]>::to_vec), Ok(Some(b"may I?".to_vec())));
+        let sleeper = std::thread::spawn(move || {
+            while replies.is_empty() {
+                worker.replied().wait(|| !replies.is_empty(), None);
+            }
+            replies.read(<[u8]>::to_vec)
+        });
+        answer.write(&[b"yes"]).unwrap();
+        parent.replied().ring();
+        assert_eq!(sleeper.join().unwrap(), Ok(Some(b"yes".to_vec())));
+        assert_eq!(note.max_record(), NOTES / 2 - 8);
     }
 
     #[test]

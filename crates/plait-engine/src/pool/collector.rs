@@ -1,7 +1,7 @@
-//! The collector: a thread that drains results when nobody waits for them but somebody wants to be told, and that
-//! runs what tickets put off (callbacks).
+//! The collector: a thread that drains results when nobody waits for them but somebody wants to be told, that runs what
+//! tickets put off (callbacks), and that hears workers' notes at any time.
 //!
-//! It is started at the first need. It stays out of the way of threads that wait: while somebody else drains, it
+//! It is started with the first worker. It stays out of the way of threads that wait: while somebody else drains, it
 //! only looks every millisecond or so whether that is still so.
 
 use std::convert::Infallible;
@@ -29,7 +29,7 @@ impl<T: Ticket> Awaited for Relief<'_, T> {
     fn is_done(&self) -> bool {
         let shared = self.0;
         shared.wanted.load(Ordering::SeqCst) > 0
-            || !locked(&shared.deferred).is_empty()
+            || shared.has_chores()
             || !shared.needs_collector()
             || (shared.closing.load(Ordering::Relaxed) && shared.is_ended())
     }
@@ -61,31 +61,43 @@ impl<T: Ticket> Shared<T> {
             || self.closing.load(Ordering::Relaxed)
     }
 
+    /// Whether there is something that only the binding can do.
+    fn has_chores(&self) -> bool {
+        !locked(&self.deferred).is_empty() || self.unheard.is_waiting()
+    }
+
     fn collect(this: &Arc<Self>) {
         let relief = Relief(this, Event::new());
         let mut glance = GLANCE;
+        // Notes were there, and another thread held the role: it may have looked before they were written.
+        let mut missed = false;
         loop {
             let deferred = std::mem::take(&mut *locked(&this.deferred));
             if !deferred.is_empty() {
                 T::run_deferred(deferred);
                 continue;
             }
-            if this.closing.load(Ordering::Acquire) && this.is_ended() && locked(&this.deferred).is_empty() {
+            if this.unheard.is_waiting() {
+                Self::handle_notes(this);
+            }
+            if this.closing.load(Ordering::Acquire) && this.is_ended() && !this.has_chores() {
                 return;
             }
             let drains = this.drains.load(Ordering::Relaxed);
-            let pause = this.needs_collector().then_some(glance);
-            let has_work = || !locked(&this.deferred).is_empty();
-            let woken = this.memory.pressure().wait(has_work, pause);
-            if this.drains.load(Ordering::Relaxed) != drains {
+            let pause = (missed || this.needs_collector()).then_some(glance);
+            let ready = || this.has_chores() || (!missed && locked(&this.readers).has_notes());
+            let woken = this.memory.pressure().wait(ready, pause);
+            missed = locked(&this.readers).has_notes();
+            if !missed && this.drains.load(Ordering::Relaxed) != drains {
                 glance = (glance * 2).min(LONG_GLANCE);
                 continue;
             }
             glance = GLANCE;
-            if !this.needs_collector() && matches!(woken, plait_shm::Wake::TimedOut) {
+            if !missed && !this.needs_collector() && matches!(woken, plait_shm::Wake::TimedOut) {
                 continue;
             }
             if let Ok(role) = this.role.try_lock() {
+                missed = false;
                 let driven: Result<bool, Infallible> = Self::drive(this, &relief, None, &mut || Ok(()));
                 drop(role);
                 this.hand_over();

@@ -17,6 +17,7 @@ use crate::wire::{Place, ResultHead, Verdict};
 
 use super::Pool;
 use super::link::{Link, Why};
+use super::notes::{self, Note};
 use super::outcome::{Outcome, Payload, Ticket, TimedOut};
 use super::state::{Job, Shared, State, locked};
 
@@ -53,18 +54,20 @@ pub(crate) const WORKER_READY: u64 = u64::MAX;
 pub(crate) struct Readers {
     list: Vec<Reader>,
     batch: Vec<(usize, ResultHead, Payload)>,
+    notes: Vec<Note>,
 }
 
 pub(crate) struct Reader {
     pub(crate) link: Arc<Link>,
     pub(crate) stream: StreamReader,
+    pub(crate) notes: StreamReader,
     /// Set when the worker wrote what no worker writes: it is killed, nothing more is read.
     pub(crate) garbled: bool,
 }
 
 impl Readers {
-    pub(crate) fn add(&mut self, link: Arc<Link>, stream: StreamReader) {
-        self.list.push(Reader { link, stream, garbled: false });
+    pub(crate) fn add(&mut self, link: Arc<Link>, stream: StreamReader, notes: StreamReader) {
+        self.list.push(Reader { link, stream, notes, garbled: false });
     }
 
     pub(crate) fn remove(&mut self, link: &Arc<Link>) {
@@ -72,12 +75,23 @@ impl Readers {
     }
 
     fn is_empty(&self) -> bool {
-        self.list.iter().all(|reader| reader.garbled || reader.stream.is_empty())
+        self.list.iter().all(|reader| reader.garbled || (reader.stream.is_empty() && reader.notes.is_empty()))
     }
 
-    /// Reads what is there into the batch; second: the workers whose rings are garbled.
+    /// Whether workers wrote notes that nobody has read.
+    pub(super) fn has_notes(&self) -> bool {
+        self.list.iter().any(|reader| !reader.garbled && !reader.notes.is_empty())
+    }
+
+    /// Hands out the notes that were read.
+    pub(super) fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Reads what is there into the batch: of each worker first results, then notes. Gives the workers whose rings are
+    /// garbled.
     pub(super) fn take(&mut self, limit: usize) -> Vec<Arc<Link>> {
-        let Self { list, batch } = self;
+        let Self { list, batch, notes } = self;
         let mut bad = Vec::new();
         for (at, reader) in list.iter_mut().enumerate() {
             while !reader.garbled && batch.len() < limit {
@@ -99,6 +113,11 @@ impl Readers {
                         bad.push(Arc::clone(link));
                     }
                 }
+            }
+            // After the results: a note that was written before one of them is there.
+            if !reader.garbled && !reader.notes.is_empty() && !notes::read(&reader.link, &mut reader.notes, notes) {
+                reader.garbled = true;
+                bad.push(Arc::clone(&reader.link));
             }
         }
         bad
@@ -257,6 +276,7 @@ impl<T: Ticket> Shared<T> {
         let mut readers = locked(&this.readers);
         let bad = readers.take(PER_DRAIN);
         let taken = readers.batch.len();
+        this.sort_notes(readers.take_notes());
         let mut done = Vec::with_capacity(taken);
         let rest = {
             // Results are looked up while the readers are held: whoever buries a worker sees either its record or its effect.
@@ -311,7 +331,7 @@ impl<T: Ticket> Shared<T> {
 impl<T> State<T> {
     /// Turns the batch of records into jobs that are done.
     pub(super) fn apply(&mut self, readers: &mut Readers, done: &mut Vec<(Job<T>, Outcome)>) {
-        let Readers { list, batch } = readers;
+        let Readers { list, batch, .. } = readers;
         for (at, head, payload) in batch.drain(..) {
             let link = &list[at].link;
             let worker = link.worker;

@@ -18,6 +18,7 @@ pub(crate) struct Link {
     pub(crate) results: ArenaView,
     pool: Arc<PoolMemory>,
     control: Mutex<Outbox>,
+    replies: Mutex<StreamWriter>,
     pid: AtomicI32,
     key: AtomicU64,
     doomed: AtomicBool,
@@ -75,6 +76,7 @@ impl Link {
         results: ArenaView,
         pool: Arc<PoolMemory>,
         ring: StreamWriter,
+        replies: StreamWriter,
     ) -> Self {
         let control = Mutex::new(Outbox { ring, waiting: VecDeque::new() });
         Self {
@@ -83,6 +85,7 @@ impl Link {
             results,
             pool,
             control,
+            replies: Mutex::new(replies),
             pid: AtomicI32::new(0),
             key: AtomicU64::new(0),
             doomed: AtomicBool::new(false),
@@ -146,9 +149,33 @@ impl Link {
         }
     }
 
+    /// Writes a reply to the worker, and wakes whoever waits for one there. False: there is no room for it now.
+    pub(crate) fn reply(&self, parts: &[&[u8]]) -> bool {
+        let written = self.replies.lock().unwrap_or_else(PoisonError::into_inner).write(parts).is_ok();
+        self.memory.replied().ring();
+        written
+    }
+
     /// Asks the worker to end after the task it runs.
     pub(crate) fn stop(&self) {
         self.memory.status().set_stop();
         self.pool.wake(self.worker);
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+    use plait_shm::{Arena, StreamReader};
+
+    /// The link to a worker that nobody started, and what that one would have of its memory.
+    pub(crate) fn link() -> (Arc<Link>, StreamReader, Arc<WorkerMemory>) {
+        let (pool, _claims) = PoolMemory::create(2).unwrap();
+        let (memory, control, _results, fd) = WorkerMemory::create(4096, 4096).unwrap();
+        let (worker, ..) = WorkerMemory::open(fd).unwrap();
+        let results = Arena::create("plait-test", 1 << 20).unwrap().into_fd();
+        let results = ArenaView::open(results, 1 << 20).unwrap();
+        let (notes, replies) = memory.side().unwrap();
+        (Arc::new(Link::new(WorkerId(0), memory, results, pool, control, replies)), notes, worker)
     }
 }

@@ -4,7 +4,7 @@
 //! between: the thread that waits for a result drains the rings itself ([`Pool::wait`]); a collector thread does it
 //! when nobody waits but somebody wants to be told (callbacks), or when tasks wait for room in the ring.
 //!
-//! Lock order, outermost first: `role`, `readers`, `state`, `arena`, a link's outbox. Tickets are completed
+//! Lock order, outermost first: `role`, `readers`, `state`, `arena`, a link's outbox, the queues of notes. Tickets are completed
 //! with none of them held but `role`.
 
 mod collector;
@@ -12,6 +12,7 @@ mod drive;
 mod epitaph;
 mod function;
 mod link;
+mod notes;
 mod outcome;
 mod overseer;
 mod reserve;
@@ -35,6 +36,7 @@ use crate::spin::Spinner;
 pub use drive::Awaited;
 pub(crate) use drive::WORKER_READY;
 pub use function::Function;
+pub use notes::{LOG, Note};
 pub use outcome::{Loss, MemoryCause, Outcome, Payload, Ticket, TimedOut};
 pub use overseer::Limits;
 pub(crate) use reserve::Reserves;
@@ -43,6 +45,7 @@ pub use submit::{NewTask, Refused};
 
 use drive::Readers;
 use epitaph::OomWatch;
+use notes::Unheard;
 use overseer::Overseer;
 use state::{Shared, State, locked};
 
@@ -104,6 +107,8 @@ pub struct Stats {
 /// A pool of worker processes. Dropping it lets the pending tasks end first.
 pub struct Pool<T: Ticket> {
     shared: Arc<Shared<T>>,
+    /// False: it belongs to somebody else, and ends when that one's does.
+    owned: bool,
 }
 
 impl<T: Ticket> fmt::Debug for Pool<T> {
@@ -161,12 +166,18 @@ impl<T: Ticket> Pool<T> {
             backlog: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             deferred: Mutex::new(Vec::new()),
+            unheard: Unheard::default(),
             collecting: AtomicBool::new(false),
             overseer: Overseer::new(config.limits),
             oom: Mutex::new(OomWatch::new()),
             ended: Event::new(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(shared), owned: true })
+    }
+
+    /// The pool as those see it whom it calls: dropping this does nothing.
+    fn visiting(shared: &Arc<Shared<T>>) -> Self {
+        Self { shared: Arc::clone(shared), owned: false }
     }
 
     /// Announces that somebody wants to be told of one more task's end without waiting for it.
@@ -225,6 +236,8 @@ impl<T: Ticket> Pool<T> {
 
 impl<T: Ticket> Drop for Pool<T> {
     fn drop(&mut self) {
-        Shared::shutdown(&self.shared, false);
+        if self.owned {
+            Shared::shutdown(&self.shared, false);
+        }
     }
 }

@@ -9,7 +9,9 @@ use plait_shm::{Block, Malformed};
 use crate::nursery::Exit;
 use crate::wire::{Kind, Verdict};
 
+use super::Pool;
 use super::link::Link;
+use super::notes::Note;
 
 /// How a task ended.
 #[derive(Debug)]
@@ -158,4 +160,8 @@ pub trait Ticket: Send + Sized + 'static {
 
     /// Does what [`Ticket::complete`] put off, on the pool's collector thread.
     fn run_deferred(batch: Vec<Self>);
+
+    /// Hears what workers wrote beside their results ([`crate::worker::Desk::note`]): on the pool's collector thread, or
+    /// on one that called [`Pool::take_notes`]. One batch at a time, the notes of each worker in their order.
+    fn on_notes(pool: &Pool<Self>, batch: Vec<Note>);
 }

@@ -76,9 +76,13 @@ impl<T: Ticket> Shared<T> {
     }
 
     fn hire(this: &Arc<Self>, worker: WorkerId) {
+        if !this.collecting.load(Ordering::Relaxed) {
+            // A worker may write a note at any time.
+            Self::alert(this);
+        }
         match Self::equip(this, worker).map_err(explained) {
-            Ok((link, stream, fds)) => {
-                locked(&this.readers).add(Arc::clone(&link), stream);
+            Ok((link, [stream, notes], fds)) => {
+                locked(&this.readers).add(Arc::clone(&link), stream, notes);
                 let stopped = {
                     let mut state = locked(&this.state);
                     state.links.push(Arc::clone(&link));
@@ -104,12 +108,13 @@ impl<T: Ticket> Shared<T> {
     }
 
     /// Makes a worker's memory: its rings and the arena of its results.
-    fn equip(this: &Arc<Self>, worker: WorkerId) -> io::Result<(Arc<Link>, StreamReader, Equipment)> {
+    fn equip(this: &Arc<Self>, worker: WorkerId) -> io::Result<(Arc<Link>, [StreamReader; 2], Equipment)> {
         let (memory, control, stream, segment) = WorkerMemory::create(CONTROL_BYTES, RESULT_BYTES)?;
         let arena = Arena::create("plait-results", this.reserves.results)?.into_fd();
         let results = ArenaView::open(arena.try_clone()?, this.reserves.results)?;
-        let link = Arc::new(Link::new(worker, memory, results, Arc::clone(&this.memory), control));
-        Ok((link, stream, Equipment { segment, arena }))
+        let (notes, replies) = memory.side().ok_or(io::ErrorKind::AlreadyExists)?;
+        let link = Arc::new(Link::new(worker, memory, results, Arc::clone(&this.memory), control, replies));
+        Ok((link, [stream, notes], Equipment { segment, arena }))
     }
 
     fn order(this: &Arc<Self>, link: &Arc<Link>, equipment: &Equipment) -> io::Result<()> {
@@ -158,6 +163,7 @@ impl<T: Ticket> Shared<T> {
             let mut state = locked(&this.state);
             // Between the drains above and here somebody else may have read records, but then also applied them.
             let _ = readers.take(usize::MAX);
+            this.sort_notes(readers.take_notes());
             state.apply(&mut readers, &mut done);
             readers.remove(link);
             let Some(at) = state.links.iter().position(|other| Arc::ptr_eq(other, link)) else { return };

@@ -19,6 +19,7 @@ use super::drive::{Awaited, Readers};
 use super::epitaph::OomWatch;
 use super::function::Function;
 use super::link::Link;
+use super::notes::Unheard;
 use super::outcome::{Outcome, Ticket};
 use super::overseer::Overseer;
 use super::reserve::Reserves;
@@ -88,6 +89,7 @@ pub(super) struct Shared<T: Ticket> {
     pub(super) backlog: AtomicBool,
     pub(super) closing: AtomicBool,
     pub(super) deferred: Mutex<Vec<T>>,
+    pub(super) unheard: Unheard,
     pub(super) collecting: AtomicBool,
     pub(super) overseer: Overseer,
     pub(super) oom: Mutex<OomWatch>,

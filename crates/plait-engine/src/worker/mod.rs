@@ -25,7 +25,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::pool::{Reserves, WORKER_READY};
 use crate::spin::Spinner;
 use crate::wire::{Control, Garbled, Kind, Place, ResultHead, TaskHead, Verdict};
-pub use desk::Desk;
+pub use desk::{Desk, NoteError};
 use draft::Draft;
 use growth::Growth;
 
@@ -94,7 +94,8 @@ pub struct Worker {
     claims: ClaimConsumer,
     control: StreamReader,
     results: StreamWriter,
-    args: ArenaView,
+    args: Arc<ArenaView>,
+    desk: Desk,
     out: Arena,
     draft: Draft,
     /// A copy of the message of the task in hand.
@@ -137,14 +138,17 @@ impl Worker {
         let reserves = Reserves::decode(reserves);
         bytes.resize(usize::try_from(file.metadata()?.len().saturating_sub(24)).unwrap_or(0), 0);
         file.read_exact_at(&mut bytes, 24)?;
+        let args = Arc::new(ArenaView::open(args, reserves.arguments)?);
+        let desk = Desk::new(Arc::clone(&pool), Arc::clone(&mine), Arc::clone(&args)).ok_or(OpenError::Taken)?;
         let worker = Self {
+            desk,
             pool,
             mine,
             me,
             claims,
             control,
             results,
-            args: ArenaView::open(args, reserves.arguments)?,
+            args,
             out: Arena::adopt(out, reserves.results)?,
             draft: Draft::default(),
             message: Box::new([0; INLINE]),
@@ -269,7 +273,7 @@ impl Worker {
 
     /// What other threads and signal handlers of this process need of it.
     pub fn desk(&self) -> Desk {
-        Desk::new(Arc::clone(&self.mine))
+        self.desk.clone()
     }
 
     /// Sleeps until there is a task, or an order, or the time is over.

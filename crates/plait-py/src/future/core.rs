@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event_listener::Event;
-use plait_engine::pool::{Awaited, Outcome, Ticket};
+use plait_engine::pool::{Awaited, Note, Outcome, Pool, Ticket};
 use plait_trace::TaskId;
 use pyo3::prelude::*;
 
@@ -222,5 +222,11 @@ impl Ticket for ProcessTicket {
                 super::tell(py, &ticket.0);
             }
         });
+    }
+
+    fn on_notes(_pool: &Pool<Self>, batch: Vec<Note>) {
+        for note in batch {
+            eprintln!("plait: a worker process ({}) wrote a note that this process does not understand", note.pid());
+        }
     }
 }

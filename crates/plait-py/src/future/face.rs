@@ -37,6 +37,9 @@ impl FutureBase {
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let core = self.core();
         if core.is_done() {
+            if let Home::Processes(home) = core.home() {
+                home.hear(py);
+            }
             return Ok(true);
         }
         let deadline = deadline(timeout);
