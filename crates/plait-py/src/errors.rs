@@ -1,5 +1,6 @@
 //! From what goes wrong in Rust to the exception a user sees. The one place where it happens.
 
+use plait_engine::nursery::remedy;
 use plait_engine::pool::{NewPoolError, Refused};
 use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
@@ -56,9 +57,13 @@ pub fn refused(py: Python<'_>, refused: &Refused) -> PyErr {
 pub fn new_pool(error: &NewPoolError) -> PyErr {
     match error {
         NewPoolError::Config(_) | NewPoolError::TooManyWorkers { .. } => PyValueError::new_err(error.to_string()),
-        NewPoolError::Io(error) => match error.raw_os_error() {
-            Some(code) => PyOSError::new_err((code, format!("the pool cannot be made: {error}"))),
-            None => PyOSError::new_err(format!("the pool cannot be made: {error}")),
-        },
+        NewPoolError::Io(error) => {
+            let reason = remedy(error).map_or_else(|| error.to_string(), String::from);
+            let message = format!("the pool cannot be made: {reason}");
+            match error.raw_os_error() {
+                Some(code) => PyOSError::new_err((code, message)),
+                None => PyOSError::new_err(message),
+            }
+        }
     }
 }

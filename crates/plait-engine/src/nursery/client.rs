@@ -289,17 +289,23 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Why there is no new worker, with what to do about it where that is known.
 pub fn explained(error: io::Error) -> io::Error {
-    let remedy = match error.raw_os_error().map(Errno::from_raw_os_error) {
+    match remedy(&error) {
+        Some(remedy) => io::Error::new(error.kind(), remedy),
+        None => error,
+    }
+}
+
+/// What is lacking, and what to do about it, where a process or what it needs could not be had.
+pub fn remedy(error: &io::Error) -> Option<&'static str> {
+    Some(match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::AGAIN) => {
-            "the system allows no more processes: raise `ulimit -u` or the control group's pids.max, or use fewer workers"
+            "the system allows no more processes or threads: raise `ulimit -u` or the control group's pids.max, or use fewer workers"
         }
-        Some(Errno::MFILE | Errno::TOOMANYREFS) => {
-            "too many open files: raise `ulimit -n`, or use fewer workers (each takes about three)"
-        }
+        Some(Errno::MFILE | Errno::TOOMANYREFS) => "too many open files: raise `ulimit -n`, or use fewer workers",
         Some(Errno::NFILE) => "the system has too many open files: raise the sysctl fs.file-max",
-        Some(Errno::NOMEM) => "the system has no memory for another process: use fewer workers",
-        _ if is_gone_error(&error) => "the process that starts workers was killed",
-        _ => return error,
-    };
-    io::Error::new(error.kind(), remedy)
+        Some(Errno::NOMEM) => "not enough memory or addresses: raise `ulimit -v` if it is set, or use fewer workers",
+        Some(Errno::FBIG) => "files may not be as large as shared memory must be: raise `ulimit -f`",
+        _ if is_gone_error(error) => "the process that starts workers was killed",
+        _ => return None,
+    })
 }

@@ -9,7 +9,7 @@ mod client;
 mod protocol;
 mod server;
 
-pub use client::{Launch, Nursery, Sink, explained, new_key};
+pub use client::{Launch, Nursery, Sink, explained, new_key, remedy};
 pub use protocol::Exit;
 pub use server::{Next, Order, Reap, Reaped, Server};
 

@@ -37,15 +37,15 @@ pub enum Request {
 /// Nursery to parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Report {
-    /// The worker lives, and says so itself, before it does anything else: so no worker works that the parent does not
-    /// know of, even if the nursery is killed after the fork. Its process descriptor comes along, if it had room for one.
+    /// The worker lives, and says so itself, before it works: so no worker works that the parent does not know of, even
+    /// if the nursery is killed after the fork. Its process descriptor comes along, if it had room for one.
     Forked {
         /// The key of the request.
         key: u64,
         /// Its process id.
         pid: i32,
     },
-    /// The fork failed.
+    /// The fork failed, or the new process could not get ready; the end of such a process may still be reported.
     Failed {
         /// The key of the request.
         key: u64,

@@ -142,18 +142,26 @@ impl Server {
         self.tell(Report::Failed { key, errno })
     }
 
-    /// In a new worker: lets go of everything of the nursery's, and tells the parent that it lives. Gives the process
-    /// descriptor of the pool's owner; `None` when that has gone.
-    pub fn into_worker(self, key: u64) -> io::Result<Option<OwnedFd>> {
+    /// In a new worker: lets go of everything of the nursery's, has it get ready, and tells the parent that it lives, or
+    /// which error of the system keeps it from that. `ready` is given the process descriptor of the pool's owner. False: end,
+    /// without a word, since the parent was told, or has gone.
+    ///
+    /// # Errors
+    /// What `ready` says that is no error of the system.
+    pub fn into_worker(self, key: u64, ready: impl FnOnce(OwnedFd) -> io::Result<()>) -> io::Result<bool> {
         let Self { socket, parent, children } = self;
         drop(children);
+        if let Err(error) = ready(parent) {
+            let errno = error.raw_os_error().ok_or(error)?;
+            still_there(protocol::send_report(&socket, Report::Failed { key, errno }, &[]))?;
+            return Ok(false);
+        }
         let me = getpid();
         // Without a descriptor the parent signals through the nursery.
         let process = pidfd_open(me, PidfdFlags::empty()).ok();
         let fds: Vec<_> = process.iter().map(AsFd::as_fd).collect();
         let report = Report::Forked { key, pid: me.as_raw_nonzero().get() };
-        let told = protocol::send_report(&socket, report, &fds);
-        Ok(still_there(told)?.then_some(parent))
+        still_there(protocol::send_report(&socket, report, &fds))
     }
 
     fn wait(&self, idle: Option<Duration>) -> io::Result<Option<Seen>> {

@@ -132,9 +132,9 @@ fn workers_are_born_signalled_and_reaped_with_their_peak() {
 #[test]
 fn a_fork_that_the_system_refuses_is_explained() {
     for (errno, words) in [
-        (11, "the system allows no more processes: raise `ulimit -u`"),
+        (11, "the system allows no more processes or threads: raise `ulimit -u`"),
         (24, "too many open files: raise `ulimit -n`"),
-        (12, "no memory for another process"),
+        (12, "not enough memory"),
         (1, "Operation not permitted"),
     ] {
         let (nursery, socket) = parent();
@@ -230,8 +230,32 @@ fn a_nursery_whose_parent_has_gone_ends_without_complaint() {
     let mut server = Server::start(theirs).unwrap().unwrap();
     drop(ours);
     server.failed(1, 11).unwrap();
+    #[expect(clippy::zombie_processes, reason = "the server waits for it")]
     let child = Command::new("true").spawn().unwrap();
     server.forked(Order { key: 1, fds: Vec::new() }, child.id() as i32, &reap).unwrap();
     assert!(matches!(server.next_order(None, &reap).unwrap(), Next::Over));
-    assert!(server.into_worker(1).unwrap().is_none());
+    assert!(!server.into_worker(1, |_| Ok(())).unwrap());
+}
+
+#[test]
+fn a_new_worker_tells_that_it_lives_or_what_it_lacks() {
+    let birth = |ready: fn(OwnedFd) -> io::Result<()>| {
+        let (ours, theirs) = sockets();
+        client::greet(&ours).unwrap();
+        let server = Server::start(theirs).unwrap().unwrap();
+        (server.into_worker(5, ready), protocol::recv_report(&ours).unwrap())
+    };
+    let (born, report) = birth(|_| Ok(()));
+    let report = report.unwrap();
+    assert!(born.unwrap());
+    assert_eq!(report.message, Report::Forked { key: 5, pid: std::process::id() as i32 });
+    assert_eq!(report.fds.len(), 1);
+
+    let (born, report) = birth(|_| Err(io::Error::from_raw_os_error(11)));
+    assert!(!born.unwrap());
+    assert_eq!(report.unwrap().message, Report::Failed { key: 5, errno: 11 });
+
+    let (born, report) = birth(|_| Err(io::Error::other("nonsense")));
+    assert_eq!(born.unwrap_err().to_string(), "nonsense");
+    assert!(report.is_none());
 }

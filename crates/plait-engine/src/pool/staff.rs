@@ -141,7 +141,7 @@ impl<T: Ticket> Shared<T> {
     fn living_nursery(this: &Arc<Self>) -> io::Result<Arc<Nursery>> {
         let mut nursery = locked(&this.nursery);
         if nursery.is_gone() {
-            let successor = (this.relaunch)()?;
+            let successor = (this.relaunch)().map_err(explained)?;
             successor.succeed(Arc::clone(&nursery));
             *nursery = successor;
         }

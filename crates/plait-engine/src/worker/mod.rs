@@ -52,6 +52,16 @@ pub enum WorkerError {
     Garbled,
 }
 
+impl From<WorkerError> for io::Error {
+    /// What the system refused, as the system says it.
+    fn from(error: WorkerError) -> Self {
+        match error {
+            WorkerError::Io(error) | WorkerError::Open(OpenError::Io(error)) => error,
+            other => Self::other(other.to_string()),
+        }
+    }
+}
+
 impl From<Garbled> for WorkerError {
     fn from(_: Garbled) -> Self {
         Self::Garbled

@@ -86,18 +86,22 @@ impl NurseryServer {
         Ok(())
     }
 
-    /// In a new worker: tells the parent that it lives, and opens the connection to the pool. Second: the bytes the pool
-    /// gives each worker.
+    /// In a new worker: opens the connection to the pool and tells the parent that it lives. Second: the bytes the pool
+    /// gives each worker. What the system refuses is for the parent to hear of: then this process ends, silently.
     fn become_worker<'py>(&self, py: Python<'py>) -> PyResult<(WorkerLoop, Bound<'py, PyBytes>)> {
         let stage =
             std::mem::replace(&mut *self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner), Stage::Gone);
         let Stage::Serving(server, Some(order)) = stage else {
             return Err(PyRuntimeError::new_err("there is no order to become a worker of"));
         };
-        let parent = server.into_worker(order.key)?.ok_or_else(|| PySystemExit::new_err(1))?;
-        watchdog::start(parent)?;
-        let me = order.worker();
-        let (worker, setup) = Worker::open(me, order.fds).map_err(|error| worker_error(&error))?;
+        let (key, me, fds) = (order.key, order.worker(), order.fds);
+        let mut opened = None;
+        let lives = server.into_worker(key, |parent| {
+            watchdog::start(parent)?;
+            opened = Some(Worker::open(me, fds)?);
+            Ok(())
+        })?;
+        let (worker, setup) = opened.filter(|_| lives).ok_or_else(|| PySystemExit::new_err(1))?;
         Ok((WorkerLoop::new(worker), PyBytes::new(py, &setup)))
     }
 }

@@ -1,20 +1,20 @@
 //! A thread of each worker that needs no interpreter: it ends the process when the pool's owner ends.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::thread;
 
 use plait_engine::native;
-use pyo3::PyResult;
-use pyo3::exceptions::PyOSError;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Signal, getpid, kill_process};
 
 /// Starts watching the process that `parent` is a descriptor of.
-pub fn start(parent: OwnedFd) -> PyResult<()> {
+///
+/// # Errors
+/// The system's, if there is no thread to be had.
+pub fn start(parent: OwnedFd) -> io::Result<()> {
     let thread = thread::Builder::new().name("plait-watchdog".into()).stack_size(64 << 10);
-    native::spawn(thread, move || watch(&parent))
-        .map_err(|error| PyOSError::new_err(format!("no thread to watch the parent: {error}")))?;
-    Ok(())
+    native::spawn(thread, move || watch(&parent)).map(drop)
 }
 
 /// Ends this process when its parent's ends, whatever the interpreter is doing.
