@@ -124,6 +124,11 @@ def clear(storm: Storm, before: Census, settings: argparse.Namespace) -> None:
     guard.beat("waits for the end of all workers")
     for pid in wait_for_end(END_SECONDS):
         storm.findings.complain(f"process {pid} was left")
+    guard.beat("makes one more pool")
+    # What goes with the next pool was not lost.
+    with plait.ProcessPoolExecutor(1) as pool:
+        pool.submit(tasks.answer, 1).result()
+    del pool
     stop()
     faulthandler.cancel_dump_traceback_later()
     # Threads and descriptors of what has ended may take a moment to go.
