@@ -53,6 +53,26 @@ def test_keywords_that_cannot_travel_are_named(processes):
     assert caught.value.path == "kwargs['x'].conn.lock"
 
 
+@pytest.mark.parametrize("name", ["executor.map", "plait.map"])
+def test_functions_of_maps_that_cannot_travel_are_named(name):
+    with one_worker(name) as way:
+        error = way.error_of(h.Conn(lock=h.give("lock")[3]).take, 1)
+        assert error.path == "fn.__self__.lock.conn.lock"
+        error = way.error_of(h.Conn(x=1).take, h.give("lock"))
+        assert error.path == "items[0][3].conn.lock"
+
+
+@pytest.mark.parametrize("chunksize", [1, 4])
+def test_items_that_cannot_travel_are_counted_from_the_maps_first(processes, chunksize):
+    items = [*range(10), h.give("lock"), 11]
+    for fn in (w.identity, h.Conn().take):
+        results = processes.map(fn, items, chunksize=chunksize)
+        assert [next(results) for _ in range(10)] == [*range(10)]
+        with pytest.raises(plait.NotPicklable) as caught:
+            next(results)
+        assert caught.value.path == "items[10][3].conn.lock"
+
+
 # --- what cannot be unpickled
 
 

@@ -31,8 +31,11 @@ from plait._interrupt import is_interrupt
 _registering = threading.Lock()
 
 
-def dumps(value, root: str) -> bytes:
-    """Pickles, or raises `NotPicklable` with the path to the culprit; `root` says what the value is."""
+def dumps(value, root: str, first: int = 0) -> bytes:
+    """Pickles, or raises `NotPicklable` with the path to the culprit.
+
+    `root` says what the value is; the items of a chunk are counted from `first`.
+    """
     try:
         return pickled(value)
     except MemoryError:
@@ -42,7 +45,7 @@ def dumps(value, root: str) -> bytes:
             raise
         from plait._culprit import explain
 
-        raise explain(value, root, error) from error
+        raise explain(value, root, error, first) from error
 
 
 def pickled(value, reduce_exception=None) -> bytes:

@@ -25,12 +25,12 @@ _SECONDS = 0.5
 _TRIES = 500
 _REASON = 1000
 
-_ROOTS = {"call": "args", "direct": "args"}
+_ROOTS = {"call": "args", "direct": "args", "direct items": "items"}
 
 
-def explain(value, root: str, error: BaseException) -> NotPicklable:
-    """Makes the error that names the path to the culprit, and the remedy."""
-    path, culprit, reason = _find_safely(value, root, error)
+def explain(value, root: str, error: BaseException, first: int = 0) -> NotPicklable:
+    """Makes the error that names the path to the culprit, and the remedy; items are counted from `first`."""
+    path, culprit, reason = _find_safely(value, root, error, first)
     explained = NotPicklable(f"{path}: {_message(reason)}; {_remedy(culprit, reason)}")
     explained.path = path
     return explained
@@ -42,9 +42,9 @@ def locate(value, root: str, error: BaseException) -> tuple[str, str]:
     return path, _message(reason)
 
 
-def _find_safely(value, root, error):
+def _find_safely(value, root, error, first=0):
     try:
-        return _Search().find(_roots(value, root), _ROOTS.get(root, root), value, error)
+        return _Search().find(_roots(value, root, first), _ROOTS.get(root, root), value, error)
     except BaseException as fault:
         # The search must not hide what went wrong in the first place.
         if is_interrupt(fault):
@@ -52,7 +52,7 @@ def _find_safely(value, root, error):
         return _ROOTS.get(root, root), value, error
 
 
-def _roots(value, root):
+def _roots(value, root, first):
     """What a value of this kind is made of, for the user."""
     if root == "call" and isinstance(value, tuple):
         return _call_parts(value, {})
@@ -61,8 +61,11 @@ def _roots(value, root):
     if root == "direct":
         function, args, kwargs = value
         return [("fn", function), *_call_parts(args, kwargs or {})]
+    if root == "direct items":
+        function, items = value
+        return [("fn", function), *_roots(items, "items", first)]
     if root == "items":
-        return [(f"items[{index}]", item) for index, item in enumerate(value)]
+        return [(f"items[{index}]", item) for index, item in enumerate(value, first)]
     return [(root, value)]
 
 

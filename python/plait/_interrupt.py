@@ -21,11 +21,12 @@ def is_interrupt(error: BaseException) -> bool:
     kind = type(error)
     if threading.current_thread() is not threading.main_thread():
         return False
-    if issubclass(kind, CallStopped):
+    traceback = _traceback_of(error)
+    # Without one it was not raised here, but came from another process as a value.
+    if traceback is not None and issubclass(kind, CallStopped):
         return True
     frame, at = None, -1
     handlers = _handlers()
-    traceback = _traceback_of(error)
     while traceback is not None:
         frame, at = traceback.tb_frame, traceback.tb_lasti
         if id(frame.f_code) in handlers:

@@ -41,7 +41,7 @@ def pickled(exception: BaseException) -> bytes:
 
 
 def pickled_within(value: object) -> bytes:
-    """A pickle of a value that holds exceptions, which give themselves again; raises what stands in the way."""
+    """A pickle of a value in which exceptions go as themselves; raises what stands in the way."""
     return _Travel().pickled(value)
 
 

@@ -89,9 +89,10 @@ fn decode_direct<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<super::DirectCa
 
 /// The items of a chunk to `(kind, bytes)`.
 #[pyfunction]
+#[pyo3(signature = (items, first=0))]
 #[expect(clippy::needless_pass_by_value, reason = "arguments from Python arrive owned")]
-fn encode_chunk<'py>(py: Python<'py>, items: Vec<Bound<'py, PyAny>>) -> PyResult<Message<'py>> {
-    message(py, |out| super::encode_chunk(py, &items, out))
+fn encode_chunk<'py>(py: Python<'py>, items: Vec<Bound<'py, PyAny>>, first: u64) -> PyResult<Message<'py>> {
+    message(py, |out| super::encode_chunk(py, &items, first, out))
 }
 
 /// What `encode_chunk` gave, back to a list.

@@ -173,12 +173,28 @@ pub fn pickle_value(py: Python<'_>, value: &Bound<'_, PyAny>, out: &mut Vec<u8>)
 /// Appends the items of a chunk to `out`: single arguments, or tuples of arguments.
 ///
 /// # Errors
-/// As [`encode_call`]; the path begins with `items[i]`.
-pub fn encode_chunk(py: Python<'_>, items: &[Bound<'_, PyAny>], out: &mut Vec<u8>) -> PyResult<Kind> {
+/// As [`encode_call`]; the path begins with `items[i]`, counted from `first`.
+pub fn encode_chunk(py: Python<'_>, items: &[Bound<'_, PyAny>], first: u64, out: &mut Vec<u8>) -> PyResult<Kind> {
     if native::write_chunk(items, out) {
         return Ok(Kind::Native);
     }
-    dumps_into(py, PyList::new(py, items)?.as_any(), Root::Chunk, out)?;
+    dumps_into(py, PyList::new(py, items)?.as_any(), Root::Chunk(first), out)?;
+    Ok(Kind::Pickle)
+}
+
+/// Appends a chunk whose callable travels with it, which [`decode_value`] gives as `(function, items)`. Always [`Kind::Pickle`].
+///
+/// # Errors
+/// As [`encode_chunk`], or `fn`.
+pub fn encode_direct_chunk(
+    py: Python<'_>,
+    function: &Bound<'_, PyAny>,
+    items: &[Bound<'_, PyAny>],
+    first: u64,
+    out: &mut Vec<u8>,
+) -> PyResult<Kind> {
+    let pair = (function, PyList::new(py, items)?).into_pyobject(py)?;
+    dumps_into(py, pair.as_any(), Root::DirectChunk(first), out)?;
     Ok(Kind::Pickle)
 }
 

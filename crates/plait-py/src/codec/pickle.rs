@@ -22,8 +22,10 @@ pub(crate) enum Root {
     Direct,
     /// A result: `result.stream`.
     Value,
-    /// The list of a chunk's items: `items[0].stream`.
-    Chunk,
+    /// The list of a chunk's items, the first of which is that one of the map's: `items[0].stream`.
+    Chunk(u64),
+    /// Function and such a list: as [`Root::Chunk`], or `fn.stream`.
+    DirectChunk(u64),
     /// A function: `fn.<closure>.name`.
     Function,
     /// An exception: `exception.args[0]`.
@@ -36,9 +38,18 @@ impl Root {
             Root::Call => intern!(py, "call"),
             Root::Direct => intern!(py, "direct"),
             Root::Value => intern!(py, "result"),
-            Root::Chunk => intern!(py, "items"),
+            Root::Chunk(_) => intern!(py, "items"),
+            Root::DirectChunk(_) => intern!(py, "direct items"),
             Root::Function => intern!(py, "fn"),
             Root::Exception => intern!(py, "exception"),
+        }
+    }
+
+    /// The number of the first item.
+    fn first(self) -> u64 {
+        match self {
+            Root::Chunk(first) | Root::DirectChunk(first) => first,
+            _ => 0,
         }
     }
 }
@@ -86,7 +97,7 @@ pub(crate) fn dumps_by_value<'py>(
     root: Root,
 ) -> PyResult<Bound<'py, PyBytes>> {
     static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let pickle = DUMPS.import(py, "plait._byvalue", "dumps")?.call1((value, root.name(py)))?;
+    let pickle = DUMPS.import(py, "plait._byvalue", "dumps")?.call1((value, root.name(py), root.first()))?;
     Ok(pickle.cast_into::<PyBytes>()?)
 }
 

@@ -14,7 +14,7 @@ use plait_engine::chunk::{ChunkSizer, Measured};
 use pyo3::exceptions::PyException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyIterator, PyList, PyTuple};
+use pyo3::types::PyIterator;
 
 use crate::chunk::Chunk;
 use crate::chunk::answer::Results;
@@ -305,11 +305,11 @@ impl ProcessMap {
     }
 
     fn encode(&self, py: Python<'_>, items: &[Bound<'_, PyAny>], out: &mut Vec<u8>) -> PyResult<codec::Kind> {
+        let first = self.state().sent;
         if self.callee.direct {
-            let pair = PyTuple::new(py, [self.function.bind(py).clone(), PyList::new(py, items)?.into_any()])?;
-            codec::encode_value(py, pair.as_any(), out)
+            codec::encode_direct_chunk(py, self.function.bind(py), items, first, out)
         } else {
-            codec::encode_chunk(py, items, out)
+            codec::encode_chunk(py, items, first, out)
         }
     }
 
