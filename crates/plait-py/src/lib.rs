@@ -2,6 +2,7 @@
 //!
 //! Private: its names may change at any time. Everything of PyO3 is in this crate, and no decision is.
 
+mod callout;
 mod chunk;
 mod codec;
 mod compare;

@@ -17,8 +17,9 @@ use plait_engine::pool::Outcome;
 use plait_engine::wire::Verdict;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
-use crate::{codec, death, errors};
+use crate::{callout, codec, death, errors};
 
 /// Tells waiters, then callbacks, that a future is done. Does nothing the second time.
 pub fn tell(py: Python<'_>, core: &Arc<FutureCore>) {
@@ -104,7 +105,8 @@ fn is_error(core: &FutureCore) -> bool {
 
 /// Calls one callback; an exception of its is logged, as `concurrent.futures` does.
 pub fn run_callback(py: Python<'_>, callback: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) {
-    let Err(error) = callback.call1((future,)) else { return };
+    let called = PyTuple::new(py, [future]).and_then(|args| callout::call(callback, &args, None));
+    let Err(error) = called else { return };
     if !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
         error.write_unraisable(py, Some(callback));
         return;

@@ -21,7 +21,7 @@ use crate::chunk::answer::Results;
 use crate::future::{FutureCore, Held, Home, Phase};
 use crate::process::{Callee, Limits, ProcessEngine, ProcessHome, form};
 use crate::scratch::with_buffer;
-use crate::{codec, errors};
+use crate::{callout, codec, errors};
 use window::{Ahead, Window};
 
 /// What one chunk costs to send and answer, in seconds: a few microseconds of each side.
@@ -252,13 +252,14 @@ impl ProcessMap {
             };
             let mut items = Vec::with_capacity(size.min(room));
             let mut failed = None;
-            for item in input.bind(py).try_iter()?.take(size) {
-                match item {
-                    Ok(item) => items.push(item),
-                    Err(error) => {
+            while items.len() < size {
+                match callout::next(input.bind(py)) {
+                    Some(Ok(item)) => items.push(item),
+                    Some(Err(error)) => {
                         failed = Some(error);
                         break;
                     }
+                    None => break,
                 }
             }
             let mut ended = items.len() < size;

@@ -20,6 +20,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::callout;
 use crate::future::{FutureCore, Held, Home, Phase, new_future, tell};
 use crate::process::forks;
 use limited::{Attempt, Limits};
@@ -36,7 +37,7 @@ impl Call {
     /// Calls it, once.
     fn make(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let kwargs = self.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-        self.function.bind(py).call(self.args.bind(py), kwargs).map(Bound::unbind)
+        callout::call(self.function.bind(py), self.args.bind(py), kwargs).map(Bound::unbind)
     }
 }
 
