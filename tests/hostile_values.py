@@ -107,6 +107,10 @@ def give_gone(*_):
     return cls()
 
 
+def make(cls):
+    return [cls()]
+
+
 def take(value):
     return type(value).__name__
 

@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 pub use exception::{decode_exception, encode_exception};
-pub(crate) use pickle::{Message, Root, dumps_by_value, dumps_into, load_message};
+pub(crate) use pickle::{Message, Root, dumps_by_value, dumps_into, is_interrupt, load_message};
 
 /// How a message is written; travels beside its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

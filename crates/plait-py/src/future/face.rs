@@ -15,8 +15,8 @@ use pyo3::types::{PyList, PyTuple};
 
 use super::core::{Exposed, FutureCore, Held, Home, Phase, Slot};
 use super::{decode_outcome, run_callback, tell};
-use crate::errors;
 use crate::thread::help;
+use crate::{codec, errors};
 
 /// How long a thread that cannot be interrupted by a signal itself sleeps before it looks.
 pub const SLICE: Duration = Duration::from_millis(50);
@@ -80,6 +80,8 @@ impl FutureBase {
         let decoded = decode_outcome(py, &outcome);
         let held = match &decoded {
             Ok(value) => Held::Value(value.clone().unbind()),
+            // Such as Ctrl-C while the result was unpickled: it is still there for the next who asks.
+            Err(error) if codec::is_interrupt(py, error) => Held::Told(outcome),
             Err(error) => Held::Error(error.value(py).clone().into_any().unbind()),
         };
         core.slot().held = held;
