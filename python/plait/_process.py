@@ -148,8 +148,7 @@ class ProcessPoolExecutor(_core.ProcessEngine, WithOptions, concurrent.futures.E
 
         The calls that run fail with `plait.WorkerDied`. As in Python 3.14.
         """
-        self._kill(politely=True)
-        self.shutdown(wait=False, cancel_futures=True)
+        self._give_up(politely=True)
 
     def kill_workers(self) -> None:
         """Kill all workers, cancel what was not begun, and take no more calls. As in Python 3.14."""
@@ -163,8 +162,7 @@ class ProcessPoolExecutor(_core.ProcessEngine, WithOptions, concurrent.futures.E
 
     def _abort(self) -> None:
         """Give up: cancel what was not begun, kill the workers."""
-        self._shutdown(True)
-        self._kill()
+        self._give_up()
 
     async def __aenter__(self) -> "ProcessPoolExecutor":
         """Return itself."""

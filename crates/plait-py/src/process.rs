@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use plait_engine::nursery::{Launch, Nursery};
@@ -296,12 +296,13 @@ impl ProcessEngine {
 }
 
 /// Pools whose executor was collected while tasks were pending: they finish them, and the program's end waits for that.
-static ORPHANS: Mutex<Vec<Arc<ProcessHome>>> = Mutex::new(Vec::new());
+/// The futures of those tasks keep them alive, and nothing else, so that they go when the last has ended.
+static ORPHANS: Mutex<Vec<Weak<ProcessHome>>> = Mutex::new(Vec::new());
 
 fn orphans() -> Vec<Arc<ProcessHome>> {
     let mut orphans = ORPHANS.lock().unwrap_or_else(PoisonError::into_inner);
-    orphans.retain(|home| !home.is_foreign() && !home.pool().is_ended());
-    orphans.clone()
+    orphans.retain(|home| home.strong_count() > 0);
+    orphans.iter().filter_map(Weak::upgrade).filter(|home| !home.is_foreign()).collect()
 }
 
 /// Waits until the pools whose executors were collected have finished; with `kill`, their workers are killed first.
@@ -309,8 +310,7 @@ fn orphans() -> Vec<Arc<ProcessHome>> {
 pub fn join_orphans(py: Python<'_>, kill: bool) -> PyResult<()> {
     for home in orphans() {
         if kill {
-            home.pool().shutdown(true);
-            home.pool().signal_workers(Signal::KILL.as_raw());
+            home.pool().give_up(Signal::KILL.as_raw());
         }
         home.join(py, None)?;
     }
@@ -325,8 +325,9 @@ impl Drop for ProcessEngine {
         }
         home.pool().shutdown(false);
         if !home.pool().is_ended() {
-            orphans();
-            ORPHANS.lock().unwrap_or_else(PoisonError::into_inner).push(home);
+            ORPHANS.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&home));
+            // Of those that were there before; the last reference to one of them may be among these.
+            drop(orphans());
         }
     }
 }
@@ -419,13 +420,14 @@ impl ProcessEngine {
         home.join(py, deadline(timeout))
     }
 
-    /// Kills all workers at once; or, with `politely`, sends them SIGTERM.
-    #[pyo3(name = "_kill", signature = (politely=false))]
-    fn kill(&self, politely: bool) {
+    /// Takes no more tasks, cancels those not begun, tries none again, and kills all workers; or, with `politely`, sends
+    /// them SIGTERM.
+    #[pyo3(name = "_give_up", signature = (politely=false))]
+    fn give_up(&self, py: Python<'_>, politely: bool) {
         if let Some(home) = self.home.get()
             && !home.is_foreign()
         {
-            home.pool().signal_workers(if politely { Signal::TERM } else { Signal::KILL }.as_raw());
+            py.detach(|| home.pool().give_up(if politely { Signal::TERM } else { Signal::KILL }.as_raw()));
         }
     }
 

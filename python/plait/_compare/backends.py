@@ -185,7 +185,7 @@ class Processes(Lane):
     def kill(self, pool: Any) -> None:
         """Kill its workers."""
         pool.shutdown(wait=False, cancel_futures=True)
-        pool._kill()
+        pool._give_up()
         pool._join(_JOIN_SECONDS)
 
 

@@ -207,8 +207,17 @@ impl<T: Ticket> Pool<T> {
         Arc::clone(&self.shared) as Arc<dyn Awaited>
     }
 
-    /// Sends all workers a signal at once; the running tasks of those that it ends are lost.
-    pub fn signal_workers(&self, signal: i32) {
+    /// Gives up: takes no more tasks, cancels those that no worker has begun, tries none again, and sends all workers this
+    /// signal.
+    pub fn give_up(&self, signal: i32) {
+        {
+            let mut state = locked(&self.shared.state);
+            let running: Vec<_> = state.scheduler.sent().collect();
+            for task in running {
+                state.scheduler.forbid_retries(task);
+            }
+        }
+        Shared::shutdown(&self.shared, true);
         let keys: Vec<u64> = locked(&self.shared.state).links.iter().map(|link| link.key()).collect();
         let nursery = Arc::clone(&locked(&self.shared.nursery));
         for key in keys {
