@@ -104,6 +104,12 @@ def test_exceptions_within_arguments_and_results_arrive_as_themselves(processes,
     assert_same(left, error)
 
 
+def test_exceptions_among_a_maps_results_arrive_as_themselves(processes):
+    errors = [h.Coded(i, "x") if i % 2 else h.KeywordOnly(hint=str(i)) for i in range(40)]
+    for back, error in zip(processes.map(w.identity, errors, chunksize=20), errors, strict=True):
+        assert_same(back, error)
+
+
 def test_exceptions_of_local_classes_within_results_arrive(processes):
     error = processes.submit(h.give_local, 3).result()["error"]
     assert isinstance(error, h.Coded)
@@ -210,9 +216,10 @@ def test_any_text_comes_back(way, text):
     assert f"ValueError: {shown}" in back.__cause__.text or not text
 
 
-@pytest.mark.parametrize("count", [100_000, 100_000_000])
-def test_long_messages_come_back_whole_and_are_shown_short(way, count):
-    back = way.error_of(h.raise_long, count)
+@pytest.mark.parametrize("name, count", [*((name, 100_000) for name in WAYS), ("submit", 100_000_000)])
+def test_long_messages_come_back_whole_and_are_shown_short(name, count):
+    with one_worker(name) as way:
+        back = way.error_of(h.raise_long, count)
     assert type(back) is ValueError
     assert len(back.args[0]) == count
     assert f"[... {count - 65536} characters left out ...]" in back.__cause__.text
