@@ -85,7 +85,13 @@ impl<T: Ticket> Shared<T> {
             }
             let drains = this.drains.load(Ordering::Relaxed);
             let pause = (missed || this.needs_collector()).then_some(glance);
-            let ready = || this.has_chores() || (!missed && locked(&this.readers).has_notes());
+            // What it is needed for may come while it lies down for good, and the poke that goes with it then finds nobody
+            // asleep.
+            let ready = || {
+                this.has_chores()
+                    || (!missed && locked(&this.readers).has_notes())
+                    || (pause.is_none() && this.needs_collector())
+            };
             let woken = this.memory.pressure().wait(ready, pause);
             missed = locked(&this.readers).has_notes();
             if !missed && this.drains.load(Ordering::Relaxed) != drains {

@@ -339,9 +339,10 @@ impl<T> State<T> {
                 done.append(&mut self.on_greeting(worker, &head, &payload));
                 continue;
             }
-            let late = match link.fate_of(head.task) {
+            let fate = link.fate_of(head.task);
+            let late = match fate {
                 Some(Why::TimedOut(timeout)) => Some(timeout),
-                // What was over its memory has ended all the same; what was cancelled, nobody hears of.
+                // What was over its memory, or cancelled, may have ended all the same.
                 Some(Why::Cancelled | Why::OverMemory { .. }) | None => None,
             };
             if late.is_none() && head.verdict == Verdict::Returned {
@@ -352,6 +353,8 @@ impl<T> State<T> {
             }
             let Raised::Failed(job) = self.scheduler.on_raised(worker, head.task, &mut self.actions) else { continue };
             let outcome = match late {
+                // What it raised is most likely the order to end. Who cancels may not have noted it in the future yet.
+                None if matches!(fate, Some(Why::Cancelled)) => Outcome::Cancelled,
                 None => Outcome::Called { verdict: head.verdict, payload, nanos: head.nanos },
                 Some(timeout) => Outcome::TimedOut(Box::new(TimedOut {
                     function: Arc::clone(&job.function.name),
