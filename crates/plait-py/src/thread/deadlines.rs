@@ -23,7 +23,7 @@ use super::work::Works;
 use super::{Job, Tasks, ThreadHome};
 
 /// How long the clock stays when there is nothing to watch.
-const LINGER: Duration = Duration::from_secs(5);
+const LINGER: Duration = Duration::from_secs(1);
 
 /// When a try is late; the number tells apart those of the same moment.
 type Key = (Instant, u64);
@@ -96,7 +96,8 @@ impl Clock {
             }
             let until = if let Some((first, _)) = book.running.first_key_value() {
                 leaves_at = None;
-                first.0
+                // Who ends in time wakes nobody: the clock looks by itself whether there is still something to watch.
+                first.0.min(now + LINGER)
             } else {
                 let until = *leaves_at.get_or_insert(now + LINGER);
                 if book.ending || now >= until {
