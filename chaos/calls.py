@@ -133,14 +133,16 @@ class Judge:
             return (
                 f"says timeout {error.timeout}, {error.tries} tries; had {call.timeout}, {1 + call.retries}"
             )
-        # Stopped by the storm between its claim and its beginning, it may not have begun.
-        if begins and not call.retries and error.pid != self.ledger.pid(call.number):
+        # Held up by the storm between its claim and its beginning, it may not have begun.
+        # On a thread there is no process.
+        if begins and not call.retries and error.pid not in (None, self.ledger.pid(call.number)):
             return f"was stopped in process {error.pid}, which did not run it"
         return None
 
     def _death(self, call: Call, error: Any, begins: int) -> str | None:
         end, ran_in = call.end, self.ledger.pid(call.number)
-        if error.tries != 1 + call.retries:
+        # Who gives up a pool lets nothing be tried again.
+        if error.tries > 1 + call.retries or (error.tries <= call.retries and not call.may_be_lost):
             return f"says {error.tries} tries, may have {1 + call.retries}"
         if begins and error.pid == ran_in:
             if isinstance(end, Hogs) and error.out_of_memory and error.memory_limit:

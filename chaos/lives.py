@@ -12,7 +12,7 @@ from typing import Any
 import plait
 import tasks
 from calls import Call
-from ends import Value
+from ends import Late, Value
 from kinds import AMPLE
 from rough import PATIENCE, Rough
 from weather import Limits
@@ -225,6 +225,12 @@ class Lives(Rough):
             pool = plait.ThreadPoolExecutor(self.dice.randint(1, 4))
             calls = []
             for number in range(first, first + size):
+                if self.dice.random() < 0.005:
+                    # Such a call is left behind, and its thread replaced.
+                    timeout = round(self.dice.uniform(0.001, 0.05), 4)
+                    future = pool.options(timeout=timeout).submit(tasks.slow, number, 2.0)
+                    calls.append(Call(number, "late thread", future, Late(), timeout))
+                    continue
                 future = pool.submit(tasks.tiny, number)
                 calls.append(Call(number, "thread", future, Value(tasks.answer(number))))
             self.waiting = [(call.number, call.future) for call in calls]
