@@ -4,6 +4,8 @@
 the class is made when it is first asked for, by the module's `__getattr__`.
 """
 
+import sys
+
 # The C module holds the class that `pickle` re-exports, and loads in no time.
 from _pickle import PicklingError
 
@@ -98,7 +100,12 @@ class TaskTimeout(PlaitError, TimeoutError):
 def __getattr__(name: str) -> type:
     if name != "WorkerDied":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from concurrent.futures.process import BrokenProcessPool
+    ending = sys.modules.get("plait._exit")
+    if ending is not None and ending.is_ending() and "concurrent.futures.process" not in sys.modules:
+        # It can no more be imported then: it registers itself for the interpreter's end.
+        from concurrent.futures import BrokenExecutor as BrokenProcessPool
+    else:
+        from concurrent.futures.process import BrokenProcessPool
 
     class WorkerDied(PlaitError, BrokenProcessPool):
         """A worker died while it ran the call: killed, crashed, out of memory, or by `os._exit`."""

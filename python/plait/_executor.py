@@ -134,8 +134,8 @@ class Executor(WithOptions, concurrent.futures.Executor):
         """Return itself."""
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        """Shut down without blocking the event loop."""
-        import asyncio
+    async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        """Shut down without blocking the event loop; at once if the block was cancelled."""
+        from plait import _exit
 
-        await asyncio.to_thread(self.shutdown)
+        await _exit.leave(self._inner, exc_type)  # type: ignore[arg-type]

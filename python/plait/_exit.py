@@ -1,7 +1,8 @@
-"""What happens to pools at the end of the program, and in a forked child.
+"""What happens to pools when the program ends, is interrupted, or forks.
 
 As in the stdlib: pending work is finished before the interpreter ends. Registered with `threading`, whose
-hooks run while threads can still be joined and new ones started.
+hooks run while threads can still be joined and new ones started. Ctrl-C is the exception: what was begun is
+killed, what was not is cancelled, and nobody waits for longer than a moment.
 """
 
 import os
@@ -10,7 +11,10 @@ import threading
 import weakref
 from typing import Protocol
 
-from plait._core import after_fork_in_child, join_orphans
+from plait._core import ProcessEngine, after_fork_in_child, join_orphans, leave_callbacks
+
+# Seconds that workers have to be gone after they were killed; the program goes on then, and they go with it.
+MOMENT = 1.0
 
 
 class Closable(Protocol):
@@ -20,7 +24,7 @@ class Closable(Protocol):
         """As `concurrent.futures.Executor.shutdown`."""
 
     def _abort(self) -> None:
-        """Give up all calls that can be given up."""
+        """Give up all calls that can be given up, within a `MOMENT`."""
 
 
 _pools: "weakref.WeakSet[Closable]" = weakref.WeakSet()
@@ -39,20 +43,104 @@ def is_ending() -> bool:
     return _ending
 
 
+def is_interrupt(exc_type: type[BaseException] | None) -> bool:
+    """Whether a block is left because of Ctrl-C, which asyncio makes a cancellation of its main task."""
+    if exc_type is None:
+        return False
+    if issubclass(exc_type, KeyboardInterrupt):
+        return True
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or not issubclass(exc_type, asyncio.CancelledError):
+        return False
+    import signal
+
+    # The handler that `asyncio.run` installs is a method of its runner, which counts.
+    handler = getattr(signal.getsignal(signal.SIGINT), "func", None)
+    return getattr(getattr(handler, "__self__", None), "_interrupt_count", 0) > 0
+
+
+def give_up(pool: Closable) -> None:
+    """Abort a pool, undisturbed by a second Ctrl-C: there is nothing left to interrupt."""
+    with _Shield():
+        _pools.discard(pool)
+        pool._abort()
+
+
+async def leave(pool: Closable, exc_type: type[BaseException] | None) -> None:
+    """End an `async with` block without blocking the event loop; at once if its task is cancelled."""
+    import asyncio
+
+    if exc_type is not None and issubclass(exc_type, (KeyboardInterrupt, asyncio.CancelledError)):
+        give_up(pool)
+        return
+    try:
+        await asyncio.to_thread(pool.shutdown)
+    except BaseException:
+        give_up(pool)
+        raise
+
+
+class _Shield:
+    """Keeps Ctrl-C from raising KeyboardInterrupt, where that is what it does."""
+
+    def __enter__(self) -> None:
+        import signal
+
+        self._up = (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )
+        if self._up:
+            signal.signal(signal.SIGINT, lambda *_: None)
+
+    def __exit__(self, *_: object) -> None:
+        import signal
+
+        if self._up:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def finish_processes() -> None:
+    """Let process pools finish what was submitted, and thread pools take no more; for a worker that ends."""
+    pools = list(_pools)
+    for pool in pools:
+        pool.shutdown(wait=False)
+    for pool in pools:
+        if isinstance(pool, ProcessEngine):
+            pool.shutdown(wait=True)
+    join_orphans(False)
+
+
 def _shut_down_all() -> None:
     global _ending
     _ending = True
     pools = list(_pools)
     # A program that Ctrl-C has ended shall end; in an interactive session the last exception may be old.
-    interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1")
-    if interrupted:
+    if getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1"):
+        _give_all_up(pools)
+        return
+    try:
+        for pool in pools:
+            pool.shutdown(wait=False)
+        for pool in pools:
+            pool.shutdown(wait=True)
+        join_orphans(False)
+        # As in the stdlib, where the thread that runs them is joined.
+        leave_callbacks()
+    except BaseException:
+        # Ctrl-C while the exit waits: Python says so, and goes on.
+        _give_all_up(pools)
+        raise
+
+
+def _give_all_up(pools: list[Closable]) -> None:
+    with _Shield():
+        # Nobody is told any more; calls that were killed would be reported one by one.
+        leave_callbacks(0)
         for pool in pools:
             pool._abort()
-    for pool in pools:
-        pool.shutdown(wait=False)
-    for pool in pools:
-        pool.shutdown(wait=True)
-    join_orphans(interrupted)
+        join_orphans(True, MOMENT)
+        leave_callbacks(MOMENT)
 
 
 def _forget_all() -> None:

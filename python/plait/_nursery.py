@@ -12,7 +12,10 @@ import sys
 def main(preload: tuple[str, ...] = ()) -> None:
     """Serve the parent until it ends or closes the socket."""
     # Ctrl-C at the terminal reaches every process of the group; what to do about it is the parent's business.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A handler and not SIG_IGN, which programs that a call runs would inherit.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _unheard)
+        signal.siginterrupt(signal.SIGINT, False)
     # A nursery that replaces another is started by a thread that lets no signal in; workers must let them in.
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
@@ -53,6 +56,16 @@ def _preload(names: tuple[str, ...]) -> None:
         return
     from importlib import import_module
 
+    parent = os.getppid()
+
+    def look(*_: object) -> None:
+        if os.getppid() != parent:
+            os._exit(1)
+
+    # Imports may take long, and nobody would wait for them once the parent has gone.
+    signal.signal(signal.SIGALRM, look)
+    signal.siginterrupt(signal.SIGALRM, False)
+    signal.setitimer(signal.ITIMER_REAL, GLANCE, GLANCE)
     # A BLAS that starts its threads at import would make this process unfit to fork. Workers get their own
     # number later.
     limits = [name for name in THREAD_LIMITS if name not in os.environ]
@@ -62,6 +75,8 @@ def _preload(names: tuple[str, ...]) -> None:
             import_module(name)
         except Exception as error:
             print(f"plait: cannot preload {name}: {type(error).__name__}: {error}", file=sys.stderr)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     for name in limits:
         del os.environ[name]
     if len(os.listdir("/proc/self/task")) > 1:
@@ -75,7 +90,14 @@ def _preload(names: tuple[str, ...]) -> None:
         os.execv(sys.executable, [sys.executable, *_args_from_interpreter_flags(), "-c", code])
 
 
+def _unheard(*_: object) -> None:
+    """Do nothing about Ctrl-C."""
+
+
 # Seconds without an order after which the nursery uses the time.
 IDLE = 0.02
+
+# Seconds between two looks for the parent while modules are imported.
+GLANCE = 0.2
 
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")

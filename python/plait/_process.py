@@ -152,27 +152,32 @@ class ProcessPoolExecutor(_core.ProcessEngine, WithOptions, concurrent.futures.E
 
     def kill_workers(self) -> None:
         """Kill all workers, cancel what was not begun, and take no more calls. As in Python 3.14."""
-        self._abort()
+        self._give_up()
 
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         """Shut down; after Ctrl-C at once, whatever the workers are doing."""
-        if exc_type is not None and issubclass(exc_type, KeyboardInterrupt):
-            self._abort()
-        self.shutdown(wait=True)
+        if _exit.is_interrupt(exc_type):
+            _exit.give_up(self)
+            return
+        try:
+            self.shutdown(wait=True)
+        except BaseException:
+            # Ctrl-C while this waits.
+            _exit.give_up(self)
+            raise
 
     def _abort(self) -> None:
-        """Give up: cancel what was not begun, kill the workers."""
+        """Give up: cancel what was not begun, kill the workers, wait a moment for their end."""
         self._give_up()
+        self._join(_exit.MOMENT)
 
     async def __aenter__(self) -> "ProcessPoolExecutor":
         """Return itself."""
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        """Shut down without blocking the event loop."""
-        import asyncio
-
-        await asyncio.to_thread(self.shutdown)
+    async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        """Shut down without blocking the event loop; at once if the block was cancelled."""
+        await _exit.leave(self, exc_type)
 
 
 def default_workers() -> int:

@@ -83,6 +83,10 @@ class SerialExecutor(WithOptions, concurrent.futures.Executor):
         """Take no more calls."""
         self._closed = True
 
+    def _abort(self) -> None:
+        """There is nothing to give up."""
+        self.shutdown()
+
 
 def _refuse_timeout(timeout: float | None) -> None:
     if timeout is not None:

@@ -104,6 +104,10 @@ class ThreadPoolExecutor(WithOptions, _core.ThreadEngine, concurrent.futures.Thr
         interrupted = exc_type is not None and issubclass(exc_type, KeyboardInterrupt)
         self.shutdown(wait=True, cancel_futures=interrupted)
 
+    def _abort(self) -> None:
+        """Give up what was not begun; a running call cannot be stopped."""
+        self.shutdown(wait=False, cancel_futures=True)
+
     def _refusal(self) -> NoReturn:
         if self._crew.broken:
             raise concurrent.futures.thread.BrokenThreadPool(_BROKEN)
@@ -119,11 +123,9 @@ class ThreadPoolExecutor(WithOptions, _core.ThreadEngine, concurrent.futures.Thr
         """Return itself."""
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        """Shut down without blocking the event loop."""
-        import asyncio
-
-        await asyncio.to_thread(self.shutdown)
+    async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        """Shut down without blocking the event loop; do not wait if the block was cancelled."""
+        await _exit.leave(self, exc_type)
 
 
 _BROKEN = "A thread initializer failed, the thread pool is not usable anymore"

@@ -33,8 +33,22 @@ def main(server: _core.NurseryServer) -> NoReturn:
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
+        _end(code)
+
+
+# Seconds that threads and processes which calls have left behind have to end once their worker does.
+LEFTOVERS = 2.0
+
+
+def _end(code: int) -> NoReturn:
+    """End as Python would, but without waiting for ever for what calls have left behind."""
+    turn = threading.Lock()
+
+    def finish() -> NoReturn:
+        if not turn.acquire(blocking=False):
+            # Another thread is at it.
+            threading.Event().wait()
         try:
-            threading._shutdown()  # type: ignore[attr-defined]
             atexit._run_exitfuncs()
         except BaseException:
             sys.excepthook(*sys.exc_info())
@@ -44,6 +58,23 @@ def main(server: _core.NurseryServer) -> NoReturn:
             except (AttributeError, OSError, ValueError):
                 pass
         os._exit(code)
+
+    try:
+        # Only where a call has used it.
+        if (exits := sys.modules.get("plait._exit")) is not None:
+            exits.finish_processes()
+        processes = sys.modules.get("multiprocessing.util")
+        if processes is not None or threading.active_count() > 1:
+            timer = threading.Timer(LEFTOVERS, finish)
+            timer.daemon = True
+            timer.start()
+        threading._shutdown()  # type: ignore[attr-defined]
+        if processes is not None:
+            # Where the nursery had imported it, its atexit function was forgotten with those of the nursery.
+            processes._exit_function()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finish()
 
 
 def _take_environment(told: dict[str, str]) -> None:

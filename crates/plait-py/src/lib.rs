@@ -8,6 +8,7 @@ mod codec;
 mod compare;
 mod death;
 mod errors;
+mod exit;
 mod function;
 mod future;
 mod map;
@@ -23,6 +24,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::compare::{Figures, Meter, Watch, WatchReport};
+    #[pymodule_export]
+    use crate::exit::leave_callbacks;
     #[pymodule_export]
     use crate::future::{FutureBase, set_future_class};
     #[pymodule_export]

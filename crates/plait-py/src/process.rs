@@ -17,7 +17,7 @@ use crate::function::{FunctionTable, Prepared};
 use crate::future::{FutureCore, Home, ProcessTicket, deadline, new_future};
 use crate::scratch::with_buffer;
 use crate::worker::is_loading;
-use crate::{codec, errors};
+use crate::{codec, errors, exit};
 
 /// What a worker does with a payload.
 pub mod form {
@@ -38,6 +38,7 @@ static FORKS: AtomicU64 = AtomicU64::new(0);
 #[pyfunction]
 pub fn after_fork_in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    exit::forget_callbacks();
 }
 
 /// How many forks this process has come through.
@@ -112,7 +113,7 @@ impl ProcessHome {
     pub fn wait(&self, py: Python<'_>, core: &Arc<FutureCore>, deadline: Option<Instant>) -> PyResult<bool> {
         self.check()?;
         let target: Arc<dyn Awaited> = Arc::clone(core) as _;
-        let done = py.detach(|| self.pool().wait(&target, deadline, || Python::attach(|py| py.check_signals())))?;
+        let done = py.detach(|| self.pool().wait(&target, deadline, exit::check_signals))?;
         self.hear(py);
         Ok(done)
     }
@@ -168,7 +169,7 @@ impl ProcessHome {
         }
         let ended = py.detach(|| {
             let end = self.pool().end();
-            self.pool().wait(&end, deadline, || Python::attach(|py| py.check_signals()))
+            self.pool().wait(&end, deadline, exit::check_signals)
         })?;
         self.hear(py);
         Ok(ended)
@@ -305,14 +306,17 @@ fn orphans() -> Vec<Arc<ProcessHome>> {
     orphans.iter().filter_map(Weak::upgrade).filter(|home| !home.is_foreign()).collect()
 }
 
-/// Waits until the pools whose executors were collected have finished; with `kill`, their workers are killed first.
+/// Waits until the pools whose executors were collected have finished. With `kill`, what they have not begun is cancelled
+/// and their workers are killed; `timeout` seconds bound the waiting.
 #[pyfunction]
-pub fn join_orphans(py: Python<'_>, kill: bool) -> PyResult<()> {
-    for home in orphans() {
-        if kill {
-            home.pool().give_up(Signal::KILL.as_raw());
-        }
-        home.join(py, None)?;
+#[pyo3(signature = (kill, timeout=None))]
+pub fn join_orphans(py: Python<'_>, kill: bool, timeout: Option<f64>) -> PyResult<()> {
+    let (orphans, deadline) = (orphans(), deadline(timeout));
+    for home in orphans.iter().filter(|_| kill) {
+        home.pool().give_up(Signal::KILL.as_raw());
+    }
+    for home in orphans {
+        home.join(py, deadline)?;
     }
     Ok(())
 }

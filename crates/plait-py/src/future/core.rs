@@ -21,6 +21,7 @@ use plait_engine::pool::{Awaited, Note, Outcome, Pool, Ticket};
 use plait_trace::TaskId;
 use pyo3::prelude::*;
 
+use crate::exit;
 use crate::process::ProcessHome;
 use crate::thread::{Call, ThreadHome};
 
@@ -209,12 +210,14 @@ impl Ticket for ProcessTicket {
             outcome => (Phase::Finished, Held::Told(outcome)),
         };
         let exposed = self.0.transition(&[Phase::Pending, Phase::Running], next, held);
-        (exposed == Some(true)).then_some(self)
+        (exposed == Some(true)).then(|| {
+            exit::expect_callbacks();
+            self
+        })
     }
 
     fn run_deferred(batch: Vec<Self>) {
-        // While the interpreter ends nobody can be told any more.
-        Python::try_attach(|py| {
+        exit::run_callbacks(batch.len(), |py| {
             for ticket in batch {
                 if let Home::Processes(home) = ticket.0.home() {
                     home.unwatch();

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use super::core::{Exposed, FutureCore, Held, Home, Phase, Slot};
-use super::{decode_outcome, run_callback, tell};
+use super::{decode_outcome, run_callback, tell_here};
 use crate::thread::help;
 use crate::{codec, errors};
 
@@ -119,7 +119,7 @@ impl FutureBase {
         match core.transition(&[Phase::Pending, Phase::Running], Phase::Finished, held) {
             Some(exposed) => {
                 if exposed {
-                    tell(py, core);
+                    tell_here(py, core)?;
                 }
                 Ok(())
             }
@@ -169,7 +169,7 @@ impl FutureBase {
     ///
     /// One that has begun is stopped if it runs in a process: its main thread gets an exception, and is killed if it
     /// does not end soon. A thread cannot be stopped: there a call that has begun goes on, and this returns False.
-    fn cancel(slf: &Bound<'_, Self>) -> bool {
+    fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
         let core = slf.get().core();
         let (taken, next) = match core.home() {
@@ -191,9 +191,9 @@ impl FutureBase {
             {
                 home.unwatch();
             }
-            tell(py, core);
+            tell_here(py, core)?;
         }
-        matches!(core.phase(), Phase::Cancelled | Phase::Notified)
+        Ok(matches!(core.phase(), Phase::Cancelled | Phase::Notified))
     }
 
     /// Whether the call was cancelled.
@@ -244,7 +244,7 @@ impl FutureBase {
     }
 
     /// Call `fn(future)` when the future is done; at once if it is.
-    fn add_done_callback(slf: &Bound<'_, Self>, r#fn: Bound<'_, PyAny>) {
+    fn add_done_callback(slf: &Bound<'_, Self>, r#fn: Bound<'_, PyAny>) -> PyResult<()> {
         let kept = r#fn.clone().unbind();
         let now = Self::expose(slf, |slot, phase| {
             if phase.is_done() {
@@ -256,8 +256,9 @@ impl FutureBase {
             false
         });
         if now {
-            run_callback(slf.py(), &r#fn, slf.as_any());
+            run_callback(slf.py(), &r#fn, slf.as_any())?;
         }
+        Ok(())
     }
 
     /// For executors: mark the future as running; returns False if it was cancelled instead.
@@ -270,7 +271,7 @@ impl FutureBase {
                     exposed.future = Some(slf.clone().into_any().unbind());
                 }
             });
-            tell(py, core);
+            tell_here(py, core)?;
             return Ok(false);
         }
         if core.transition(&[Phase::Pending], Phase::Running, Held::Nothing).is_some() {

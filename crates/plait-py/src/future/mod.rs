@@ -19,19 +19,31 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::{callout, codec, death, errors};
+use crate::{callout, codec, death, errors, exit};
 
 /// Tells waiters, then callbacks, that a future is done. Does nothing the second time.
 pub fn tell(py: Python<'_>, core: &Arc<FutureCore>) {
+    if let Err(error) = tell_here(py, core) {
+        error.write_unraisable(py, None);
+    }
+}
+
+/// The same where the user stands.
+///
+/// # Errors
+/// What a callback raised that is no `Exception`, such as KeyboardInterrupt.
+pub fn tell_here(py: Python<'_>, core: &Arc<FutureCore>) -> PyResult<()> {
+    let mut raised = Ok(());
     match tell_waiters(py, core) {
         Ok(Some((future, callbacks))) => {
             for callback in callbacks {
-                run_callback(py, callback.bind(py), future.bind(py));
+                raised = raised.and(run_callback(py, callback.bind(py), future.bind(py)));
             }
         }
         Ok(None) => {}
         Err(error) => error.write_unraisable(py, None),
     }
+    raised
 }
 
 type Callbacks = (Py<PyAny>, Vec<Py<PyAny>>);
@@ -103,13 +115,16 @@ fn is_error(core: &FutureCore) -> bool {
     }
 }
 
-/// Calls one callback; an exception of its is logged, as `concurrent.futures` does.
-pub fn run_callback(py: Python<'_>, callback: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) {
+/// Calls one callback; an `Exception` of its is logged, as `concurrent.futures` does, and anything else is handed on.
+pub fn run_callback(py: Python<'_>, callback: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResult<()> {
     let called = PyTuple::new(py, [future]).and_then(|args| callout::call(callback, &args, None));
-    let Err(error) = called else { return };
+    let Err(error) = called else { return Ok(()) };
     if !error.is_instance_of::<pyo3::exceptions::PyException>(py) {
-        error.write_unraisable(py, Some(callback));
-        return;
+        return Err(error);
+    }
+    if exit::is_closed() {
+        // Calls are being killed under it.
+        return Ok(());
     }
     let logged = (|| {
         let logger = py.import("logging")?.call_method1("getLogger", ("concurrent.futures",))?;
@@ -121,6 +136,7 @@ pub fn run_callback(py: Python<'_>, callback: &Bound<'_, PyAny>, future: &Bound<
     if let Err(error) = logged {
         error.write_unraisable(py, Some(callback));
     }
+    Ok(())
 }
 
 /// What an outcome is in Python: the value, or the exception to raise.
