@@ -3,11 +3,13 @@
 import asyncio
 import concurrent.futures as cf
 import gc
+import threading
 import weakref
 
 import pytest
 import workloads as w
-from outside import run_program, until
+from conftest import Gate
+from outside import PATIENCE, run_program, until
 
 
 def test_shutdown_finishes_what_is_pending(pool_face):
@@ -43,10 +45,121 @@ def test_shutdown_may_cancel_what_has_not_begun(pool_face, gate):
     assert running.result() == "ran"
 
 
+@pytest.mark.parametrize("cancel", [False, True], ids=["finish", "cancel"])
+@pytest.mark.parametrize("wait", [False, True], ids=["go on", "wait"])
+def test_every_shutdown_leaves_futures_as_the_stdlib_does(pool_face, wait, cancel, tmp_path):
+    def states(pool, folder):
+        """What becomes of a running and four pending calls: at once, and in the end."""
+        folder.mkdir()
+        gate = Gate(folder)
+        running = pool.submit(w.pass_gate, gate.folder, "a", "ran")
+        gate.wait_for("a")
+        pending = [pool.submit(w.add_one, n) for n in range(4)]
+        shutting = threading.Thread(target=pool.shutdown, args=(wait,), kwargs={"cancel_futures": cancel})
+        shutting.start()
+        if not wait:
+            shutting.join()
+        if cancel:
+            until(lambda: all(future.done() for future in pending), "the cancelling of what has not begun")
+        first = [future.done() for future in (running, *pending)], shutting.is_alive()
+        gate.open()
+        shutting.join()
+        ended = [future.cancelled() or future.result() for future in (running, *pending)]
+        pool.shutdown()
+        return first, ended
+
+    stdlib = states(cf.ThreadPoolExecutor(1), tmp_path / "stdlib")
+    assert stdlib == (([False, *[cancel] * 4], wait), ["ran", *([True] * 4 if cancel else [1, 2, 3, 4])])
+    assert states(pool_face(1), tmp_path / "plait") == stdlib
+
+
+def test_shutdown_again_waits_again(pool_face, gate):
+    pool = pool_face(1)
+    future = pool.submit(w.pass_gate, gate.folder, "a")
+    gate.wait_for("a")
+    pool.shutdown(wait=False)
+    others = [threading.Thread(target=pool.shutdown) for _ in range(3)]
+    for thread in others:
+        thread.start()
+    assert not future.done() and all(thread.is_alive() for thread in others)
+    gate.open()
+    for thread in others:
+        thread.join()
+    assert future.done()
+    pool.shutdown()
+
+
+@pytest.mark.parametrize("wait", [False, True], ids=["go on", "wait"])
+def test_a_callback_may_shut_its_pool_down(process_face, wait):
+    pool = process_face(2)
+    ended = threading.Event()
+
+    def end(_):
+        pool.shutdown(wait=wait)
+        ended.set()
+
+    first = pool.submit(w.add_one, 1)
+    first.add_done_callback(end)
+    assert ended.wait(PATIENCE) and first.result() == 2
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        pool.submit(w.add_one, 1)
+    pool.shutdown()
+
+
+def test_a_finalizer_may_shut_a_pool_down(pool_face):
+    class Owner:
+        def __init__(self):
+            self.pool = pool_face(2)
+            self.futures = [self.pool.submit(w.add_one, n) for n in range(100)]
+            self.itself = self
+
+        def __del__(self):
+            self.pool.shutdown(wait=True)
+
+    owner = Owner()
+    pool, futures = weakref.ref(owner.pool), owner.futures
+    del owner
+    gc.collect()
+    assert all(future.done() for future in futures)
+    del futures
+    until(lambda: gc.collect() is not None and pool() is None, "the end of the executor")
+
+
+def test_an_executor_in_a_cycle_is_collected(pool_face):
+    pool = pool_face(2)
+    reference = weakref.ref(pool)
+    futures = [pool.submit(w.add_one, n) for n in range(50)]
+    pool.futures, pool.itself = futures, pool
+    del pool
+    gc.collect()
+    assert [future.result() for future in futures] == list(range(1, 51))
+    del futures
+    until(lambda: gc.collect() is not None and reference() is None, "the end of the executor")
+
+
+def test_an_executor_outlives_the_thread_that_made_it(pool_face):
+    made = []
+
+    def make():
+        made.append(pool_face(2))
+        made.append(made[0].submit(w.add_one, 1))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    pool, first = made
+    with pool:
+        assert (first.result(), pool.submit(w.add_one, 2).result()) == (2, 3)
+
+
 def test_submit_after_shutdown_says_what_the_stdlib_says(face):
+    with cf.ThreadPoolExecutor(1) as stdlib:
+        pass
+    with pytest.raises(RuntimeError) as said:
+        stdlib.submit(w.add_one, 1)
     executor = face()
     executor.shutdown()
-    with pytest.raises(RuntimeError, match=r"^cannot schedule new futures after shutdown$"):
+    with pytest.raises(RuntimeError, match=f"^{said.value}$"):
         executor.submit(w.add_one, 1)
     with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
         list(executor.map(w.add_one, [1]))
