@@ -169,9 +169,10 @@ impl<T: Ticket> Shared<T> {
         }
     }
 
-    /// Everything has ended: tells those who wait for it.
+    /// Everything has ended: tells those who wait for it, and the pool's own threads, which keep its memory until they know.
     pub(super) fn on_ended(&self) {
         self.ended.notify(usize::MAX);
+        self.memory.pressure().poke();
         self.overseer.call();
     }
 
