@@ -138,7 +138,8 @@ def test_with_few_addresses_the_work_is_done_or_the_error_says_so(most):
     if words[0] == "done":
         assert int(words[1]) >= 1
     else:
-        assert "memory" in " ".join(words), words
+        # The program itself may be the one that gets no more.
+        assert "memory" in " ".join(words).lower(), words
         assert most < 2**31, words
 
 
