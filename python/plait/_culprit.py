@@ -158,10 +158,17 @@ class _Search:
         return None
 
 
+class _QuickPickler(_pickle.Pickler):
+    """C pickle, and lets itself be watched, as only classes derived from it do."""
+
+    def __init__(self, file):
+        super().__init__(file, 5)
+
+
 def _met(value, error):
     """All that a pickler meets until it fails as it did before; nothing when it does not."""
     # C pickle is quicker, and often fails at the same place.
-    for make in (lambda file: _pickle.Pickler(file, 5), Pickler):
+    for make in (_QuickPickler, Pickler):
         met = []
         pickler = make(io.BytesIO())
         pickler.persistent_id = met.append
