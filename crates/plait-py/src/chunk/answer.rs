@@ -7,40 +7,50 @@
 //! | first byte | what follows |
 //! |---|---|
 //! | a tag of the native form | the rest of the value |
-//! | `p` | a pickle's length (`u64`), the pickle |
+//! | `p` | the length (`u64`) of a pickle, the pickle |
+//! | `q` | the same of a pickle that comes after a base, see [`codec::series`] |
+//! | `P` | the same of a base, which is nobody's result |
 //! | `!` | an exception, to the end |
 
 use pyo3::prelude::*;
 
+use crate::codec::series::{Part, SeriesReader, SeriesWriter};
 use crate::{codec, errors};
 
 /// The kind of a payload that is a chunk's answer.
 pub const ANSWER: u8 = 2;
 
-const PICKLE: u8 = b'p';
+const ALONE: u8 = b'p';
+const BASED: u8 = b'q';
+const BASE: u8 = b'P';
 const RAISED: u8 = b'!';
 
-/// Appends an item's result.
-///
-/// # Errors
-/// As [`codec::encode_value`]; `out` is as it was then.
-#[inline]
-pub fn push_result(py: Python<'_>, result: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
-    if codec::write_plain(result, out) {
-        return Ok(());
+/// Writes the results of a chunk.
+pub struct AnswerWriter<'py>(SeriesWriter<'py>);
+
+impl<'py> AnswerWriter<'py> {
+    pub fn new() -> Self {
+        Self(SeriesWriter::new())
     }
-    let start = out.len();
-    out.extend([PICKLE; 9]);
-    match codec::pickle_value(py, result, out) {
-        Ok(()) => {
-            let length = (out.len() - start - 9) as u64;
-            out[start + 1..start + 9].copy_from_slice(&length.to_le_bytes());
-            Ok(())
+
+    /// Appends an item's result.
+    ///
+    /// # Errors
+    /// As [`codec::encode_value`]; nothing more can be written then.
+    #[inline]
+    pub fn push(&mut self, result: &Bound<'py, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
+        if codec::write_plain(result, out) {
+            return Ok(());
         }
-        Err(error) => {
-            out.truncate(start);
-            Err(error)
-        }
+        self.0.push(result, |part, bytes| {
+            out.push(match part {
+                Part::Alone => ALONE,
+                Part::Base => BASE,
+                Part::Based => BASED,
+            });
+            out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            out.extend_from_slice(bytes);
+        })
     }
 }
 
@@ -63,18 +73,41 @@ pub fn read(py: Python<'_>, bytes: &[u8], expected: usize) -> Results {
 }
 
 fn read_into(py: Python<'_>, mut bytes: &[u8], results: &mut Vec<Py<PyAny>>) -> PyResult<()> {
+    let mut series = SeriesReader::default();
+    let mut based = Vec::new();
     loop {
-        codec::read_plain(py, &mut bytes, |first| matches!(first, PICKLE | RAISED), results)?;
-        let Some((&first, rest)) = bytes.split_first() else { return Ok(()) };
-        if first == RAISED {
-            return Err(codec::decode_exception(py, rest));
+        let mark = |first| matches!(first, ALONE | BASE | BASED | RAISED);
+        codec::read_plain(py, &mut bytes, mark, results)?;
+        while let Some((&BASED, rest)) = bytes.split_first() {
+            let pickle;
+            (pickle, bytes) = pickle_in(rest).ok_or_else(|| garbled(py))?;
+            based.push(pickle);
         }
-        let (length, rest) = rest.split_first_chunk::<8>().ok_or_else(|| garbled(py))?;
-        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| garbled(py))?;
-        let (pickle, rest) = rest.split_at_checked(length).ok_or_else(|| garbled(py))?;
-        results.push(codec::decode_value(py, codec::Kind::Pickle, pickle)?.unbind());
-        bytes = rest;
+        if !based.is_empty() {
+            series.read(py, &based, results)?;
+            based.clear();
+            continue;
+        }
+        match bytes.split_first() {
+            None => return Ok(()),
+            Some((&RAISED, error)) => return Err(codec::decode_exception(py, error)),
+            Some((&first, rest)) => {
+                let pickle;
+                (pickle, bytes) = pickle_in(rest).ok_or_else(|| garbled(py))?;
+                if first == BASE {
+                    series.rebase(pickle);
+                } else {
+                    results.push(codec::decode_value(py, codec::Kind::Pickle, pickle)?.unbind());
+                }
+            }
+        }
     }
+}
+
+/// A pickle behind its length, and what comes after it.
+fn pickle_in(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)
 }
 
 fn garbled(py: Python<'_>) -> PyErr {

@@ -188,15 +188,9 @@ fn is_exception(py: Python<'_>, module: &[u8], name: &[u8]) -> PyResult<bool> {
             return Ok(known);
         }
     }
-    let Some(mut found) = sys_modules(py)?.get_item(PyString::from_bytes(py, module)?)? else {
+    let Some(found) = find(py, module, name)? else {
         return Ok(false);
     };
-    for part in name.split(|&byte| byte == b'.') {
-        match found.getattr(PyString::from_bytes(py, part)?) {
-            Ok(next) => found = next,
-            Err(_) => return Ok(false),
-        }
-    }
     let is_exception = found.cast::<PyType>().is_ok_and(|class| is_exception_class(class));
     let mut verdicts = VERDICTS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(verdict) = verdicts.as_mut().and_then(|verdicts| verdicts.by_module.get_mut(module)) {
@@ -273,4 +267,14 @@ pub fn resolves(object: &Bound<'_, PyAny>) -> PyResult<bool> {
         found = next;
     }
     Ok(found.is(object))
+}
+
+/// What a name of a module that is loaded stands for now.
+///
+/// # Errors
+/// What looking into `sys.modules` raises.
+pub fn find<'py>(py: Python<'py>, module: &[u8], name: &[u8]) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let (Ok(module), Ok(name)) = (std::str::from_utf8(module), std::str::from_utf8(name)) else { return Ok(None) };
+    let found = sys_modules(py)?.get_item(module)?;
+    Ok(found.and_then(|module| name.split('.').try_fold(module, |found, part| found.getattr(part)).ok()))
 }

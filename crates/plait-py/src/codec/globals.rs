@@ -16,7 +16,7 @@ pub struct Unknown;
 
 /// The strings a pickle pushed last, which `STACK_GLOBAL` takes for module and name.
 #[derive(Clone, Copy, Default)]
-struct Text {
+pub(super) struct Text {
     start: usize,
     length: usize,
 }
@@ -32,18 +32,21 @@ pub fn each_global<B>(
     if memchr(STACK_GLOBAL, pickle).is_none() {
         return Ok(ControlFlow::Continue(()));
     }
-    let mut walk = Walk { pickle, position: 0, memo: Vec::new() };
+    let mut walk = Walk { pickle, position: 0 };
+    // For each memoized object the string it is, or an empty one.
+    let mut memo = Vec::new();
     let (mut module, mut name) = (Text::default(), Text::default());
     while walk.position < pickle.len() {
         match walk.step()? {
             Step::Text(text) => (module, name) = (name, text),
+            Step::Recall(index) => (module, name) = (name, *memo.get(index).ok_or(Unknown)?),
             Step::Global => {
                 if let ControlFlow::Break(found) = visit(walk.text(module), walk.text(name)) {
                     return Ok(ControlFlow::Break(found));
                 }
                 name = Text::default();
             }
-            Step::Memoize => walk.memo.push(name),
+            Step::Memoize => memo.push(name),
             Step::Stop => return Ok(ControlFlow::Continue(())),
             // What follows is memoized as no string.
             Step::Other => name = Text::default(),
@@ -71,8 +74,11 @@ pub fn some_names(pickle: &[u8]) -> Vec<String> {
     names
 }
 
-enum Step {
+/// What an opcode does, as far as names and the memo are concerned.
+pub(super) enum Step {
     Text(Text),
+    /// An object of the memo, by its number.
+    Recall(usize),
     Global,
     Memoize,
     Stop,
@@ -80,11 +86,11 @@ enum Step {
     Other,
 }
 
-struct Walk<'a> {
-    pickle: &'a [u8],
-    position: usize,
-    /// For each memoized object the string it is, or an empty one.
-    memo: Vec<Text>,
+/// A walk over the opcodes of a pickle.
+pub(super) struct Walk<'a> {
+    pub(super) pickle: &'a [u8],
+    /// Where the next opcode is.
+    pub(super) position: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -123,11 +129,11 @@ impl<'a> Walk<'a> {
     }
 
     fn recall(&mut self, width: usize) -> Result<Step, Unknown> {
-        let index = self.number(width)?;
-        self.memo.get(index).map(|&text| Step::Text(text)).ok_or(Unknown)
+        self.number(width).map(Step::Recall)
     }
 
-    fn step(&mut self) -> Result<Step, Unknown> {
+    /// Goes over one opcode.
+    pub(super) fn step(&mut self) -> Result<Step, Unknown> {
         let at = self.skip(1)?;
         match self.pickle[at] {
             0x8c => self.string(1),                     // SHORT_BINUNICODE

@@ -11,6 +11,7 @@ mod globals;
 pub mod hooks;
 mod native;
 mod pickle;
+pub mod series;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -160,14 +161,6 @@ pub fn read_plain(
     values: &mut Vec<Py<PyAny>>,
 ) -> PyResult<()> {
     native::read_front(py, bytes, is_end, values)
-}
-
-/// Appends a pickle of a result.
-///
-/// # Errors
-/// As [`encode_call`].
-pub fn pickle_value(py: Python<'_>, value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<()> {
-    dumps_into(py, value, Root::Value, out)
 }
 
 /// Appends the items of a chunk to `out`: single arguments, or tuples of arguments.

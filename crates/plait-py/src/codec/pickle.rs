@@ -72,7 +72,7 @@ pub(crate) fn dumps<'py>(py: Python<'py>, value: &Bound<'py, PyAny>, root: Root)
             Reach::Strange => {}
         },
         // Any exception may be the value's own way to say that it does not pickle; cloudpickle's answer counts.
-        Err(error) if error.is_instance_of::<PyMemoryError>(py) || is_interrupt(py, &error) => return Err(error),
+        Err(error) if is_final(py, &error) => return Err(error),
         Err(_) => {}
     }
     dumps_by_value(py, value, root)
@@ -115,6 +115,11 @@ fn c_dumps<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'p
     Ok(pickle.cast_into::<PyBytes>()?)
 }
 
+/// Whether an error of C pickle has nothing to do with the value, so that no other pickler is to be asked.
+pub(super) fn is_final(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyMemoryError>(py) || is_interrupt(py, error)
+}
+
 /// Whether an error came from a signal, such as Ctrl-C, that arrived while foreign code ran. An `Exception` never counts.
 pub(crate) fn is_interrupt(py: Python<'_>, error: &PyErr) -> bool {
     static ASK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -145,10 +150,14 @@ pub(crate) enum Message {
 /// `plait.NotPicklable` with what unpickling raised, whatever it was, as its cause. Interrupts pass through, and so do
 /// the `Exception`s of a function's module.
 pub(crate) fn load_message<'py>(py: Python<'py>, bytes: &[u8], message: Message) -> PyResult<Bound<'py, PyAny>> {
-    loads(py, bytes).map_err(|error| {
-        let plain = message == Message::Function && error.is_instance_of::<PyException>(py);
-        if plain || is_interrupt(py, &error) { error } else { unloadable(py, error, bytes, message) }
-    })
+    loads(py, bytes).map_err(|error| explained(py, error, bytes, message))
+}
+
+/// What unpickling raised, as [`load_message`] raises it; `bytes` say what the message is made of.
+#[cold]
+pub(super) fn explained(py: Python<'_>, error: PyErr, bytes: &[u8], message: Message) -> PyErr {
+    let plain = message == Message::Function && error.is_instance_of::<PyException>(py);
+    if plain || is_interrupt(py, &error) { error } else { unloadable(py, error, bytes, message) }
 }
 
 #[cold]

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use super::{stop, worker_error};
-use crate::chunk::answer::{ANSWER, push_raised, push_result};
+use crate::chunk::answer::{ANSWER, AnswerWriter, push_raised};
 use crate::process::form;
 use crate::{codec, errors, function};
 
@@ -128,6 +128,7 @@ impl Hands {
         let star = task.head.form == form::STAR_CHUNK;
         let noted = items.len() > 1;
         worker.call_begins(task);
+        let mut writer = AnswerWriter::new();
         for item in items.iter() {
             let value = if star {
                 item.cast::<PyTuple>().map_err(PyErr::from).and_then(|args| function.call1(args))
@@ -135,7 +136,7 @@ impl Hands {
                 function.call1((item,))
             };
             self.out.clear();
-            let mut pushed = value.and_then(|value| push_result(py, &value, &mut self.out));
+            let mut pushed = value.and_then(|value| writer.push(&value, &mut self.out));
             if noted && pushed.is_ok() {
                 pushed = worker.note_item(&self.out).map_err(|error| no_memory(&error));
             }

@@ -13,7 +13,7 @@
 //! | `1` `2` `4` `8` | list of ints, each in so many bytes | count, ints |
 //! | `D` | list of floats | count, floats |
 //!
-//! No tag is `p` or `!`: what holds several values marks with them what is none.
+//! No tag is `p`, `q`, `P` or `!`: what holds several values marks with them what is none.
 //!
 //! A call is the number of its arguments (`u8`), their values, then keyword and value in turn up to the end.
 //!
