@@ -67,9 +67,9 @@ class CallStopped(BaseException):
 
     Like KeyboardInterrupt no `Exception`, so that it gets through where errors are handled and retried. Who
     catches it all the same is killed soon.
-    """
 
-    __module__ = "plait"
+    Not in `plait` itself: an exception goes by name, and fast, only as where it can be found.
+    """
 
     def __init__(self) -> None:
         """Says why it comes."""

@@ -124,15 +124,23 @@ impl Nursery {
 
     /// Takes over from a nursery that has died: the workers it left can be signalled through this one.
     pub fn succeed(&self, elder: Arc<Self>) {
+        self.forget_elders();
         let mut elders = locked(&self.elders);
-        elders.retain(|other| !locked(&other.workers).is_empty() || !locked(&other.elders).is_empty());
         if !elders.iter().any(|other| Arc::ptr_eq(other, &elder)) && !std::ptr::eq(self, &*elder) {
             elders.push(elder);
         }
     }
 
+    /// Lets go of those it took over from whose workers have ended, and of theirs; whether none is left.
+    fn forget_elders(&self) -> bool {
+        let mut elders = locked(&self.elders);
+        elders.retain(|elder| !elder.forget_elders() || !locked(&elder.workers).is_empty());
+        elders.is_empty()
+    }
+
     /// Asks for a worker that gets these descriptors; what becomes of it is told to `sink`. `key` is from [`new_key`].
     pub fn fork(&self, key: u64, fds: &[BorrowedFd<'_>], sink: Arc<dyn Sink>) -> io::Result<()> {
+        self.forget_elders();
         // Registered before the order goes out: the report may be back before this thread runs again.
         locked(&self.workers).insert(key, Worker { sink, state: State::Ordered });
         let sent = protocol::send_request(&self.socket, Request::Fork { key }, fds);

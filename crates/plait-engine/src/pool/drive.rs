@@ -278,7 +278,7 @@ impl<T: Ticket> Shared<T> {
         let taken = readers.batch.len();
         this.sort_notes(readers.take_notes());
         let mut done = Vec::with_capacity(taken);
-        let rest = {
+        let (rest, telling) = {
             // Results are looked up while the readers are held: whoever buries a worker sees either its record or its effect.
             let mut state = locked(&this.state);
             state.apply(&mut readers, &mut done);
@@ -294,15 +294,21 @@ impl<T: Ticket> Shared<T> {
             if this.backlog.load(Ordering::Relaxed) != backlog {
                 this.backlog.store(backlog, Ordering::Relaxed);
             }
+            let telling = (!done.is_empty()).then(|| this.telling());
             drop(state);
             for _ in 0..sent.min(this.memory.parked()) {
                 this.memory.wake_idle();
             }
-            rest
+            (rest, telling)
         };
         this.drains.fetch_add(1, Ordering::Relaxed);
-        if !done.is_empty() {
+        if let Some(telling) = telling {
             this.complete(done.into_iter());
+            drop(telling);
+            if this.closing.load(Ordering::Acquire) && this.is_ended() {
+                // Its worker was buried meanwhile.
+                this.on_ended();
+            }
         }
         if !rest.is_empty() {
             Self::perform(this, rest);

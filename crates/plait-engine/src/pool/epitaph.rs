@@ -64,6 +64,9 @@ impl<T: Ticket> Shared<T> {
                 stack,
             }));
         }
+        if let Some(Why::Cancelled) = why {
+            return Outcome::Cancelled;
+        }
         let cause = match why {
             Some(Why::OverMemory { limit, used }) => MemoryCause::OverLimit { limit, used },
             Some(_) => MemoryCause::None,

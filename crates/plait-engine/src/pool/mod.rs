@@ -163,6 +163,7 @@ impl<T: Ticket> Pool<T> {
             submitted: AtomicU64::new(0),
             ended_tasks: AtomicU64::new(0),
             watched: AtomicUsize::new(0),
+            telling: AtomicUsize::new(0),
             backlog: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             deferred: Mutex::new(Vec::new()),

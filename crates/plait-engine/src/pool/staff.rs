@@ -158,7 +158,7 @@ impl<T: Ticket> Shared<T> {
     fn bury(this: &Arc<Self>, link: &Arc<Link>, exit: Option<Exit>, peak: Option<u64>, error: Option<&io::Error>) {
         while Self::drain(this) > 0 {}
         let mut done = Vec::new();
-        let (failed, rest) = {
+        let (failed, rest, telling) = {
             let mut readers = locked(&this.readers);
             let mut state = locked(&this.state);
             // Between the drains above and here somebody else may have read records, but then also applied them.
@@ -206,9 +206,10 @@ impl<T: Ticket> Shared<T> {
             failed.extend(state.abandon(lost.abandoned, &cause));
             rest.extend(state.send().1);
             this.backlog.store(state.scheduler.queued() > 0, Ordering::Relaxed);
-            (failed, rest)
+            (failed, rest, this.telling())
         };
         this.complete(done.into_iter().chain(failed));
+        drop(telling);
         for _ in 0..this.memory.parked() {
             this.memory.wake_idle();
         }
@@ -221,7 +222,7 @@ impl<T: Ticket> Shared<T> {
     }
 
     fn on_no_worker(this: &Arc<Self>, worker: WorkerId, error: &io::Error) {
-        let (failed, rest) = {
+        let (failed, rest, telling) = {
             let mut state = locked(&this.state);
             state.stops.retain(|&stopped| stopped != worker);
             let State { scheduler, actions, .. } = &mut *state;
@@ -229,10 +230,14 @@ impl<T: Ticket> Shared<T> {
             // A worker that never was held nothing.
             let failed = state.abandon(lost.abandoned, &error.to_string());
             let (_, rest) = state.send();
-            (failed, rest)
+            (failed, rest, this.telling())
         };
         this.complete(failed.into_iter());
+        drop(telling);
         Self::perform(this, rest);
+        if this.closing.load(Ordering::Acquire) && this.is_ended() {
+            this.on_ended();
+        }
     }
 }
 

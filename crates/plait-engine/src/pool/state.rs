@@ -86,6 +86,8 @@ pub(super) struct Shared<T: Ticket> {
     pub(super) ended_tasks: AtomicU64,
     /// Futures that somebody wants to hear of without waiting for them.
     pub(super) watched: AtomicUsize,
+    /// Threads that are about to tell tickets their outcome.
+    pub(super) telling: AtomicUsize,
     pub(super) backlog: AtomicBool,
     pub(super) closing: AtomicBool,
     pub(super) deferred: Mutex<Vec<T>>,
@@ -95,6 +97,15 @@ pub(super) struct Shared<T: Ticket> {
     pub(super) oom: Mutex<OomWatch>,
     /// Notified when the last worker has ended after a shutdown.
     pub(super) ended: Event,
+}
+
+/// See [`Shared::telling`].
+pub(super) struct Telling<'a>(&'a AtomicUsize);
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Release);
+    }
 }
 
 pub(super) fn locked<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
@@ -142,8 +153,9 @@ impl<T: Ticket> Shared<T> {
     }
 
     pub(super) fn shutdown(this: &Arc<Self>, cancel_pending: bool) {
-        let (cancelled, rest) = {
+        let (cancelled, rest, telling) = {
             let mut state = locked(&this.state);
+            let telling = this.telling();
             state.closed = true;
             let State { scheduler, claims, actions, .. } = &mut *state;
             let mut cancelled = scheduler.shutdown(cancel_pending, actions);
@@ -157,10 +169,11 @@ impl<T: Ticket> Shared<T> {
                 }
             }
             let (_, rest) = state.send();
-            (cancelled, rest)
+            (cancelled, rest, telling)
         };
         this.closing.store(true, Ordering::Release);
         this.complete(cancelled.into_iter().map(|(_, job)| (job, Outcome::Cancelled)));
+        drop(telling);
         Self::perform(this, rest);
         if this.is_ended() {
             this.on_ended();
@@ -176,8 +189,20 @@ impl<T: Ticket> Shared<T> {
         self.overseer.call();
     }
 
+    /// Whether it was shut down, no worker is left, and every ticket has been told.
     pub(super) fn is_ended(&self) -> bool {
         let state = locked(&self.state);
-        state.closed && state.links.is_empty() && state.scheduler.is_drained()
+        state.closed
+            && state.links.is_empty()
+            && state.scheduler.is_drained()
+            // SYNC POINT with the drop of `Telling`.
+            && self.telling.load(Ordering::Acquire) == 0
+    }
+
+    /// To be held from before the lock of the state is released, under which tasks ended, until their tickets are told: the
+    /// pool has not ended in between.
+    pub(super) fn telling(&self) -> Telling<'_> {
+        self.telling.fetch_add(1, Ordering::Relaxed);
+        Telling(&self.telling)
     }
 }

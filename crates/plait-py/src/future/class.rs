@@ -45,8 +45,9 @@ pub fn new_future<'py>(py: Python<'py>, core: Arc<FutureCore>) -> PyResult<Bound
         let new: ffi::newfunc = std::mem::transmute(slot);
         Bound::from_owned_ptr_or_err(py, new(kind, no_args.as_ptr(), ptr::null_mut()))?
     };
-    // What a future refers to is in Rust, where the cycle collector does not look anyway; without the futures each of its
-    // runs costs a third less of a submit. An attribute that somebody sets on a future is not searched for cycles.
+    // Without the futures each run of the cycle collector costs a third less of a submit, and most never hold anything that
+    // could lead back to them: `track` is for those that do. An attribute that somebody sets on a future is not
+    // searched for cycles.
     // SAFETY: `made` is alive and of a type with the collector's head, as instances of a class with a dict are; untracking
     // is allowed for any such object, and its deallocation copes.
     unsafe { ffi::PyObject_GC_UnTrack(made.as_ptr().cast()) };
@@ -54,4 +55,19 @@ pub fn new_future<'py>(py: Python<'py>, core: Arc<FutureCore>) -> PyResult<Bound
     let base = unsafe { made.cast_unchecked::<FutureBase>() };
     let _ = base.get().core.set(core);
     Ok(made)
+}
+
+/// Lets the cycle collector look at a future, which holds something that may lead back to it.
+pub fn track(future: &Bound<'_, FutureBase>) {
+    if !is_tracked(future.as_any()) {
+        // SAFETY: the future is alive, fully made, of a type with the collector's head (see `new_future`), and not tracked: the
+        // interpreter is held between the look and this.
+        unsafe { ffi::PyObject_GC_Track(future.as_ptr().cast()) };
+    }
+}
+
+/// Whether the cycle collector looks at the object.
+pub fn is_tracked(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: any living object may be asked.
+    unsafe { ffi::PyObject_GC_IsTracked(object.as_ptr()) != 0 }
 }

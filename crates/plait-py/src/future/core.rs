@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use event_listener::Event;
 use plait_engine::pool::{Awaited, Note, Outcome, Pool, Ticket};
 use plait_trace::TaskId;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::exit;
@@ -98,6 +99,24 @@ pub struct Slot {
     pub exposed: Option<Box<Exposed>>,
 }
 
+impl Slot {
+    /// Shows the cycle collector what it holds: the traceback of an exception leads to the frame that waited, and that frame
+    /// to the future.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match &self.held {
+            Held::Value(value) | Held::Error(value) => visit.call(value)?,
+            Held::Nothing | Held::Call(_) | Held::Told(_) | Held::Decoding => {}
+        }
+        let Some(exposed) = &self.exposed else { return Ok(()) };
+        visit.call(&exposed.condition)?;
+        visit.call(&exposed.waiters)?;
+        for callback in &exposed.callbacks {
+            visit.call(callback)?;
+        }
+        visit.call(&exposed.future)
+    }
+}
+
 /// Who will complete a future.
 #[derive(Clone)]
 pub enum Home {
@@ -158,6 +177,11 @@ impl FutureCore {
     /// may want this lock.
     pub fn slot(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lock, unless another thread has it.
+    pub fn try_slot(&self) -> Option<MutexGuard<'_, Slot>> {
+        self.slot.try_lock().ok()
     }
 
     /// Moves a pending task of a thread pool to running; the caller owns it then, and makes the call.

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use event_listener::Listener;
 use plait_engine::pool::Awaited;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
+use super::class::{is_tracked, track};
 use super::core::{Exposed, FutureCore, Held, Home, Phase, Slot};
-use super::{decode_outcome, run_callback, tell_here};
+use super::{deadline, decode_outcome, phase_name, run_callback, tell_here};
 use crate::thread::help;
 use crate::{codec, errors};
 
@@ -89,6 +91,17 @@ impl FutureBase {
         decoded
     }
 
+    /// What [`FutureBase::value`] says, for a caller who may let it lead back to the future: an exception's traceback holds the
+    /// frame that waited, which holds the future.
+    fn hand_out<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let value = slf.get().value(slf.py());
+        if value.as_ref().is_ok_and(|value| !is_tracked(value)) {
+            return value;
+        }
+        track(slf);
+        value
+    }
+
     /// Makes the parts that Python's machinery looks at, and tells the pool that somebody will look.
     fn expose<R>(slf: &Bound<'_, Self>, use_it: impl FnOnce(&mut Slot, Phase) -> R) -> R {
         let core = slf.get().core();
@@ -128,12 +141,6 @@ impl FutureBase {
     }
 }
 
-/// The moment `timeout` seconds from now; `None`: no limit.
-pub fn deadline(timeout: Option<f64>) -> Option<Instant> {
-    let timeout = Duration::try_from_secs_f64(timeout?.max(0.0)).ok()?;
-    Instant::now().checked_add(timeout)
-}
-
 /// Waits on the future's own event, for those whom no driver serves.
 fn wait_event(py: Python<'_>, core: &FutureCore, deadline: Option<Instant>) -> PyResult<bool> {
     loop {
@@ -163,6 +170,26 @@ impl FutureBase {
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyAny>>) -> Self {
         Self { core: OnceLock::new() }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Some(core) = self.core.get() else { return Ok(()) };
+        // While an engine holds the core too, what is in it is in use, whoever else has forgotten it.
+        if Arc::strong_count(core) > 1 {
+            return Ok(());
+        }
+        core.try_slot().map_or(Ok(()), |slot| slot.traverse(&visit))
+    }
+
+    fn __clear__(&self) {
+        if let Some(core) = self.core.get()
+            && Arc::strong_count(core) == 1
+            && let Some(mut slot) = core.try_slot()
+        {
+            let gone = (std::mem::replace(&mut slot.held, Held::Nothing), slot.exposed.take());
+            drop(slot);
+            drop(gone);
+        }
     }
 
     /// Cancel the call. Returns whether it is cancelled now.
@@ -226,19 +253,21 @@ impl FutureBase {
     /// Raises the call's exception if it raised, `CancelledError` if it was cancelled, `TimeoutError` if it is not
     /// done in time.
     #[pyo3(signature = (timeout=None))]
-    fn result<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
-        if self.wait(py, timeout)? { self.value(py) } else { Err(errors::timeout(py)) }
+    fn result<'py>(slf: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        let (base, py) = (slf.get(), slf.py());
+        if base.wait(py, timeout)? { Self::hand_out(slf) } else { Err(errors::timeout(py)) }
     }
 
     /// Return the exception the call raised, or None; waits and raises as `result` does.
     #[pyo3(signature = (timeout=None))]
-    fn exception<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if !self.wait(py, timeout)? {
+    fn exception<'py>(slf: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (base, py) = (slf.get(), slf.py());
+        if !base.wait(py, timeout)? {
             return Err(errors::timeout(py));
         }
-        match self.value(py) {
+        match Self::hand_out(slf) {
             Ok(_) => Ok(None),
-            Err(error) if self.cancelled() => Err(error),
+            Err(error) if base.cancelled() => Err(error),
             Err(error) => Ok(Some(error.into_value(py).into_bound(py).into_any())),
         }
     }
@@ -362,16 +391,5 @@ impl FutureBase {
             Ok(value) => format!("<{name} at {at:#x} state={state} returned {}>", value.get_type().name()?),
             Err(error) => format!("<{name} at {at:#x} state={state} raised {}>", error.get_type(slf.py()).name()?),
         })
-    }
-}
-
-/// The stdlib's name of a phase.
-pub fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Pending => "PENDING",
-        Phase::Running => "RUNNING",
-        Phase::Cancelled => "CANCELLED",
-        Phase::Notified => "CANCELLED_AND_NOTIFIED",
-        Phase::Finished => "FINISHED",
     }
 }

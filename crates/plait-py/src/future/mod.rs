@@ -9,9 +9,10 @@ mod face;
 
 pub use self::core::{FutureCore, Held, Home, Phase, ProcessTicket};
 pub use class::{new_future, set_future_class};
-pub use face::{FutureBase, SLICE, deadline, phase_name};
+pub use face::{FutureBase, SLICE};
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use plait_engine::pool::Outcome;
 use plait_engine::wire::Verdict;
@@ -153,5 +154,22 @@ pub fn decode_outcome<'py>(py: Python<'py>, outcome: &Outcome) -> Result<Bound<'
         Outcome::TimedOut(late) => Err(death::timed_out(py, late)),
         Outcome::Broken(reason) => Err(errors::broken_pool(py, reason)),
         Outcome::Cancelled => Err(errors::cancelled(py)),
+    }
+}
+
+/// The moment `timeout` seconds from now; `None`: no limit.
+pub fn deadline(timeout: Option<f64>) -> Option<Instant> {
+    let timeout = Duration::try_from_secs_f64(timeout?.max(0.0)).ok()?;
+    Instant::now().checked_add(timeout)
+}
+
+/// The stdlib's name of a phase.
+pub fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Pending => "PENDING",
+        Phase::Running => "RUNNING",
+        Phase::Cancelled => "CANCELLED",
+        Phase::Notified => "CANCELLED_AND_NOTIFIED",
+        Phase::Finished => "FINISHED",
     }
 }

@@ -166,7 +166,7 @@ impl ProcessMap {
             let stop = state.error.is_some();
             drop(state);
             if stop {
-                self.close();
+                self.take_back();
             } else if !matches!(self.window, Window::Items(_)) {
                 self.refill(py);
             }
@@ -194,17 +194,12 @@ impl ProcessMap {
 
     /// Takes back what no worker has begun; the iterator is exhausted then.
     fn close(&self) {
-        let chunks = {
+        self.take_back();
+        // Dropped without the lock: this may run code of the caller's.
+        let _gone = {
             let mut state = self.state();
-            state.input = None;
-            state.input_error = None;
-            std::mem::take(&mut state.chunks)
+            (std::mem::take(&mut state.ready), state.error.take())
         };
-        for chunk in chunks {
-            if self.home.cancel(&chunk.core) {
-                chunk.core.transition(&[Phase::Pending], Phase::Notified, Held::Nothing);
-            }
-        }
     }
 }
 
@@ -212,7 +207,7 @@ impl Drop for ProcessMap {
     fn drop(&mut self) {
         // As in the stdlib: a map that nobody ever looked at runs all the same.
         if self.state().begun {
-            self.close();
+            self.take_back();
         }
     }
 }
@@ -221,6 +216,20 @@ impl ProcessMap {
     fn state(&self) -> MutexGuard<'_, MapState> {
         // Never held while Python runs.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads no more input and takes back what no worker has begun; what is in hand stays.
+    fn take_back(&self) {
+        let (chunks, _gone) = {
+            let mut state = self.state();
+            let gone = (state.input.take(), state.input_error.take());
+            (std::mem::take(&mut state.chunks), gone)
+        };
+        for chunk in chunks {
+            if self.home.cancel(&chunk.core) {
+                chunk.core.transition(&[Phase::Pending], Phase::Notified, Held::Nothing);
+            }
+        }
     }
 
     /// Sends chunks once the map has begun: what is in hand comes first, then what could not be sent is raised.
