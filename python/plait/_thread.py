@@ -13,9 +13,6 @@ from plait._options import WithOptions, check_limits
 
 T = TypeVar("T")
 
-# The clock that watches timeouts goes when no call runs against it any more.
-threading._register_atexit(_core.end_deadlines)  # type: ignore[attr-defined]
-
 
 class ThreadPoolExecutor(WithOptions, _core.ThreadEngine, concurrent.futures.ThreadPoolExecutor):
     """Run calls in threads. A drop-in for `concurrent.futures.ThreadPoolExecutor`, and a subclass of it.
@@ -153,10 +150,15 @@ class _Crew:
             thread.start()
         except BaseException as error:
             # After Ctrl-C it may have started all the same: whoever comes first decides.
-            if _decide(thread, "dismissed") == "dismissed":
-                self.threads.discard(thread)
+            if _decide(thread, "dismissed") == "arrived":
+                raise
+            self.threads.discard(thread)
+            # At the end of a program Python 3.12 starts no thread any more, while calls still wait. One that it
+            # does not know will do: what is waited for is the queue.
+            refused = _exit.is_ending() and isinstance(error, RuntimeError)
+            if not (refused and _core.start_native(self._work)):
                 self.queue.gone(error)
-            raise
+                raise
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """See the executor."""

@@ -33,7 +33,7 @@ mod _core {
     #[pymodule_export]
     use crate::process::{ProcessEngine, after_fork_in_child, join_orphans};
     #[pymodule_export]
-    use crate::thread::{ThreadEngine, ThreadQueue, end_deadlines, watch_deadlines};
+    use crate::thread::{ThreadEngine, ThreadQueue, start_native};
     #[pymodule_export]
     use crate::worker::{NurseryServer, WorkerLoop};
 

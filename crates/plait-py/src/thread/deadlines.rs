@@ -1,19 +1,22 @@
 //! The clock: one thread of the program that abandons calls of thread pools at their deadlines.
 //!
-//! It runs only while calls with a timeout do, and a little longer. It is a thread that Python knows of and waits for
-//! at its end, so that no deadline is forgotten there; it sleeps without the interpreter, and needs none to
-//! decide that a call is late. What follows from that, down to the callbacks of futures, is done by the pool's own threads.
+//! It runs only while calls with a timeout do, and a little longer. It sleeps without the interpreter, and needs none to
+//! decide that a call is late; what follows from that, down to the callbacks of futures, is done by the pool's own
+//! threads. Python does not know of it, since at the end of a program some versions start no more threads, while the
+//! calls that wait then are still made, and may be late.
 //!
 //! Who ends a try: whoever takes it out of the book, which has one lock. A try that ends leaves the book at once.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use plait_engine::native;
 use plait_engine::threads::Pushed;
-use pyo3::intern;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use crate::future::{Held, Phase};
 use crate::process::forks;
@@ -44,8 +47,6 @@ struct Book {
     sleeps_until: Option<Instant>,
     /// Whether there is a thread.
     alive: bool,
-    /// The program ends: the thread does not linger.
-    ending: bool,
 }
 
 /// A try that runs.
@@ -100,7 +101,7 @@ impl Clock {
                 first.0.min(now + LINGER)
             } else {
                 let until = *leaves_at.get_or_insert(now + LINGER);
-                if book.ending || now >= until {
+                if now >= until {
                     book.alive = false;
                     return None;
                 }
@@ -173,10 +174,10 @@ pub(super) fn watch(py: Python<'_>, works: &Works, attempt: &Attempt, timeout: D
         clock.changed.notify_one();
     }
     let watch = Watch { clock, key, home: works.home };
-    if !alive && let Err(error) = start_clock(py) {
+    if !alive && let Err(error) = start(&watch.clock) {
         watch.clock.book().alive = false;
         watch.end();
-        return Err(error);
+        return Err(PyRuntimeError::new_err(format!("the timeout of a call cannot be watched: {error}")));
     }
     Ok(Some(watch))
 }
@@ -209,31 +210,14 @@ pub(super) fn abandoned(py: Python<'_>, home: ThreadHome) -> Vec<Py<PyAny>> {
     book.lost.iter().filter(|(_, other, _)| *other == home).map(|(.., thread)| thread.clone_ref(py)).collect()
 }
 
-fn start_clock(py: Python<'_>) -> PyResult<()> {
-    let kwargs = PyDict::new(py);
-    kwargs.set_item("target", wrap_pyfunction!(watch_deadlines, py)?)?;
-    kwargs.set_item("name", "plait-deadlines")?;
-    kwargs.set_item("daemon", false)?;
-    let class = py.import(intern!(py, "threading"))?.getattr(intern!(py, "Thread"))?;
-    class.call((), Some(&kwargs))?.call_method0(intern!(py, "start"))?;
-    Ok(())
-}
-
-/// The life of the clock's thread.
-#[pyfunction]
-pub fn watch_deadlines(py: Python<'_>) {
-    let clock = Clock::current(py);
-    while let Some(late) = py.detach(|| clock.wait_late()) {
-        for late in late {
-            late.abandon(py);
+/// Starts the clock's thread.
+fn start(clock: &Arc<Clock>) -> io::Result<()> {
+    let clock = Arc::clone(clock);
+    let run = move || {
+        while let Some(late) = clock.wait_late() {
+            // Where there is no interpreter any more, nobody waits either.
+            Python::try_attach(|py| late.into_iter().for_each(|late| late.abandon(py)));
         }
-    }
-}
-
-/// The program ends: the clock goes as soon as no call runs against it.
-#[pyfunction]
-pub fn end_deadlines(py: Python<'_>) {
-    let clock = Clock::current(py);
-    clock.book().ending = true;
-    clock.changed.notify_one();
+    };
+    native::spawn(thread::Builder::new().name("plait-deadlines".into()), run).map(drop)
 }

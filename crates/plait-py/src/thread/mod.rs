@@ -8,8 +8,7 @@ mod deadlines;
 mod limited;
 mod work;
 
-pub use deadlines::{end_deadlines, watch_deadlines};
-pub use work::help;
+pub use work::{help, start_native};
 
 use std::sync::{Arc, OnceLock};
 

@@ -4,10 +4,14 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread;
 
+use plait_engine::native;
 use plait_engine::threads::{Popped, Pushed};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
+use crate::callout;
 use crate::future::{FutureCore, Held, Phase, tell};
 
 use super::limited::{self, Attempt};
@@ -108,4 +112,19 @@ pub fn help(py: Python<'_>, core: &Arc<FutureCore>, home: ThreadHome) -> PyResul
 fn is_timed(core: &FutureCore) -> bool {
     let timed = |call: &Call| call.limits.as_ref().is_some_and(|limits| limits.timeout.is_some());
     matches!(&core.slot().held, Held::Call(call) if timed(call))
+}
+
+/// Runs `work()` in a thread that Python does not know of: for the end of a program, where some versions start no other.
+/// Returns whether there was a thread to be had.
+#[pyfunction]
+pub fn start_native(work: Py<PyAny>) -> bool {
+    let run = move || {
+        Python::try_attach(|py| {
+            let work = work.into_bound(py);
+            if let Err(error) = callout::call(&work, &PyTuple::empty(py), None) {
+                error.write_unraisable(py, Some(&work));
+            }
+        });
+    };
+    native::spawn(thread::Builder::new().name("plait-thread".into()), run).is_ok()
 }
