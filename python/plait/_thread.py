@@ -153,8 +153,8 @@ class _Crew:
             if _decide(thread, "dismissed") == "arrived":
                 raise
             self.threads.discard(thread)
-            # At the end of a program Python 3.12 starts no thread any more, while calls still wait. One that it
-            # does not know will do: what is waited for is the queue.
+            # At the end of a program Python 3.12 starts no thread any more, while calls still wait. One that
+            # it does not know will do: what is waited for is the queue.
             refused = _exit.is_ending() and isinstance(error, RuntimeError)
             if not (refused and _core.start_native(self._work)):
                 self.queue.gone(error)
