@@ -57,7 +57,7 @@ impl Worker {
                 self.draft.room = None;
             }
             block => {
-                let noted = block.and_then(|block| self.out.get(block)).unwrap_or_default();
+                let noted = block.map_or(&[][..], |block| written(&self.out, block));
                 write_record(&mut self.results, task, verdict, kind, Place::Inline, noted)?;
             }
         }
@@ -127,9 +127,9 @@ impl Draft {
         let ample = if old.is_some() { needed.saturating_mul(GROWTH) } else { needed };
         // Where the address space or a limit does not allow for more, what is needed may still be had.
         let new = arena.reserve(ample.max(ROOM)).or_else(|_| arena.reserve(needed))?;
-        if let Some(written) = self.block() {
-            let copied = arena.get(written).map(<[u8]>::to_vec).unwrap_or_default();
-            if let Err(error) = arena.write_at(new, 0, &copied) {
+        if let Some(block) = self.block() {
+            let copy = written(arena, block).to_vec();
+            if let Err(error) = arena.write_at(new, 0, &copy) {
                 arena.release(new);
                 return Err(error);
             }
@@ -140,5 +140,108 @@ impl Draft {
             arena.release(old);
         }
         Ok(new)
+    }
+}
+
+/// The bytes of a draft, up to where it is written.
+fn written(arena: &Arena, draft: Block) -> &[u8] {
+    arena.get(draft).expect("a draft is live, and all of these bytes were written")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use plait_shm::{ArenaView, WorkerMemory};
+    use plait_trace::TaskId;
+
+    use super::*;
+
+    const RESERVE: usize = 1 << 30;
+
+    /// A worker's side, and what its parent sees.
+    struct Both {
+        arena: Arena,
+        view: ArenaView,
+        memory: Arc<WorkerMemory>,
+        draft: Draft,
+    }
+
+    impl Both {
+        fn new() -> Self {
+            let arena = Arena::create("plait-test", RESERVE).unwrap();
+            let view = ArenaView::open(arena.fd().try_clone_to_owned().unwrap(), RESERVE).unwrap();
+            Self { arena, view, memory: WorkerMemory::create(0, 0).unwrap().0, draft: Draft::default() }
+        }
+
+        fn begin(&mut self, task: u32) {
+            self.memory.status().begin(TaskId::new(task, 0), 1);
+            self.draft.reset();
+        }
+
+        fn note(&mut self, result: &[u8]) {
+            self.draft.note(&mut self.arena, self.memory.status(), result).unwrap();
+        }
+
+        /// What the parent would find if the worker died now.
+        fn found(&self) -> Option<(u32, &[u8])> {
+            let progress = self.memory.status().progress()?;
+            Some((progress.items, self.view.get(progress.block).unwrap()))
+        }
+    }
+
+    #[test]
+    fn what_was_noted_is_found_at_every_moment() {
+        let mut both = Both::new();
+        both.begin(1);
+        assert_eq!(both.found(), None);
+        let mut all = Vec::new();
+        // Through several rooms, in steps of all sizes.
+        for item in 1..400_u32 {
+            let result = vec![item as u8; (item * item / 8) as usize];
+            all.extend(&result);
+            both.note(&result);
+            assert_eq!(both.found(), Some((item, &all[..])));
+        }
+        assert!(all.len() > 2 * ROOM);
+        // The rooms that became too short were given back.
+        assert!(both.arena.used() < 2 * GROWTH * all.len());
+    }
+
+    #[test]
+    fn the_next_task_has_the_room_and_none_of_the_results() {
+        let mut both = Both::new();
+        both.begin(1);
+        both.note(b"first");
+        let used = both.arena.used();
+        assert!(both.memory.status().end());
+        both.begin(2);
+        assert_eq!(both.found(), None);
+        both.note(b"2nd");
+        assert_eq!((both.found(), both.arena.used()), (Some((1, &b"2nd"[..])), used));
+    }
+
+    #[test]
+    fn how_a_chunk_ended_is_nobodys_result() {
+        let mut both = Both::new();
+        both.begin(1);
+        both.note(b"result");
+        both.draft.close(&mut both.arena, both.memory.status(), b" and error").unwrap();
+        assert_eq!(both.found(), Some((1, &b"result"[..])));
+        assert_eq!(both.view.get(both.draft.block().unwrap()).unwrap(), b"result and error");
+    }
+
+    #[test]
+    fn without_memory_there_is_room_for_last_words() {
+        let mut both = Both::new();
+        // The smallest arena: room for the least draft is not there, and what is asked for is tried then.
+        both.arena = Arena::create("plait-test", 64 << 10).unwrap();
+        both.view = ArenaView::open(both.arena.fd().try_clone_to_owned().unwrap(), 64 << 10).unwrap();
+        both.begin(1);
+        both.note(&[1; 40 << 10]);
+        let Both { arena, memory, draft, .. } = &mut both;
+        assert!(matches!(draft.note(arena, memory.status(), &[2; 40 << 10]), Err(ArenaError::Full { .. })));
+        draft.close(arena, memory.status(), &[3; LAST_WORDS]).unwrap();
+        assert_eq!(both.found(), Some((1, &[1; 40 << 10][..])));
     }
 }

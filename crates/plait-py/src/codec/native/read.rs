@@ -89,7 +89,7 @@ pub fn read_front(
     values: &mut Vec<Py<PyAny>>,
 ) -> PyResult<()> {
     let mut reader = Reader { bytes };
-    while reader.bytes.first().is_some_and(|&first| !is_end(first)) {
+    while reader.bytes.first().is_some_and(|&first| first == tag::INT || !is_end(first)) {
         let value = reader.value(0).map_err(|why| raise(py, &why))?;
         *bytes = reader.bytes;
         // SAFETY: an owned reference.
