@@ -5,6 +5,7 @@ somebody would put into a temporary file. It runs in a session of its own; what 
 all of it.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -57,6 +58,7 @@ class Program:
         options = {"stdin": subprocess.DEVNULL, **options}
         self._process = start_program(*flags, "-c", HEAD + script, self.gate, env=env, **options)
         self.pid = self._process.pid
+        self.started = time.monotonic()
         self._said = []
 
     def line(self):
@@ -97,10 +99,9 @@ class Program:
     def signal(self, number, to="group"):
         """Sends a signal, to all as a terminal does or to the program alone; gives the moment."""
         sent = time.monotonic()
-        if to == "group":
-            os.killpg(self.pid, number)
-        else:
-            os.kill(self.pid, number)
+        # Nobody is there any more if the program has ended by itself.
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if to == "group" else os.kill)(self.pid, number)
         return sent
 
     def helpers(self):

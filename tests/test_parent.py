@@ -122,6 +122,100 @@ def test_a_forked_child_has_pools_of_its_own(end):
     ]
 
 
+def test_a_child_that_multiprocessing_forked_has_pools_of_its_own():
+    script = """
+import multiprocessing, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import plait, workloads
+
+def child():
+    try:
+        pool.submit(workloads.add_one, 1)
+    except RuntimeError as error:
+        print("submit:", error)
+    with plait.ProcessPoolExecutor(2) as own:
+        print("own:", own.submit(workloads.add_one, 5).result())
+    print("map:", list(plait.map(workloads.add_one, range(3))))
+
+pool = plait.ProcessPoolExecutor(2)
+assert list(plait.map(workloads.add_one, range(3))) == [1, 2, 3]
+pending = [pool.submit(workloads.sleep, 0.1) for _ in range(4)]
+process = multiprocessing.get_context("fork").Process(target=child)
+process.start()
+process.join()
+print("parent:", process.exitcode, [future.result() for future in pending])
+"""
+    assert run_program("-c", script).lines == [
+        "submit: this pool belongs to the parent process; make a new one after os.fork()",
+        "own: 6",
+        "map: [1, 2, 3]",
+        "parent: 0 [0.1, 0.1, 0.1, 0.1]",
+    ]
+
+
+def test_a_program_that_the_parent_executes_inherits_nothing():
+    script = """
+import os, subprocess, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import plait, workloads
+pool = plait.ProcessPoolExecutor(2)
+future = pool.submit(workloads.sleep, 0.2)
+assert list(plait.map(workloads.add_one, range(3))) == [1, 2, 3]
+show = "import os; print(sorted(map(int, os.listdir('/proc/self/fd')))[:-1])"
+list_descriptors = [sys.executable, "-c", show]
+# Nothing but the standard streams, whoever starts it; the last is of the listing itself.
+subprocess.run(list_descriptors, close_fds=False, check=True)
+child = os.fork()
+if child == 0:
+    os.execv(sys.executable, list_descriptors)
+assert os.waitpid(child, 0)[1] == 0
+print(future.result(), pool.submit(workloads.add_one, 1).result())
+"""
+    assert run_program("-c", script).lines == ["[0, 1, 2]", "[0, 1, 2]", "0.2 2"]
+
+
+def test_a_fork_in_the_middle_of_anything_leaves_no_lock_held():
+    script = """
+import os, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import plait, workloads
+
+def use(make):
+    while not stop.is_set():
+        with make() as pool:
+            assert pool.submit(workloads.add_one, 1).result() == 2
+
+def map_on(backend):
+    while not stop.is_set():
+        assert list(plait.map(workloads.add_one, range(3), backend=backend, workers=1)) == [1, 2, 3]
+
+stop = threading.Event()
+threads = [threading.Thread(target=use, args=(lambda: plait.ProcessPoolExecutor(1),))]
+threads += [threading.Thread(target=use, args=(lambda: plait.ProcessPoolExecutor(1, preload=["json"]),))]
+threads += [threading.Thread(target=map_on, args=(backend,)) for backend in ("processes", "threads")]
+# Not while modules are imported: Python's own locks of those are held in the child, too.
+with plait.ProcessPoolExecutor(1) as pool:
+    pool.submit(workloads.add_one, 1).result()
+list(plait.map(workloads.add_one, range(3), backend="threads", workers=1))
+for thread in threads:
+    thread.start()
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        with plait.ProcessPoolExecutor(1) as own:
+            assert own.submit(workloads.add_one, 5).result() == 6
+        for backend in "processes", "threads":
+            assert list(plait.map(workloads.add_one, range(3), backend=backend, workers=1)) == [1, 2, 3]
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+stop.set()
+for thread in threads:
+    thread.join()
+print("done")
+"""
+    assert run_program("-c", script).lines == ["done"]
+
+
 def test_workers_are_never_forked_from_a_threaded_program():
     # Python 3.12 and later warn of a fork in a program with threads.
     stop = threading.Event()

@@ -11,7 +11,7 @@ import threading
 import weakref
 from typing import Protocol
 
-from plait._core import ProcessEngine, after_fork_in_child, join_orphans, leave_callbacks
+from plait._core import ProcessEngine, after_fork, before_fork, join_orphans, leave_callbacks
 
 # Seconds that workers have to be gone after they were killed; the program goes on then, and they go with it.
 MOMENT = 1.0
@@ -146,8 +146,8 @@ def _give_all_up(pools: list[Closable]) -> None:
 def _forget_all() -> None:
     # The pools are the parent's; the engine knows the same by its own count of forks.
     _pools.clear()
-    after_fork_in_child()
+    after_fork(True)
 
 
 threading._register_atexit(_shut_down_all)  # type: ignore[attr-defined]
-os.register_at_fork(after_in_child=_forget_all)
+os.register_at_fork(before=before_fork, after_in_parent=lambda: after_fork(False), after_in_child=_forget_all)

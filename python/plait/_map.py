@@ -183,4 +183,11 @@ def _cwd() -> str | None:
         return None
 
 
+def _forget_lock() -> None:
+    # Another thread of the parent's may have held it.
+    global _lock
+    _lock = threading.Lock()
+
+
 atexit.register(_pools.clear)
+os.register_at_fork(after_in_child=_forget_lock)

@@ -180,6 +180,15 @@ class ProcessPoolExecutor(_core.ProcessEngine, WithOptions, concurrent.futures.E
         await _exit.leave(self, exc_type)
 
 
+def _forget_lock() -> None:
+    # Another thread of the parent's may have held it.
+    global _launch_lock
+    _launch_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_lock)
+
+
 def default_workers() -> int:
     """As many as this process may use processors; in a worker, its share of them."""
     return max(1, min(_core.cpu_count() // _depth.siblings, MAX_WORKERS))

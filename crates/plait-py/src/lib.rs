@@ -13,6 +13,7 @@ mod function;
 mod future;
 mod map;
 mod process;
+mod program;
 mod scratch;
 mod thread;
 mod worker;
@@ -31,7 +32,9 @@ mod _core {
     #[pymodule_export]
     use crate::map::{ProcessMap, process_map};
     #[pymodule_export]
-    use crate::process::{ProcessEngine, after_fork_in_child, join_orphans};
+    use crate::process::ProcessEngine;
+    #[pymodule_export]
+    use crate::program::{after_fork, before_fork, join_orphans};
     #[pymodule_export]
     use crate::thread::{ThreadEngine, ThreadQueue, start_native};
     #[pymodule_export]

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use plait_engine::nursery::{Launch, Nursery};
+use plait_engine::nursery::Launch;
 use plait_engine::pool::{Awaited, Function, NewTask, Pool, PoolConfig};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -15,9 +14,11 @@ use rustix::process::Signal;
 
 use crate::function::{FunctionTable, Prepared};
 use crate::future::{FutureCore, Home, ProcessTicket, deadline, new_future};
+pub use crate::program::forks;
+use crate::program::nursery;
 use crate::scratch::with_buffer;
 use crate::worker::is_loading;
-use crate::{codec, errors, exit};
+use crate::{codec, errors, exit, program};
 
 /// What a worker does with a payload.
 pub mod form {
@@ -29,21 +30,6 @@ pub mod form {
     pub const CHUNK: u8 = 2;
     /// The same, with the function first in the encoded chunk's own list.
     pub const STAR_CHUNK: u8 = 3;
-}
-
-/// Counts the forks this process has come through: a pool made before the last one is the parent's.
-static FORKS: AtomicU64 = AtomicU64::new(0);
-
-/// In a forked child: pools made before belong to the parent.
-#[pyfunction]
-pub fn after_fork_in_child() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
-    exit::forget_callbacks();
-}
-
-/// How many forks this process has come through.
-pub fn forks() -> u64 {
-    FORKS.load(Ordering::Relaxed)
 }
 
 /// A process pool as its futures know it.
@@ -97,7 +83,7 @@ impl ProcessHome {
     }
 
     fn is_foreign(&self) -> bool {
-        self.forks != FORKS.load(Ordering::Relaxed)
+        self.forks != forks()
     }
 
     fn check(&self) -> PyResult<()> {
@@ -162,8 +148,15 @@ impl ProcessHome {
         }
     }
 
+    /// Takes no more tasks, cancels those not begun and kills the workers; or, with `politely`, sends them SIGTERM.
+    pub fn give_up(&self, politely: bool) {
+        if !self.is_foreign() {
+            self.pool().give_up(if politely { Signal::TERM } else { Signal::KILL }.as_raw());
+        }
+    }
+
     /// After a shutdown: waits until all workers have ended.
-    fn join(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<bool> {
+    pub fn join(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<bool> {
         if self.is_foreign() {
             return Ok(true);
         }
@@ -276,7 +269,7 @@ pub fn name_of(function: &Bound<'_, PyAny>) -> String {
 impl Drop for ProcessHome {
     fn drop(&mut self) {
         let Some(pool) = self.pool.take() else { return };
-        if self.forks == FORKS.load(Ordering::Relaxed) {
+        if self.forks == forks() {
             drop(pool);
         } else {
             pool.abandon();
@@ -296,31 +289,6 @@ impl ProcessEngine {
     }
 }
 
-/// Pools whose executor was collected while tasks were pending: they finish them, and the program's end waits for that.
-/// The futures of those tasks keep them alive, and nothing else, so that they go when the last has ended.
-static ORPHANS: Mutex<Vec<Weak<ProcessHome>>> = Mutex::new(Vec::new());
-
-fn orphans() -> Vec<Arc<ProcessHome>> {
-    let mut orphans = ORPHANS.lock().unwrap_or_else(PoisonError::into_inner);
-    orphans.retain(|home| home.strong_count() > 0);
-    orphans.iter().filter_map(Weak::upgrade).filter(|home| !home.is_foreign()).collect()
-}
-
-/// Waits until the pools whose executors were collected have finished. With `kill`, what they have not begun is cancelled
-/// and their workers are killed; `timeout` seconds bound the waiting.
-#[pyfunction]
-#[pyo3(signature = (kill, timeout=None))]
-pub fn join_orphans(py: Python<'_>, kill: bool, timeout: Option<f64>) -> PyResult<()> {
-    let (orphans, deadline) = (orphans(), deadline(timeout));
-    for home in orphans.iter().filter(|_| kill) {
-        home.pool().give_up(Signal::KILL.as_raw());
-    }
-    for home in orphans {
-        home.join(py, deadline)?;
-    }
-    Ok(())
-}
-
 impl Drop for ProcessEngine {
     fn drop(&mut self) {
         let Some(home) = self.home.take() else { return };
@@ -329,9 +297,7 @@ impl Drop for ProcessEngine {
         }
         home.pool().shutdown(false);
         if !home.pool().is_ended() {
-            ORPHANS.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&home));
-            // Of those that were there before; the last reference to one of them may be among these.
-            drop(orphans());
+            program::adopt(&home);
         }
     }
 }
@@ -374,7 +340,7 @@ impl ProcessEngine {
             pool: Some(pool),
             functions: Mutex::new(HashMap::new()),
             table: FunctionTable::new(),
-            forks: FORKS.load(Ordering::Relaxed),
+            forks: forks(),
             limits: Limits::new(timeout, retries)?,
         };
         self.home.set(Arc::new(home)).map_err(|_| PyValueError::new_err("the executor is open already"))
@@ -431,7 +397,7 @@ impl ProcessEngine {
         if let Some(home) = self.home.get()
             && !home.is_foreign()
         {
-            py.detach(|| home.pool().give_up(if politely { Signal::TERM } else { Signal::KILL }.as_raw()));
+            py.detach(|| home.give_up(politely));
         }
     }
 
@@ -448,20 +414,4 @@ impl ProcessEngine {
         dict.set_item("deaths", stats.deaths)?;
         Ok(dict)
     }
-}
-
-/// The program's nursery for these settings, launched at the first call and again if it has died.
-fn nursery(launch: &Launch) -> std::io::Result<Arc<Nursery>> {
-    type Known = (u64, Launch, Arc<Nursery>);
-    static NURSERIES: Mutex<Vec<Known>> = Mutex::new(Vec::new());
-    let forks = FORKS.load(Ordering::Relaxed);
-    let mut known = NURSERIES.lock().unwrap_or_else(PoisonError::into_inner);
-    // Those of a parent process stay where they are, untouched: closing them is the parent's business.
-    known.retain(|(born, _, nursery)| *born != forks || !nursery.is_gone());
-    if let Some((_, _, nursery)) = known.iter().find(|(born, other, _)| *born == forks && other == launch) {
-        return Ok(Arc::clone(nursery));
-    }
-    let nursery = Nursery::launch(launch)?;
-    known.push((forks, launch.clone(), Arc::clone(&nursery)));
-    Ok(nursery)
 }

@@ -1,0 +1,115 @@
+//! What belongs to the whole program and to no pool alone: its nurseries, pools that were collected, and its forks.
+//!
+//! A fork copies locks as they are. Those of this file that another thread may hold are taken before one and let go after it,
+//! in both processes, so that the child finds them free.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use plait_engine::nursery::{Launch, Nursery};
+use pyo3::prelude::*;
+
+use crate::exit;
+use crate::future::deadline;
+use crate::process::ProcessHome;
+
+/// Counts the forks this process has come through: a pool made before the last one is the parent's.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// A nursery, with the forks before it was launched.
+type Known = (u64, Launch, Arc<Nursery>);
+
+static NURSERIES: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+
+/// Pools whose executor was collected while tasks were pending: they finish them, and the program's end waits for that.
+/// The futures of those tasks keep them alive, and nothing else, so that they go when the last has ended.
+static ORPHANS: Mutex<Vec<Weak<ProcessHome>>> = Mutex::new(Vec::new());
+
+/// How often a thread that wants to fork looks whether a nursery is launched.
+const GLANCE: Duration = Duration::from_millis(1);
+
+type Held = (MutexGuard<'static, Vec<Known>>, MutexGuard<'static, Vec<Weak<ProcessHome>>>);
+
+thread_local! {
+    /// The locks, while this thread forks.
+    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+}
+
+/// How many forks this process has come through.
+pub fn forks() -> u64 {
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// Before a fork: nobody is in the middle of anything that the child needs.
+#[pyfunction]
+pub fn before_fork(py: Python<'_>) {
+    let held = (free(py, &NURSERIES), free(py, &ORPHANS));
+    HELD.with(|cell| cell.replace(Some(held)));
+}
+
+/// After a fork, in the parent and in the child.
+#[pyfunction]
+pub fn after_fork(in_child: bool) {
+    HELD.with(RefCell::take);
+    if in_child {
+        FORKS.fetch_add(1, Ordering::Relaxed);
+        exit::forget_callbacks();
+    }
+}
+
+/// Takes a lock without keeping the interpreter from whoever has it.
+fn free<T>(py: Python<'_>, lock: &'static Mutex<T>) -> MutexGuard<'static, T> {
+    loop {
+        match lock.try_lock() {
+            Ok(guard) => return guard,
+            Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => py.detach(|| thread::sleep(GLANCE)),
+        }
+    }
+}
+
+/// The program's nursery for these settings, launched at the first call and again if it has died.
+pub fn nursery(launch: &Launch) -> io::Result<Arc<Nursery>> {
+    let forks = forks();
+    let mut known = NURSERIES.lock().unwrap_or_else(PoisonError::into_inner);
+    // Those of a parent process stay where they are, untouched: closing them is the parent's business.
+    known.retain(|(born, _, nursery)| *born != forks || !nursery.is_gone());
+    if let Some((_, _, nursery)) = known.iter().find(|(born, other, _)| *born == forks && other == launch) {
+        return Ok(Arc::clone(nursery));
+    }
+    let nursery = Nursery::launch(launch)?;
+    known.push((forks, launch.clone(), Arc::clone(&nursery)));
+    Ok(nursery)
+}
+
+/// A pool whose executor was collected has tasks pending.
+pub fn adopt(home: &Arc<ProcessHome>) {
+    ORPHANS.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(home));
+    // Of those that were there before; the last reference to one of them may be among these.
+    drop(orphans());
+}
+
+fn orphans() -> Vec<Arc<ProcessHome>> {
+    let mut orphans = ORPHANS.lock().unwrap_or_else(PoisonError::into_inner);
+    orphans.retain(|home| home.strong_count() > 0);
+    orphans.iter().filter_map(Weak::upgrade).collect()
+}
+
+/// Waits until the pools whose executors were collected have finished. With `kill`, what they have not begun is cancelled
+/// and their workers are killed; `timeout` seconds bound the waiting.
+#[pyfunction]
+#[pyo3(signature = (kill, timeout=None))]
+pub fn join_orphans(py: Python<'_>, kill: bool, timeout: Option<f64>) -> PyResult<()> {
+    let (orphans, deadline) = (orphans(), deadline(timeout));
+    for home in orphans.iter().filter(|_| kill) {
+        home.give_up(false);
+    }
+    for home in orphans {
+        home.join(py, deadline)?;
+    }
+    Ok(())
+}
