@@ -73,12 +73,13 @@ impl<T: Ticket> Shared<T> {
         let mut missed = false;
         loop {
             let deferred = std::mem::take(&mut *locked(&this.deferred));
+            // After taking those: what was written before they ended is heard before they are told of.
+            if this.unheard.is_waiting() {
+                Self::handle_notes(this);
+            }
             if !deferred.is_empty() {
                 T::run_deferred(deferred);
                 continue;
-            }
-            if this.unheard.is_waiting() {
-                Self::handle_notes(this);
             }
             if this.closing.load(Ordering::Acquire) && this.is_ended() && !this.has_chores() {
                 return;

@@ -17,7 +17,7 @@ use crate::wire::{Place, ResultHead, Verdict};
 
 use super::Pool;
 use super::link::{Link, Why};
-use super::notes::{self, Note};
+use super::notes::{self, Look, Note, Unheard};
 use super::outcome::{Outcome, Payload, Ticket, TimedOut};
 use super::state::{Job, Shared, State, locked};
 
@@ -90,8 +90,8 @@ impl Readers {
 
     /// Reads what is there into the batch: of each worker first results, then notes. Gives the workers whose rings are
     /// garbled.
-    pub(super) fn take(&mut self, limit: usize) -> Vec<Arc<Link>> {
-        let Self { list, batch, notes } = self;
+    pub(super) fn take(&mut self, limit: usize, unheard: &Unheard) -> Vec<Arc<Link>> {
+        let Self { list, batch, .. } = self;
         let mut bad = Vec::new();
         for (at, reader) in list.iter_mut().enumerate() {
             while !reader.garbled && batch.len() < limit {
@@ -114,13 +114,40 @@ impl Readers {
                     }
                 }
             }
-            // After the results: a note that was written before one of them is there.
-            if !reader.garbled && !reader.notes.is_empty() && !notes::read(&reader.link, &mut reader.notes, notes) {
-                reader.garbled = true;
-                bad.push(Arc::clone(&reader.link));
-            }
+        }
+        // After the results: a note that was written before one of them is there.
+        if self.has_notes() {
+            bad.extend(self.read_notes(unheard));
         }
         bad
+    }
+
+    /// Reads the notes that are there, as far as there is room. Gives the workers whose rings are garbled.
+    pub(super) fn read_notes(&mut self, unheard: &Unheard) -> Vec<Arc<Link>> {
+        let Self { list, notes, .. } = self;
+        let (mut bad, mut behind, mut room) = (Vec::new(), false, unheard.room());
+        for reader in list.iter_mut().filter(|reader| !reader.garbled) {
+            match notes::read(&reader.link, &mut reader.notes, notes, &mut room) {
+                Look::Empty => {}
+                Look::Full => behind = true,
+                Look::Garbled => {
+                    reader.garbled = true;
+                    bad.push(Arc::clone(&reader.link));
+                }
+            }
+        }
+        unheard.set_behind(behind);
+        bad
+    }
+
+    /// Reads all the notes of a worker that has ended.
+    pub(super) fn read_last_notes(&mut self, link: &Arc<Link>) {
+        let Self { list, notes, .. } = self;
+        if let Some(reader) = list.iter_mut().find(|reader| Arc::ptr_eq(&reader.link, link) && !reader.garbled) {
+            let mut room = usize::MAX;
+            // What else it may hold is of no use any more.
+            let _ = notes::read(link, &mut reader.notes, notes, &mut room);
+        }
     }
 }
 
@@ -274,7 +301,7 @@ impl<T: Ticket> Shared<T> {
     /// Takes the results that are there, refills the ring, completes the tickets. Returns how many results came.
     pub(super) fn drain(this: &Arc<Self>) -> usize {
         let mut readers = locked(&this.readers);
-        let bad = readers.take(PER_DRAIN);
+        let bad = readers.take(PER_DRAIN, &this.unheard);
         let taken = readers.batch.len();
         this.sort_notes(readers.take_notes());
         let mut done = Vec::with_capacity(taken);

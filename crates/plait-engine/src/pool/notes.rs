@@ -2,17 +2,21 @@
 //!
 //! The thread that drains reads them together with the results: first a worker's results, then its notes, so that a note
 //! which was written before a result is read with it at the latest. They are the binding's, which may need an interpreter:
-//! so they wait for the collector, or for the thread that hands out a result and must not do so before the notes which came with it have been heard.
+//! so they wait for the collector, or for the thread that hands out a result and must not do so before the notes which came
+//! with it have been heard.
 //!
-//! Promise: the notes of one worker are handled in the order in which it wrote them, one batch at a time.
+//! Promises: the notes of one worker are handled in the order in which it wrote them, one batch at a time; log records and
+//! all others each in theirs, so that a log handler that waits for a call does not wait for what it holds up itself. What
+//! waits to be heard is bounded: a worker that writes faster than it is heard waits.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use plait_shm::StreamReader;
+use plait_shm::{MAX_WORKERS, StreamReader};
 
 use super::Pool;
 use super::link::Link;
@@ -25,8 +29,14 @@ pub const LOG: u8 = 1;
 /// More notes than a ring holds at a time.
 const PER_LOOK: usize = 1 << 16;
 
-/// How long a thread that has a result waits for another that is at the notes which came before it. What that one runs may
-/// wait for this thread.
+/// Bytes of log records that wait to be heard. What is more stays where the worker wrote it, and the worker waits.
+const AHEAD: usize = 4 << 20;
+
+/// Notes that are handled together; who waits for them sees how it goes on after each batch.
+const BATCH: usize = 32;
+
+/// How long a thread that has a result waits for another that is at the notes which came before it, each batch of them. What
+/// that one runs may wait for this thread.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a worker told beside its results.
@@ -45,6 +55,11 @@ impl fmt::Debug for Note {
 }
 
 impl Note {
+    /// How much of the room for notes it takes.
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.bytes.len()
+    }
+
     /// The process id of the worker that wrote it.
     pub fn pid(&self) -> i32 {
         self.link.pid()
@@ -57,25 +72,52 @@ impl Note {
     }
 }
 
-/// Reads the notes that are there. False: the worker wrote what no worker writes.
-pub(super) fn read(link: &Arc<Link>, stream: &mut StreamReader, notes: &mut Vec<Note>) -> bool {
+/// Why a look at a worker's notes ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// There are no more.
+    Empty,
+    /// There may be more, for which there is no room.
+    Full,
+    /// The worker wrote what no worker writes.
+    Garbled,
+}
+
+/// Reads the notes that are there, until they have used up `room`.
+pub(super) fn read(link: &Arc<Link>, stream: &mut StreamReader, notes: &mut Vec<Note>, room: &mut usize) -> Look {
     for _ in 0..PER_LOOK {
+        if *room == 0 {
+            return if stream.is_empty() { Look::Empty } else { Look::Full };
+        }
         let read = stream.read(|record| {
             let (&kind, bytes) = record.split_first()?;
             Some(Note { link: Arc::clone(link), kind, bytes: bytes.into() })
         });
         match read {
-            Ok(None) => return true,
-            Ok(Some(Some(note))) => notes.push(note),
-            Ok(Some(None)) | Err(_) => return false,
+            Ok(None) => return Look::Empty,
+            Ok(Some(Some(note))) => {
+                *room = room.saturating_sub(note.weight());
+                notes.push(note);
+            }
+            Ok(Some(None)) | Err(_) => return Look::Garbled,
         }
     }
-    true
+    Look::Full
 }
 
-/// Notes for the binding that it has not heard.
+/// Notes for the binding that it has not heard: log records, which go through code that may take its time or wait for
+/// other calls, and all else, which must not wait for that code.
 #[derive(Default)]
 pub(super) struct Unheard {
+    records: Line,
+    others: Line,
+    /// The last look left notes in a ring, for want of room.
+    behind: AtomicBool,
+}
+
+/// Notes that are handled one batch after the other.
+#[derive(Default)]
+struct Line {
     queue: Mutex<Queue>,
     /// Somebody has finished a batch.
     finished: Condvar,
@@ -85,63 +127,130 @@ pub(super) struct Unheard {
 
 #[derive(Default)]
 struct Queue {
-    notes: Vec<Note>,
+    notes: VecDeque<Note>,
+    weight: usize,
     handler: Option<ThreadId>,
+}
+
+impl Line {
+    fn push(&self, notes: impl Iterator<Item = Note>) {
+        let mut queue = locked(&self.queue);
+        let before = queue.notes.len();
+        for note in notes {
+            queue.weight += note.weight();
+            queue.notes.push_back(note);
+        }
+        self.count.fetch_add(queue.notes.len() - before, Ordering::Release);
+    }
+
+    fn is_any(&self) -> bool {
+        self.count.load(Ordering::Acquire) > 0
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.is_any() && !locked(&self.queue).notes.is_empty()
+    }
+
+    /// Has a batch handled, or waits until another thread has finished with one.
+    fn handle(&self, patience: Duration, handle: &mut impl FnMut(Vec<Note>)) -> Handled {
+        let me = thread::current().id();
+        let batch: Vec<Note> = {
+            let mut queue = locked(&self.queue);
+            if let Some(handler) = queue.handler {
+                if handler == me {
+                    return Handled::Stuck;
+                }
+                let waited = self.finished.wait_timeout(queue, patience).unwrap_or_else(PoisonError::into_inner);
+                return if waited.1.timed_out() { Handled::Stuck } else { Handled::Some };
+            }
+            if queue.notes.is_empty() {
+                return Handled::None;
+            }
+            queue.handler = Some(me);
+            let many = queue.notes.len().min(BATCH);
+            queue.notes.drain(..many).collect()
+        };
+        let weight = batch.iter().map(Note::weight).sum();
+        let _handling = Handling { line: self, count: batch.len(), weight };
+        handle(batch);
+        Handled::Some
+    }
+}
+
+/// What came of an attempt to have notes handled.
+enum Handled {
+    /// There were none.
+    None,
+    Some,
+    /// Another thread takes its time over them, or this one is in the middle of it.
+    Stuck,
+}
+
+/// The right to handle notes, and how many are at it; given back also while a panic unwinds.
+struct Handling<'a> {
+    line: &'a Line,
+    count: usize,
+    weight: usize,
+}
+
+impl Drop for Handling<'_> {
+    fn drop(&mut self) {
+        let mut queue = locked(&self.line.queue);
+        queue.handler = None;
+        queue.weight -= self.weight;
+        drop(queue);
+        self.line.count.fetch_sub(self.count, Ordering::Release);
+        self.line.finished.notify_all();
+    }
 }
 
 impl Unheard {
     fn push(&self, notes: Vec<Note>) {
-        self.count.fetch_add(notes.len(), Ordering::Release);
-        locked(&self.queue).notes.extend(notes);
+        let (records, others): (Vec<_>, Vec<_>) = notes.into_iter().partition(|note| note.kind == LOG);
+        self.others.push(others.into_iter());
+        self.records.push(records.into_iter());
+    }
+
+    /// For how many bytes of notes there is room.
+    pub(super) fn room(&self) -> usize {
+        if self.records.is_any() { AHEAD.saturating_sub(locked(&self.records.queue).weight) } else { AHEAD }
+    }
+
+    /// Notes whether notes were left in a ring.
+    pub(super) fn set_behind(&self, behind: bool) {
+        if self.behind.load(Ordering::Relaxed) != behind {
+            self.behind.store(behind, Ordering::Release);
+        }
     }
 
     /// Whether there is one that has not been handled to the end.
     pub(super) fn is_any(&self) -> bool {
-        self.count.load(Ordering::Acquire) > 0
+        self.others.is_any() || self.records.is_any() || self.behind.load(Ordering::Acquire)
     }
 
     /// Whether one waits that nobody is at.
     pub(super) fn is_waiting(&self) -> bool {
-        self.is_any() && !locked(&self.queue).notes.is_empty()
+        self.others.is_waiting() || self.records.is_waiting()
     }
 
-    /// Has all of them handled, and waits until those that another thread is at are, too. A thread that comes here out of
-    /// `handle` does nothing.
-    fn handle(&self, patience: Duration, mut handle: impl FnMut(Vec<Note>)) {
-        let me = thread::current().id();
+    /// Has all of them handled, and waits until those that another thread is at are, too, but not longer than `patience`
+    /// for a batch. A thread that comes here out of `handle` does not wait for itself. Whether all were handled.
+    fn handle(&self, patience: Duration, mut handle: impl FnMut(Vec<Note>)) -> bool {
+        let mut stuck = false;
         loop {
-            let batch = {
-                let mut queue = locked(&self.queue);
-                while let Some(handler) = queue.handler {
-                    if handler == me {
-                        return;
-                    }
-                    let waited = self.finished.wait_timeout(queue, patience).unwrap_or_else(PoisonError::into_inner);
-                    queue = waited.0;
-                    if waited.1.timed_out() {
-                        return;
-                    }
+            if !stuck {
+                match self.others.handle(patience, &mut handle) {
+                    Handled::Some => continue,
+                    Handled::None => {}
+                    Handled::Stuck => stuck = true,
                 }
-                if queue.notes.is_empty() {
-                    return;
-                }
-                queue.handler = Some(me);
-                std::mem::take(&mut queue.notes)
-            };
-            let _handling = Handling(self, batch.len());
-            handle(batch);
+            }
+            match self.records.handle(patience, &mut handle) {
+                Handled::Some => {}
+                Handled::None => return !stuck,
+                Handled::Stuck => return false,
+            }
         }
-    }
-}
-
-/// The right to handle notes, and how many are at it; given back also while a panic unwinds.
-struct Handling<'a>(&'a Unheard, usize);
-
-impl Drop for Handling<'_> {
-    fn drop(&mut self) {
-        locked(&self.0.queue).handler = None;
-        self.0.count.fetch_sub(self.1, Ordering::Release);
-        self.0.finished.notify_all();
     }
 }
 
@@ -154,12 +263,28 @@ impl<T: Ticket> Shared<T> {
         }
     }
 
-    /// Has the binding hear what there is for it.
-    pub(super) fn handle_notes(this: &Arc<Self>) {
+    /// Has the binding hear what there is for it. Whether that was all of it.
+    pub(super) fn handle_notes(this: &Arc<Self>) -> bool {
         let pool = Pool::visiting(this);
-        this.unheard.handle(PATIENCE, |batch| T::on_notes(&pool, batch));
+        this.unheard.handle(PATIENCE, |batch| T::on_notes(&pool, batch))
+    }
+
+    /// Reads notes, and nothing else.
+    fn read_notes(this: &Arc<Self>) {
+        let bad = {
+            let mut readers = locked(&this.readers);
+            let bad = readers.read_notes(&this.unheard);
+            this.sort_notes(readers.take_notes());
+            bad
+        };
+        for link in bad {
+            this.kill(&link);
+        }
     }
 }
+
+/// So many looks read more than all rings hold.
+const LOOKS: usize = MAX_WORKERS * (1 << 20) / AHEAD + 2;
 
 impl<T: Ticket> Pool<T> {
     /// Whether a worker wrote something that [`Ticket::on_notes`] has not finished with.
@@ -171,7 +296,13 @@ impl<T: Ticket> Pool<T> {
     /// Has [`Ticket::on_notes`] hear what workers wrote so far, on this thread, or waits a while for one that is at it. To
     /// be called before a result is handed out, while [`Pool::has_notes`], without the interpreter.
     pub fn take_notes(&self) {
-        Shared::handle_notes(&self.shared);
+        for _ in 0..LOOKS {
+            let all = Shared::handle_notes(&self.shared);
+            if !all || !self.shared.unheard.behind.load(Ordering::Acquire) {
+                break;
+            }
+            Shared::read_notes(&self.shared);
+        }
     }
 }
 
@@ -245,10 +376,55 @@ mod tests {
         let (link, mut stream, worker) = link();
         let (_orders, mut writer) = worker.side().unwrap();
         writer.write(&[&[LOG], b"record"]).unwrap();
-        let mut notes = Vec::new();
-        assert!(read(&link, &mut stream, &mut notes));
+        let (mut notes, mut room) = (Vec::new(), AHEAD);
+        assert_eq!(read(&link, &mut stream, &mut notes, &mut room), Look::Empty);
         assert_eq!((notes[0].kind, &*notes[0].bytes), (LOG, &b"record"[..]));
         writer.write(&[b""]).unwrap();
-        assert!(!read(&link, &mut stream, &mut notes));
+        assert_eq!(read(&link, &mut stream, &mut notes, &mut room), Look::Garbled);
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_stays_with_the_worker() {
+        let (link, mut stream, worker) = link();
+        let (_orders, mut writer) = worker.side().unwrap();
+        let unheard = Unheard::default();
+        let mut look = || {
+            let (mut notes, mut room) = (Vec::new(), unheard.room());
+            let look = read(&link, &mut stream, &mut notes, &mut room);
+            unheard.push(notes);
+            look
+        };
+        let record = [LOG; 300 << 10];
+        let mut written = 0;
+        while unheard.room() > 0 {
+            writer.write(&[&record]).unwrap();
+            written += 1;
+            assert_eq!(look(), Look::Empty);
+        }
+        writer.write(&[&record]).unwrap();
+        assert_eq!(look(), Look::Full);
+        let mut heard = 0;
+        assert!(unheard.handle(PATIENCE, |batch| heard += batch.len()));
+        assert_eq!((heard, unheard.room()), (written, AHEAD));
+        assert_eq!(look(), Look::Empty);
+        assert!(unheard.is_waiting());
+    }
+
+    #[test]
+    fn others_are_handled_while_a_record_is_being_heard() {
+        let (link, ..) = link();
+        let unheard = Unheard::default();
+        unheard.push(vec![note(&link, 1)]);
+        let (mut outer, mut inner) = (Vec::new(), Vec::new());
+        assert!(unheard.handle(PATIENCE, |batch| {
+            outer.extend(batch.iter().map(|note| (note.kind, note.bytes[0])));
+            if outer.len() == 1 {
+                unheard.push(vec![note(&link, 2), Note { kind: LOG + 1, ..note(&link, 3) }]);
+                // The record that came with it has to wait for the one that is being heard.
+                assert!(!unheard.handle(PATIENCE, |batch| inner.extend(batch.iter().map(|note| note.bytes[0]))));
+            }
+        }));
+        assert_eq!((outer, inner), (vec![(LOG, 1), (LOG, 2)], vec![3]));
+        assert!(!unheard.is_any());
     }
 }

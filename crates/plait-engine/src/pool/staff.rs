@@ -162,7 +162,8 @@ impl<T: Ticket> Shared<T> {
             let mut readers = locked(&this.readers);
             let mut state = locked(&this.state);
             // Between the drains above and here somebody else may have read records, but then also applied them.
-            let _ = readers.take(usize::MAX);
+            let _ = readers.take(usize::MAX, &this.unheard);
+            readers.read_last_notes(link);
             this.sort_notes(readers.take_notes());
             state.apply(&mut readers, &mut done);
             readers.remove(link);
