@@ -145,7 +145,9 @@ def _pool(backend: str, workers: int) -> Any:
     looks: tuple = (backend, workers, os.getpid())
     depth = 0
     if backend == "processes":
-        looks += (tuple(sys.path), _cwd())
+        from plait import _logs
+
+        looks += (tuple(sys.path), _cwd(), _logs.of_program())
     else:
         # A map within a call of a map waits for threads that no call further out can hold.
         depth = getattr(_inside, "depth", 0)

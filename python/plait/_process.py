@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from plait import _core, _depth, _exit
+from plait import _core, _depth, _exit, _logs
 from plait._options import WithOptions, check_limits, parse_size
 
 T = TypeVar("T")
@@ -254,6 +254,7 @@ def _setup(
         "watch_growth": watch_growth,
         "depth": _depth.depth + 1,
         "siblings": _depth.siblings * max_workers,
+        "logging": _logs.of_program(),
     }
     return pickle.dumps(told, protocol=5)
 

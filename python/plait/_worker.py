@@ -2,20 +2,15 @@
 
 import atexit
 import faulthandler
-import io
 import os
 import pickle
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
-from plait import _core, _depth
+from plait import _core, _depth, _output
 from plait._nursery import THREAD_LIMITS
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer as Buffer
 
 
 def main(server: _core.NurseryServer) -> NoReturn:
@@ -25,8 +20,9 @@ def main(server: _core.NurseryServer) -> NoReturn:
         atexit._clear()
         loop, setup = server.become_worker()
         told = pickle.loads(setup)
+        _output.replace(loop.keep)
         if _prepare(loop, told):
-            loop.run(told["watch_growth"])
+            loop.run(_output.flush, told["watch_growth"])
             code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -52,11 +48,13 @@ def _end(code: int) -> NoReturn:
             atexit._run_exitfuncs()
         except BaseException:
             sys.excepthook(*sys.exc_info())
+        # Streams that a call has put there, and those below them.
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
             except (AttributeError, OSError, ValueError):
                 pass
+        _output.flush()
         os._exit(code)
 
     try:
@@ -86,38 +84,8 @@ def _take_environment(told: dict[str, str]) -> None:
             os.environ[name] = value
 
 
-class _Output(io.FileIO):
-    """A standard stream whose last lines the parent can read when this process has died."""
-
-    keep: Callable[[bytes], None]
-
-    def write(self, data: "Buffer") -> int:
-        written = super().write(data)
-        self.keep(bytes(memoryview(data)[: written or 0]))
-        return written
-
-
 def _leave_traces(loop: _core.WorkerLoop) -> None:
-    """Have the end of this process, whatever brings it, tell what it printed last and where it was."""
-    for name, fd in (("stdout", 1), ("stderr", 2)):
-        stream = getattr(sys, name)
-        if stream is None:
-            continue
-        try:
-            output = _Output(fd, "w", closefd=False)
-        except OSError:
-            continue
-        output.keep = loop.keep
-        # Whole lines, also when several workers write into one file.
-        text = io.TextIOWrapper(
-            io.BufferedWriter(output),
-            stream.encoding,
-            stream.errors,
-            line_buffering=True,
-            write_through=False,
-        )
-        setattr(sys, name, text)
-        setattr(sys, f"__{name}__", text)
+    """Have the end of this process, whatever brings it, tell where it was."""
     signal.signal(_core.STOP_SIGNAL, loop.on_stop)
     dump = loop.dump_file()
     faulthandler.enable(dump)
@@ -138,6 +106,10 @@ def _prepare(loop: _core.WorkerLoop, told: dict) -> bool:
     for name in THREAD_LIMITS:
         os.environ.setdefault(name, str(told["threads"]))
     _leave_traces(loop)
+    if told["logging"] is not None:
+        from plait import _logs
+
+        _logs.install(told["logging"], loop.records())
     if told["initializer"] is None:
         return True
     try:

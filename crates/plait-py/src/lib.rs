@@ -11,6 +11,7 @@ mod errors;
 mod exit;
 mod function;
 mod future;
+mod logs;
 mod map;
 mod process;
 mod program;
@@ -29,6 +30,8 @@ mod _core {
     use crate::exit::leave_callbacks;
     #[pymodule_export]
     use crate::future::{FutureBase, set_future_class};
+    #[pymodule_export]
+    use crate::logs::RecordWriter;
     #[pymodule_export]
     use crate::map::{ProcessMap, process_map};
     #[pymodule_export]

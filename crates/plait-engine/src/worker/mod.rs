@@ -281,6 +281,11 @@ impl Worker {
         self.growth = Some(Growth::default());
     }
 
+    /// Its number in its pool.
+    pub fn id(&self) -> WorkerId {
+        self.me
+    }
+
     /// What other threads and signal handlers of this process need of it.
     pub fn desk(&self) -> Desk {
         self.desk.clone()

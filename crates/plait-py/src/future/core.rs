@@ -23,6 +23,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::exit;
+use crate::logs;
 use crate::process::ProcessHome;
 use crate::thread::{Call, ThreadHome};
 
@@ -252,7 +253,9 @@ impl Ticket for ProcessTicket {
     }
 
     fn on_notes(_pool: &Pool<Self>, batch: Vec<Note>) {
-        for note in batch {
+        let (records, others): (Vec<_>, Vec<_>) = batch.into_iter().partition(|note| note.kind == logs::LOG);
+        logs::on_records(records);
+        for note in others {
             eprintln!("plait: a worker process ({}) wrote a note that this process does not understand", note.pid());
         }
     }

@@ -40,7 +40,7 @@ impl FutureBase {
         let core = self.core();
         if core.is_done() {
             if let Home::Processes(home) = core.home() {
-                home.hear(py);
+                home.hear(py)?;
             }
             return Ok(true);
         }

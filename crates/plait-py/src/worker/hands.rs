@@ -9,7 +9,7 @@ use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use super::{stop, worker_error};
+use super::{output, stop, worker_error};
 use crate::chunk::answer::{ANSWER, AnswerWriter, push_raised};
 use crate::process::form;
 use crate::{codec, errors, function};
@@ -36,20 +36,22 @@ const MAX_FUNCTIONS: usize = 4096;
 /// What a worker keeps from task to task.
 pub struct Hands {
     desk: Desk,
+    flush: Py<PyAny>,
     functions: HashMap<u64, Py<PyAny>>,
     out: Vec<u8>,
 }
 
 impl Hands {
     /// Those of a worker that has not done anything yet.
-    pub fn new(desk: Desk) -> Self {
-        Self { desk, functions: HashMap::new(), out: Vec::new() }
+    pub fn new(desk: Desk, flush: Py<PyAny>) -> Self {
+        Self { desk, flush, functions: HashMap::new(), out: Vec::new() }
     }
 
     /// Runs one task and tells how it ended.
     pub fn work(&mut self, py: Python<'_>, worker: &mut Worker, task: &Claimed) -> PyResult<()> {
         let called = stop::begin_call(py, &self.desk).and_then(|()| self.call(py, worker, task));
         stop::end_call();
+        output::write_out(py, &self.flush);
         let mut answer = match called {
             Ok(answer) => answer,
             Err(error) => self.raised(py, &error),

@@ -1,6 +1,7 @@
 //! The nursery's and the workers' side of the process pool: forking, and running tasks.
 
 mod hands;
+mod output;
 mod reap;
 mod run;
 mod stop;

@@ -10,7 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::hands::Hands;
-use super::{stop, worker_error};
+use super::{output, stop, worker_error};
+use crate::logs::RecordWriter;
 
 /// How often an idle worker looks up from its sleep for no reason: a safety net, not a mechanism.
 const NAP: Duration = Duration::from_secs(60);
@@ -20,12 +21,13 @@ const NAP: Duration = Duration::from_secs(60);
 pub struct WorkerLoop {
     worker: Mutex<Option<Worker>>,
     desk: Desk,
+    number: u32,
 }
 
 impl WorkerLoop {
     /// A loop that has not begun.
     pub fn new(worker: Worker) -> Self {
-        Self { desk: worker.desk(), worker: Mutex::new(Some(worker)) }
+        Self { desk: worker.desk(), number: u32::from(worker.id().0), worker: Mutex::new(Some(worker)) }
     }
 }
 
@@ -44,9 +46,18 @@ impl WorkerLoop {
         stop::on_signal(py, &self.desk)
     }
 
-    /// Keeps the last of what this process prints, for the error of its death.
-    fn keep(&self, printed: &[u8]) {
+    /// Keeps the last of what this process prints, for the error of its death. `unwritten`: it is the beginning of a line,
+    /// which is to be written out by `flush` after the call.
+    fn keep(&self, printed: &[u8], unwritten: bool) {
         self.desk.keep(printed);
+        if unwritten {
+            output::set_unwritten();
+        }
+    }
+
+    /// Where log records are written.
+    fn records(&self) -> RecordWriter {
+        RecordWriter::new(self.desk.clone(), self.number)
     }
 
     /// The descriptor that stacks are to be written to when it comes to the worst. It stays open.
@@ -54,16 +65,17 @@ impl WorkerLoop {
         Ok(self.desk.dump_file()?.as_raw_fd())
     }
 
-    /// Runs tasks until the pool says stop; with `watch_growth`, tells it by how much this process grows.
-    #[pyo3(signature = (watch_growth=false))]
-    fn run(&self, py: Python<'_>, watch_growth: bool) -> PyResult<()> {
+    /// Runs tasks until the pool says stop; with `watch_growth`, tells it by how much this process grows. `flush` is called
+    /// after a call that printed the beginning of a line.
+    #[pyo3(signature = (flush, watch_growth=false))]
+    fn run(&self, py: Python<'_>, flush: Py<PyAny>, watch_growth: bool) -> PyResult<()> {
         let taken = self.worker.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         let Some(mut worker) = taken else { return Err(PyRuntimeError::new_err("the worker runs already")) };
         if watch_growth {
             worker.watch_growth();
         }
         worker.greet(None);
-        let mut hands = Hands::new(self.desk.clone());
+        let mut hands = Hands::new(self.desk.clone(), flush);
         loop {
             if worker.is_told() {
                 worker.listen();
