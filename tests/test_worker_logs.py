@@ -1,6 +1,5 @@
 """What workers log reaches the parent's handlers: once, in order, before the result, whatever it is."""
 
-import contextlib
 import logging
 import os
 import signal
@@ -10,41 +9,9 @@ import warnings
 import plait
 import pytest
 import workloads as w
-from outside import TESTS, run_program, until
+from heard import LOG, hearing, log_some
+from outside import until
 from ways import WAYS, one_worker
-
-LOG = logging.getLogger("plait_tests.logs")
-
-
-class Heard(logging.Handler):
-    """Keeps what it is given; `then` is called with each record."""
-
-    def __init__(self, then=None):
-        super().__init__()
-        self.records = []
-        self.then = then
-
-    def emit(self, record):
-        self.records.append(record)
-        if self.then is not None:
-            self.then(record)
-
-    @property
-    def texts(self):
-        return [record.getMessage() for record in self.records]
-
-
-@contextlib.contextmanager
-def hearing(logger, level, then=None):
-    handler = Heard(then)
-    before = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(level)
-    try:
-        yield handler
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
 
 
 @pytest.fixture
@@ -61,13 +28,6 @@ def way(request, heard):
         yield way
 
 
-def log_some(n):
-    for at in range(n):
-        LOG.info("record %d of %s", at, n, extra={"at": at})
-        LOG.debug("not this one")
-    return os.getpid()
-
-
 def test_log_records_reach_the_parents_handlers(way, heard):
     for n in (1, 3, 50):
         pid = way(log_some, n)
@@ -77,7 +37,7 @@ def test_log_records_reach_the_parents_handlers(way, heard):
         for record in heard.records:
             assert (record.processName, record.process) == ("plait-worker-0", pid)
             assert (record.threadName, record.levelname, record.name) == ("MainThread", "INFO", LOG.name)
-            assert (record.funcName, record.filename) == ("log_some", "test_worker_logs.py")
+            assert (record.funcName, record.filename) == ("log_some", "heard.py")
         heard.records.clear()
 
 
@@ -279,63 +239,6 @@ def test_what_is_disabled_is_not_sent(heard, name):
     assert heard.texts == ["failed"]
 
 
-@pytest.mark.parametrize("name", WAYS)
-def test_a_handler_that_raises_or_logs_harms_nobody(name, capsys):
-    def then(record):
-        if record.getMessage().startswith("record 1 "):
-            raise ValueError("a bad handler")
-        if record.process != os.getpid():
-            LOG.info("heard %s", record.getMessage())
-
-    with hearing(LOG, logging.INFO, then) as heard, one_worker(name) as way:
-        way(log_some, 3)
-        there = [record.getMessage() for record in heard.records if record.process != os.getpid()]
-        assert there == [f"record {at} of 3" for at in range(3)]
-        assert "heard record 2 of 3" in heard.texts
-    err = capsys.readouterr().err
-    assert err.count("ValueError: a bad handler") == 1 and "Logging error" in err
-
-
-@pytest.mark.parametrize("waits", [True, False])
-def test_a_handler_may_use_the_pool(waits):
-    with plait.ProcessPoolExecutor(2) as pool:
-        answers = []
-
-        def then(record):
-            answers.append(pool.submit(w.add_one, record.at).result())
-
-        with hearing(LOG, logging.INFO, then), plait.ProcessPoolExecutor(2) as other:
-            for used in (other, pool) if waits else (other,):
-                call = used.submit(log_some, 3)
-                if waits:
-                    call.result()
-            until(lambda: len(answers) >= 3, "the answers")
-            assert answers[:3] == [1, 2, 3]
-
-
-def test_what_stops_a_handler_stops_the_program():
-    """Ctrl-C while the main thread is in a handler is raised where it waits."""
-
-    def then(record):
-        if threading.current_thread() is threading.main_thread():
-            raise KeyboardInterrupt
-
-    with plait.ProcessPoolExecutor(1) as warm:
-        warm.submit(w.add_one, 1).result()
-        with hearing(LOG, logging.INFO, then) as heard, plait.ProcessPoolExecutor(1) as pool:
-            for _ in range(2_000):
-                heard.records.clear()
-                try:
-                    pool.submit(log_some, 3).result()
-                except KeyboardInterrupt:
-                    break
-            else:
-                pytest.fail("the main thread heard no record in 2000 calls")
-            assert len(heard.records) == 3
-            heard.then = None
-            assert pool.submit(w.add_one, 1).result() == 2
-
-
 def log_nested(_):
     with plait.ProcessPoolExecutor(1) as pool:
         return pool.submit(log_some, 2).result()
@@ -345,28 +248,6 @@ def test_workers_of_workers(way, heard):
     pid = way(log_nested, 0)
     assert [record.process for record in heard.records] == [pid, pid]
     assert pid != way(w.pid, None) and heard.records[0].processName == "plait-worker-0"
-
-
-FORKING = """
-import logging, os, sys, plait
-logging.basicConfig(format="%(processName)s %(message)s", stream=sys.stdout)
-
-def call(n):
-    pid = os.fork()
-    if pid == 0:
-        logging.warning("of a child")
-        os._exit(0)
-    os.waitpid(pid, 0)
-    logging.warning("of the worker")
-
-with plait.ProcessPoolExecutor(1) as pool:
-    pool.submit(call, 1).result()
-"""
-
-
-def test_a_process_that_a_call_forks_is_not_heard():
-    ended = run_program("-W", "ignore::DeprecationWarning", "-c", FORKING)
-    assert (ended.out, ended.err) == ("plait-worker-0 of the worker\n", "of a child\n"), ended
 
 
 def warn_and_log(_):
@@ -386,59 +267,3 @@ def test_captured_warnings_and_levels_with_names(heard):
         logging._levelToName, logging._nameToLevel = names
     assert [record.levelname for record in heard.records] == ["WARNING", "NOTICE"]
     assert heard.records[0].name == "py.warnings" and "a warning of a call" in heard.texts[0]
-
-
-UNCONFIGURED = """
-import logging, sys, plait
-
-def call(n):
-    logging.getLogger("x").info("not shown")
-    logging.getLogger("x").warning("shown")
-    return "plait._logs" in sys.modules
-
-with plait.ProcessPoolExecutor(1) as pool:
-    print(pool.submit(call, 1).result(), *pool.map(call, [1]), *plait.map(call, [1]))
-    logging.basicConfig(format="%(processName)s %(levelname)s %(message)s", level="INFO", stream=sys.stdout)
-    print(pool.submit(call, 1).result(), *plait.map(call, [1]))
-"""
-
-
-def test_where_nothing_is_configured_all_is_as_ever():
-    ended = run_program("-c", UNCONFIGURED)
-    assert ended.code == 0 and ended.err == "shown\n" * 4, ended
-    records = ["plait-worker-0 INFO not shown", "plait-worker-0 WARNING shown"]
-    # The pool is older than the configuration; `map` makes itself a new one.
-    assert sorted(ended.out.splitlines()) == sorted(["False False False", "False True", *records]), ended
-
-
-OWN_HANDLERS = """
-import logging, os, sys
-log = logging.getLogger(__name__)
-log.setLevel("INFO")
-log.addHandler(logging.StreamHandler(sys.stdout))
-log.addHandler(logging.FileHandler(os.environ["LOG_FILE"]))
-
-def call(n):
-    log.info("call %d", n)
-
-def begin():
-    logging.getLogger().addHandler(logging.FileHandler(os.environ["LOG_FILE"] + "-workers"))
-"""
-
-WITH_OWN_HANDLERS = """
-import logging, os, sys, plait, with_handlers
-logging.basicConfig(format="root %(message)s", stream=sys.stderr)
-with plait.ProcessPoolExecutor(1, initializer=with_handlers.begin) as pool:
-    pool.submit(with_handlers.call, 1).result()
-    list(pool.map(with_handlers.call, [2]))
-"""
-
-
-def test_what_a_worker_has_written_there_is_not_written_again(tmp_path):
-    (tmp_path / "with_handlers.py").write_text(OWN_HANDLERS)
-    env = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{TESTS}", "LOG_FILE": str(tmp_path / "log")}
-    ended = run_program("-c", WITH_OWN_HANDLERS, env=env)
-    assert (ended.code, ended.out) == (0, "call 1\ncall 2\n"), ended
-    assert ended.err == "root call 1\nroot call 2\n", ended
-    assert (tmp_path / "log").read_text() == "call 1\ncall 2\n"
-    assert (tmp_path / "log-workers").read_text() == "call 1\ncall 2\n"

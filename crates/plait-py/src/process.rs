@@ -18,7 +18,7 @@ pub use crate::program::forks;
 use crate::program::nursery;
 use crate::scratch::with_buffer;
 use crate::worker::is_loading;
-use crate::{codec, errors, exit, program};
+use crate::{codec, errors, exit, logs, program};
 
 /// What a worker does with a payload.
 pub mod form {
@@ -100,16 +100,20 @@ impl ProcessHome {
         self.check()?;
         let target: Arc<dyn Awaited> = Arc::clone(core) as _;
         let done = py.detach(|| self.pool().wait(&target, deadline, exit::check_signals))?;
-        self.hear(py);
+        self.hear(py)?;
         Ok(done)
     }
 
     /// Before a result is handed out: what workers wrote before it has to have been heard.
     #[inline]
-    pub fn hear(&self, py: Python<'_>) {
+    ///
+    /// # Errors
+    /// What stops a log handler that ran on this thread, such as Ctrl-C.
+    pub fn hear(&self, py: Python<'_>) -> PyResult<()> {
         if self.pool().has_notes() && !self.is_foreign() {
-            py.detach(|| self.pool().take_notes());
+            return logs::hearing(|| py.detach(|| self.pool().take_notes()));
         }
+        Ok(())
     }
 
     /// Takes a task back from the pool; whether nobody had begun it.
@@ -164,7 +168,14 @@ impl ProcessHome {
             let end = self.pool().end();
             self.pool().wait(&end, deadline, exit::check_signals)
         })?;
-        self.hear(py);
+        // A log handler of another thread may be slow. It may also wait for this one.
+        for _ in 0..LAST_LOOKS {
+            if !ended || !self.pool().has_notes() {
+                break;
+            }
+            self.hear(py)?;
+            py.check_signals()?;
+        }
         Ok(ended)
     }
 
@@ -255,6 +266,9 @@ impl ProcessHome {
 }
 
 const LARGE: usize = 1 << 20;
+
+/// How often the end of a pool waits for records to be heard; each time it is told that there is no progress.
+const LAST_LOOKS: usize = 10;
 
 /// What errors call a function.
 pub fn name_of(function: &Bound<'_, PyAny>) -> String {
