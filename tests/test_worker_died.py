@@ -119,8 +119,9 @@ def test_out_of_memory_is_named():
     try:
         (group / "memory.limit_in_bytes").write_text(str(160 << 20))
         ended = run_program("-c", OUT_OF_MEMORY, group)
-        first, message, *rest = ended.lines
-        assert first == "WorkerDied True 9 True 0.5"
+        printed, first, message, *rest = ended.lines
+        assert printed == "about to allocate"
+        assert first == "WorkerDied True 9 0.5"
         assert "the kernel's OOM killer ended it because memory ran out; it used up to 1" in message
         assert rest == ["2", "False"]
     finally:
