@@ -4,6 +4,7 @@ import concurrent.futures
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from plait import _own
 from plait._options import WithOptions, check_limits
 
 T = TypeVar("T")
@@ -100,6 +101,8 @@ class Executor(WithOptions, concurrent.futures.Executor):
 
             inner = SerialExecutor(initializer, initargs, timeout=timeout, retries=retries)
         self._inner = inner
+        if backend == "processes":
+            _own.register(inner._id, self, face=True)  # type: ignore[attr-defined]
         if type(self).submit is Executor.submit:
             # Straight to the engine: a call less for each task.
             self.submit = inner.submit  # type: ignore[method-assign]
@@ -110,6 +113,12 @@ class Executor(WithOptions, concurrent.futures.Executor):
 
     def _submit_with(self, timeout: float | None, retries: int, fn: Any, args: tuple, kwargs: dict) -> Any:
         return self._inner._submit_with(timeout, retries, fn, args, kwargs)  # type: ignore[attr-defined]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Arrive in one of its own workers as a handle on the pool, for tasks that submit further ones."""
+        if self.backend != "processes":
+            return super().__reduce_ex__(protocol)
+        return _own.arrive, (self._inner._id, True)  # type: ignore[attr-defined]
 
     def map(
         self,

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from plait import _core
+from plait import _core, _own
 from plait._executor import check_backend
 from plait._options import check_limits
 
@@ -76,6 +76,10 @@ def map(
         if timeout is not None or retries:
             pool = pool.options(timeout=timeout, retries=retries)
         return submit_ahead(pool.submit, fn, zip(*iterables), ahead, None)
+    own = _own.current() if workers is None else None
+    if own is not None:
+        # In a worker: no process is started for it, however deep maps are nested.
+        return _own.start_map(own, fn, iterables, chunksize, buffersize, None, timeout, retries)
     from plait._process import default_workers, start_map
 
     pool = _pool("processes", workers or default_workers())

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from plait import _core, _depth, _exit, _logs
+from plait import _core, _depth, _exit, _logs, _own
 from plait._options import WithOptions, check_limits, parse_size
 
 T = TypeVar("T")
@@ -104,7 +104,10 @@ class ProcessPoolExecutor(_core.ProcessEngine, WithOptions, concurrent.futures.E
         self._max_workers = max_workers
         self._limits = (timeout, retries)
         _exit.at_exit(self)
-        setup = _setup(max_workers, initializer, initargs, growth is not None)
+        self._id = _own.new_id()
+        _own.register(self._id, self)
+        pool = {"pool": self._id, "workers": max_workers, "limits": self._limits}
+        setup = _setup(pool, initializer, initargs, growth is not None)
         launch = _launch(tuple(preload))
         self._open(max_workers, max_tasks_per_child, setup, launch, timeout, retries, memory, growth, grace)
 
@@ -133,6 +136,10 @@ class ProcessPoolExecutor(_core.ProcessEngine, WithOptions, concurrent.futures.E
         return start_map(
             self, fn, iterables, self._max_workers, chunksize, buffersize, timeout, *self._limits
         )
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Arrive in one of its own workers as a handle on the pool, for tasks that submit further ones."""
+        return _own.arrive, (self._id, False)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; finish the pending ones, or cancel those not begun with `cancel_futures`.
@@ -229,13 +236,15 @@ def start_map(
 
 
 def _setup(
-    max_workers: int,
+    pool: dict[str, Any],
     initializer: Callable[..., object] | None,
     initargs: tuple[Any, ...],
     watch_growth: bool,
 ) -> bytes:
     """What each worker is told at its start; see `plait._worker`."""
     import pickle
+
+    max_workers = pool["workers"]
 
     try:
         cwd = os.getcwd()
@@ -245,6 +254,7 @@ def _setup(
     if initializer is not None:
         _, first = _core.codec.encode_direct(initializer, tuple(initargs))
     told = {
+        **pool,
         "path": list(sys.path),
         "argv": list(sys.argv),
         "cwd": cwd,

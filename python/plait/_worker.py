@@ -95,6 +95,7 @@ def _leave_traces(loop: _core.WorkerLoop) -> None:
 def _prepare(loop: _core.WorkerLoop, told: dict) -> bool:
     """Make this process look like its parent, then run the initializer; False if that failed."""
     _depth.depth, _depth.siblings = told["depth"], told["siblings"]
+    _depth.pool, _depth.workers, _depth.limits = told["pool"], told["workers"], told["limits"]
     sys.path[:] = told["path"]
     sys.argv[:] = told["argv"]
     if told["cwd"] is not None:

@@ -3,7 +3,9 @@
 //! Promises: fixed little-endian layouts, written and read by safe code only; a reader that meets bytes which
 //! are no message gets [`Garbled`], never a panic, because a worker's memory may have been scribbled on.
 
-use plait_shm::Block;
+pub mod inner;
+
+pub use plait_shm::Block;
 use plait_trace::TaskId;
 
 /// Bytes that are not a message of this protocol.

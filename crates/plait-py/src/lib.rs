@@ -13,6 +13,7 @@ mod function;
 mod future;
 mod logs;
 mod map;
+mod own;
 mod process;
 mod program;
 mod scratch;
@@ -34,6 +35,8 @@ mod _core {
     use crate::logs::RecordWriter;
     #[pymodule_export]
     use crate::map::{ProcessMap, process_map};
+    #[pymodule_export]
+    use crate::own::{OwnEngine, is_worker};
     #[pymodule_export]
     use crate::process::ProcessEngine;
     #[pymodule_export]

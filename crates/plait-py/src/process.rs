@@ -182,12 +182,7 @@ impl ProcessHome {
     /// Makes a function known to the pool.
     pub fn callee(&self, py: Python<'_>, function: &Bound<'_, PyAny>) -> PyResult<Callee> {
         self.check()?;
-        if is_loading() {
-            return Err(PyRuntimeError::new_err(
-                "a worker process was importing a module for a call, and that module calls plait while it is imported; \
-                 put that call into a function, or under `if __name__ == \"__main__\":`",
-            ));
-        }
+        refuse_while_loading()?;
         let (number, bytes) = match self.table.prepare(function)? {
             Prepared::Cached { id, bytes } => (id, Some(bytes)),
             Prepared::Direct => (NO_FUNCTION, None),
@@ -248,7 +243,7 @@ impl ProcessHome {
     ) -> PyResult<()> {
         let Limits { timeout, retries } = *limits;
         let task = NewTask { function: &callee.function, form, kind, payload, retries, timeout };
-        let ticket = ProcessTicket(Arc::clone(core));
+        let ticket = ProcessTicket::Future(Arc::clone(core));
         // A large copy must not hold up the other threads.
         let sent = if payload.len() > LARGE {
             py.detach(|| self.pool().submit(&task, ticket))
@@ -269,6 +264,17 @@ const LARGE: usize = 1 << 20;
 
 /// How often the end of a pool waits for records to be heard; each time it is told that there is no progress.
 const LAST_LOOKS: usize = 10;
+
+/// A module that calls plait while a worker imports it for a call would have that call start workers without end.
+pub fn refuse_while_loading() -> PyResult<()> {
+    if is_loading() {
+        return Err(PyRuntimeError::new_err(
+            "a worker process was importing a module for a call, and that module calls plait while it is imported; \
+             put that call into a function, or under `if __name__ == \"__main__\":`",
+        ));
+    }
+    Ok(())
+}
 
 /// What errors call a function.
 pub fn name_of(function: &Bound<'_, PyAny>) -> String {

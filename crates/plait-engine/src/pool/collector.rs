@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use event_listener::Event;
+use plait_shm::Wake;
 
 use crate::native;
 
@@ -21,6 +22,9 @@ use super::state::{Shared, locked};
 /// First and longest pause of a collector that has nothing to do but look.
 const GLANCE: Duration = Duration::from_millis(1);
 const LONG_GLANCE: Duration = Duration::from_millis(8);
+
+/// For so long a collector that was rung in vain does not hear.
+const DEAF: Duration = Duration::from_micros(200);
 
 /// "Done" when the collector should stop driving.
 struct Relief<'a, T: Ticket>(&'a Shared<T>, Event);
@@ -94,13 +98,20 @@ impl<T: Ticket> Shared<T> {
                     || (pause.is_none() && this.needs_collector())
             };
             let woken = this.memory.pressure().wait(ready, pause);
+            if this.has_chores() {
+                continue;
+            }
             missed = locked(&this.readers).has_notes();
             if !missed && this.drains.load(Ordering::Relaxed) != drains {
                 glance = (glance * 2).min(LONG_GLANCE);
+                if !matches!(woken, Wake::TimedOut) {
+                    // Another thread is at work: whoever rings need not wake this one each time.
+                    thread::sleep(DEAF);
+                }
                 continue;
             }
             glance = GLANCE;
-            if !missed && !this.needs_collector() && matches!(woken, plait_shm::Wake::TimedOut) {
+            if !missed && !this.needs_collector() && matches!(woken, Wake::TimedOut) {
                 continue;
             }
             if let Ok(role) = this.role.try_lock() {

@@ -329,6 +329,7 @@ impl<T: Ticket> Shared<T> {
             (rest, telling)
         };
         this.drains.fetch_add(1, Ordering::Relaxed);
+        Self::run_errands(this);
         if let Some(telling) = telling {
             this.complete(done.into_iter());
             drop(telling);

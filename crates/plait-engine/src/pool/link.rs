@@ -11,6 +11,8 @@ use plait_trace::{TaskId, WorkerId};
 
 use crate::wire::Control;
 
+use super::relay::Correspondence;
+
 /// Lives as long as anybody reads the worker's results, which may be longer than the worker.
 pub(crate) struct Link {
     pub(crate) worker: WorkerId,
@@ -18,7 +20,7 @@ pub(crate) struct Link {
     pub(crate) results: ArenaView,
     pool: Arc<PoolMemory>,
     control: Mutex<Outbox>,
-    replies: Mutex<StreamWriter>,
+    pub(super) correspondence: Mutex<Correspondence>,
     pid: AtomicI32,
     key: AtomicU64,
     doomed: AtomicBool,
@@ -85,7 +87,7 @@ impl Link {
             results,
             pool,
             control,
-            replies: Mutex::new(replies),
+            correspondence: Mutex::new(Correspondence::new(replies)),
             pid: AtomicI32::new(0),
             key: AtomicU64::new(0),
             doomed: AtomicBool::new(false),
@@ -147,13 +149,6 @@ impl Link {
                 break;
             }
         }
-    }
-
-    /// Writes a reply to the worker, and wakes whoever waits for one there. False: there is no room for it now.
-    pub(crate) fn reply(&self, parts: &[&[u8]]) -> bool {
-        let written = self.replies.lock().unwrap_or_else(PoisonError::into_inner).write(parts).is_ok();
-        self.memory.replied().ring();
-        written
     }
 
     /// Asks the worker to end after the task it runs.

@@ -4,17 +4,20 @@
 //! between: the thread that waits for a result drains the rings itself ([`Pool::wait`]); a collector thread does it
 //! when nobody waits but somebody wants to be told (callbacks), or when tasks wait for room in the ring.
 //!
-//! Lock order, outermost first: `role`, `readers`, `state`, `arena`, a link's outbox, the queues of notes. Tickets are completed
+//! Lock order, outermost first: `role`, `readers`, `state`, `arena`, a link's outbox and correspondence, the
+//! queues of notes. Tickets are completed
 //! with none of them held but `role`.
 
 mod collector;
 mod drive;
 mod epitaph;
+mod errands;
 mod function;
 mod link;
 mod notes;
 mod outcome;
 mod overseer;
+mod relay;
 mod reserve;
 mod staff;
 mod state;
@@ -39,12 +42,14 @@ pub use function::Function;
 pub use notes::{LOG, Note};
 pub use outcome::{Loss, MemoryCause, Outcome, Payload, Ticket, TimedOut};
 pub use overseer::Limits;
+pub use relay::Relay;
 pub(crate) use reserve::Reserves;
 pub use staff::describe;
 pub use submit::{NewTask, Refused};
 
 use drive::Readers;
 use epitaph::OomWatch;
+use errands::Errands;
 use notes::Unheard;
 use overseer::Overseer;
 use state::{Shared, State, locked};
@@ -162,12 +167,14 @@ impl<T: Ticket> Pool<T> {
             drains: AtomicU64::new(0),
             submitted: AtomicU64::new(0),
             ended_tasks: AtomicU64::new(0),
-            watched: AtomicUsize::new(0),
+            watched: Arc::new(AtomicUsize::new(0)),
             telling: AtomicUsize::new(0),
             backlog: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             deferred: Mutex::new(Vec::new()),
             unheard: Unheard::default(),
+            errands: Errands::default(),
+            workers_functions: Mutex::default(),
             collecting: AtomicBool::new(false),
             overseer: Overseer::new(config.limits),
             oom: Mutex::new(OomWatch::new()),

@@ -1,9 +1,9 @@
 //! Notes: what workers tell their pool beside results.
 //!
 //! The thread that drains reads them together with the results: first a worker's results, then its notes, so that a note
-//! which was written before a result is read with it at the latest. They are the binding's, which may need an interpreter:
-//! so they wait for the collector, or for the thread that hands out a result and must not do so before the notes which came
-//! with it have been heard.
+//! which was written before a result is read with it at the latest. Those of the engine's own kinds (`relay`) are acted on
+//! there and then. The others are the binding's, which may need an interpreter: they wait for the collector, or for the
+//! thread that hands out a result and must not do so before the notes which came with it have been heard.
 //!
 //! Promises: the notes of one worker are handled in the order in which it wrote them, one batch at a time; log records and
 //! all others each in theirs, so that a log handler that waits for a call does not wait for what it holds up itself. What
@@ -25,6 +25,9 @@ use super::state::{Shared, locked};
 
 /// The kind of a note that holds a log record.
 pub const LOG: u8 = 1;
+
+/// From here on kinds are the engine's own (`wire::inner::note`).
+const ENGINE_KINDS: u8 = 2;
 
 /// More notes than a ring holds at a time.
 const PER_LOOK: usize = 1 << 16;
@@ -63,12 +66,6 @@ impl Note {
     /// The process id of the worker that wrote it.
     pub fn pid(&self) -> i32 {
         self.link.pid()
-    }
-
-    /// Writes a reply to that worker, `parts` one after the other, and wakes whoever waits for one there. False: there is no
-    /// room for it now.
-    pub fn reply(&self, parts: &[&[u8]]) -> bool {
-        self.link.reply(parts)
     }
 }
 
@@ -257,8 +254,15 @@ impl Unheard {
 impl<T: Ticket> Shared<T> {
     /// Puts notes where they are handled; called with the readers held, so that their order is kept.
     pub(super) fn sort_notes(&self, notes: Vec<Note>) {
-        if !notes.is_empty() {
-            self.unheard.push(notes);
+        if notes.is_empty() {
+            return;
+        }
+        let (own, foreign): (Vec<_>, Vec<_>) = notes.into_iter().partition(|note| note.kind >= ENGINE_KINDS);
+        for note in own {
+            self.errands.push(note);
+        }
+        if !foreign.is_empty() {
+            self.unheard.push(foreign);
             self.memory.pressure().poke();
         }
     }
@@ -277,6 +281,7 @@ impl<T: Ticket> Shared<T> {
             this.sort_notes(readers.take_notes());
             bad
         };
+        Self::run_errands(this);
         for link in bad {
             this.kill(&link);
         }

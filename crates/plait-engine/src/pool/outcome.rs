@@ -12,6 +12,7 @@ use crate::wire::{Kind, Verdict};
 use super::Pool;
 use super::link::Link;
 use super::notes::Note;
+use super::relay::Relay;
 
 /// How a task ended.
 #[derive(Debug)]
@@ -138,6 +139,11 @@ impl Payload {
         Self { kind, bytes }
     }
 
+    /// A payload of these bytes.
+    pub fn owned(kind: Kind, bytes: Box<[u8]>) -> Self {
+        Self { kind, bytes: Bytes::Owned(bytes) }
+    }
+
     pub(super) fn lent(kind: Kind, link: Arc<Link>, block: Block) -> Self {
         Self { kind, bytes: Bytes::Lent(Lent { link, block }) }
     }
@@ -160,6 +166,9 @@ pub trait Ticket: Send + Sized + 'static {
 
     /// Does what [`Ticket::complete`] put off, on the pool's collector thread.
     fn run_deferred(batch: Vec<Self>);
+
+    /// A ticket whose outcome is for a worker, which submitted the task.
+    fn relayed(relay: Relay) -> Self;
 
     /// Hears what workers wrote beside their results ([`crate::worker::Desk::note`]): on the pool's collector thread, or
     /// on one that called [`Pool::take_notes`]. One batch at a time, the notes of each worker in their order.

@@ -158,7 +158,7 @@ impl<T: Ticket> Shared<T> {
     fn bury(this: &Arc<Self>, link: &Arc<Link>, exit: Option<Exit>, peak: Option<u64>, error: Option<&io::Error>) {
         while Self::drain(this) > 0 {}
         let mut done = Vec::new();
-        let (failed, rest, telling) = {
+        let (failed, rest, unwanted, telling) = {
             let mut readers = locked(&this.readers);
             let mut state = locked(&this.state);
             // Between the drains above and here somebody else may have read records, but then also applied them.
@@ -182,6 +182,7 @@ impl<T: Ticket> Shared<T> {
             }
             this.memory.leave_seat(link.worker);
             let expected = (status.stop() || fate.is_some()) && held.is_empty();
+            let unwanted = fate.is_some() || !held.is_empty();
             if exit.is_some() && !expected {
                 state.deaths += 1;
             }
@@ -207,8 +208,10 @@ impl<T: Ticket> Shared<T> {
             failed.extend(state.abandon(lost.abandoned, &cause));
             rest.extend(state.send().1);
             this.backlog.store(state.scheduler.queued() > 0, Ordering::Relaxed);
-            (failed, rest, this.telling())
+            (failed, rest, unwanted, this.telling())
         };
+        Self::end_correspondence(this, link, unwanted);
+        Self::run_errands(this);
         this.complete(done.into_iter().chain(failed));
         drop(telling);
         for _ in 0..this.memory.parked() {

@@ -17,11 +17,13 @@ use crate::spin::Spinner;
 
 use super::drive::{Awaited, Readers};
 use super::epitaph::OomWatch;
+use super::errands::Errands;
 use super::function::Function;
 use super::link::Link;
 use super::notes::Unheard;
 use super::outcome::{Outcome, Ticket};
 use super::overseer::Overseer;
+use super::relay::WorkersFunctions;
 use super::reserve::Reserves;
 
 /// What a task takes with it through the scheduler.
@@ -84,14 +86,16 @@ pub(super) struct Shared<T: Ticket> {
     pub(super) drains: AtomicU64,
     pub(super) submitted: AtomicU64,
     pub(super) ended_tasks: AtomicU64,
-    /// Futures that somebody wants to hear of without waiting for them.
-    pub(super) watched: AtomicUsize,
+    /// Futures that somebody wants to hear of without waiting for them here.
+    pub(super) watched: Arc<AtomicUsize>,
     /// Threads that are about to tell tickets their outcome.
     pub(super) telling: AtomicUsize,
     pub(super) backlog: AtomicBool,
     pub(super) closing: AtomicBool,
     pub(super) deferred: Mutex<Vec<T>>,
     pub(super) unheard: Unheard,
+    pub(super) errands: Errands,
+    pub(super) workers_functions: Mutex<WorkersFunctions>,
     pub(super) collecting: AtomicBool,
     pub(super) overseer: Overseer,
     pub(super) oom: Mutex<OomWatch>,

@@ -59,6 +59,16 @@ impl<T: Ticket> Pool<T> {
 
     /// Submits a task. It is sent at once if the ring has room, and later otherwise; this never waits.
     pub fn submit(&self, task: &NewTask<'_>, ticket: T) -> Result<TaskId, (T, Refused)> {
+        self.submit_as::<false>(task, ticket)
+    }
+
+    /// As [`Pool::submit`], for a running task of this pool, which makes it wait for the new one before it ends.
+    pub(super) fn submit_inner(&self, task: &NewTask<'_>, ticket: T) -> Result<TaskId, (T, Refused)> {
+        self.submit_as::<true>(task, ticket)
+    }
+
+    #[inline]
+    fn submit_as<const INNER: bool>(&self, task: &NewTask<'_>, ticket: T) -> Result<TaskId, (T, Refused)> {
         let shared = &*self.shared;
         let args = if task.payload.len() <= TaskHead::MAX_INLINE {
             None
@@ -92,7 +102,12 @@ impl<T: Ticket> Pool<T> {
         };
         let mut state = locked(&shared.state);
         let State { scheduler, actions, claims, broken, .. } = &mut *state;
-        let id = match scheduler.submit(job, task.retries, actions) {
+        let submitted = if INNER {
+            scheduler.submit_inner(job, task.retries, actions)
+        } else {
+            scheduler.submit(job, task.retries, actions)
+        };
+        let id = match submitted {
             Ok(id) => id,
             Err(refused) => {
                 let reason = match (refused.reason, broken) {

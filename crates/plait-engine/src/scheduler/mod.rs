@@ -107,6 +107,20 @@ impl<J> Scheduler<J> {
                 return Err(Refused { job, reason: Refusal::Broken });
             }
         }
+        Ok(self.admit(job, retries, actions))
+    }
+
+    /// As [`submit`](Self::submit), on behalf of a running task: taken after a shutdown, too, as long as a task is pending,
+    /// since the workers stay until the last has ended.
+    pub fn submit_inner(&mut self, job: J, retries: u32, actions: &mut Vec<Action>) -> Result<TaskId, Refused<J>> {
+        if self.phase == Phase::ShutDown && !self.tasks.is_empty() {
+            return Ok(self.admit(job, retries, actions));
+        }
+        self.submit(job, retries, actions)
+    }
+
+    #[inline]
+    fn admit(&mut self, job: J, retries: u32, actions: &mut Vec<Action>) -> TaskId {
         let id = if self.tasks.queued() == 0 && self.has_room() {
             let id = self.tasks.insert(job, retries, TaskState::Sent);
             self.room -= 1;
@@ -120,7 +134,7 @@ impl<J> Scheduler<J> {
         if self.workers.below_max() && self.tasks.len() > self.workers.serving() {
             self.start_workers(1, actions);
         }
-        Ok(id)
+        id
     }
 
     /// `worker` has answered `task`. `None`: no such task is running, the message is stale or a duplicate.

@@ -53,6 +53,23 @@ fn a_dead_workers_tasks_go_again_before_the_others_or_come_back() {
 }
 
 #[test]
+fn a_running_task_may_submit_after_the_shutdown() {
+    let mut pool = scheduler(1, None);
+    let (a, _) = actions(|act| pool.submit("a", 0, act).unwrap());
+    actions(|act| pool.on_worker_ready(W0, act));
+    actions(|act| pool.shutdown(false, act));
+    assert!(pool.submit("from outside", 0, &mut Vec::new()).is_err());
+    let (b, _) = actions(|act| pool.submit_inner("b", 0, act).unwrap());
+    let (_, did) = actions(|act| pool.on_finished(W0, a, act));
+    assert_eq!(did, [], "the worker stays for the other");
+    let ((), did) = actions(|act| pool.on_window(1, act));
+    assert_eq!(did, [Send(b)]);
+    let (_, did) = actions(|act| pool.on_finished(W0, b, act));
+    assert_eq!(did, [StopWorker(W0)]);
+    assert!(pool.submit_inner("too late", 0, &mut Vec::new()).is_err());
+}
+
+#[test]
 fn the_replacement_is_there_before_the_old_worker_leaves() {
     let mut pool = scheduler(1, Some(1));
     let (a, _) = actions(|act| pool.submit("a", 0, act).unwrap());

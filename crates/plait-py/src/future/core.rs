@@ -17,15 +17,16 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event_listener::Event;
-use plait_engine::pool::{Awaited, Note, Outcome, Pool, Ticket};
+use plait_engine::pool::{Awaited, Note, Outcome, Pool, Relay, Ticket};
+use plait_engine::wire::Verdict;
 use plait_trace::TaskId;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use crate::exit;
-use crate::logs;
+use crate::own::{OwnCall, own};
 use crate::process::ProcessHome;
 use crate::thread::{Call, ThreadHome};
+use crate::{codec, exit, logs};
 
 /// What a future is at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub enum Held {
     Nothing,
     /// What a task of a thread pool is to call; there until somebody begins it.
     Call(Box<Call>),
+    /// A task that this worker has submitted to its own pool; there until it has ended, or is run here.
+    Own(Arc<OwnCall>),
     /// What the engine told, not decoded yet.
     Told(Outcome),
     /// Some thread is decoding what the engine told; the event is notified when it has.
@@ -106,7 +109,7 @@ impl Slot {
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match &self.held {
             Held::Value(value) | Held::Error(value) => visit.call(value)?,
-            Held::Nothing | Held::Call(_) | Held::Told(_) | Held::Decoding => {}
+            Held::Nothing | Held::Call(_) | Held::Own(_) | Held::Told(_) | Held::Decoding => {}
         }
         let Some(exposed) = &self.exposed else { return Ok(()) };
         visit.call(&exposed.condition)?;
@@ -127,6 +130,19 @@ pub enum Home {
     Threads(ThreadHome),
     /// A process pool.
     Processes(Arc<ProcessHome>),
+    /// The pool that this process is a worker of.
+    Own,
+}
+
+impl Home {
+    /// Whether a process runs the task of this pending future.
+    pub fn is_running(&self, core: &FutureCore) -> bool {
+        match self {
+            Self::Processes(home) => home.is_running(core),
+            Self::Own => own().is_ok_and(|own| own.is_running(core)),
+            Self::Nowhere | Self::Threads(_) => false,
+        }
+    }
 }
 
 /// See the file's head.
@@ -196,6 +212,19 @@ impl FutureCore {
         Some(call)
     }
 
+    /// The same for a task that came back to this worker from its own pool.
+    pub fn begin_own(&self) -> Option<Arc<OwnCall>> {
+        let mut slot = self.slot();
+        if self.phase() != Phase::Pending {
+            return None;
+        }
+        let Held::Own(call) = &slot.held else { return None };
+        let call = Arc::clone(call);
+        slot.held = Held::Nothing;
+        self.state.store(Phase::Running as u8, Ordering::Release);
+        Some(call)
+    }
+
     /// Moves to `next` if it is in one of `from`; the caller then owns the transition. `held` becomes the result.
     /// Returns whether somebody wants to be told by [`super::tell`].
     pub fn transition(&self, from: &[Phase], next: Phase, held: Held) -> Option<bool> {
@@ -225,31 +254,74 @@ impl Awaited for FutureCore {
     }
 }
 
-/// A future of a process pool, as the engine holds it.
-pub struct ProcessTicket(pub Arc<FutureCore>);
+/// Who is told the end of a process pool's task, as the engine holds it.
+pub enum ProcessTicket {
+    /// A future of this process.
+    Future(Arc<FutureCore>),
+    /// The worker that submitted it.
+    Worker(Box<(Relay, Option<Outcome>)>),
+}
+
+/// Tells a worker the end of its task; what has to be made an exception first is handed back.
+fn send_back(mut relay: Box<(Relay, Option<Outcome>)>, outcome: Outcome) -> Option<ProcessTicket> {
+    if let Outcome::Called { verdict, payload, .. } = &outcome
+        && let Ok(bytes) = payload.bytes()
+    {
+        relay.0.answer(*verdict, payload.kind, bytes);
+        return None;
+    }
+    if matches!(outcome, Outcome::Cancelled) {
+        relay.0.cancelled();
+        return None;
+    }
+    relay.1 = Some(outcome);
+    exit::expect_callbacks();
+    Some(ProcessTicket::Worker(relay))
+}
 
 impl Ticket for ProcessTicket {
     fn complete(self, outcome: Outcome) -> Option<Self> {
+        let core = match self {
+            Self::Future(core) => core,
+            Self::Worker(relay) => return send_back(relay, outcome),
+        };
         let (next, held) = match outcome {
             Outcome::Cancelled => (Phase::Notified, Held::Nothing),
             outcome => (Phase::Finished, Held::Told(outcome)),
         };
-        let exposed = self.0.transition(&[Phase::Pending, Phase::Running], next, held);
+        let exposed = core.transition(&[Phase::Pending, Phase::Running], next, held);
         (exposed == Some(true)).then(|| {
             exit::expect_callbacks();
-            self
+            Self::Future(core)
         })
     }
 
     fn run_deferred(batch: Vec<Self>) {
         exit::run_callbacks(batch.len(), |py| {
             for ticket in batch {
-                if let Home::Processes(home) = ticket.0.home() {
-                    home.unwatch();
+                match ticket {
+                    Self::Future(core) => {
+                        if let Home::Processes(home) = core.home() {
+                            home.unwatch();
+                        }
+                        super::tell(py, &core);
+                    }
+                    Self::Worker(relay) => {
+                        let (relay, outcome) = *relay;
+                        let Some(Err(error)) = outcome.map(|outcome| super::decode_outcome(py, &outcome)) else {
+                            continue;
+                        };
+                        let mut out = Vec::new();
+                        codec::encode_exception(py, &error, &mut out);
+                        relay.answer(Verdict::Raised, 0, &out);
+                    }
                 }
-                super::tell(py, &ticket.0);
             }
         });
+    }
+
+    fn relayed(relay: Relay) -> Self {
+        Self::Worker(Box::new((relay, None)))
     }
 
     fn on_notes(_pool: &Pool<Self>, batch: Vec<Note>) {

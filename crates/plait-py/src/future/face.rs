@@ -17,6 +17,7 @@ use pyo3::types::{PyList, PyTuple};
 use super::class::{is_tracked, track};
 use super::core::{Exposed, FutureCore, Held, Home, Phase, Slot};
 use super::{deadline, decode_outcome, phase_name, run_callback, tell_here};
+use crate::own::own;
 use crate::thread::help;
 use crate::{codec, errors};
 
@@ -52,6 +53,7 @@ impl FutureBase {
                 let _lent = help(py, core, *home)?;
                 wait_event(py, core, deadline)
             }
+            Home::Own => own()?.wait(py, core, deadline),
             Home::Nowhere => wait_event(py, core, deadline),
         }
     }
@@ -64,7 +66,7 @@ impl FutureBase {
             match &mut slot.held {
                 Held::Value(value) => return Ok(value.clone_ref(py).into_bound(py)),
                 Held::Error(error) => return Err(PyErr::from_value(error.clone_ref(py).into_bound(py))),
-                Held::Nothing | Held::Call(_) => return Err(errors::cancelled(py)),
+                Held::Nothing | Held::Call(_) | Held::Own(_) => return Err(errors::cancelled(py)),
                 held @ Held::Told(_) => {
                     if let Held::Told(outcome) = std::mem::replace(held, Held::Decoding) {
                         break outcome;
@@ -117,11 +119,12 @@ impl FutureBase {
         }
         let used = use_it(&mut slot, phase);
         drop(slot);
-        if first
-            && !phase.is_done()
-            && let Home::Processes(home) = core.home()
-        {
-            home.watch();
+        if first && !phase.is_done() {
+            match core.home() {
+                Home::Processes(home) => home.watch(),
+                Home::Own => drop(own().map(|own| own.watch(core))),
+                Home::Threads(_) | Home::Nowhere => {}
+            }
         }
         used
     }
@@ -210,6 +213,7 @@ impl FutureBase {
                 (taken, Phase::Notified)
             }
             Home::Threads(home) => (!home.is_foreign(), Phase::Notified),
+            Home::Own => (own()?.cancel(py, core)?, Phase::Notified),
             Home::Nowhere => (true, Phase::Cancelled),
         };
         if taken && let Some(exposed) = core.transition(&[Phase::Pending], next, Held::Nothing) {
@@ -233,17 +237,19 @@ impl FutureBase {
         let core = self.core();
         match (core.phase(), core.home()) {
             (Phase::Running, _) => true,
-            (Phase::Pending, Home::Processes(home)) => home.is_running(core),
+            (Phase::Pending, home) => home.is_running(core),
             _ => false,
         }
     }
 
     /// Whether the call was cancelled or has finished.
-    fn done(&self) -> bool {
+    fn done(&self, py: Python<'_>) -> bool {
         let core = self.core();
-        if let (Phase::Pending, Home::Processes(home)) = (core.phase(), core.home()) {
-            // Nobody else may be looking: a loop over `done()` must see the end.
-            home.pump();
+        // Nobody else may be looking: a loop over `done()` must see the end.
+        match (core.phase(), core.home()) {
+            (Phase::Pending, Home::Processes(home)) => home.pump(),
+            (Phase::Pending, Home::Own) => drop(own().map(|own| own.look(py, core))),
+            _ => {}
         }
         core.is_done()
     }
@@ -329,7 +335,7 @@ impl FutureBase {
             (core.phase(), slot.exposed.as_ref().is_some_and(|exposed| exposed.untold))
         };
         match (phase, core.home()) {
-            (Phase::Pending, Home::Processes(home)) if home.is_running(core) => phase_name(Phase::Running),
+            (Phase::Pending, home) if home.is_running(core) => phase_name(Phase::Running),
             (Phase::Finished, _) if untold => phase_name(Phase::Running),
             (Phase::Cancelled | Phase::Notified, _) if untold => phase_name(Phase::Pending),
             (phase, _) => phase_name(phase),

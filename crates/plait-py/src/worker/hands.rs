@@ -12,7 +12,7 @@ use pyo3::types::{PyList, PyTuple};
 use super::{output, stop, worker_error};
 use crate::chunk::answer::{ANSWER, AnswerWriter, push_raised};
 use crate::process::form;
-use crate::{codec, errors, function};
+use crate::{codec, errors, function, own};
 
 thread_local! {
     static LOADING: Cell<bool> = const { Cell::new(false) };
@@ -23,7 +23,8 @@ pub fn is_loading() -> bool {
     LOADING.get()
 }
 
-fn while_loading<R>(load: impl FnOnce() -> R) -> R {
+/// Loads a call, or its function.
+pub fn while_loading<R>(load: impl FnOnce() -> R) -> R {
     LOADING.set(true);
     let loaded = load();
     LOADING.set(false);
@@ -50,6 +51,10 @@ impl Hands {
     /// Runs one task and tells how it ended.
     pub fn work(&mut self, py: Python<'_>, worker: &mut Worker, task: &Claimed) -> PyResult<()> {
         let called = stop::begin_call(py, &self.desk).and_then(|()| self.call(py, worker, task));
+        let called = match own::settle(py) {
+            Ok(()) => called,
+            Err(error) => Err(error),
+        };
         stop::end_call();
         output::write_out(py, &self.flush);
         let mut answer = match called {

@@ -17,7 +17,7 @@ use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-pub use hands::is_loading;
+pub use hands::{is_loading, while_loading};
 pub use run::WorkerLoop;
 
 /// The nursery's loop state; the loop itself is Python's, because it forks an interpreter.

@@ -12,6 +12,7 @@ use pyo3::types::PyTuple;
 use super::hands::Hands;
 use super::{output, stop, worker_error};
 use crate::logs::RecordWriter;
+use crate::own;
 
 /// How often an idle worker looks up from its sleep for no reason: a safety net, not a mechanism.
 const NAP: Duration = Duration::from_secs(60);
@@ -27,6 +28,7 @@ pub struct WorkerLoop {
 impl WorkerLoop {
     /// A loop that has not begun.
     pub fn new(worker: Worker) -> Self {
+        own::begin(worker.desk());
         Self { desk: worker.desk(), number: u32::from(worker.id().0), worker: Mutex::new(Some(worker)) }
     }
 }
