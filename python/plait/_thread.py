@@ -98,8 +98,12 @@ class ThreadPoolExecutor(WithOptions, _core.ThreadEngine, concurrent.futures.Thr
 
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         """Shut down; after Ctrl-C what was not begun is cancelled."""
-        interrupted = exc_type is not None and issubclass(exc_type, KeyboardInterrupt)
-        self.shutdown(wait=True, cancel_futures=interrupted)
+        try:
+            self.shutdown(wait=True, cancel_futures=_exit.is_interrupt(exc_type))
+        except BaseException:
+            # Ctrl-C while this waits.
+            self._abort()
+            raise
 
     def _abort(self) -> None:
         """Give up what was not begun; a running call cannot be stopped."""

@@ -25,7 +25,7 @@ use pyo3::prelude::*;
 
 use crate::own::{OwnCall, own};
 use crate::process::ProcessHome;
-use crate::thread::{Call, ThreadHome};
+use crate::thread::{Attempt, Call, ThreadHome};
 use crate::{codec, exit, logs};
 
 /// What a future is at the moment.
@@ -67,6 +67,8 @@ pub enum Held {
     Nothing,
     /// What a task of a thread pool is to call; there until somebody begins it.
     Call(Box<Call>),
+    /// The next try of such a call, whose last one was abandoned; there until a thread takes it.
+    Again(Box<Attempt>),
     /// A task that this worker has submitted to its own pool; there until it has ended, or is run here.
     Own(Arc<OwnCall>),
     /// What the engine told, not decoded yet.
@@ -109,7 +111,7 @@ impl Slot {
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match &self.held {
             Held::Value(value) | Held::Error(value) => visit.call(value)?,
-            Held::Nothing | Held::Call(_) | Held::Own(_) | Held::Told(_) | Held::Decoding => {}
+            Held::Nothing | Held::Call(_) | Held::Own(_) | Held::Again(_) | Held::Told(_) | Held::Decoding => {}
         }
         let Some(exposed) = &self.exposed else { return Ok(()) };
         visit.call(&exposed.condition)?;
@@ -210,6 +212,23 @@ impl FutureCore {
         let Held::Call(call) = std::mem::replace(&mut slot.held, Held::Nothing) else { return None };
         self.state.store(Phase::Running as u8, Ordering::Release);
         Some(call)
+    }
+
+    /// Puts the next try of a call that runs into it, until [`FutureCore::again`] takes it out.
+    pub fn put_again(&self, attempt: Box<Attempt>) {
+        self.slot().held = Held::Again(attempt);
+    }
+
+    /// Takes the next try of a call; the caller makes it.
+    pub fn again(&self) -> Option<Box<Attempt>> {
+        let mut slot = self.slot();
+        match std::mem::replace(&mut slot.held, Held::Nothing) {
+            Held::Again(attempt) => Some(attempt),
+            other => {
+                slot.held = other;
+                None
+            }
+        }
     }
 
     /// The same for a task that came back to this worker from its own pool.

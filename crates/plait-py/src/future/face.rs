@@ -66,7 +66,7 @@ impl FutureBase {
             match &mut slot.held {
                 Held::Value(value) => return Ok(value.clone_ref(py).into_bound(py)),
                 Held::Error(error) => return Err(PyErr::from_value(error.clone_ref(py).into_bound(py))),
-                Held::Nothing | Held::Call(_) | Held::Own(_) => return Err(errors::cancelled(py)),
+                Held::Nothing | Held::Call(_) | Held::Own(_) | Held::Again(_) => return Err(errors::cancelled(py)),
                 held @ Held::Told(_) => {
                     if let Held::Told(outcome) = std::mem::replace(held, Held::Decoding) {
                         break outcome;

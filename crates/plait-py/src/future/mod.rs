@@ -112,7 +112,7 @@ fn is_error(core: &FutureCore) -> bool {
         Held::Error(_) => true,
         Held::Told(Outcome::Called { verdict, .. }) => *verdict == Verdict::Raised,
         Held::Told(_) => true,
-        Held::Nothing | Held::Call(_) | Held::Own(_) | Held::Decoding | Held::Value(_) => false,
+        Held::Nothing | Held::Call(_) | Held::Own(_) | Held::Again(_) | Held::Decoding | Held::Value(_) => false,
     }
 }
 

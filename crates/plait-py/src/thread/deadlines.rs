@@ -23,7 +23,7 @@ use crate::process::forks;
 
 use super::limited::Attempt;
 use super::work::Works;
-use super::{Job, Tasks, ThreadHome};
+use super::{Tasks, ThreadHome};
 
 /// How long the clock stays when there is nothing to watch.
 const LINGER: Duration = Duration::from_secs(1);
@@ -133,13 +133,14 @@ impl Late {
     /// Gives the try up, and makes sure that somebody does what follows.
     fn abandon(self, py: Python<'_>) {
         let Self { mut attempt, tasks, start } = self;
+        let core = attempt.core();
         let next = if attempt.next() {
-            Some(Job::Again(attempt))
+            core.put_again(Box::new(attempt));
+            Some(core)
         } else {
             let held = Held::Error(attempt.abandoned(py));
-            let core = attempt.into_core();
             let asked = core.transition(&[Phase::Running], Phase::Finished, held);
-            (asked == Some(true)).then_some(Job::Tell(core))
+            (asked == Some(true)).then_some(core)
         };
         if tasks.abandon(next) == Pushed::Hire
             && let Err(error) = start.call0(py)

@@ -42,7 +42,7 @@ struct Begun {
 
 /// A try of a call.
 #[derive(Clone)]
-pub(super) struct Attempt {
+pub struct Attempt {
     begun: Arc<Begun>,
     /// Tries that have failed before.
     failed: u32,
@@ -56,7 +56,7 @@ impl Attempt {
     }
 
     /// The future.
-    pub(super) fn into_core(self) -> Arc<FutureCore> {
+    pub(super) fn core(&self) -> Arc<FutureCore> {
         Arc::clone(&self.begun.core)
     }
 

@@ -10,6 +10,7 @@ mod work;
 
 pub use work::{help, start_native};
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use plait_engine::threads::{Pushed, Queue};
@@ -22,7 +23,8 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::callout;
 use crate::future::{FutureCore, Held, Home, Phase, new_future, tell};
 use crate::process::forks;
-use limited::{Attempt, Limits};
+pub use limited::Attempt;
+use limited::Limits;
 
 /// What a task of a thread pool is to call. It lies in its future until somebody begins it.
 pub struct Call {
@@ -40,35 +42,29 @@ impl Call {
     }
 }
 
-/// What a thread of a pool may find to do.
-enum Job {
-    /// Begin a task, unless it was cancelled or somebody has begun it.
-    Begin(Arc<FutureCore>),
-    /// Make the next try of a call whose last one was abandoned.
-    Again(Attempt),
-    /// Tell those who asked that the future has ended.
-    Tell(Arc<FutureCore>),
-}
+/// What waits for a thread. A future says by its state what it needs: to be begun, to be tried again, or, when it has ended
+/// because its call was abandoned, somebody to tell those who asked for its end.
+type Tasks = Queue<Arc<FutureCore>>;
 
-type Tasks = Queue<Job>;
-
-/// Where a future of a thread pool is at home.
+/// Which thread pool a future is at home in: the forks this process had come through when the pool was made, and a
+/// number. One word, because each future has it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct ThreadHome {
-    /// The address of the pool's queue.
-    queue: usize,
-    /// The forks this process had come through when the pool was made.
-    forks: u64,
-}
+pub struct ThreadHome(u64);
 
 impl ThreadHome {
-    fn of(queue: &Arc<Tasks>) -> Self {
-        Self { queue: Arc::as_ptr(queue) as usize, forks: forks() }
+    /// No pool.
+    const NONE: Self = Self(0);
+    /// Bits of the number; a program that makes a pool each microsecond has enough for two weeks.
+    const NUMBER: u32 = 40;
+
+    fn new() -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        Self(forks() << Self::NUMBER | (NUMBERS.fetch_add(1, Ordering::Relaxed) & ((1 << Self::NUMBER) - 1)))
     }
 
     /// Whether the pool is that of the parent process, whose threads are not in this one.
     pub fn is_foreign(self) -> bool {
-        self.forks != forks()
+        (self.0 ^ (forks() << Self::NUMBER)) >> Self::NUMBER != 0
     }
 
     /// Refuses what nobody would ever do.
@@ -91,16 +87,12 @@ fn finish(py: Python<'_>, core: &Arc<FutureCore>, held: Held) {
 
 /// Fails all tasks that wait.
 fn fail_waiting(py: Python<'_>, tasks: &Tasks, error: &Bound<'_, PyAny>) {
-    let held = || Held::Error(error.clone().unbind());
-    for job in tasks.drain() {
-        match job {
-            Job::Begin(core) => {
-                if core.begin().is_some() {
-                    finish(py, &core, held());
-                }
-            }
-            Job::Again(attempt) => finish(py, &attempt.into_core(), held()),
-            Job::Tell(core) => tell(py, &core),
+    for core in tasks.drain() {
+        let held = Held::Error(error.clone().unbind());
+        if core.begin().is_some() || core.again().is_some() {
+            finish(py, &core, held);
+        } else if core.phase().is_done() {
+            tell(py, &core);
         }
     }
 }
@@ -117,7 +109,7 @@ impl ThreadQueue {
     #[new]
     fn new(max_workers: usize) -> Self {
         let tasks = Arc::new(Queue::new(max_workers));
-        Self { home: ThreadHome::of(&tasks), tasks }
+        Self { tasks, home: ThreadHome::new() }
     }
 
     /// Runs tasks until there will be no more, or no place for this thread. `start` starts another thread.
@@ -184,16 +176,16 @@ impl ThreadQueue {
 
 impl ThreadQueue {
     fn cancel_waiting(&self, py: Python<'_>) {
-        for job in self.tasks.drain() {
-            match job {
-                Job::Begin(core) => {
-                    if let Some(true) = core.transition(&[Phase::Pending], Phase::Notified, Held::Nothing) {
-                        tell(py, &core);
-                    }
+        for core in self.tasks.drain() {
+            if let Some(asked) = core.transition(&[Phase::Pending], Phase::Notified, Held::Nothing) {
+                if asked {
+                    tell(py, &core);
                 }
+            } else if let Some(attempt) = core.again() {
                 // It has begun: it cannot be cancelled, and ends as its last try did.
-                Job::Again(attempt) => attempt.give_up(py),
-                Job::Tell(core) => tell(py, &core),
+                attempt.give_up(py);
+            } else if core.phase().is_done() {
+                tell(py, &core);
             }
         }
     }
@@ -226,7 +218,7 @@ impl ThreadEngine {
         let core = FutureCore::new(Home::Threads(this.home));
         core.slot().held = Held::Call(Box::new(call));
         let future = new_future(py, Arc::clone(&core))?;
-        match this.tasks.push(Job::Begin(core)) {
+        match this.tasks.push(core) {
             Ok(Pushed::Woken | Pushed::Queued) => {}
             Ok(Pushed::Hire) => {
                 this.start.call0(py)?;
@@ -264,7 +256,7 @@ impl ThreadEngine {
         args: Bound<'py, PyTuple>,
         kwargs: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let limits = slf.get().opened()?.limits.map(Box::new);
+        let limits = slf.get().opened()?.limits.as_ref().map(|limits| Box::new(*limits));
         let kwargs = kwargs.map(Bound::unbind);
         Self::schedule(slf, Call { function: r#fn.unbind(), args: args.unbind(), kwargs, limits })
     }

@@ -15,7 +15,7 @@ use crate::callout;
 use crate::future::{FutureCore, Held, Phase, tell};
 
 use super::limited::{self, Attempt};
-use super::{Call, Job, Tasks, ThreadHome, finish};
+use super::{Call, Tasks, ThreadHome, finish};
 
 /// What a worker thread knows of its pool, and of itself.
 pub(super) struct Works {
@@ -32,21 +32,27 @@ pub(super) struct Works {
 thread_local! {
     /// The pool this thread works for.
     static WORKS: RefCell<Option<Rc<Works>>> = const { RefCell::new(None) };
+    /// Which pool that is, for those that ask only to hear that it is another.
+    static WORKS_FOR: Cell<ThreadHome> = const { Cell::new(ThreadHome::NONE) };
 }
 
 fn works_of(home: ThreadHome) -> Option<Rc<Works>> {
-    WORKS.with_borrow(|works| works.as_ref().filter(|works| works.home == home).cloned())
+    if WORKS_FOR.get() != home {
+        return None;
+    }
+    WORKS.with_borrow(Clone::clone)
 }
 
 /// Whether this thread is a worker of the pool.
 pub(super) fn works_for(home: ThreadHome) -> bool {
-    works_of(home).is_some()
+    WORKS_FOR.get() == home
 }
 
 /// See [`super::ThreadQueue::work`].
 pub(super) fn work(py: Python<'_>, tasks: &Arc<Tasks>, home: ThreadHome, start: Py<PyAny>, thread: Py<PyAny>) {
     let works = Rc::new(Works { tasks: Arc::clone(tasks), home, start, thread, timed: Cell::new(false) });
     WORKS.set(Some(Rc::clone(&works)));
+    WORKS_FOR.set(home);
     // A child that was forked in a call has this thread alone, and leaves the other tasks to the parent.
     while !home.is_foreign() {
         let popped = match tasks.pop_nowait() {
@@ -54,21 +60,21 @@ pub(super) fn work(py: Python<'_>, tasks: &Arc<Tasks>, home: ThreadHome, start: 
             found => found,
         };
         match popped {
-            Popped::Task(Job::Begin(core)) => run(py, &works, &core),
-            Popped::Task(Job::Again(attempt)) => limited::run(py, &works, attempt),
-            Popped::Task(Job::Tell(core)) => tell(py, &core),
+            Popped::Task(core) => run(py, &works, &core),
             Popped::Empty => {}
             Popped::Leave => break,
         }
     }
+    WORKS_FOR.set(ThreadHome::NONE);
     WORKS.take();
 }
 
-/// Runs a task unless somebody has begun it already, or it was cancelled.
+/// Does what a task needs; nothing if somebody has begun it already, or it was cancelled.
 fn run(py: Python<'_>, works: &Works, core: &Arc<FutureCore>) {
-    let Some(call) = core.begin() else { return };
+    let Some(call) = core.begin() else { return follow_up(py, works, core) };
+    let call = *call;
     if call.limits.is_some() {
-        return limited::run(py, works, Attempt::first(Arc::clone(core), *call));
+        return limited::run(py, works, Attempt::first(Arc::clone(core), call));
     }
     let held = match call.make(py) {
         Ok(value) => Held::Value(value),
@@ -77,6 +83,16 @@ fn run(py: Python<'_>, works: &Works, core: &Arc<FutureCore>) {
     // The arguments go before the result is known, as when a plain call returns.
     drop(call);
     finish(py, core, held);
+}
+
+/// What is left of a call that was abandoned: the next try, or telling those who asked.
+#[cold]
+fn follow_up(py: Python<'_>, works: &Works, core: &Arc<FutureCore>) {
+    if let Some(attempt) = core.again() {
+        limited::run(py, works, *attempt);
+    } else if core.phase().is_done() {
+        tell(py, core);
+    }
 }
 
 /// A place in the pool that a worker lends while it waits for a task of the pool.
