@@ -137,6 +137,15 @@ pub enum Home {
 }
 
 impl Home {
+    /// Somebody wants to be told of the end of this future without waiting for it.
+    pub fn watch(&self, core: &Arc<FutureCore>) {
+        match self {
+            Self::Processes(home) => home.watch(),
+            Self::Own => drop(own().map(|own| own.watch(core))),
+            Self::Nowhere | Self::Threads(_) => {}
+        }
+    }
+
     /// Whether a process runs the task of this pending future.
     pub fn is_running(&self, core: &FutureCore) -> bool {
         match self {

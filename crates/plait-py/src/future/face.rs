@@ -120,11 +120,7 @@ impl FutureBase {
         let used = use_it(&mut slot, phase);
         drop(slot);
         if first && !phase.is_done() {
-            match core.home() {
-                Home::Processes(home) => home.watch(),
-                Home::Own => drop(own().map(|own| own.watch(core))),
-                Home::Threads(_) | Home::Nowhere => {}
-            }
+            core.home().watch(core);
         }
         used
     }
