@@ -132,6 +132,22 @@ def test_ctrl_c_in_a_map(tmp_path, moment):
     interrupt(Program(tmp_path, POOLS["map"] + hearing(MAP_MOMENTS[moment])), "group")
 
 
+def test_ctrl_c_in_a_map_stops_its_calls_also_if_it_is_caught(tmp_path):
+    script = """
+try:
+    list(start(50))
+except KeyboardInterrupt:
+    print("caught")
+assert list(plait.map(w.add_one, range(3), workers=2)) == [1, 2, 3]
+sys.exit(3)
+"""
+    program = Program(tmp_path, POOLS["map"] + script)
+    program.running(0, 1)
+    program.signal(signal.SIGINT)
+    ended = program.finish()
+    assert (ended.code, ended.out, ended.err) == (3, "caught\n", ""), ended
+
+
 @pytest.mark.parametrize("moment", ASYNC_MOMENTS)
 def test_ctrl_c_in_asyncio(tmp_path, moment):
     pool = "Executor" if moment == "async with" else "ProcessPoolExecutor"

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use plait_engine::chunk::{ChunkSizer, Measured};
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyKeyboardInterrupt};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyIterator;
@@ -154,6 +154,7 @@ impl ProcessMap {
                 return late.map_or(Ok(None), Err);
             };
             let taken = self.take(py, &chunk);
+            let mut interrupted = false;
             let mut state = self.state();
             state.in_flight -= chunk.items;
             match taken {
@@ -161,12 +162,19 @@ impl ProcessMap {
                     state.ready = values.into();
                     state.error = error;
                 }
-                Err(error) => state.error = Some(error),
+                Err(error) => {
+                    // Ctrl-C while this waited: nobody will ask for what runs, and the exit would wait for it.
+                    interrupted = error.is_instance_of::<PyKeyboardInterrupt>(py) && !chunk.core.phase().is_done();
+                    if interrupted {
+                        state.chunks.push_front(chunk);
+                    }
+                    state.error = Some(error);
+                }
             }
             let stop = state.error.is_some();
             drop(state);
             if stop {
-                self.take_back();
+                self.take_back(interrupted);
             } else if !matches!(self.window, Window::Items(_)) {
                 self.refill(py);
             }
@@ -194,7 +202,7 @@ impl ProcessMap {
 
     /// Takes back what no worker has begun; the iterator is exhausted then.
     fn close(&self) {
-        self.take_back();
+        self.take_back(false);
         // Dropped without the lock: this may run code of the caller's.
         let _gone = {
             let mut state = self.state();
@@ -207,7 +215,7 @@ impl Drop for ProcessMap {
     fn drop(&mut self) {
         // As in the stdlib: a map that nobody ever looked at runs all the same.
         if self.state().begun {
-            self.take_back();
+            self.take_back(false);
         }
     }
 }
@@ -218,8 +226,9 @@ impl ProcessMap {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads no more input and takes back what no worker has begun; what is in hand stays.
-    fn take_back(&self) {
+    /// Reads no more input and takes back what no worker has begun; what is in hand stays. With `stop`, what runs is
+    /// stopped.
+    fn take_back(&self, stop: bool) {
         let (chunks, _gone) = {
             let mut state = self.state();
             let gone = (state.input.take(), state.input_error.take());
@@ -228,6 +237,8 @@ impl ProcessMap {
         for chunk in chunks {
             if self.home.cancel(&chunk.core) {
                 chunk.core.transition(&[Phase::Pending], Phase::Notified, Held::Nothing);
+            } else if stop {
+                self.home.stop(&chunk.core);
             }
         }
     }
