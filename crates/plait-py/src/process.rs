@@ -12,25 +12,16 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustix::process::Signal;
 
+pub use crate::form;
+pub use crate::function::name_of;
 use crate::function::{FunctionTable, Prepared};
 use crate::future::{FutureCore, Home, ProcessTicket, deadline, new_future};
+pub use crate::limits::Limits;
 pub use crate::program::forks;
 use crate::program::nursery;
 use crate::scratch::with_buffer;
 use crate::worker::is_loading;
 use crate::{codec, errors, exit, logs, program};
-
-/// What a worker does with a payload.
-pub mod form {
-    /// Calls the function of the message with the encoded arguments.
-    pub const CALL: u8 = 0;
-    /// The first encoded argument is the function.
-    pub const DIRECT: u8 = 1;
-    /// Calls the function once per item of the encoded chunk.
-    pub const CHUNK: u8 = 2;
-    /// The same, with the function first in the encoded chunk's own list.
-    pub const STAR_CHUNK: u8 = 3;
-}
 
 /// A process pool as its futures know it.
 pub struct ProcessHome {
@@ -40,33 +31,6 @@ pub struct ProcessHome {
     forks: u64,
     /// Of calls that were given none of their own.
     limits: Limits,
-}
-
-/// What calls are held to.
-#[derive(Clone, Copy, Default)]
-pub struct Limits {
-    /// How long each may take, from its start.
-    pub timeout: Option<Duration>,
-    /// Extra tries after an exception, a timeout or a dead worker.
-    pub retries: u32,
-}
-
-impl Limits {
-    /// From Python's numbers.
-    ///
-    /// # Errors
-    /// ValueError: the timeout is not above zero.
-    pub fn new(timeout: Option<f64>, retries: u32) -> PyResult<Self> {
-        let timeout = match timeout {
-            Some(seconds) if seconds.is_nan() || seconds <= 0.0 => {
-                return Err(PyValueError::new_err("timeout must be more than 0 seconds, or None"));
-            }
-            // What is longer than a Duration is no limit.
-            Some(seconds) => Duration::try_from_secs_f64(seconds).ok(),
-            None => None,
-        };
-        Ok(Self { timeout, retries })
-    }
 }
 
 /// How to call something in a worker.
@@ -262,7 +226,7 @@ impl ProcessHome {
 
 const LARGE: usize = 1 << 20;
 
-/// How often the end of a pool waits for records to be heard; each time it is told that there is no progress.
+/// How often the end of a pool waits for records to be heard, without progress.
 const LAST_LOOKS: usize = 10;
 
 /// A module that calls plait while a worker imports it for a call would have that call start workers without end.
@@ -274,16 +238,6 @@ pub fn refuse_while_loading() -> PyResult<()> {
         ));
     }
     Ok(())
-}
-
-/// What errors call a function.
-pub fn name_of(function: &Bound<'_, PyAny>) -> String {
-    let text = |name| function.getattr(name).and_then(|value| value.extract::<String>());
-    match (text("__module__"), text("__qualname__")) {
-        (Ok(module), Ok(name)) if module != "__main__" && module != "builtins" => format!("{module}.{name}"),
-        (_, Ok(name)) => name,
-        _ => function.get_type().name().map_or_else(|_| String::new(), |name| name.to_string()),
-    }
 }
 
 impl Drop for ProcessHome {

@@ -10,15 +10,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use event_listener::{Event, Listener};
-use plait_shm::{StreamReader, Wake};
+use plait_shm::Wake;
 
 use crate::scheduler::Raised;
-use crate::wire::{Place, ResultHead, Verdict};
+use crate::wire::Verdict;
 
 use super::Pool;
-use super::link::{Link, Why};
-use super::notes::{self, Look, Note, Unheard};
-use super::outcome::{Outcome, Payload, Ticket, TimedOut};
+use super::link::Why;
+use super::outcome::{Outcome, Ticket, TimedOut};
+use super::readers::Readers;
 use super::state::{Job, Shared, State, locked};
 
 /// Something whose end can be waited for.
@@ -49,107 +49,6 @@ const PER_DRAIN: usize = 4096;
 
 /// A task id no task has: the record tells of the worker itself.
 pub(crate) const WORKER_READY: u64 = u64::MAX;
-
-#[derive(Default)]
-pub(crate) struct Readers {
-    list: Vec<Reader>,
-    batch: Vec<(usize, ResultHead, Payload)>,
-    notes: Vec<Note>,
-}
-
-pub(crate) struct Reader {
-    pub(crate) link: Arc<Link>,
-    pub(crate) stream: StreamReader,
-    pub(crate) notes: StreamReader,
-    /// Set when the worker wrote what no worker writes: it is killed, nothing more is read.
-    pub(crate) garbled: bool,
-}
-
-impl Readers {
-    pub(crate) fn add(&mut self, link: Arc<Link>, stream: StreamReader, notes: StreamReader) {
-        self.list.push(Reader { link, stream, notes, garbled: false });
-    }
-
-    pub(crate) fn remove(&mut self, link: &Arc<Link>) {
-        self.list.retain(|reader| !Arc::ptr_eq(&reader.link, link));
-    }
-
-    fn is_empty(&self) -> bool {
-        self.list.iter().all(|reader| reader.garbled || (reader.stream.is_empty() && reader.notes.is_empty()))
-    }
-
-    /// Whether workers wrote notes that nobody has read.
-    pub(super) fn has_notes(&self) -> bool {
-        self.list.iter().any(|reader| !reader.garbled && !reader.notes.is_empty())
-    }
-
-    /// Hands out the notes that were read.
-    pub(super) fn take_notes(&mut self) -> Vec<Note> {
-        std::mem::take(&mut self.notes)
-    }
-
-    /// Reads what is there into the batch: of each worker first results, then notes. Gives the workers whose rings are
-    /// garbled.
-    pub(super) fn take(&mut self, limit: usize, unheard: &Unheard) -> Vec<Arc<Link>> {
-        let Self { list, batch, .. } = self;
-        let mut bad = Vec::new();
-        for (at, reader) in list.iter_mut().enumerate() {
-            while !reader.garbled && batch.len() < limit {
-                let link = &reader.link;
-                let read = reader.stream.read(|record| {
-                    ResultHead::decode(record).map(|(head, inline)| {
-                        let payload = match head.place {
-                            Place::Inline => Payload::copied(head.kind, inline),
-                            Place::Arena(block) => Payload::lent(head.kind, Arc::clone(link), block),
-                        };
-                        (at, head, payload)
-                    })
-                });
-                match read {
-                    Ok(Some(Ok(entry))) => batch.push(entry),
-                    Ok(None) => break,
-                    Ok(Some(Err(_))) | Err(_) => {
-                        reader.garbled = true;
-                        bad.push(Arc::clone(link));
-                    }
-                }
-            }
-        }
-        // After the results: a note that was written before one of them is there.
-        if self.has_notes() {
-            bad.extend(self.read_notes(unheard));
-        }
-        bad
-    }
-
-    /// Reads the notes that are there, as far as there is room. Gives the workers whose rings are garbled.
-    pub(super) fn read_notes(&mut self, unheard: &Unheard) -> Vec<Arc<Link>> {
-        let Self { list, notes, .. } = self;
-        let (mut bad, mut behind, mut room) = (Vec::new(), false, unheard.room());
-        for reader in list.iter_mut().filter(|reader| !reader.garbled) {
-            match notes::read(&reader.link, &mut reader.notes, notes, &mut room) {
-                Look::Empty => {}
-                Look::Full => behind = true,
-                Look::Garbled => {
-                    reader.garbled = true;
-                    bad.push(Arc::clone(&reader.link));
-                }
-            }
-        }
-        unheard.set_behind(behind);
-        bad
-    }
-
-    /// Reads all the notes of a worker that has ended.
-    pub(super) fn read_last_notes(&mut self, link: &Arc<Link>) {
-        let Self { list, notes, .. } = self;
-        if let Some(reader) = list.iter_mut().find(|reader| Arc::ptr_eq(&reader.link, link) && !reader.garbled) {
-            let mut room = usize::MAX;
-            // What else it may hold is of no use any more.
-            let _ = notes::read(link, &mut reader.notes, notes, &mut room);
-        }
-    }
-}
 
 impl<T: Ticket> Pool<T> {
     /// Waits until `target` is done or `deadline` has passed; `true`: it is done. `interrupt` is called now and then,

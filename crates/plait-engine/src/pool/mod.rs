@@ -17,6 +17,7 @@ mod link;
 mod notes;
 mod outcome;
 mod overseer;
+mod readers;
 mod relay;
 mod reserve;
 mod staff;
@@ -47,11 +48,11 @@ pub(crate) use reserve::Reserves;
 pub use staff::describe;
 pub use submit::{NewTask, Refused};
 
-use drive::Readers;
 use epitaph::OomWatch;
 use errands::Errands;
 use notes::Unheard;
 use overseer::Overseer;
+use readers::Readers;
 use state::{Shared, State, locked};
 
 /// Slots of the claim ring: tasks that are on their way to workers. More than that wait in the parent.

@@ -15,7 +15,7 @@ use crate::nursery::Nursery;
 use crate::scheduler::{Action, Scheduler};
 use crate::spin::Spinner;
 
-use super::drive::{Awaited, Readers};
+use super::drive::Awaited;
 use super::epitaph::OomWatch;
 use super::errands::Errands;
 use super::function::Function;
@@ -23,6 +23,7 @@ use super::link::Link;
 use super::notes::Unheard;
 use super::outcome::{Outcome, Ticket};
 use super::overseer::Overseer;
+use super::readers::Readers;
 use super::relay::WorkersFunctions;
 use super::reserve::Reserves;
 

@@ -159,3 +159,13 @@ pub fn decode_function(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
         let _ = error.value(py).call_method1("add_note", ("raised while a plait worker loaded the function",));
     })
 }
+
+/// What errors call a function.
+pub fn name_of(function: &Bound<'_, PyAny>) -> String {
+    let text = |name| function.getattr(name).and_then(|value| value.extract::<String>());
+    match (text("__module__"), text("__qualname__")) {
+        (Ok(module), Ok(name)) if module != "__main__" && module != "builtins" => format!("{module}.{name}"),
+        (_, Ok(name)) => name,
+        _ => function.get_type().name().map_or_else(|_| String::new(), |name| name.to_string()),
+    }
+}
