@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use rustix::process::Signal;
 
-pub use crate::form;
+pub(crate) use crate::form;
 pub use crate::function::name_of;
 use crate::function::{FunctionTable, Prepared};
 use crate::future::{FutureCore, Home, ProcessTicket, deadline, new_future};
