@@ -1,7 +1,4 @@
-"""Limits of calls on threads: a late call is abandoned, alone; a failed one is tried again.
-
-The serial backend has the second only.
-"""
+"""Timeouts of calls on threads: a late call is abandoned, alone, and the pool goes on."""
 
 import asyncio
 import concurrent.futures as cf
@@ -239,74 +236,6 @@ def test_a_forgotten_pool_goes_on_after_a_late_call(trap):
     assert [future.result(AMPLE) for future in rest] == list(range(1, 11))
 
 
-class Flaky:
-    """Fails so many times."""
-
-    def __init__(self, times, error=ValueError):
-        self.calls = []
-        self._times, self._error = times, error
-
-    def __call__(self):
-        self.calls.append(threading.current_thread())
-        if len(self.calls) <= self._times:
-            raise self._error(f"failure {len(self.calls)}")
-        return "at last"
-
-
-@pytest.fixture(params=["threads", "serial", "threads with a timeout"])
-def tries_twice_more(request):
-    backend = request.param.split()[0]
-    limits = {"timeout": AMPLE} if "timeout" in request.param else {}
-    with plait.Executor(backend, 2, retries=2, **limits) as executor:
-        yield executor
-
-
-def test_a_failed_call_is_tried_again(tries_twice_more):
-    flaky = Flaky(2)
-    assert tries_twice_more.submit(flaky).result() == "at last"
-    assert len(flaky.calls) == 3
-    assert len(set(flaky.calls)) == 1, "in the same thread"
-
-
-def test_the_last_exception_is_the_outcome(tries_twice_more):
-    flaky = Flaky(3)
-    error = tries_twice_more.submit(flaky).exception()
-    assert (type(error), str(error)) == (ValueError, "failure 3")
-    assert error.__notes__ == ["plait: failed in each of 3 tries"]
-    error = tries_twice_more.options(retries=0).submit(w.fail).exception()
-    assert not hasattr(error, "__notes__"), "there was one try"
-
-
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
-def test_what_is_no_failure_is_not_tried_again(tries_twice_more, kind):
-    flaky = Flaky(1, kind)
-    with pytest.raises(kind):
-        tries_twice_more.submit(flaky).result()
-    assert len(flaky.calls) == 1
-
-
-def test_an_abandoned_try_counts_and_the_next_is_made_elsewhere():
-    first_may_end, first_has_ended = threading.Event(), threading.Event()
-    threads = []
-
-    def call():
-        threads.append(threading.current_thread())
-        if len(threads) == 1:
-            assert first_may_end.wait(PATIENCE)
-            first_has_ended.set()
-            return "first"
-        first_may_end.set()
-        assert first_has_ended.wait(PATIENCE)
-        return "second"
-
-    with plait.ThreadPoolExecutor(1, retries=1) as pool:
-        future = pool.options(timeout=0.5).submit(call)
-        until(lambda: len(threads) == 2, "the second try")
-        assert not future.cancel()
-        assert future.result() == "second"
-        assert threads[0] is not threads[1]
-
-
 def test_late_in_each_try(make, trap):
     with make(1, timeout=0.05, retries=2) as pool:
         error = pool.submit(trap).exception()
@@ -314,25 +243,9 @@ def test_late_in_each_try(make, trap):
         assert error.__notes__ == ["plait: failed in each of 3 tries"]
 
 
-def test_views_share_the_pool(make):
-    with make(1) as pool:
-        flaky = Flaky(2)
-        view = pool.options(retries=2)
-        assert view.submit(flaky).result() == "at last"
-        assert view.options(timeout=AMPLE).submit(threading.current_thread).result() is flaky.calls[0]
-        assert list(view.map(w.add, [1, 2], [3, 4])) == [4, 6]
-        assert view.submit(w.arguments, 1, key=2).result() == pool.submit(w.arguments, 1, key=2).result()
-        view.shutdown()
-        with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
-            pool.submit(w.nothing)
-
-
-def test_map_on_threads_has_limits(trap):
+def test_map_on_threads_has_a_timeout_for_each_call(trap):
     with pytest.raises(plait.TaskTimeout):
         list(plait.map(trap, [1], backend="threads", workers=1, timeout=0.05))
-    flaky = Flaky(1)
-    assert list(plait.map(lambda _: flaky(), [1], backend="threads", workers=1, retries=1)) == ["at last"]
-    assert list(plait.map(lambda _: Flaky(0)(), [1, 2], backend="serial", retries=1)) == ["at last"] * 2
 
 
 def test_waiting_for_a_late_call_of_the_own_pool(trap):
@@ -392,16 +305,6 @@ def test_a_replacement_whose_initializer_fails_breaks_the_pool(trap, caplog):
         with pytest.raises(cf.thread.BrokenThreadPool):
             following.result(AMPLE)
     assert "one licence only" in caplog.text
-
-
-def test_the_serial_backend_says_that_it_cannot_stop_a_call():
-    says = pytest.raises(ValueError, match="the serial backend cannot stop a call; use processes")
-    with says:
-        plait.Executor("serial", timeout=1)
-    with plait.Executor("serial") as executor, says:
-        executor.options(timeout=1).submit(w.nothing)
-    with says:
-        plait.map(w.nothing, [], backend="serial", timeout=1)
 
 
 def test_late_calls_at_the_end_of_the_program():
