@@ -6,7 +6,7 @@ Set once, when a worker starts. A module of its own so that a worker need not lo
 # How many levels of workers this process is below the program that the user started.
 depth = 0
 
-# The name of the pool that this process is a worker of, how many workers that has, and the limits of calls there.
+# The pool that this process is a worker of: its name, how many workers it has, the limits of its calls.
 pool: str | None = None
 workers = 0
 limits: tuple[float | None, int] = (None, 0)
