@@ -97,7 +97,9 @@ impl FutureBase {
     /// frame that waited, which holds the future.
     fn hand_out<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let value = slf.get().value(slf.py());
-        if value.as_ref().is_ok_and(|value| !is_tracked(value)) {
+        // What came from a worker is new: nothing in it knows the future.
+        let new = matches!(slf.get().core().home(), Home::Processes(_));
+        if value.as_ref().is_ok_and(|value| new || !is_tracked(value)) {
             return value;
         }
         track(slf);
