@@ -58,7 +58,6 @@ class Program:
         options = {"stdin": subprocess.DEVNULL, **options}
         self._process = start_program(*flags, "-c", HEAD + script, self.gate, env=env, **options)
         self.pid = self._process.pid
-        self.started = time.monotonic()
         self._said = []
 
     def line(self):

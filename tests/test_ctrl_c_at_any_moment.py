@@ -1,5 +1,8 @@
 """Ctrl-C at a moment drawn by lot, from before a program imports plait until after its last word.
 
+What plait imports of the standard library is imported before that: Python itself answers Ctrl-C with a TypeError
+in `from module import name` where the name is missing, as `ssl` does when it looks for names that may be.
+
 The moments come from a seed that a failure shows; `PLAIT_SEED=… pytest tests/test_ctrl_c_at_any_moment.py`
 draws the same ones again.
 """
@@ -11,6 +14,11 @@ import time
 
 import pytest
 from endings import Program, reports
+
+BEGINNING = """
+import asyncio, concurrent.futures, logging, multiprocessing, pickle
+print("begins", flush=True)
+"""
 
 # A little of everything, a few dozen milliseconds each.
 PROGRAMS = {
@@ -94,17 +102,19 @@ def test_ctrl_c_at_any_moment(tmp_path, name, seed):
     def start():
         folder = tmp_path / str(next(folders))
         folder.mkdir()
-        return Program(folder, PROGRAMS[name])
+        program = Program(folder, BEGINNING + PROGRAMS[name])
+        program.wait_for("begins")
+        return program, time.monotonic()
 
-    began = time.monotonic()
-    assert start().finish().lines[-1] == "done"
+    program, began = start()
+    assert program.finish().lines[-1] == "done"
     whole = time.monotonic() - began
     for _ in range(MOMENTS // AT_ONCE):
-        programs = [(start(), lot.uniform(0, whole * AT_ONCE)) for _ in range(AT_ONCE)]
-        for program, moment in sorted(programs, key=lambda one: one[1]):
-            time.sleep(max(0, program.started + moment - time.monotonic()))
+        programs = [(*start(), lot.uniform(0, whole * AT_ONCE)) for _ in range(AT_ONCE)]
+        for program, began, moment in sorted(programs, key=lambda one: one[1] + one[2]):
+            time.sleep(max(0, began + moment - time.monotonic()))
             program.signal(signal.SIGINT)
-        for program, moment in programs:
+        for program, _, moment in programs:
             try:
                 check(program.finish())
             except AssertionError as error:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from plait import _own
-from plait._options import WithOptions, check_limits
+from plait._options import PoolMixin, check_limits
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ def check_backend(backend: object) -> None:
     raise ValueError(f"no backend {backend!r}; there are {known}")
 
 
-class Executor(WithOptions, concurrent.futures.Executor):
+class Executor(PoolMixin, concurrent.futures.Executor):
     """A `concurrent.futures.Executor` over the backend of your choice.
 
     Args:
@@ -138,10 +138,6 @@ class Executor(WithOptions, concurrent.futures.Executor):
     def __exit__(self, *exc: object) -> None:
         """Shut down as the backend does."""
         self._inner.__exit__(*exc)
-
-    async def __aenter__(self) -> "Executor":
-        """Return itself."""
-        return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         """Shut down without blocking the event loop; at once if the block was cancelled."""

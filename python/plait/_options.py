@@ -2,7 +2,7 @@
 
 import concurrent.futures
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -115,8 +115,8 @@ class OptionsView(concurrent.futures.Executor):
         await self._executor.__aexit__(*exc)
 
 
-class WithOptions:
-    """What executors with limits have in common: a `_limits` pair, and `options`."""
+class PoolMixin:
+    """What the executors have in common: `options`, over their `_limits`, and `async with`."""
 
     _limits: tuple[float | None, int]
 
@@ -139,3 +139,13 @@ class WithOptions:
             self._limits[0] if timeout is _UNSET else timeout,
             self._limits[1] if retries is _UNSET else retries,
         )
+
+    async def __aenter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        """Shut down without blocking the event loop; if the block was cancelled, at once."""
+        from plait import _exit
+
+        await _exit.leave(self, exc_type)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from plait import _core, _depth
-from plait._options import WithOptions, check_limits
+from plait._options import PoolMixin, check_limits
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ def current() -> "OwnPool | None":
     return OwnPool() if _depth.pool is not None and _core.is_worker() else None
 
 
-class OwnPool(_core.OwnEngine, WithOptions, concurrent.futures.Executor):
+class OwnPool(_core.OwnEngine, PoolMixin, concurrent.futures.Executor):
     """The process pool that runs the task in hand, for submitting further tasks to it.
 
     What an executor is that was sent to one of its workers: as an argument, in a closure, in a global. No
@@ -114,10 +114,6 @@ class OwnPool(_core.OwnEngine, WithOptions, concurrent.futures.Executor):
     def __exit__(self, *_: object) -> None:
         """Wait until what was submitted by way of this object has ended."""
         self._finish()
-
-    async def __aenter__(self) -> "OwnPool":
-        """Return itself."""
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         """Wait as `__exit__` does, without blocking the event loop."""

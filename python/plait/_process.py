@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from plait import _core, _depth, _exit, _logs, _own
-from plait._options import WithOptions, check_limits, parse_size
+from plait._options import PoolMixin, check_limits, parse_size
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ _launch_lock = threading.Lock()
 _launches: dict[tuple[str, ...], tuple[str, list[str], list[tuple[str, str]]]] = {}
 
 
-class ProcessPoolExecutor(_core.ProcessEngine, WithOptions, concurrent.futures.Executor):
+class ProcessPoolExecutor(_core.ProcessEngine, PoolMixin, concurrent.futures.Executor):
     """Run calls in worker processes. A drop-in for `concurrent.futures.ProcessPoolExecutor`.
 
     Workers are forked from a clean helper process in about a millisecond, never import or re-run the main
@@ -177,14 +177,6 @@ class ProcessPoolExecutor(_core.ProcessEngine, WithOptions, concurrent.futures.E
         """Give up: cancel what was not begun, kill the workers, wait a moment for their end."""
         self._give_up()
         self._join(_exit.MOMENT)
-
-    async def __aenter__(self) -> "ProcessPoolExecutor":
-        """Return itself."""
-        return self
-
-    async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
-        """Shut down without blocking the event loop; at once if the block was cancelled."""
-        await _exit.leave(self, exc_type)
 
 
 def _forget_lock() -> None:

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from plait._future import Future
-from plait._options import WithOptions, check_limits
+from plait._options import PoolMixin, check_limits
 
 T = TypeVar("T")
 
 
-class SerialExecutor(WithOptions, concurrent.futures.Executor):
+class SerialExecutor(PoolMixin, concurrent.futures.Executor):
     """Runs each call at once, in the caller's thread: to debug, and to measure what parallelism gains.
 
     A call that fails is tried again as elsewhere; one that takes too long cannot be stopped, so asking for a

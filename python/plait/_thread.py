@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 from plait import _core, _exit
-from plait._options import WithOptions, check_limits
+from plait._options import PoolMixin, check_limits
 
 T = TypeVar("T")
 
 
-class ThreadPoolExecutor(WithOptions, _core.ThreadEngine, concurrent.futures.ThreadPoolExecutor):
+class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, concurrent.futures.ThreadPoolExecutor):
     """Run calls in threads. A drop-in for `concurrent.futures.ThreadPoolExecutor`, and a subclass of it.
 
     Queue and futures are in Rust, so that a small call costs a fraction of what it costs there.
@@ -119,14 +119,6 @@ class ThreadPoolExecutor(WithOptions, _core.ThreadEngine, concurrent.futures.Thr
     def _queued(self) -> int:
         """Calls that no thread has begun."""
         return self._crew.queue.queued
-
-    async def __aenter__(self) -> "ThreadPoolExecutor":
-        """Return itself."""
-        return self
-
-    async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
-        """Shut down without blocking the event loop; do not wait if the block was cancelled."""
-        await _exit.leave(self, exc_type)
 
 
 _BROKEN = "A thread initializer failed, the thread pool is not usable anymore"

@@ -20,7 +20,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use cgroup::Quota;
-pub use memory::{MemoryReader, private_memory};
+pub use memory::MemoryReader;
 pub use oom::OomKills;
 
 /// The environment variable that sets an upper limit.

@@ -69,10 +69,10 @@ impl ProcessHome {
     }
 
     /// Before a result is handed out: what workers wrote before it has to have been heard.
-    #[inline]
     ///
     /// # Errors
     /// What stops a log handler that ran on this thread, such as Ctrl-C.
+    #[inline]
     pub fn hear(&self, py: Python<'_>) -> PyResult<()> {
         if self.pool().has_notes() && !self.is_foreign() {
             return logs::hearing(|| py.detach(|| self.pool().take_notes()));

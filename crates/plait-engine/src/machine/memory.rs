@@ -3,18 +3,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// The private memory of a process, in bytes: what is resident less what is of files or shared memory, so that plait's own
-/// rings and blocks do not count. Pages that a forked process has not written to are counted, although it shares them
-/// with the process it was forked from.
-///
-/// `None` if there is no such process, or it has ended. Takes some ten microseconds. The kernel is some pages behind in
-/// its count, for each processor up to 64 or so.
-pub fn private_memory(pid: i32) -> Option<u64> {
-    MemoryReader::open(pid)?.private()
-}
-
-/// The same for who looks again and again: a descriptor that is kept open makes a look four times as quick, and sticks to
-/// the process, even if another one gets its id.
+/// Reads the private memory of a process, through a descriptor that it keeps: so a look takes a few microseconds, and
+/// never sees another process that got the same id.
 #[derive(Debug)]
 pub struct MemoryReader {
     statm: File,
@@ -26,7 +16,11 @@ impl MemoryReader {
         Some(Self { statm: File::open(format!("/proc/{pid}/statm")).ok()? })
     }
 
-    /// As [`private_memory`].
+    /// The private memory in bytes: what is resident less what is of files or shared memory, so that plait's own rings and
+    /// blocks do not count. Pages that a forked process has not written to are counted, although it shares them with the
+    /// process it was forked from. The kernel is some pages behind in its count, for each processor up to 64 or so.
+    ///
+    /// `None` if the process has ended.
     pub fn private(&self) -> Option<u64> {
         // Seven numbers of at most 20 digits.
         let mut text = [0; 160];
@@ -50,6 +44,10 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
+
+    fn private_memory(pid: i32) -> Option<u64> {
+        MemoryReader::open(pid)?.private()
+    }
 
     #[test]
     fn a_line_is_read() {

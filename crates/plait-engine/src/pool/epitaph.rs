@@ -54,22 +54,13 @@ impl<T: Ticket> Shared<T> {
         let function = Arc::clone(&job.function.name);
         let stack = Some(memory.dump()).filter(|stack| !stack.is_empty());
         let why = fate.filter(|fate| fate.task == task).map(|fate| fate.why);
-        if let Some(Why::TimedOut(timeout)) = why {
-            return Outcome::TimedOut(Box::new(TimedOut {
-                function,
-                tries: job.tries(),
-                timeout,
-                pid: link.pid(),
-                raised: None,
-                stack,
-            }));
-        }
-        if let Some(Why::Cancelled) = why {
-            return Outcome::Cancelled;
-        }
         let cause = match why {
+            Some(Why::TimedOut(timeout)) => {
+                let (tries, pid) = (job.tries(), link.pid());
+                return Outcome::TimedOut(Box::new(TimedOut { function, tries, timeout, pid, raised: None, stack }));
+            }
+            Some(Why::Cancelled) => return Outcome::Cancelled,
             Some(Why::OverMemory { limit, used }) => MemoryCause::OverLimit { limit, used },
-            Some(_) => MemoryCause::None,
             None if *exit == Exit::Signal(SIGKILL) && locked(&self.oom).is_one_more() => MemoryCause::OutOfMemory,
             None => MemoryCause::None,
         };

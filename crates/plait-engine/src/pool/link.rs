@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use plait_shm::{ArenaView, Block, PoolMemory, StreamWriter, WorkerMemory};
 use plait_trace::{TaskId, WorkerId};
 
+use crate::machine::MemoryReader;
 use crate::wire::Control;
 
 use super::relay::Correspondence;
@@ -25,6 +26,7 @@ pub(crate) struct Link {
     key: AtomicU64,
     doomed: AtomicBool,
     fate: Mutex<Option<Fate>>,
+    statm: OnceLock<MemoryReader>,
 }
 
 /// Why a worker is to end, and how far that has come.
@@ -92,7 +94,21 @@ impl Link {
             key: AtomicU64::new(0),
             doomed: AtomicBool::new(false),
             fate: Mutex::new(None),
+            statm: OnceLock::new(),
         }
+    }
+
+    /// The worker's private memory, in bytes, if it lives and can be looked at.
+    pub(super) fn private_memory(&self) -> Option<u64> {
+        let reader = match self.statm.get() {
+            Some(reader) => reader,
+            // Not known at once: its first task may be faster than the news of its birth.
+            None => {
+                let reader = MemoryReader::open(self.pid())?;
+                self.statm.get_or_init(|| reader)
+            }
+        };
+        reader.private()
     }
 
     /// Why the worker is to end, if it is. A leaf among the locks.

@@ -20,7 +20,6 @@ use std::time::Duration;
 use plait_trace::TaskId;
 
 use crate::clock::now;
-use crate::machine::private_memory;
 use crate::native;
 
 use super::link::{Fate, Link, Stage, Why};
@@ -44,7 +43,7 @@ const MEMORY_PERIOD: Duration = Duration::from_millis(10);
 /// Growth is looked at this often.
 const GROWTH_PERIOD: Duration = Duration::from_millis(50);
 
-/// A cancelled task whose worker has claimed it but not begun is looked for again.
+/// A cancelled task is looked for again until it has ended.
 const CANCEL_PERIOD: Duration = Duration::from_millis(1);
 
 /// The time to note down where it is.
@@ -175,6 +174,7 @@ impl<T: Ticket> Shared<T> {
                     state.judge(link, overseer, cancelled, &mut round);
                 }
             }
+            // Until it has ended: a worker may not quite have begun it, or another may have it by now.
             cancelled.retain(|&task| state.scheduler.job(task).is_some());
             if !cancelled.is_empty() {
                 round.again_in(CANCEL_PERIOD);
@@ -268,7 +268,7 @@ impl Round {
 
 impl<T> State<T> {
     /// Whether what this worker does must end now.
-    fn judge(&mut self, link: &Arc<Link>, overseer: &Overseer, cancelled: &mut Vec<TaskId>, round: &mut Round) {
+    fn judge(&mut self, link: &Arc<Link>, overseer: &Overseer, cancelled: &[TaskId], round: &mut Round) {
         let status = link.memory.status();
         let limits = &overseer.limits;
         if let Some(growth) = limits.growth
@@ -277,8 +277,7 @@ impl<T> State<T> {
             self.scheduler.retire(link.worker, &mut self.actions);
         }
         let Some((task, since)) = status.current() else { return };
-        let why = if let Some(at) = cancelled.iter().position(|&other| other == task) {
-            cancelled.swap_remove(at);
+        let why = if cancelled.contains(&task) {
             Some(Why::Cancelled)
         } else {
             let over_time = self.scheduler.job(task).and_then(|job| job.limits.as_ref()?.timeout).filter(|timeout| {
@@ -288,7 +287,7 @@ impl<T> State<T> {
             });
             over_time.map(Why::TimedOut).or_else(|| {
                 let limit = limits.memory?;
-                let used = private_memory(link.pid())?;
+                let used = link.private_memory()?;
                 (used > limit).then_some(Why::OverMemory { limit, used })
             })
         };
@@ -296,9 +295,6 @@ impl<T> State<T> {
         if status.doom(task) {
             self.scheduler.on_worker_doomed(link.worker, &mut self.actions);
             round.begin(link, task, why, limits.grace);
-        } else if matches!(why, Why::Cancelled) {
-            // It has ended the task, or not quite begun it: the next look will tell.
-            cancelled.push(task);
         }
     }
 }

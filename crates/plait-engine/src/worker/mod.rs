@@ -278,7 +278,7 @@ impl Worker {
 
     /// From now on tells the pool by how much this process grows from task to task.
     pub fn watch_growth(&mut self) {
-        self.growth = Some(Growth::default());
+        self.growth = Growth::of_this_process();
     }
 
     /// Its number in its pool.
