@@ -1,7 +1,7 @@
 """Ctrl-C at a moment drawn by lot, from before a program imports plait until after its last word.
 
-What plait imports of the standard library is imported before that: Python itself answers Ctrl-C with a TypeError
-in `from module import name` where the name is missing, as `ssl` does when it looks for names that may be.
+What plait imports of the standard library is imported before that: Python itself answers Ctrl-C with a
+TypeError in `from module import name` where the name is missing, as `ssl` does with names that may be there.
 
 The moments come from a seed that a failure shows; `PLAIT_SEED=… pytest tests/test_ctrl_c_at_any_moment.py`
 draws the same ones again.
