@@ -38,6 +38,8 @@ pub enum OpenError {
     },
     /// It was opened before, and is one worker's only.
     Taken,
+    /// A region that its header tells is not whole pages, or too far off.
+    Region(crate::Region),
     /// The worker's number is not below [`crate::MAX_WORKERS`].
     Worker(plait_trace::WorkerId),
 }
@@ -53,6 +55,7 @@ impl fmt::Display for OpenError {
             ),
             Self::Length { found, expected } => write!(f, "the segment has {found} bytes, its header tells {expected}"),
             Self::Taken => f.write_str("the segment was opened before, each worker needs one of its own"),
+            Self::Region(region) => write!(f, "the segment tells of {region:?}, which no commons have"),
             Self::Worker(worker) => write!(f, "{worker:?} is beyond the limit of {} workers", crate::MAX_WORKERS),
         }
     }

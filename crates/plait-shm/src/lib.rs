@@ -1,7 +1,8 @@
 //! Memory shared by the processes of a pool: segments, rings, wake-ups. Linux, on memfd and futex.
 //!
 //! The parent makes a [`PoolMemory`] for the pool and a [`WorkerMemory`] for each worker process, and hands their
-//! file descriptors over; large data goes through an [`Arena`], whose blocks travel as plain numbers.
+//! file descriptors over; large data lies in the program's [`Commons`], put there by an [`Arena`] and read where it lies
+//! ([`ArenaView`], [`Mapped`]), and its blocks travel as plain numbers.
 //! One rule carries it all: no lock is shared with a process that can die, and whoever owns a thing is written in the
 //! same word that says it is owned. The protocols, their proofs and what happens when a process is killed at any
 //! instant are in this crate's README.
@@ -18,10 +19,14 @@ mod bell;
 mod block;
 mod claim;
 #[cfg(not(loom))]
+mod commons;
+#[cfg(not(loom))]
 mod dump;
 mod error;
 #[cfg(not(loom))]
 mod ident;
+#[cfg(not(loom))]
+mod mapped;
 #[cfg(not(loom))]
 mod pool_memory;
 mod progress;
@@ -38,9 +43,13 @@ mod worker_memory;
 #[cfg(not(loom))]
 pub use arena::{Arena, ArenaError, ArenaView};
 pub use bell::{Bell, Wake};
-pub use block::Block;
+pub use block::{Block, Region};
 pub use claim::{ClaimConsumer, ClaimProducer, Full, INLINE, Position};
+#[cfg(not(loom))]
+pub use commons::Commons;
 pub use error::{Malformed, OpenError};
+#[cfg(not(loom))]
+pub use mapped::{Access, Mapped};
 #[cfg(not(loom))]
 pub use pool_memory::PoolMemory;
 pub use progress::Progress;

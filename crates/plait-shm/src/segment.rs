@@ -35,7 +35,7 @@ pub(crate) fn cannot_shrink(fd: impl AsFd) -> bool {
     rustix::fs::fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
 }
 
-/// A mapping of a file from its beginning, removed on drop.
+/// A mapping of a file, removed on drop.
 pub(crate) struct Mapping {
     base: NonNull<u8>,
     len: usize,
@@ -47,38 +47,44 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
+    /// The first `len` bytes of a file, shared.
     pub(crate) fn new(fd: impl AsFd, len: usize, protection: ProtFlags) -> io::Result<Self> {
+        Self::map(fd, 0, len, protection, MapFlags::SHARED)
+    }
+
+    /// `len` bytes of a sparse file from `offset` on, which is a multiple of the page size, `sharing` or not.
+    pub(crate) fn part(
+        fd: impl AsFd,
+        offset: u64,
+        len: usize,
+        protection: ProtFlags,
+        sharing: MapFlags,
+    ) -> io::Result<Self> {
+        let mapping = Self::map(fd, offset, len, protection, sharing)?;
+        if sharing.contains(MapFlags::SHARED) {
+            // Who writes a core dump reads everything, and so would fill the holes of the file with memory. It is a hint.
+            // SAFETY: the range is the new mapping's, and what the advice changes is what a dump holds.
+            let _ = unsafe { rustix::mm::madvise(mapping.base.as_ptr().cast(), len, Advice::LinuxDontDump) };
+        }
+        Ok(mapping)
+    }
+
+    fn map(fd: impl AsFd, offset: u64, len: usize, protection: ProtFlags, sharing: MapFlags) -> io::Result<Self> {
         if len == 0 || len > isize::MAX as usize {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "a mapping needs a length between 1 and isize::MAX",
             ));
         }
-        let flags = MapFlags::SHARED | MapFlags::NORESERVE;
+        let flags = sharing | MapFlags::NORESERVE;
         // SAFETY: the kernel chooses the address, so nothing that is mapped already is replaced.
-        let base = unsafe { rustix::mm::mmap(ptr::null_mut(), len, protection, flags, fd, 0)? };
+        let base = unsafe { rustix::mm::mmap(ptr::null_mut(), len, protection, flags, fd, offset)? };
         let base = NonNull::new(base.cast()).expect("the kernel never places a mapping at address zero by itself");
         Ok(Self { base, len })
     }
 
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
-    }
-
-    /// Can [`Mapping::populate`] be asked here? Linux 5.14 can.
-    pub(crate) fn can_populate(&self) -> bool {
-        self.populate(0, 0)
-    }
-
-    /// Does the file have the pages at `offset..offset + len`, whole pages of the mapping? They are mapped if so; the file's holes are
-    /// filled. An access behind the file's end, which would raise SIGBUS, is an error of this call.
-    pub(crate) fn populate(&self, offset: usize, len: usize) -> bool {
-        assert!(offset <= self.len && len <= self.len - offset, "pages outside of the mapping");
-        // SAFETY: the pages are of this mapping, as was just checked. Reading them in changes nothing that is mapped.
-        unsafe {
-            let start = self.base.as_ptr().add(offset).cast();
-            rustix::mm::madvise(start, len, Advice::LinuxPopulateRead).is_ok()
-        }
     }
 
     pub(crate) fn len(&self) -> usize {

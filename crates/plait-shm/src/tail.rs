@@ -83,11 +83,11 @@ impl Tail {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::WorkerMemory;
+    use crate::{Region, WorkerMemory};
     use std::sync::Arc;
 
     fn both_sides() -> (Arc<WorkerMemory>, Arc<WorkerMemory>) {
-        let (parent, _control, _results, fd) = WorkerMemory::create(0, 0).unwrap();
+        let (parent, _control, _results, fd) = WorkerMemory::create(0, 0, [Region::default(); 2]).unwrap();
         let (worker, ..) = WorkerMemory::open(fd).unwrap();
         (parent, worker)
     }

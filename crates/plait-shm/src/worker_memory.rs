@@ -1,5 +1,6 @@
 //! The memory that the parent shares with one worker process: its status, the control ring to it, the result ring from it, two
-//! rings for what is said beside tasks and results (notes from it, replies to it), and the end of what it printed.
+//! rings for what is said beside tasks and results (notes from it, replies to it), the end of what it printed, and which regions
+//! of the commons are its own.
 //!
 //! A fresh segment for each process, so that nothing an earlier worker wrote is ever read as a later one's. Its promises are
 //! those of its parts, `status`, `stream`, `bell` and `tail`; and that a segment is opened by one worker only.
@@ -9,20 +10,27 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::bell::Bell;
+use crate::block::Region;
 use crate::dump::{DUMP_BYTES, Dump};
 use crate::error::OpenError;
 use crate::ident::Ident;
 use crate::segment::Segment;
 use crate::status::WorkerStatus;
 use crate::stream::{StreamReader, StreamWords, StreamWriter};
-use crate::sync::{Area, Place, Shareable};
+use crate::sync::{Area, AtomicU64, Line, Ordering, Place, Shareable};
 use crate::tail::Tail;
 
 const MAGIC: &[u8; 8] = b"plaitwrk";
 
+/// Beside the words of its parts:
+///
+/// | word | meaning | who writes, when |
+/// |---|---|---|
+/// | `regions` | offset and length of each region | the parent, when it made the segment |
 #[repr(C)]
 struct WorkerWords {
     ident: Ident,
+    regions: Line<[AtomicU64; 4]>,
     status: WorkerStatus,
     control: StreamWords,
     results: StreamWords,
@@ -46,11 +54,14 @@ const NOTES: usize = 1 << 20;
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use plait_shm::WorkerMemory;
+/// use plait_shm::{Commons, WorkerMemory};
 ///
-/// let (parent, mut control, mut results, fd) = WorkerMemory::create(4096, 65536)?;
+/// let commons = Commons::create(1 << 40)?;
+/// let regions = [(); 2].map(|()| commons.take_region(1 << 30).unwrap());
+/// let (parent, mut control, mut results, fd) = WorkerMemory::create(4096, 65536, regions)?;
 /// let (worker, mut orders, mut answers) = WorkerMemory::open(fd)?;
 ///
+/// assert_eq!(worker.regions(), regions);
 /// control.write(&[b"import ", b"numpy"])?;
 /// assert_eq!(orders.read(|order| order.to_vec())?, Some(b"import numpy".to_vec()));
 /// answers.write(&[b"done"])?;
@@ -65,6 +76,7 @@ pub struct WorkerMemory {
     dump: Dump,
     /// In the worker, which writes its dump there. The parent needs none, and may have many workers and few descriptors.
     fd: Option<OwnedFd>,
+    regions: [Region; 2],
     /// Where the rings of notes and replies lie, until this side's ends of them are taken.
     side: Mutex<Option<[Area; 2]>>,
 }
@@ -74,13 +86,13 @@ pub struct WorkerMemory {
 pub type NewWorkerMemory = (Arc<WorkerMemory>, StreamWriter, StreamReader, OwnedFd);
 
 impl WorkerMemory {
-    /// Makes the memory for a worker that is to be started.
+    /// Makes the memory for a worker that is to be started, and to which these regions of the commons belong.
     ///
     /// Sizes are rounded up to a power of two of at least 4096 bytes. Memory is used as it is touched.
     ///
     /// # Errors
     /// Those of [`Segment::create`]; `InvalidInput` for a ring over 1 TiB.
-    pub fn create(control_bytes: usize, result_bytes: usize) -> io::Result<NewWorkerMemory> {
+    pub fn create(control_bytes: usize, result_bytes: usize, regions: [Region; 2]) -> io::Result<NewWorkerMemory> {
         if control_bytes.max(result_bytes) > MAX_RING {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a ring has at most 1 TiB"));
         }
@@ -88,7 +100,10 @@ impl WorkerMemory {
         let areas = AREAS_AT + control + results + 2 * NOTES;
         let (segment, fd) = Segment::create("plait-worker", areas + DUMP_BYTES)?;
         let segment = Arc::new(segment);
-        let memory = Self::new(&segment, areas, None);
+        let memory = Self::new(&segment, areas, None, regions);
+        let numbers = regions.iter().flat_map(|region| [region.offset, region.len]);
+        memory.words.regions.iter().zip(numbers).for_each(|(to, number)| to.store(number, Ordering::Relaxed));
+        // Last, as it releases the words above.
         memory.words.ident.write(MAGIC, [control as u64, results as u64]);
         let [control_area, result_area] = Self::rings(&segment, control, results);
         let writer = StreamWriter::new(memory.words.map(|words| &words.control), control_area);
@@ -116,10 +131,15 @@ impl WorkerMemory {
         if expected != found || !sound(control) || !sound(results) {
             return Err(OpenError::Length { found, expected });
         }
+        let [a, b, c, d] = [0, 1, 2, 3].map(|i| words.regions[i].load(Ordering::Relaxed));
+        let regions = [Region { offset: a, len: b }, Region { offset: c, len: d }];
+        if let Some(&wrong) = regions.iter().find(|region| region.end().is_none()) {
+            return Err(OpenError::Region(wrong));
+        }
         if !words.ident.take() {
             return Err(OpenError::Taken);
         }
-        let memory = Self::new(&segment, areas, Some(fd));
+        let memory = Self::new(&segment, areas, Some(fd), regions);
         let [control_area, result_area] = Self::rings(&segment, control, results);
         let reader = StreamReader::new(memory.words.map(|words| &words.control), control_area);
         let writer = StreamWriter::new(memory.words.map(|words| &words.results), result_area);
@@ -127,8 +147,9 @@ impl WorkerMemory {
     }
 
     /// Of the segment whose areas end at `areas`.
-    fn new(segment: &Arc<Segment>, areas: usize, fd: Option<OwnedFd>) -> Self {
+    fn new(segment: &Arc<Segment>, areas: usize, fd: Option<OwnedFd>, regions: [Region; 2]) -> Self {
         Self {
+            regions,
             words: Place::new(segment, 0),
             dump: Dump::new(segment, areas),
             fd,
@@ -138,6 +159,12 @@ impl WorkerMemory {
 
     fn rings(segment: &Arc<Segment>, control: usize, results: usize) -> [Area; 2] {
         [Area::new(segment, AREAS_AT, control), Area::new(segment, AREAS_AT + control, results)]
+    }
+
+    /// The worker's regions of the commons: for results, and for what it makes on its heap of shared memory. Whether they
+    /// lie within the commons is checked where they are used.
+    pub fn regions(&self) -> [Region; 2] {
+        self.regions
     }
 
     /// This side's ends of what is said beside tasks and results: the reader of what the other side says, the writer of what
@@ -187,9 +214,11 @@ impl WorkerMemory {
 mod tests {
     use super::*;
 
+    const NONE: [Region; 2] = [Region { offset: 0, len: 0 }; 2];
+
     #[test]
     fn a_segment_is_one_workers() {
-        let (_parent, _control, _results, fd) = WorkerMemory::create(1, 5000).unwrap();
+        let (_parent, _control, _results, fd) = WorkerMemory::create(1, 5000, NONE).unwrap();
         let (_worker, _orders, answers) = WorkerMemory::open(fd.try_clone().unwrap()).unwrap();
         assert_eq!(answers.capacity(), 8192);
         assert!(matches!(WorkerMemory::open(fd), Err(OpenError::Taken)));
@@ -197,7 +226,7 @@ mod tests {
 
     #[test]
     fn notes_go_up_and_replies_come_down() {
-        let (parent, _control, _results, fd) = WorkerMemory::create(4096, 4096).unwrap();
+        let (parent, _control, _results, fd) = WorkerMemory::create(4096, 4096, NONE).unwrap();
         let (worker, ..) = WorkerMemory::open(fd).unwrap();
         let (mut notes, mut answer) = parent.side().unwrap();
         let (mut replies, mut note) = worker.side().unwrap();
@@ -218,7 +247,7 @@ mod tests {
 
     #[test]
     fn what_a_worker_dumps_is_read_by_the_parent() {
-        let (parent, _control, _results, fd) = WorkerMemory::create(4096, 4096).unwrap();
+        let (parent, _control, _results, fd) = WorkerMemory::create(4096, 4096, NONE).unwrap();
         let (worker, ..) = WorkerMemory::open(fd).unwrap();
         assert_eq!(parent.dump(), "");
         assert!(parent.dump_file().is_err());
@@ -234,12 +263,12 @@ mod tests {
     fn what_is_not_a_workers_is_refused() {
         let (pool, _producer) = crate::PoolMemory::create(64).unwrap();
         assert!(matches!(WorkerMemory::open(pool.fd().try_clone_to_owned().unwrap()), Err(OpenError::Alien)));
-        let (parent, _control, _results, fd) = WorkerMemory::create(4096, 4096).unwrap();
+        let (parent, _control, _results, fd) = WorkerMemory::create(4096, 4096, NONE).unwrap();
         for sizes in [[u64::MAX, u64::MAX], [8192, 0], [4096, 8192], [6144, 2048]] {
             parent.words.ident.write(MAGIC, sizes);
             let opened = WorkerMemory::open(fd.try_clone().unwrap());
             assert!(matches!(opened, Err(OpenError::Length { .. })));
         }
-        assert!(WorkerMemory::create(0, MAX_RING + 1).is_err());
+        assert!(WorkerMemory::create(0, MAX_RING + 1, NONE).is_err());
     }
 }

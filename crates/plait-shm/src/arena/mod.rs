@@ -1,44 +1,44 @@
-//! The arena: large data in one growing anonymous file, written by its owner, read in place by another process.
+//! The arena: large data in a region of the commons, written by its owner, read in place by other processes.
 //!
-//! The allocator lives in the owner's private memory, so no lock and no list is shared with a process that can die, and a dead
-//! owner's arena goes with its file descriptors. A block is put at once, or reserved and written piece by piece. Promises: live
-//! blocks never overlap; a block's bytes stay as written until it is released; memory that is not to be had is an error and
-//! never SIGBUS, since pages that the file does not have yet are written by `pwrite`; a block that makes no sense is an error
-//! for its reader.
+//! The allocator lives in the owner's private memory, so no lock and no list is shared with a process that can die; a dead
+//! owner's region is taken back by whoever made the commons. A block is put at once, or reserved and written piece by piece.
+//! Blocks are named by where they lie in the commons. Promises: live blocks never overlap; a block's bytes stay as written until it
+//! is released; memory that is not to be had is an error and never SIGBUS, since pages that the file does not have yet are written by
+//! `pwrite`; a block that makes no sense is an error for its reader.
 
 mod error;
 mod pages;
+mod released;
 mod slabs;
 mod view;
 mod warm;
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, SealFlags};
-use rustix::mm::ProtFlags;
+use rustix::mm::{MapFlags, ProtFlags};
 
-use crate::block::Block;
-use crate::segment::{Mapping, cannot_shrink, file_len, memfd};
+use crate::block::{Block, Region};
+use crate::commons::Commons;
+use crate::segment::Mapping;
 pub use error::ArenaError;
 use pages::Pages;
+use released::Released;
 use slabs::{Found, SLAB, SMALL_MAX, Slabs};
 pub use view::ArenaView;
 use warm::Warm;
-
-/// The least by which the file grows; pages it is not written to cost nothing.
-const MIN_GROWTH: u64 = 1 << 20;
-const MAX_GROWTH: u64 = 1 << 30;
 
 /// The owner's side: allocates, writes, releases.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use plait_shm::{Arena, ArenaView};
+/// use plait_shm::{Arena, ArenaView, Commons};
 ///
-/// let mut arena = Arena::create("plait-example", 1 << 30)?;
-/// let view = ArenaView::open(arena.fd().try_clone_to_owned()?, 1 << 30)?;
+/// let commons = Commons::create(1 << 40)?;
+/// let region = commons.take_region(1 << 30).unwrap();
+/// let mut arena = Arena::in_region(&commons, region)?;
+/// let view = ArenaView::of(&commons, region)?;
 /// let block = arena.put(&[b"out of ", b"band"])?;
 /// assert_eq!(view.get(block)?, b"out of band");
 /// arena.release(block);
@@ -47,18 +47,28 @@ const MAX_GROWTH: u64 = 1 << 30;
 /// # }
 /// ```
 pub struct Arena {
-    file: OwnedFd,
+    commons: Arc<Commons>,
     mapping: Mapping,
-    file_len: u64,
+    /// Where the region begins. Within the arena, all offsets are from here.
+    base: u64,
     page: u64,
     pages: Pages,
     slabs: Slabs,
-    /// Blocks that are page runs of their own: offset to pages.
-    large: HashMap<u64, u64>,
+    /// Blocks that are page runs of their own, by their offset.
+    large: HashMap<u64, Large>,
+    /// Those of them that were released.
+    released: Released,
     warm: Warm,
     used: u64,
     /// Where `write_at` was last, and nothing was released since: the next bytes mostly go there too.
     run: Option<Run>,
+}
+
+/// A block that is a page run of its own.
+#[derive(Clone, Copy)]
+struct Large {
+    pages: u64,
+    len: u64,
 }
 
 /// A live block, and how far from its beginning it is known to have memory.
@@ -69,64 +79,44 @@ struct Run {
 }
 
 impl Arena {
-    /// Makes an empty arena that may grow up to `reserve` bytes (rounded down to pages). Only addresses are taken at once.
+    /// Becomes the owner of a region, which is empty. Only addresses are taken at once.
     ///
     /// # Errors
-    /// Those of `memfd_create` and of `mmap` (ENOMEM under `ulimit -v`); `InvalidInput` for less than 64 KiB.
-    pub fn create(name: &str, reserve: usize) -> io::Result<Self> {
-        let file = memfd(name, 0)?;
-        rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::SEAL)?;
-        Self::adopt(file, reserve)
-    }
-
-    /// Becomes the owner of the file of an arena that somebody else created for this process and put nothing into.
-    ///
-    /// # Errors
-    /// Those of `mmap`; `InvalidInput` for less than 64 KiB, and for a file that can shrink, which therefore is no arena.
-    pub fn adopt(file: OwnedFd, reserve: usize) -> io::Result<Self> {
-        if !cannot_shrink(&file) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file is not an arena"));
-        }
-        let page = rustix::param::page_size();
-        let reserve = reserve / page * page;
-        if (reserve as u64) < SLAB {
+    /// Those of `mmap` (ENOMEM under `ulimit -v`); `InvalidInput` for a region of less than 64 KiB, and for one that does not
+    /// lie within the commons.
+    pub fn in_region(commons: &Arc<Commons>, region: Region) -> io::Result<Self> {
+        commons.check(region)?;
+        if region.len < SLAB {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "an arena needs at least 65536 bytes"));
         }
-        let mapping = Mapping::new(&file, reserve, ProtFlags::READ | ProtFlags::WRITE)?;
-        let page = page as u64;
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        let mapping = Mapping::part(commons.fd(), region.offset, region.len as usize, protection, MapFlags::SHARED)?;
+        let page = rustix::param::page_size() as u64;
         Ok(Self {
-            file_len: file_len(&file)? as u64,
-            file,
+            commons: Arc::clone(commons),
+            mapping,
+            base: region.offset,
             page,
-            pages: Pages::new(reserve as u64 / page),
+            pages: Pages::new(region.len / page),
             slabs: Slabs::new(),
             large: HashMap::new(),
+            released: Released::new(),
             warm: Warm::new(page),
             used: 0,
             run: None,
-            mapping,
         })
-    }
-
-    /// The file descriptor, to be handed to those who read.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-
-    /// Leaves the arena, which is still empty, to the process that will [adopt](Arena::adopt) the file.
-    pub fn into_fd(self) -> OwnedFd {
-        self.file
     }
 
     /// Copies `parts`, one after the other, into a new block.
     ///
-    /// Under `ulimit -f` the kernel also sends SIGXFSZ, which a program has to ignore (Python does) to get the error instead.
+    /// Beyond a limit on file sizes that was set after the commons were made, the kernel also sends SIGXFSZ, which a program has
+    /// to ignore (Python does) to get the error instead.
     ///
     /// # Errors
     /// [`ArenaError`]; nothing was kept then.
     pub fn put(&mut self, parts: &[&[u8]]) -> Result<Block, ArenaError> {
         let block = self.reserve(parts.iter().map(|part| part.len()).sum())?;
-        let mut end = block.offset;
+        let mut end = block.offset - self.base;
         for part in parts {
             if let Err(error) = self.write(end, part) {
                 self.abandon(block);
@@ -141,7 +131,7 @@ impl Arena {
     /// told of the part that is written only; the front of a block is as good a block as the whole.
     ///
     /// # Errors
-    /// [`ArenaError`], with SIGXFSZ as for [`Arena::put`]; nothing was kept then.
+    /// [`ArenaError::Full`]; nothing has changed then.
     pub fn reserve(&mut self, len: usize) -> Result<Block, ArenaError> {
         let full = ArenaError::Full { asked: len, limit: self.mapping.len() };
         if len > self.mapping.len() {
@@ -152,12 +142,7 @@ impl Arena {
             return Err(full);
         };
         self.used += size;
-        let block = Block { offset, len };
-        if let Err(error) = self.grow(offset + len) {
-            self.abandon(block);
-            return Err(ArenaError::Io(error));
-        }
-        Ok(block)
+        Ok(Block { offset: self.base + offset, len })
     }
 
     /// Copies `bytes` into a block of this arena, from its byte `at` on.
@@ -178,7 +163,7 @@ impl Arena {
             // SAFETY: `at..at + len` lies within the run, whose pages have memory, in a block that was found to be live after
             // whatever was released. The rest is as in `write`.
             unsafe {
-                let to = self.mapping.base().as_ptr().add((block.offset + at) as usize);
+                let to = self.mapping.base().as_ptr().add((block.offset - self.base + at) as usize);
                 match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
                     // A number in the codec's form: two words that may overlap, without the call of memcpy.
                     (Some(first), Some(last)) if bytes.len() <= 16 => {
@@ -199,7 +184,7 @@ impl Arena {
         let (Some(end), Some(_)) = (end, self.room(block)) else {
             panic!("{} bytes at {at} are not inside of the live {block:?}", bytes.len())
         };
-        self.write(block.offset + at, bytes).map_err(ArenaError::Io)?;
+        self.write(block.offset - self.base + at, bytes).map_err(ArenaError::Io)?;
         let before = self.run.filter(|run| run.block == block).map_or(0, |run| run.warm);
         if at <= before {
             // The pages that hold these bytes have memory, to the end of the last.
@@ -213,13 +198,14 @@ impl Arena {
     pub fn get(&self, block: Block) -> Option<&[u8]> {
         self.room(block)?;
         // Pages without memory are not to be touched.
-        if !self.warm.covers(block.offset, block.offset + block.len) {
+        let start = block.offset - self.base;
+        if !self.warm.covers(start, start + block.len) {
             return None;
         }
         // SAFETY: the block lies within the mapping, since its room does, and its pages have memory. Its bytes change only through
         // `&mut self`, so not while the slice lives.
         Some(unsafe {
-            let start = self.mapping.base().as_ptr().add(block.offset as usize);
+            let start = self.mapping.base().as_ptr().add(start as usize);
             std::slice::from_raw_parts(start, block.len as usize)
         })
     }
@@ -228,12 +214,18 @@ impl Arena {
     /// it. False for what is no live block of this arena.
     pub fn release(&mut self, block: Block) -> bool {
         self.run = None;
-        let freed = match self.slabs.give(block.offset, block.len) {
-            slabs::Given::Not => match self.large.get(&block.offset) {
-                Some(&count) if block.len <= count * self.page => {
-                    self.large.remove(&block.offset);
-                    self.pages.give(block.offset / self.page, count);
-                    count * self.page
+        let Some(offset) = block.offset.checked_sub(self.base) else {
+            return false;
+        };
+        let freed = match self.slabs.give(offset, block.len) {
+            slabs::Given::Not => match self.large.get(&offset) {
+                Some(&large) if block.len <= large.pages * self.page => {
+                    self.large.remove(&offset);
+                    self.pages.give(offset / self.page, large.pages);
+                    if large.len > SMALL_MAX && self.warm.covers(offset, offset + large.len) {
+                        self.released.note(offset / self.page, large.pages, large.len);
+                    }
+                    large.pages * self.page
                 }
                 _ => return false,
             },
@@ -248,6 +240,23 @@ impl Arena {
         true
     }
 
+    /// Makes a released block live again, if it still has the bytes that it had: none of its pages was allocated or given back to
+    /// the system since. False for what is no such block, and for blocks of up to 16 KiB.
+    ///
+    /// A block that was put later in the same place, of the same length, is the same block by its numbers: look at the bytes.
+    pub fn recall(&mut self, block: Block) -> bool {
+        let Some(offset) = block.offset.checked_sub(self.base).filter(|offset| offset.is_multiple_of(self.page)) else {
+            return false;
+        };
+        let Some(pages) = self.released.take(offset / self.page, block.len) else {
+            return false;
+        };
+        self.pages.take_at(offset / self.page, pages);
+        self.large.insert(offset, Large { pages, len: block.len });
+        self.used += pages * self.page;
+        true
+    }
+
     /// How many bytes live blocks take up, each rounded up to its size class.
     pub fn used(&self) -> usize {
         self.used as usize
@@ -258,8 +267,8 @@ impl Arena {
     /// Some is worth keeping: pages that the file has are written several times as fast as new ones.
     pub fn trim(&mut self, keep_warm: usize) {
         self.give_empty_slabs();
-        let (end, file_end) = (self.pages.end(), self.file_len / self.page);
-        let runs = self.pages.free_runs().chain((end < file_end).then(|| (end, file_end - end)));
+        let (end, warm_end) = (self.pages.end(), self.warm.end());
+        let runs = self.pages.free_runs().chain((end < warm_end).then(|| (end, warm_end - end)));
         let runs: Vec<_> = runs.map(|(start, count)| (start, count, self.warm.count(start, count))).collect();
         let mut warm: u64 = runs.iter().map(|(_, _, warm)| warm * self.page).sum();
         // From the far end, since allocation prefers neither and the near end is where the file stays dense.
@@ -287,32 +296,37 @@ impl Arena {
             }
             let count = SLAB / self.page;
             if let Some(start) = self.pages.take_aligned(count, count) {
+                self.released.forget(start, start + count);
                 return Some(self.slabs.take_from_new(len, start * self.page));
             }
             // No room for a whole slab; a page may still be had.
         }
         let count = len.max(1).div_ceil(self.page);
-        let offset = self.pages.take(count)? * self.page;
-        self.large.insert(offset, count);
+        let start = self.pages.take(count)?;
+        self.released.forget(start, start + count);
+        let offset = start * self.page;
+        self.large.insert(offset, Large { pages: count, len });
         Some((offset, count * self.page))
     }
 
     /// How many bytes a live block takes up; `None` for one that is not live, or longer.
     fn room(&self, block: Block) -> Option<u64> {
-        match self.slabs.find(block.offset, block.len) {
+        let offset = block.offset.checked_sub(self.base)?;
+        match self.slabs.find(offset, block.len) {
             Found::Live(slot) => Some(slot.size),
             Found::Wrong => None,
             Found::Not => {
-                self.large.get(&block.offset).map(|count| count * self.page).filter(|room| block.len <= *room)
+                self.large.get(&offset).map(|large| large.pages * self.page).filter(|room| block.len <= *room)
             }
         }
     }
 
     /// Takes a block back that there was no memory for.
     fn abandon(&mut self, block: Block) {
-        self.punch(block.offset, block.offset + block.len);
+        let start = block.offset - self.base;
+        self.punch(start, start + block.len);
         self.release(block);
-        // A slab where the file cannot grow to would be tried again and again.
+        // A slab that cannot be written would be tried again and again.
         self.give_empty_slabs();
     }
 
@@ -320,8 +334,8 @@ impl Arena {
     fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let end = offset + bytes.len() as u64;
         if self.warm.covers(offset, end) {
-            // SAFETY: `offset..end` lies in a live block, which the allocator placed below the mapping's length, and for which
-            // `reserve` made the file, which cannot shrink, long enough; its pages are there, so no access needs new memory.
+            // SAFETY: `offset..end` lies in a live block, which the allocator placed below the mapping's length, and so within the
+            // file, which cannot shrink; its pages are there, so no access needs new memory.
             // No live block overlaps it, and `&mut self` keeps `get` away, so nobody in this process reads or writes it now,
             // and `bytes` is not in it.
             unsafe {
@@ -335,7 +349,7 @@ impl Arena {
             if rest.is_empty() {
                 break Ok(());
             }
-            match rustix::io::pwrite(&self.file, rest, to) {
+            match rustix::io::pwrite(self.commons.fd(), rest, self.base + to) {
                 Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     rest = &rest[written..];
@@ -349,36 +363,14 @@ impl Arena {
         written
     }
 
-    /// Makes the file at least `end` bytes long.
-    fn grow(&mut self, end: u64) -> io::Result<()> {
-        if end <= self.file_len {
-            return Ok(());
-        }
-        let reserve = self.mapping.len() as u64;
-        let step = (self.file_len / 4 / self.page * self.page).clamp(MIN_GROWTH, MAX_GROWTH);
-        // The reserve is whole pages too.
-        let exact = end.next_multiple_of(self.page);
-        let ample = exact.max(self.file_len + step).min(reserve);
-        let grown = match rustix::fs::ftruncate(&self.file, ample) {
-            Ok(()) => ample,
-            // Near a limit on file sizes the exact length may still be allowed.
-            Err(_) => rustix::fs::ftruncate(&self.file, exact).map(|()| exact)?,
-        };
-        self.file_len = grown;
-        Ok(())
-    }
-
     /// Gives the memory of the whole pages between two offsets back; true when it was done.
     fn punch(&mut self, start: u64, end: u64) -> bool {
         let start = start.next_multiple_of(self.page);
-        let end = (end / self.page * self.page).min(self.file_len);
-        if start >= end {
-            return false;
-        }
-        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        let punched = rustix::fs::fallocate(&self.file, flags, start, end - start).is_ok();
+        let end = end.min(self.mapping.len() as u64) / self.page * self.page;
+        let punched = start < end && self.commons.punch(Block { offset: self.base + start, len: end - start });
         if punched {
             self.warm.clear(start, end);
+            self.released.forget(start / self.page, end / self.page);
         }
         punched
     }

@@ -50,6 +50,29 @@ impl Pages {
         Some(aligned)
     }
 
+    /// Takes the `count` pages from `start` on, all of which are free.
+    pub(super) fn take_at(&mut self, start: u64, count: u64) {
+        if start >= self.end {
+            // No free run touches the end.
+            if start > self.end {
+                self.insert(self.end, start - self.end);
+            }
+            self.end = start + count;
+            debug_assert!(self.end <= self.limit);
+            return;
+        }
+        let (&before, &found) = self.by_start.range(..=start).next_back().expect("the pages are free");
+        debug_assert!(start + count <= before + found);
+        self.remove(before, found);
+        if start > before {
+            self.insert(before, start - before);
+        }
+        let behind = before + found - (start + count);
+        if behind > 0 {
+            self.insert(start + count, behind);
+        }
+    }
+
     /// Takes `count` pages back.
     pub(super) fn give(&mut self, mut start: u64, mut count: u64) {
         debug_assert!(start + count <= self.end);
@@ -65,7 +88,7 @@ impl Pages {
             count += found;
         }
         if start + count == self.end {
-            // So that pages that the file could not grow to are not preferred to pages that it has.
+            // So that pages that could not be written are not preferred to pages that were.
             self.end = start;
         } else {
             self.insert(start, count);
@@ -121,6 +144,24 @@ mod tests {
         pages.give(starts[1], 8);
         assert_eq!((pages.free_runs().count(), pages.end()), (0, 0));
         assert_eq!(pages.take(100), Some(0));
+    }
+
+    #[test]
+    fn free_pages_can_be_had_where_they_lie() {
+        let mut pages = Pages::new(100);
+        let starts = [10, 10, 10].map(|count| pages.take(count).unwrap());
+        pages.give(starts[1], 10);
+        pages.take_at(12, 3);
+        assert_eq!(pages.free_runs().collect::<Vec<_>>(), [(10, 2), (15, 5)]);
+        pages.give(12, 3);
+        pages.take_at(10, 10);
+        assert_eq!(pages.free_runs().count(), 0);
+        starts.into_iter().for_each(|start| pages.give(start, 10));
+        assert_eq!(pages.end(), 0);
+        pages.take_at(90, 10);
+        assert_eq!((pages.free_runs().collect::<Vec<_>>(), pages.end()), (vec![(0, 90)], 100));
+        pages.take_at(0, 90);
+        assert_eq!(pages.take(1), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which pages of the arena's file have memory: those may be written through the mapping, the others by `pwrite` alone.
+//! Which pages of the arena have memory: those may be written through the mapping, the others by `pwrite` alone.
 
 /// One bit for each page.
 pub(super) struct Warm {
@@ -42,6 +42,11 @@ impl Warm {
                 *bits &= !mask;
             }
         }
+    }
+
+    /// No page from here on ever had memory.
+    pub(super) fn end(&self) -> u64 {
+        self.bits.len() as u64 * 64
     }
 
     /// How many of `count` pages from `first` on have memory.
