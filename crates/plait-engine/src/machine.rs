@@ -1,6 +1,6 @@
 //! What this machine allows and how it is used: how many processors this process may really use, and beside that, in
-//! modules of their own, how many processes were killed for want of memory (`oom`) and how much memory one takes
-//! (`memory`).
+//! modules of their own, how much memory it may use (`allowance`), how many processes were killed for want of memory
+//! (`oom`) and how much memory one takes (`memory`).
 //!
 //! Of processors: three rules, and the smallest figure decides: the affinity mask, the CPU quota of every control group from the
 //! process's own up to the one that is mounted (cgroup v1 and v2, in a container or not), and `PLAIT_MAX_WORKERS`. A
@@ -10,6 +10,7 @@
 //! Text is parsed by pure functions in `cgroup`; reading takes the directory that stands for `/`, so that tests bring
 //! their own.
 
+mod allowance;
 mod cgroup;
 mod memory;
 mod oom;
@@ -19,6 +20,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub use allowance::{Allowance, Bound, MemoryLimits, memory_allowance, memory_available};
 pub use cgroup::Quota;
 pub use memory::MemoryReader;
 pub use oom::OomKills;

@@ -49,6 +49,21 @@ impl Quota {
     }
 }
 
+/// Nobody has so much; v1 writes its largest number, rounded down to a page, for no limit.
+const NO_LIMIT: u64 = 1 << 62;
+
+/// From v2's `memory.max` and `memory.high`, where `max` is no limit, and v1's `memory.limit_in_bytes`. No process could run
+/// within 0 bytes.
+pub(super) fn memory_limit(text: &str) -> Option<u64> {
+    let limit = text.trim().parse().ok()?;
+    (1..NO_LIMIT).contains(&limit).then_some(limit)
+}
+
+/// The number on the line `inactive_file 4096` of `memory.stat`.
+pub(super) fn memory_stat(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
 /// Where one hierarchy is mounted and where the process is in it.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct Group {

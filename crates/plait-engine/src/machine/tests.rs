@@ -212,5 +212,7 @@ proptest! {
         groups("cpu", "0::/a\n4:cpu:/b", &mountinfo);
         Quota::from_v2(&quota);
         Quota::from_v1(&quota, &quota);
+        super::cgroup::memory_limit(&quota);
+        super::cgroup::memory_stat(&mountinfo, &quota);
     }
 }
