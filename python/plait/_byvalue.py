@@ -13,6 +13,7 @@ Loaded when the first such value comes along. What differs from plain cloudpickl
 
 import io
 import os
+import pickle
 import sys
 import threading
 import types
@@ -31,13 +32,14 @@ from plait._interrupt import is_interrupt
 _registering = threading.Lock()
 
 
-def dumps(value, root: str, first: int = 0) -> bytes:
+def dumps(value, root: str, first: int = 0, buffers: list | None = None) -> bytes:
     """Pickles, or raises `NotPicklable` with the path to the culprit.
 
-    `root` says what the value is; the items of a chunk are counted from `first`.
+    `root` says what the value is; the items of a chunk are counted from `first`. Large buffers are added to
+    `buffers`, and stay in the pickle if that is None.
     """
     try:
-        return pickled(value)
+        return pickled(value, buffers=buffers)
     except MemoryError:
         raise
     except BaseException as error:
@@ -48,12 +50,13 @@ def dumps(value, root: str, first: int = 0) -> bytes:
         raise explain(value, root, error, first) from error
 
 
-def pickled(value, reduce_exception=None) -> bytes:
+def pickled(value, reduce_exception=None, buffers: list | None = None) -> bytes:
     """Pickles by value what a worker cannot import; raises what the picklers raise.
 
-    `reduce_exception` says how exceptions within go, by what a `__reduce__` of theirs would return.
+    `reduce_exception` says how exceptions within go, by what a `__reduce__` of theirs would return; `buffers`
+    is as for `dumps`.
     """
-    data, unfound = _dump(value, reduce_exception)
+    data, unfound = _dump(value, reduce_exception, buffers)
     if not unfound:
         return data
     with _registering:
@@ -64,17 +67,28 @@ def pickled(value, reduce_exception=None) -> bytes:
                 for name in unfound:
                     cloudpickle.register_pickle_by_value(sys.modules[name])
                 added |= unfound
-                data, unfound = _dump(value, reduce_exception)
+                data, unfound = _dump(value, reduce_exception, buffers)
         finally:
             for name in added:
                 cloudpickle.unregister_pickle_by_value(sys.modules[name])
     return data
 
 
-def _dump(value, reduce_exception) -> tuple[bytes, set[str]]:
+def _dump(value, reduce_exception, buffers) -> tuple[bytes, set[str]]:
     """Gives the pickle, and the modules that it names but workers will not find."""
+    take = None
+    if buffers is not None:
+        # Those of a pickle that was made before and does not go.
+        buffers.clear()
+
+        def take(buffer: pickle.PickleBuffer) -> bool:
+            stays = _core.codec.stays(buffer)
+            if not stays:
+                buffers.append(buffer)
+            return stays
+
     with io.BytesIO() as file:
-        pickler = Pickler(file, reduce_exception)
+        pickler = Pickler(file, reduce_exception, take)
         pickler.dump(value)
         data = file.getvalue()
     unfound = pickler.unfound
@@ -100,6 +114,18 @@ def _new_type(new_type: typing.NewType):
     if _core.codec.travels(new_type.__module__):
         return new_type.__reduce__()
     return typing.NewType, (new_type.__name__, new_type.__supertype__)
+
+
+def _memoryview(view: memoryview):
+    if view.contiguous:
+        strides, memory = view.strides, view
+    else:
+        # In the order of its elements, as its own tobytes() has them.
+        strides, memory = None, view.tobytes()
+        if not view.readonly:
+            memory = bytearray(memory)
+    shaped = view.format, view.itemsize, view.shape, strides
+    return _core.view, (pickle.PickleBuffer(memory), *shaped)
 
 
 # The classes that came from another process; it may change them.
@@ -132,8 +158,13 @@ def _set_class_state(cls, state):
 class Pickler(cloudpickle.Pickler):
     """Pickles by value, and notes the modules that it names but workers will not find."""
 
-    def __init__(self, file, reduce_exception=None):
-        own = {io.TextIOWrapper: _refuse_file, typing.NewType: _new_type, types.ModuleType: self._module}
+    def __init__(self, file, reduce_exception=None, buffer_callback=None):
+        own = {
+            io.TextIOWrapper: _refuse_file,
+            typing.NewType: _new_type,
+            types.ModuleType: self._module,
+            memoryview: _memoryview,
+        }
         # One dict, because it is asked for every object.
         table = self.dispatch_table = {}
         for part in reversed(cloudpickle.Pickler.dispatch_table.maps):
@@ -142,7 +173,7 @@ class Pickler(cloudpickle.Pickler):
         table.update(own)
         self.unfound = set()
         self.reduce_exception = reduce_exception
-        super().__init__(file, protocol=5)
+        super().__init__(file, protocol=5, buffer_callback=buffer_callback)
 
     def reducer_override(self, obj):
         if issubclass(type(obj), BaseException):

@@ -19,7 +19,7 @@ use crate::future::{FutureCore, Home, ProcessTicket, deadline, new_future};
 pub use crate::limits::Limits;
 pub use crate::program::forks;
 use crate::program::nursery;
-use crate::scratch::with_buffer;
+use crate::scratch::with_message;
 use crate::worker::is_loading;
 use crate::{codec, errors, exit, logs, program};
 
@@ -182,13 +182,13 @@ impl ProcessHome {
     ) -> PyResult<Bound<'py, PyAny>> {
         let callee = self.callee(py, function)?;
         let core = FutureCore::new(Home::Processes(Arc::clone(self)));
-        with_buffer(|out| {
+        with_message(|out| {
             let (form, kind) = if callee.direct {
                 (form::DIRECT, codec::encode_direct(py, function, args, kwargs, out)?)
             } else {
                 (form::CALL, codec::encode_call(py, args, kwargs, out)?)
             };
-            self.send(py, &core, &callee, form, kind as u8, out, limits)
+            self.send(py, &core, &callee, form, kind as u8, &out.bytes, limits)
         })?;
         new_future(py, core)
     }

@@ -97,7 +97,7 @@ fn read_into(py: Python<'_>, mut bytes: &[u8], results: &mut Vec<Py<PyAny>>) -> 
                 if first == BASE {
                     series.rebase(pickle);
                 } else {
-                    results.push(codec::decode_value(py, codec::Kind::Pickle, pickle)?.unbind());
+                    results.push(codec::decode_value(py, codec::Kind::Pickle, pickle, None)?.unbind());
                 }
             }
         }

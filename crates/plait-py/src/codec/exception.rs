@@ -12,7 +12,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
 
-use super::pickle::{Root, dumps, is_interrupt, loads};
+use super::load::loads;
+use super::pickle::{Root, dumps, is_interrupt};
 
 /// Appends an exception. Never fails: what cannot be found out about it is said so.
 pub fn encode_exception(py: Python<'_>, error: &PyErr, out: &mut Vec<u8>) {
@@ -46,7 +47,7 @@ pub fn decode_exception(py: Python<'_>, bytes: &[u8]) -> PyErr {
     if pickle.is_empty() {
         return replacement(py, &[type_name, message, traceback]);
     }
-    let loaded = loads(py, pickle).and_then(|value| Ok(value.cast_into::<PyBaseException>()?));
+    let loaded = loads(py, pickle, None).and_then(|value| Ok(value.cast_into::<PyBaseException>()?));
     let exception = match loaded {
         Ok(exception) => PyErr::from_value(exception.into_any()),
         Err(why) if is_interrupt(py, &why) => return why,

@@ -152,7 +152,8 @@ impl<'a> Walk<'a> {
             b'G' => self.fixed(8),                      // BINFLOAT
             0x95 => self.fixed(8).map(|_| Step::Frame), // FRAME
             b'.' => Ok(Step::Stop),                     // STOP
-            // MARK, POP, POP_MARK, DUP, NONE, NEWTRUE, NEWFALSE, containers, REDUCE, BUILD, NEWOBJ, NEWOBJ_EX
+            // MARK, POP, POP_MARK, DUP, NONE, NEWTRUE, NEWFALSE, containers, REDUCE, BUILD, NEWOBJ, NEWOBJ_EX, and
+            // NEXT_BUFFER, READONLY_BUFFER
             b'('
             | b'0'
             | b'1'
@@ -177,7 +178,9 @@ impl<'a> Walk<'a> {
             | b'R'
             | b'b'
             | 0x81
-            | 0x92 => Ok(Step::Other),
+            | 0x92
+            | 0x97
+            | 0x98 => Ok(Step::Other),
             _ => Err(Unknown),
         }
     }

@@ -2,9 +2,10 @@
 
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyTuple};
 
-use super::{Kind, byname};
+use super::{Kind, Message, TakenBuffer, byname, taken};
+use crate::scratch::with_message;
 
 /// Adds the module `codec` to the extension module.
 ///
@@ -22,83 +23,143 @@ pub fn add_to(parent: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(decode_chunk, &module)?)?;
     module.add_function(wrap_pyfunction!(encode_exception, &module)?)?;
     module.add_function(wrap_pyfunction!(decode_exception, &module)?)?;
+    module.add_function(wrap_pyfunction!(lengths, &module)?)?;
+    module.add_function(wrap_pyfunction!(taken::stays, &module)?)?;
     module.add_function(wrap_pyfunction!(strangers, &module)?)?;
     module.add_function(wrap_pyfunction!(travels, &module)?)?;
     module.add_function(wrap_pyfunction!(resolves, &module)?)?;
     parent.add_submodule(&module)
 }
 
-type Message<'py> = (u8, Bound<'py, PyBytes>);
+type Sent<'py> = (u8, Bound<'py, PyBytes>);
 
-fn message<'py>(py: Python<'py>, write: impl FnOnce(&mut Vec<u8>) -> PyResult<Kind>) -> PyResult<Message<'py>> {
-    let mut out = Vec::new();
+/// A message to `(kind, bytes)`. Its buffers travel beside it when there is a list for them, as they do to a worker:
+/// copied into memory that may be written to.
+fn sent<'py>(
+    py: Python<'py>,
+    buffers: Option<&Bound<'py, PyList>>,
+    write: impl FnOnce(&mut Message) -> PyResult<Kind>,
+) -> PyResult<Sent<'py>> {
+    let mut out = if buffers.is_some() { Message::outgoing() } else { Message::default() };
     let kind = write(&mut out)?;
-    Ok((kind as u8, PyBytes::new(py, &out)))
+    if let Some(buffers) = buffers {
+        out.buffers.iter().try_for_each(|buffer| buffers.append(PyByteArray::new(py, buffer.bytes())))?;
+    }
+    let body = PyBytes::new_with(py, out.len(), |mut room| {
+        for part in out.parts() {
+            let (here, rest) = room.split_at_mut(part.len());
+            here.copy_from_slice(part);
+            room = rest;
+        }
+        Ok(())
+    })?;
+    Ok((kind as u8, body))
 }
 
 /// One value to `(kind, bytes)`.
 #[pyfunction]
-fn encode<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Message<'py>> {
-    message(py, |out| super::encode_value(py, value, out))
+#[pyo3(signature = (value, buffers=None))]
+fn encode<'py>(
+    py: Python<'py>,
+    value: &Bound<'py, PyAny>,
+    buffers: Option<&Bound<'py, PyList>>,
+) -> PyResult<Sent<'py>> {
+    sent(py, buffers, |out| super::encode_value(py, value, out))
+}
+
+/// The lengths of the parts of a value's message: of its body, and of what travels beside it.
+#[pyfunction]
+fn lengths(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<(Vec<usize>, Vec<usize>)> {
+    with_message(|out| {
+        (out.takes_buffers, out.takes_long) = (true, true);
+        super::encode_value(py, value, out)?;
+        Ok((out.parts().map(<[u8]>::len).collect(), out.buffers.iter().map(TakenBuffer::len).collect()))
+    })
 }
 
 /// What `encode` gave, back to the value.
 #[pyfunction]
-fn decode<'py>(py: Python<'py>, kind: u8, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    super::decode_value(py, kind.try_into()?, bytes)
+#[pyo3(signature = (kind, bytes, buffers=None))]
+fn decode<'py>(
+    py: Python<'py>,
+    kind: u8,
+    bytes: &[u8],
+    buffers: Option<&Bound<'py, PyList>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    super::decode_value(py, kind.try_into()?, bytes, buffers)
 }
 
 /// The arguments of a call to `(kind, bytes)`.
 #[pyfunction]
-#[pyo3(signature = (args, kwargs=None))]
+#[pyo3(signature = (args, kwargs=None, buffers=None))]
 fn encode_call<'py>(
     py: Python<'py>,
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
-) -> PyResult<Message<'py>> {
-    message(py, |out| super::encode_call(py, args, kwargs, out))
+    buffers: Option<&Bound<'py, PyList>>,
+) -> PyResult<Sent<'py>> {
+    sent(py, buffers, |out| super::encode_call(py, args, kwargs, out))
 }
 
 /// What `encode_call` gave, back to `(args, kwargs or None)`.
 #[pyfunction]
+#[pyo3(signature = (kind, bytes, buffers=None))]
 fn decode_call<'py>(
     py: Python<'py>,
     kind: u8,
     bytes: &[u8],
+    buffers: Option<&Bound<'py, PyList>>,
 ) -> PyResult<(Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>)> {
-    super::decode_call(py, kind.try_into()?, bytes)
+    super::decode_call(py, kind.try_into()?, bytes, buffers)
 }
 
 /// A call that carries its callable to `(kind, bytes)`.
 #[pyfunction]
-#[pyo3(signature = (function, args, kwargs=None))]
+#[pyo3(signature = (function, args, kwargs=None, buffers=None))]
 fn encode_direct<'py>(
     py: Python<'py>,
     function: &Bound<'py, PyAny>,
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
-) -> PyResult<Message<'py>> {
-    message(py, |out| super::encode_direct(py, function, args, kwargs, out))
+    buffers: Option<&Bound<'py, PyList>>,
+) -> PyResult<Sent<'py>> {
+    sent(py, buffers, |out| super::encode_direct(py, function, args, kwargs, out))
 }
 
 /// What `encode_direct` gave, back to `(function, args, kwargs or None)`.
 #[pyfunction]
-fn decode_direct<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<super::DirectCall<'py>> {
-    super::decode_direct(py, bytes)
+#[pyo3(signature = (bytes, buffers=None))]
+fn decode_direct<'py>(
+    py: Python<'py>,
+    bytes: &[u8],
+    buffers: Option<&Bound<'py, PyList>>,
+) -> PyResult<super::DirectCall<'py>> {
+    super::decode_direct(py, bytes, buffers)
 }
 
 /// The items of a chunk to `(kind, bytes)`.
 #[pyfunction]
-#[pyo3(signature = (items, first=0))]
+#[pyo3(signature = (items, first=0, buffers=None))]
 #[expect(clippy::needless_pass_by_value, reason = "arguments from Python arrive owned")]
-fn encode_chunk<'py>(py: Python<'py>, items: Vec<Bound<'py, PyAny>>, first: u64) -> PyResult<Message<'py>> {
-    message(py, |out| super::encode_chunk(py, &items, first, out))
+fn encode_chunk<'py>(
+    py: Python<'py>,
+    items: Vec<Bound<'py, PyAny>>,
+    first: u64,
+    buffers: Option<&Bound<'py, PyList>>,
+) -> PyResult<Sent<'py>> {
+    sent(py, buffers, |out| super::encode_chunk(py, &items, first, out))
 }
 
 /// What `encode_chunk` gave, back to a list.
 #[pyfunction]
-fn decode_chunk<'py>(py: Python<'py>, kind: u8, bytes: &[u8]) -> PyResult<Bound<'py, PyList>> {
-    super::decode_chunk(py, kind.try_into()?, bytes)
+#[pyo3(signature = (kind, bytes, buffers=None))]
+fn decode_chunk<'py>(
+    py: Python<'py>,
+    kind: u8,
+    bytes: &[u8],
+    buffers: Option<&Bound<'py, PyList>>,
+) -> PyResult<Bound<'py, PyList>> {
+    super::decode_chunk(py, kind.try_into()?, bytes, buffers)
 }
 
 /// An exception to bytes.

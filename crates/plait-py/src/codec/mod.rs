@@ -3,22 +3,29 @@
 //! Plain values take the [`native`] form, everything else a pickle of protocol 5 made by C pickle, and what C pickle cannot
 //! send (or would send under a name that a worker cannot import) a pickle made by cloudpickle. Promises: decoding gives what
 //! unpickling a pickle of the value would give, with exact types; `out` is only appended to, and is as it was when an error is returned; no
-//! bytes, however broken, make decoding anything worse than an exception; nothing that was decoded refers to the bytes.
+//! bytes, however broken, make decoding anything worse than an exception; nothing that was decoded refers to the bytes, but to the buffers
+//! that travelled beside them it may.
 
 pub mod byname;
 mod exception;
 mod globals;
 pub mod hooks;
+mod load;
+mod message;
 mod native;
 mod pickle;
 pub mod series;
+mod taken;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 pub use exception::{decode_exception, encode_exception};
-pub(crate) use pickle::{Message, Root, dumps_by_value, dumps_into, is_interrupt, load_message};
+pub(crate) use load::{Content, load_message};
+pub use message::Message;
+pub(crate) use pickle::{Root, dumps_by_value, dumps_into, is_interrupt};
+pub use taken::TakenBuffer;
 
 /// How a message is written; travels beside its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,10 +57,10 @@ pub fn encode_call(
     py: Python<'_>,
     args: &Bound<'_, PyTuple>,
     kwargs: Option<&Bound<'_, PyDict>>,
-    out: &mut Vec<u8>,
+    out: &mut Message,
 ) -> PyResult<Kind> {
     let kwargs = kwargs.filter(|kwargs| !kwargs.is_empty());
-    if native::write_call(args, kwargs, out) {
+    if native::write_call(args, kwargs, &mut out.bytes) {
         return Ok(Kind::Native);
     }
     // A tuple alone is the arguments; a list is arguments and keywords: no third kind needed.
@@ -64,7 +71,8 @@ pub fn encode_call(
     Ok(Kind::Pickle)
 }
 
-/// The arguments that [`encode_call`] wrote.
+/// The arguments that [`encode_call`] wrote; `buffers` are objects that export the memory of those that travelled beside the
+/// bytes, in their order, here and below.
 ///
 /// # Errors
 /// `plait.NotPicklable`, with what unpickling raised as its cause; `ValueError` for bytes that no encoder wrote.
@@ -72,11 +80,12 @@ pub fn decode_call<'py>(
     py: Python<'py>,
     kind: Kind,
     bytes: &[u8],
+    buffers: Option<&Bound<'py, PyList>>,
 ) -> PyResult<(Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>)> {
     match kind {
         Kind::Native => native::read_call(py, bytes),
         Kind::Pickle => {
-            let call = load_message(py, bytes, Message::Call)?;
+            let call = load_message(py, bytes, buffers, Content::Call)?;
             match call.cast_into::<PyTuple>() {
                 Ok(args) => Ok((args, None)),
                 Err(pair) => {
@@ -99,7 +108,7 @@ pub fn encode_direct(
     function: &Bound<'_, PyAny>,
     args: &Bound<'_, PyTuple>,
     kwargs: Option<&Bound<'_, PyDict>>,
-    out: &mut Vec<u8>,
+    out: &mut Message,
 ) -> PyResult<Kind> {
     let triple = (function, args, kwargs).into_pyobject(py)?;
     dumps_into(py, triple.as_any(), Root::Direct, out)?;
@@ -113,8 +122,12 @@ pub type DirectCall<'py> = (Bound<'py, PyAny>, Bound<'py, PyTuple>, Option<Bound
 ///
 /// # Errors
 /// As [`decode_call`].
-pub fn decode_direct<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<DirectCall<'py>> {
-    let triple = load_message(py, bytes, Message::Call)?.cast_into::<PyTuple>()?;
+pub fn decode_direct<'py>(
+    py: Python<'py>,
+    bytes: &[u8],
+    buffers: Option<&Bound<'py, PyList>>,
+) -> PyResult<DirectCall<'py>> {
+    let triple = load_message(py, bytes, buffers, Content::Call)?.cast_into::<PyTuple>()?;
     let (function, args, kwargs) =
         triple.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>, Option<Bound<'py, PyAny>>)>()?;
     let kwargs = kwargs.map(|kwargs| kwargs.cast_into::<PyDict>()).transpose()?;
@@ -125,8 +138,8 @@ pub fn decode_direct<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<DirectCall<
 ///
 /// # Errors
 /// As [`encode_call`].
-pub fn encode_value(py: Python<'_>, value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> PyResult<Kind> {
-    if native::write_value(value, out) {
+pub fn encode_value(py: Python<'_>, value: &Bound<'_, PyAny>, out: &mut Message) -> PyResult<Kind> {
+    if native::write_value(value, &mut out.bytes) {
         return Ok(Kind::Native);
     }
     dumps_into(py, value, Root::Value, out)?;
@@ -137,10 +150,15 @@ pub fn encode_value(py: Python<'_>, value: &Bound<'_, PyAny>, out: &mut Vec<u8>)
 ///
 /// # Errors
 /// As [`decode_call`].
-pub fn decode_value<'py>(py: Python<'py>, kind: Kind, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+pub fn decode_value<'py>(
+    py: Python<'py>,
+    kind: Kind,
+    bytes: &[u8],
+    buffers: Option<&Bound<'py, PyList>>,
+) -> PyResult<Bound<'py, PyAny>> {
     match kind {
         Kind::Native => native::read_value(py, bytes),
-        Kind::Pickle => load_message(py, bytes, Message::Value),
+        Kind::Pickle => load_message(py, bytes, buffers, Content::Value),
     }
 }
 
@@ -167,8 +185,8 @@ pub fn read_plain(
 ///
 /// # Errors
 /// As [`encode_call`]; the path begins with `items[i]`, counted from `first`.
-pub fn encode_chunk(py: Python<'_>, items: &[Bound<'_, PyAny>], first: u64, out: &mut Vec<u8>) -> PyResult<Kind> {
-    if native::write_chunk(items, out) {
+pub fn encode_chunk(py: Python<'_>, items: &[Bound<'_, PyAny>], first: u64, out: &mut Message) -> PyResult<Kind> {
+    if native::write_chunk(items, &mut out.bytes) {
         return Ok(Kind::Native);
     }
     dumps_into(py, PyList::new(py, items)?.as_any(), Root::Chunk(first), out)?;
@@ -184,7 +202,7 @@ pub fn encode_direct_chunk(
     function: &Bound<'_, PyAny>,
     items: &[Bound<'_, PyAny>],
     first: u64,
-    out: &mut Vec<u8>,
+    out: &mut Message,
 ) -> PyResult<Kind> {
     let pair = (function, PyList::new(py, items)?).into_pyobject(py)?;
     dumps_into(py, pair.as_any(), Root::DirectChunk(first), out)?;
@@ -195,6 +213,11 @@ pub fn encode_direct_chunk(
 ///
 /// # Errors
 /// As [`decode_call`].
-pub fn decode_chunk<'py>(py: Python<'py>, kind: Kind, bytes: &[u8]) -> PyResult<Bound<'py, PyList>> {
-    Ok(decode_value(py, kind, bytes)?.cast_into::<PyList>()?)
+pub fn decode_chunk<'py>(
+    py: Python<'py>,
+    kind: Kind,
+    bytes: &[u8],
+    buffers: Option<&Bound<'py, PyList>>,
+) -> PyResult<Bound<'py, PyList>> {
+    Ok(decode_value(py, kind, bytes, buffers)?.cast_into::<PyList>()?)
 }

@@ -20,7 +20,8 @@ use pyo3::types::{PyBytes, PyCFunction, PyDict, PyFunction, PyList, PyType};
 
 use super::byname::{self, Reach};
 use super::globals::{Step, Unknown, Walk, each_global};
-use super::pickle::{Message, Root, dumps, explained, is_final};
+use super::load::{Content, explained};
+use super::pickle::{Root, dumps, is_final};
 
 /// So many pickles with names are written alone before a base is made: one costs as much as it saves in a few.
 const ALONE: u32 = 4;
@@ -309,7 +310,7 @@ impl<'a> SeriesReader<'a> {
             let bytes = concat(py, self.base, run)?;
             let (file, unpickler) = unpickler(&bytes)?;
             let load = unpickler.getattr(intern!(py, "load"))?;
-            let load = || load.call0().map_err(|error| explained(py, error, self.base, Message::Value));
+            let load = || load.call0().map_err(|error| explained(py, error, self.base, Content::Value));
             load()?;
             for _ in run {
                 values.push(load()?.unbind());

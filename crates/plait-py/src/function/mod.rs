@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyFunction, PyType};
 
-use crate::codec::{Message, Root, byname, dumps_by_value, dumps_into, load_message};
+use crate::codec::{Content, Message, Root, byname, dumps_by_value, dumps_into, load_message};
 use fingerprint::Fingerprint;
 use table::{Entry, Key, Table};
 
@@ -113,14 +113,15 @@ impl FunctionTable {
     }
 
     fn by_name(&self, function: &Bound<'_, PyAny>, key: Key, epoch: u64) -> PyResult<Prepared> {
-        let mut bytes = Vec::new();
-        dumps_into(function.py(), function, Root::Function, &mut bytes)?;
-        Ok(self.keep(key, epoch, Nature::ByName { _function: function.clone().unbind() }, &bytes))
+        let mut out = Message::default();
+        dumps_into(function.py(), function, Root::Function, &mut out)?;
+        Ok(self.keep(key, epoch, Nature::ByName { _function: function.clone().unbind() }, &out.bytes))
     }
 
     fn by_value(&self, function: &Bound<'_, PyAny>, key: Key, epoch: u64, nature: Nature) -> PyResult<Prepared> {
-        let bytes = dumps_by_value(function.py(), function, Root::Function)?;
-        Ok(self.keep(key, epoch, nature, bytes.as_bytes()))
+        let mut out = Message::default();
+        dumps_by_value(function.py(), function, Root::Function, &mut out)?;
+        Ok(self.keep(key, epoch, nature, &out.bytes))
     }
 
     fn keep(&self, key: Key, epoch: u64, nature: Nature, bytes: &[u8]) -> Prepared {
@@ -155,7 +156,7 @@ fn cached(entry: &Entry<Nature>) -> Prepared {
 /// # Errors
 /// What unpickling raises (such as `ModuleNotFoundError`), with a note that says where.
 pub fn decode_function(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
-    load_message(py, bytes, Message::Function).map(Bound::unbind).inspect_err(|error| {
+    load_message(py, bytes, None, Content::Function).map(Bound::unbind).inspect_err(|error| {
         let _ = error.value(py).call_method1("add_note", ("raised while a plait worker loaded the function",));
     })
 }

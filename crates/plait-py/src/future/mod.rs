@@ -146,7 +146,7 @@ pub fn decode_outcome<'py>(py: Python<'py>, outcome: &Outcome) -> Result<Bound<'
         Outcome::Called { verdict, payload, .. } => {
             let bytes = payload.bytes().map_err(|error| errors::plait_error(py, &error.to_string()))?;
             match verdict {
-                Verdict::Returned => codec::decode_value(py, payload.kind.try_into()?, bytes),
+                Verdict::Returned => codec::decode_value(py, payload.kind.try_into()?, bytes, None),
                 Verdict::Raised => Err(codec::decode_exception(py, bytes)),
             }
         }

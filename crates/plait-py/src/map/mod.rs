@@ -20,7 +20,7 @@ use crate::chunk::Chunk;
 use crate::chunk::answer::Results;
 use crate::future::{FutureCore, Held, Home, Phase};
 use crate::process::{Callee, Limits, ProcessEngine, ProcessHome, form};
-use crate::scratch::with_buffer;
+use crate::scratch::with_message;
 use crate::{callout, codec, errors};
 use window::{Ahead, Window};
 
@@ -313,19 +313,19 @@ impl ProcessMap {
         }
         let core = FutureCore::new(Home::Processes(Arc::clone(&self.home)));
         let form = if self.star { form::STAR_CHUNK } else { form::CHUNK };
-        with_buffer(|out| {
+        with_message(|out| {
             let kind = match self.encode(py, items, out) {
                 Ok(kind) => kind,
                 Err(error) if error.is_instance_of::<PyException>(py) => return Ok(Err(error)),
                 Err(error) => return Err(error),
             };
-            self.home.send(py, &core, &self.callee, form, kind as u8, out, &self.limits)?;
+            self.home.send(py, &core, &self.callee, form, kind as u8, &out.bytes, &self.limits)?;
             let first = self.state().sent;
             Ok(Ok(Some(Chunk { core, first, items: items.len(), bytes: out.len() })))
         })
     }
 
-    fn encode(&self, py: Python<'_>, items: &[Bound<'_, PyAny>], out: &mut Vec<u8>) -> PyResult<codec::Kind> {
+    fn encode(&self, py: Python<'_>, items: &[Bound<'_, PyAny>], out: &mut codec::Message) -> PyResult<codec::Kind> {
         let first = self.state().sent;
         if self.callee.direct {
             codec::encode_direct_chunk(py, self.function.bind(py), items, first, out)
@@ -336,7 +336,7 @@ impl ProcessMap {
 
     /// How many items of a chunk that cannot be sent come before the first that is to blame.
     fn sendable(&self, py: Python<'_>, items: &[Bound<'_, PyAny>]) -> usize {
-        let alone = |item| with_buffer(|out| self.encode(py, std::slice::from_ref(item), out).is_err());
+        let alone = |item| with_message(|out| self.encode(py, std::slice::from_ref(item), out).is_err());
         items.iter().position(alone).unwrap_or(0)
     }
 

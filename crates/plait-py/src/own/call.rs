@@ -42,7 +42,7 @@ impl OwnCall {
         kwargs: Option<&Bound<'_, PyDict>>,
         limits: &Limits,
     ) -> PyResult<Self> {
-        let mut payload = Vec::new();
+        let mut payload = codec::Message::default();
         let (kind, prepared, name) = match table.prepare(function)? {
             Prepared::Cached { id, bytes } => {
                 let kind = codec::encode_call(py, args, kwargs, &mut payload)?;
@@ -50,7 +50,7 @@ impl OwnCall {
             }
             Prepared::Direct => (codec::encode_direct(py, function, args, kwargs, &mut payload)?, None, String::new()),
         };
-        Ok(Self { function: prepared, name: name.into(), kind, payload, limits: *limits })
+        Ok(Self { function: prepared, name: name.into(), kind, payload: payload.bytes, limits: *limits })
     }
 
     /// How it is told to the parent.
@@ -69,7 +69,7 @@ impl OwnCall {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut out = Vec::new();
+            let mut out = codec::Message::default();
             let begun = Instant::now();
             let called = self.call(py, own, &mut out);
             let took = begun.elapsed();
@@ -84,25 +84,25 @@ impl OwnCall {
             }
             return Ok(match (called, late) {
                 (_, Some(timeout)) => self.late(timeout, tries),
-                (Ok(kind), None) => told(Verdict::Returned, kind as u8, &out, took),
+                (Ok(kind), None) => told(Verdict::Returned, kind as u8, &out.bytes, took),
                 (Err(error), None) => {
                     out.clear();
-                    codec::encode_exception(py, &error, &mut out);
-                    told(Verdict::Raised, 0, &out, took)
+                    codec::encode_exception(py, &error, &mut out.bytes);
+                    told(Verdict::Raised, 0, &out.bytes, took)
                 }
             });
         }
     }
 
-    fn call(&self, py: Python<'_>, own: &Own, out: &mut Vec<u8>) -> PyResult<codec::Kind> {
+    fn call(&self, py: Python<'_>, own: &Own, out: &mut codec::Message) -> PyResult<codec::Kind> {
         let value = match &self.function {
             Some((number, definition)) => {
                 let function = load(py, own, *number, definition)?;
-                let (args, kwargs) = while_loading(|| codec::decode_call(py, self.kind, &self.payload))?;
+                let (args, kwargs) = while_loading(|| codec::decode_call(py, self.kind, &self.payload, None))?;
                 function.bind(py).call(args, kwargs.as_ref())?
             }
             None => {
-                let (function, args, kwargs) = while_loading(|| codec::decode_direct(py, &self.payload))?;
+                let (function, args, kwargs) = while_loading(|| codec::decode_direct(py, &self.payload, None))?;
                 function.call(args, kwargs.as_ref())?
             }
         };

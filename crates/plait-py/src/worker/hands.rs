@@ -39,13 +39,13 @@ pub struct Hands {
     desk: Desk,
     flush: Py<PyAny>,
     functions: HashMap<u64, Py<PyAny>>,
-    out: Vec<u8>,
+    out: codec::Message,
 }
 
 impl Hands {
     /// Those of a worker that has not done anything yet.
     pub fn new(desk: Desk, flush: Py<PyAny>) -> Self {
-        Self { desk, flush, functions: HashMap::new(), out: Vec::new() }
+        Self { desk, flush, functions: HashMap::new(), out: codec::Message::default() }
     }
 
     /// Runs one task and tells how it ended.
@@ -63,7 +63,7 @@ impl Hands {
         };
         loop {
             let told = match answer {
-                Answer::Held(verdict, kind) => worker.tell(task, verdict, kind, &self.out),
+                Answer::Held(verdict, kind) => worker.tell(task, verdict, kind, &self.out.bytes),
                 Answer::Noted(verdict) => worker.tell_noted(task, verdict, ANSWER),
             };
             match told {
@@ -77,8 +77,8 @@ impl Hands {
                 Err(TellError::Memory(error)) => answer = self.raised(py, &no_memory(&error)),
             }
         }
-        if self.out.capacity() > KEEP {
-            self.out = Vec::new();
+        if self.out.bytes.capacity() > KEEP {
+            self.out.bytes = Vec::new();
         }
         Ok(())
     }
@@ -92,7 +92,7 @@ impl Hands {
             form::CALL => {
                 let function = self.function(py, worker, task)?;
                 let value = {
-                    let (args, kwargs) = while_loading(|| codec::decode_call(py, kind, payload))?;
+                    let (args, kwargs) = while_loading(|| codec::decode_call(py, kind, payload, None))?;
                     worker.call_begins(task);
                     function.bind(py).call(args, kwargs.as_ref())?
                 };
@@ -100,14 +100,14 @@ impl Hands {
                 Ok(Answer::Held(Verdict::Returned, kind as u8))
             }
             form::DIRECT => {
-                let (function, args, kwargs) = while_loading(|| codec::decode_direct(py, payload))?;
+                let (function, args, kwargs) = while_loading(|| codec::decode_direct(py, payload, None))?;
                 worker.call_begins(task);
                 let value = function.call(args, kwargs.as_ref())?;
                 let kind = codec::encode_value(py, &value, &mut self.out)?;
                 Ok(Answer::Held(Verdict::Returned, kind as u8))
             }
             form::CHUNK | form::STAR_CHUNK => {
-                let chunk = while_loading(|| codec::decode_value(py, kind, payload))?;
+                let chunk = while_loading(|| codec::decode_value(py, kind, payload, None))?;
                 self.call_chunk(py, worker, task, chunk)
             }
             form => Err(errors::plait_error(py, &format!("a task of unknown form {form}"))),
@@ -143,9 +143,9 @@ impl Hands {
                 function.call1((item,))
             };
             self.out.clear();
-            let mut pushed = value.and_then(|value| writer.push(&value, &mut self.out));
+            let mut pushed = value.and_then(|value| writer.push(&value, &mut self.out.bytes));
             if noted && pushed.is_ok() {
-                pushed = worker.note_item(&self.out).map_err(|error| no_memory(&error));
+                pushed = worker.note_item(&self.out.bytes).map_err(|error| no_memory(&error));
             }
             if let Err(error) = pushed {
                 return self.end_chunk(py, worker, noted, error);
@@ -157,8 +157,8 @@ impl Hands {
     /// The answer of a chunk that ends with an error of one of its items.
     fn end_chunk(&mut self, py: Python<'_>, worker: &mut Worker, noted: bool, error: PyErr) -> PyResult<Answer> {
         self.out.clear();
-        push_raised(py, &error, &mut self.out);
-        if noted && worker.note_end(&self.out).is_err() {
+        push_raised(py, &error, &mut self.out.bytes);
+        if noted && worker.note_end(&self.out.bytes).is_err() {
             // The error without the results is better than they without it.
             return Err(error);
         }
@@ -168,7 +168,7 @@ impl Hands {
     /// The answer of a task that is nothing but an exception.
     fn raised(&mut self, py: Python<'_>, error: &PyErr) -> Answer {
         self.out.clear();
-        codec::encode_exception(py, error, &mut self.out);
+        codec::encode_exception(py, error, &mut self.out.bytes);
         Answer::Held(Verdict::Raised, 0)
     }
 
