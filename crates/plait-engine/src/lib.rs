@@ -6,6 +6,7 @@
 
 pub mod chunk;
 mod clock;
+pub mod heap;
 pub mod machine;
 pub mod native;
 pub mod nursery;

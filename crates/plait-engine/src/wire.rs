@@ -4,6 +4,7 @@
 //! are no message gets [`Garbled`], never a panic, because a worker's memory may have been scribbled on.
 
 pub mod inner;
+pub mod table;
 
 pub use plait_shm::Block;
 use plait_trace::TaskId;

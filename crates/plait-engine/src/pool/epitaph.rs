@@ -64,10 +64,9 @@ impl<T: Ticket> Shared<T> {
             None if *exit == Exit::Signal(SIGKILL) && locked(&self.oom).is_one_more() => MemoryCause::OutOfMemory,
             None => MemoryCause::None,
         };
-        let progress = memory
-            .status()
-            .progress()
-            .map(|progress| (progress.items, Payload::lent(DRAFT, Arc::clone(link), progress.block)));
+        let progress = memory.status().progress().map(|progress| {
+            (progress.items, Payload::lent(DRAFT, Arc::clone(link), progress.block, progress.block.len))
+        });
         Outcome::Lost(Box::new(Loss {
             function,
             tries: job.tries(),

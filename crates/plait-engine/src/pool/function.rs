@@ -1,9 +1,11 @@
 //! A function's definition in the pool's shared memory: placed once, read by each worker that meets it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use plait_shm::{Arena, Block};
+use plait_shm::Block;
+
+use crate::heap::{Heap, Piece};
 
 /// A placed function. Its memory goes back to the arena when the last task that calls it has ended and the
 /// submitter has let go of it.
@@ -11,12 +13,13 @@ pub struct Function {
     pub(super) number: u64,
     pub(super) block: Block,
     pub(super) name: Arc<str>,
-    arena: Arc<Mutex<Arena>>,
+    heap: Arc<Heap>,
+    _pieces: Box<[Piece]>,
 }
 
 impl Function {
-    pub(super) fn new(number: u64, block: Block, name: &str, arena: Arc<Mutex<Arena>>) -> Self {
-        Self { number, block, name: name.into(), arena }
+    pub(super) fn new(number: u64, block: Block, name: &str, heap: Arc<Heap>, pieces: &[Piece]) -> Self {
+        Self { number, block, name: name.into(), heap, _pieces: pieces.into() }
     }
 }
 
@@ -32,6 +35,6 @@ impl fmt::Debug for Function {
 
 impl Drop for Function {
     fn drop(&mut self) {
-        self.arena.lock().unwrap_or_else(PoisonError::into_inner).release(self.block);
+        self.heap.arena().release(self.block);
     }
 }

@@ -9,9 +9,11 @@ use std::time::Duration;
 use plait_shm::{ArenaView, Block, PoolMemory, StreamWriter, WorkerMemory};
 use plait_trace::{TaskId, WorkerId};
 
+use crate::heap::{Heap, Regions};
 use crate::machine::MemoryReader;
 use crate::wire::Control;
 
+use super::leases::Leases;
 use super::relay::Correspondence;
 
 /// Lives as long as anybody reads the worker's results, which may be longer than the worker.
@@ -19,6 +21,9 @@ pub(crate) struct Link {
     pub(crate) worker: WorkerId,
     pub(crate) memory: Arc<WorkerMemory>,
     pub(crate) results: ArenaView,
+    /// The program's.
+    pub(super) heap: Arc<Heap>,
+    pub(super) leases: Mutex<Leases>,
     pool: Arc<PoolMemory>,
     control: Mutex<Outbox>,
     pub(super) correspondence: Mutex<Correspondence>,
@@ -27,6 +32,8 @@ pub(crate) struct Link {
     doomed: AtomicBool,
     fate: Mutex<Option<Fate>>,
     statm: OnceLock<MemoryReader>,
+    /// Given back when nobody reads anything in them any more.
+    pub(super) regions: Regions,
 }
 
 /// Why a worker is to end, and how far that has come.
@@ -74,10 +81,13 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
+    #[expect(clippy::too_many_arguments, reason = "its parts")]
     pub(crate) fn new(
         worker: WorkerId,
         memory: Arc<WorkerMemory>,
         results: ArenaView,
+        heap: Arc<Heap>,
+        regions: Regions,
         pool: Arc<PoolMemory>,
         ring: StreamWriter,
         replies: StreamWriter,
@@ -87,6 +97,8 @@ impl Link {
             worker,
             memory,
             results,
+            heap,
+            leases: Mutex::default(),
             pool,
             control,
             correspondence: Mutex::new(Correspondence::new(replies)),
@@ -95,6 +107,7 @@ impl Link {
             doomed: AtomicBool::new(false),
             fate: Mutex::new(None),
             statm: OnceLock::new(),
+            regions,
         }
     }
 
@@ -177,16 +190,17 @@ impl Link {
 #[cfg(test)]
 pub(super) mod testing {
     use super::*;
-    use plait_shm::{Arena, StreamReader};
+    use plait_shm::StreamReader;
 
     /// The link to a worker that nobody started, and what that one would have of its memory.
     pub(crate) fn link() -> (Arc<Link>, StreamReader, Arc<WorkerMemory>) {
         let (pool, _claims) = PoolMemory::create(2).unwrap();
-        let (memory, control, _results, fd) = WorkerMemory::create(4096, 4096).unwrap();
+        let heap = Heap::new().unwrap();
+        let regions = Regions::take(&heap, 1 << 20).unwrap();
+        let (memory, control, _results, fd) = WorkerMemory::create(4096, 4096, regions.both()).unwrap();
         let (worker, ..) = WorkerMemory::open(fd).unwrap();
-        let results = Arena::create("plait-test", 1 << 20).unwrap().into_fd();
-        let results = ArenaView::open(results, 1 << 20).unwrap();
+        let results = regions.view().unwrap();
         let (notes, replies) = memory.side().unwrap();
-        (Arc::new(Link::new(WorkerId(0), memory, results, pool, control, replies)), notes, worker)
+        (Arc::new(Link::new(WorkerId(0), memory, results, heap, regions, pool, control, replies)), notes, worker)
     }
 }

@@ -13,6 +13,7 @@ mod drive;
 mod epitaph;
 mod errands;
 mod function;
+mod leases;
 mod link;
 mod notes;
 mod outcome;
@@ -30,8 +31,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use event_listener::Event;
-use plait_shm::{Arena, MAX_WORKERS, PoolMemory};
+use plait_shm::{MAX_WORKERS, PoolMemory};
 
+use crate::heap::Heap;
 use crate::machine::cpu_count;
 use crate::nursery::Nursery;
 use crate::scheduler::{Config, ConfigError, Scheduler};
@@ -40,6 +42,7 @@ use crate::spin::Spinner;
 pub use drive::Awaited;
 pub(crate) use drive::WORKER_READY;
 pub use function::Function;
+pub(crate) use link::Link;
 pub use notes::{LOG, Note};
 pub use outcome::{Loss, MemoryCause, Outcome, Payload, Ticket, TimedOut};
 pub use overseer::Limits;
@@ -124,10 +127,11 @@ impl<T: Ticket> fmt::Debug for Pool<T> {
 }
 
 impl<T: Ticket> Pool<T> {
-    /// Makes a pool; workers start when there is work. `nursery` is asked for the nursery at need, now and again
+    /// Makes a pool over the program's heap; workers start when there is work. `nursery` is asked for the nursery at need, now and again
     /// if it should die.
     pub fn new(
         config: PoolConfig,
+        heap: Arc<Heap>,
         nursery: impl Fn() -> io::Result<Arc<Nursery>> + Send + Sync + 'static,
     ) -> Result<Self, NewPoolError> {
         let sizes = Config {
@@ -141,11 +145,11 @@ impl<T: Ticket> Pool<T> {
         }
         let scheduler = Scheduler::new(sizes)?;
         let (memory, claims) = PoolMemory::create(WINDOW)?;
-        let reserves = Reserves::new(sizes.worker_ids());
-        let setup = staff::write_setup(config.max_tasks_per_child, reserves, &config.setup)?;
+        let reserves = Reserves::new(sizes.worker_ids(), heap.commons().len());
+        let setup = staff::write_setup(config.max_tasks_per_child, heap.region(), &config.setup)?;
         let shared = Shared {
             memory,
-            arena: Arc::new(Mutex::new(Arena::create("plait-args", reserves.arguments)?)),
+            heap,
             setup,
             reserves,
             processors: cpu_count(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use plait_shm::{Block, Malformed};
 
+use crate::heap::Piece;
 use crate::nursery::Exit;
 use crate::wire::{Kind, Verdict};
 
@@ -97,6 +98,8 @@ pub struct Payload {
     /// How it is encoded.
     pub kind: Kind,
     bytes: Bytes,
+    /// What of shared memory belongs to it; mostly nothing, so behind one word.
+    pieces: Option<Box<[Piece]>>,
 }
 
 const SMALL: usize = 30;
@@ -111,6 +114,8 @@ enum Bytes {
 struct Lent {
     link: Arc<Link>,
     block: Block,
+    /// So many of its bytes are the payload's.
+    len: u64,
 }
 
 impl Drop for Lent {
@@ -136,16 +141,27 @@ impl Payload {
             }
             _ => Bytes::Owned(bytes.into()),
         };
-        Self { kind, bytes }
+        Self { kind, bytes, pieces: None }
     }
 
     /// A payload of these bytes.
     pub fn owned(kind: Kind, bytes: Box<[u8]>) -> Self {
-        Self { kind, bytes: Bytes::Owned(bytes) }
+        Self { kind, bytes: Bytes::Owned(bytes), pieces: None }
     }
 
-    pub(super) fn lent(kind: Kind, link: Arc<Link>, block: Block) -> Self {
-        Self { kind, bytes: Bytes::Lent(Lent { link, block }) }
+    pub(super) fn lent(kind: Kind, link: Arc<Link>, block: Block, len: u64) -> Self {
+        Self { kind, bytes: Bytes::Lent(Lent { link, block, len }), pieces: None }
+    }
+
+    /// With what of shared memory belongs to it.
+    pub(crate) fn with_pieces(mut self, pieces: Vec<Piece>) -> Self {
+        self.pieces = (!pieces.is_empty()).then(|| pieces.into());
+        self
+    }
+
+    /// What of shared memory belongs to it.
+    pub fn pieces(&self) -> &[Piece] {
+        self.pieces.as_deref().unwrap_or_default()
     }
 
     /// The bytes. Fails when they lie in the arena of a worker that told a place that does not exist.
@@ -153,7 +169,7 @@ impl Payload {
         match &self.bytes {
             Bytes::Small(len, small) => Ok(&small[..usize::from(*len)]),
             Bytes::Owned(bytes) => Ok(bytes),
-            Bytes::Lent(lent) => lent.link.results.get(lent.block),
+            Bytes::Lent(lent) => lent.link.results.get(Block { len: lent.len, ..lent.block }),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plait_shm::StreamReader;
 
-use crate::wire::{Place, ResultHead};
+use crate::wire::{Garbled, ResultHead};
 
 use super::link::Link;
 use super::notes::{self, Look, Note, Unheard};
@@ -63,13 +63,8 @@ impl Readers {
             while !reader.garbled && batch.len() < limit {
                 let link = &reader.link;
                 let read = reader.stream.read(|record| {
-                    ResultHead::decode(record).map(|(head, inline)| {
-                        let payload = match head.place {
-                            Place::Inline => Payload::copied(head.kind, inline),
-                            Place::Arena(block) => Payload::lent(head.kind, Arc::clone(link), block),
-                        };
-                        (at, head, payload)
-                    })
+                    let (head, inline) = ResultHead::decode(record)?;
+                    Ok::<_, Garbled>((at, head, link.received(head.kind, head.place, inline)?))
                 });
                 match read {
                     Ok(Some(Ok(entry))) => batch.push(entry),

@@ -8,12 +8,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
-use plait_shm::{Arena, ArenaError, Block, StreamWriter};
+use plait_shm::{ArenaError, Block, StreamWriter};
 use plait_trace::TaskId;
 
+use crate::heap::{Heap, Piece};
 use crate::wire::inner::{self, Refusal, Reply, Submit, note};
+use crate::wire::table::{self, HAS_TABLE};
 use crate::wire::{Garbled, Kind, Place, Verdict};
 
 use super::Pool;
@@ -22,7 +24,7 @@ use super::link::Link;
 use super::notes::Note;
 use super::outcome::Ticket;
 use super::state::{Shared, locked};
-use super::submit::{NewTask, Refused};
+use super::submit::{NewTask, Refused, table_of};
 
 /// Answers up to this size travel in the ring of replies, which they shall not fill; larger ones in the arena.
 const IN_REPLY: usize = 1 << 10;
@@ -115,7 +117,7 @@ impl Link {
 pub struct Relay {
     link: Arc<Link>,
     inner: u64,
-    arena: Arc<Mutex<Arena>>,
+    heap: Arc<Heap>,
     /// Counts those whom somebody waits for outside of this process.
     watched: Arc<AtomicUsize>,
 }
@@ -132,20 +134,29 @@ impl Relay {
             // The collector may have gone to sleep because nobody waited outside.
             Shared::alert(pool);
         }
-        let (link, arena, watched) = (Arc::clone(link), Arc::clone(&pool.arena), Arc::clone(&pool.watched));
-        Self { link, inner, arena, watched }
+        let (link, heap, watched) = (Arc::clone(link), Arc::clone(&pool.heap), Arc::clone(&pool.watched));
+        Self { link, inner, heap, watched }
     }
 
     /// Tells the worker how its task ended.
-    pub fn answer(self, verdict: Verdict, kind: Kind, payload: &[u8]) {
+    pub fn answer(self, verdict: Verdict, kind: Kind, payload: &[u8], pieces: &[Piece]) {
         if !self.settle() {
             return;
         }
+        if pieces.is_empty() {
+            self.say(verdict, kind, payload);
+        } else {
+            self.link.grant(pieces);
+            self.say(verdict, kind | HAS_TABLE, &[payload, &table_of(pieces)].concat());
+        }
+    }
+
+    fn say(&self, verdict: Verdict, kind: Kind, payload: &[u8]) {
         if payload.len() <= IN_REPLY {
             self.link.write(&Reply::Answer { verdict, kind, place: Place::Inline, inline: payload }, self.inner);
             return;
         }
-        let put = locked(&self.arena).put(&[payload]);
+        let put = self.heap.arena().put(&[payload]);
         match put {
             Ok(block) => self.lend(block, verdict, kind),
             Err(error) => self.link.refuse(&error.into(), self.inner),
@@ -164,7 +175,7 @@ impl Relay {
             let mut letters = self.link.letters();
             if letters.gone {
                 drop(letters);
-                locked(&self.arena).release(block);
+                self.heap.arena().release(block);
                 return;
             }
             letters.lent.insert(block.offset, block);
@@ -216,11 +227,12 @@ impl<T: Ticket> Shared<T> {
         if *kind == note::RELEASE {
             let block = inner::released(bytes)?;
             let lent = link.letters().lent.remove(&block.offset);
-            lent.map(|block| locked(&this.arena).release(block));
+            lent.map(|block| this.heap.arena().release(block));
             return Ok(());
         }
         let (inner, rest) = inner::number(bytes)?;
         match *kind {
+            note::UNUSED => link.give_up_lease(inner),
             note::SUBMIT => return Self::submit_for(this, link, inner, rest),
             note::PART => {
                 let mut letters = link.letters();
@@ -268,11 +280,18 @@ impl<T: Ticket> Shared<T> {
             bytes.extend_from_slice(rest);
             bytes
         });
-        let submit = Submit::decode(whole.as_deref().unwrap_or(rest))?;
+        let mut submit = Submit::decode(whole.as_deref().unwrap_or(rest))?;
+        let mut pieces = Vec::new();
+        if submit.kind & HAS_TABLE != 0 {
+            let (body, entries) = table::split(submit.payload)?;
+            submit.payload = body;
+            pieces = link.accept(&entries)?;
+        }
         let pool = Pool::visiting(this);
         let submitted = Self::workers_function(&pool, &submit).map_err(Refused::from).and_then(|function| {
             let Submit { timeout, retries, form, kind, payload, .. } = submit;
-            let task = NewTask { function: &function, form, kind, payload, retries, timeout };
+            let (kind, pieces) = (kind & !HAS_TABLE, &pieces);
+            let task = NewTask { function: &function, form, kind, payload, pieces, retries, timeout };
             pool.submit_inner(&task, T::relayed(Relay::new(this, link, inner))).map_err(|(_, refused)| refused)
         });
         match submitted {
@@ -298,7 +317,7 @@ impl<T: Ticket> Shared<T> {
         }
         functions.bound();
         functions.last += 1;
-        let function = pool.place(WORKERS_OWN | functions.last, submit.name, submit.definition)?;
+        let function = pool.place(WORKERS_OWN | functions.last, submit.name, submit.definition, &[])?;
         functions.bytes += submit.definition.len();
         functions.known.insert(submit.definition.into(), Arc::clone(&function));
         Ok(function)
@@ -309,7 +328,7 @@ impl<T: Ticket> Shared<T> {
     pub(super) fn end_correspondence(this: &Arc<Self>, link: &Link, unwanted: bool) {
         let (tasks, lent) = link.close_correspondence();
         for block in lent {
-            locked(&this.arena).release(block);
+            this.heap.arena().release(block);
         }
         if unwanted {
             let pool = Pool::visiting(this);

@@ -7,9 +7,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use event_listener::Event;
-use plait_shm::{Arena, ArenaView, StreamReader, WorkerMemory};
+use plait_shm::{Region, StreamReader, WorkerMemory};
 use plait_trace::{TaskId, WorkerId};
 
+use crate::heap::Regions;
 use crate::nursery::{Exit, Nursery, Sink, explained, new_key};
 use crate::scheduler::Action;
 use crate::spin::SPIN;
@@ -19,7 +20,6 @@ use super::drive::Awaited;
 use super::epitaph::End;
 use super::link::Link;
 use super::outcome::{Outcome, Payload, Ticket};
-use super::reserve::Reserves;
 use super::state::{Job, Shared, State, locked};
 
 /// Bytes of a worker's control ring.
@@ -81,7 +81,7 @@ impl<T: Ticket> Shared<T> {
             Self::alert(this);
         }
         match Self::equip(this, worker).map_err(explained) {
-            Ok((link, [stream, notes], fds)) => {
+            Ok((link, [stream, notes], segment)) => {
                 locked(&this.readers).add(Arc::clone(&link), stream, notes);
                 let stopped = {
                     let mut state = locked(&this.state);
@@ -93,7 +93,7 @@ impl<T: Ticket> Shared<T> {
                 if stopped {
                     link.stop();
                 }
-                if let Err(error) = Self::order(this, &link, &fds) {
+                if let Err(error) = Self::order(this, &link, &segment) {
                     Self::bury(this, &link, None, None, Some(&error));
                 }
             }
@@ -108,19 +108,19 @@ impl<T: Ticket> Shared<T> {
     }
 
     /// Makes a worker's memory: its rings and the arena of its results.
-    fn equip(this: &Arc<Self>, worker: WorkerId) -> io::Result<(Arc<Link>, [StreamReader; 2], Equipment)> {
-        let (memory, control, stream, segment) = WorkerMemory::create(CONTROL_BYTES, RESULT_BYTES)?;
-        let arena = Arena::create("plait-results", this.reserves.results)?.into_fd();
-        let results = ArenaView::open(arena.try_clone()?, this.reserves.results)?;
+    fn equip(this: &Arc<Self>, worker: WorkerId) -> io::Result<(Arc<Link>, [StreamReader; 2], OwnedFd)> {
+        let regions = Regions::take(&this.heap, this.reserves.worker)?;
+        let (memory, control, stream, segment) = WorkerMemory::create(CONTROL_BYTES, RESULT_BYTES, regions.both())?;
+        let results = regions.view()?;
         let (notes, replies) = memory.side().ok_or(io::ErrorKind::AlreadyExists)?;
-        let link = Arc::new(Link::new(worker, memory, results, Arc::clone(&this.memory), control, replies));
-        Ok((link, [stream, notes], Equipment { segment, arena }))
+        let (heap, pool) = (Arc::clone(&this.heap), Arc::clone(&this.memory));
+        let link = Arc::new(Link::new(worker, memory, results, heap, regions, pool, control, replies));
+        Ok((link, [stream, notes], segment))
     }
 
-    fn order(this: &Arc<Self>, link: &Arc<Link>, equipment: &Equipment) -> io::Result<()> {
-        let args = rustix::io::dup(locked(&this.arena).fd()).map_err(|error| explained(error.into()))?;
-        let fds =
-            [this.memory.fd(), equipment.segment.as_fd(), args.as_fd(), equipment.arena.as_fd(), this.setup.as_fd()];
+    /// The worker's own segment is closed here when it has been handed over.
+    fn order(this: &Arc<Self>, link: &Arc<Link>, segment: &OwnedFd) -> io::Result<()> {
+        let fds = [this.memory.fd(), segment.as_fd(), this.heap.commons().fd(), this.setup.as_fd()];
         let nursery = Self::living_nursery(this)?;
         let ordered = Self::order_from(this, &nursery, link, &fds);
         if ordered.is_err() && nursery.is_gone() {
@@ -211,6 +211,7 @@ impl<T: Ticket> Shared<T> {
             (failed, rest, unwanted, this.telling())
         };
         Self::end_correspondence(this, link, unwanted);
+        link.end_leases();
         Self::run_errands(this);
         this.complete(done.into_iter().chain(failed));
         drop(telling);
@@ -243,12 +244,6 @@ impl<T: Ticket> Shared<T> {
             this.on_ended();
         }
     }
-}
-
-/// What is handed to a worker when it is forked; closed here afterwards.
-struct Equipment {
-    segment: OwnedFd,
-    arena: OwnedFd,
 }
 
 impl<T> State<T> {
@@ -284,13 +279,14 @@ impl<T> State<T> {
     }
 }
 
-/// What each worker reads at its start: after how many tasks it ends (all ones: never), the reserves, then the binding's
-/// bytes.
-pub(super) fn write_setup(max_tasks: Option<u64>, reserves: Reserves, setup: &[u8]) -> io::Result<OwnedFd> {
+/// What each worker reads at its start: after how many tasks it ends (all ones: never), the region of the program, then the
+/// binding's bytes.
+pub(super) fn write_setup(max_tasks: Option<u64>, program: Region, setup: &[u8]) -> io::Result<OwnedFd> {
     let fd = rustix::fs::memfd_create("plait-setup", rustix::fs::MemfdFlags::CLOEXEC)?;
     let mut file = std::fs::File::from(fd);
     file.write_all(&max_tasks.unwrap_or(u64::MAX).to_le_bytes())?;
-    file.write_all(&reserves.encode())?;
+    file.write_all(&program.offset.to_le_bytes())?;
+    file.write_all(&program.len.to_le_bytes())?;
     file.write_all(setup)?;
     Ok(file.into())
 }

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use event_listener::Event;
-use plait_shm::{Arena, Block, ClaimProducer, Full, PoolMemory, Position};
+use plait_shm::{Block, ClaimProducer, Full, PoolMemory, Position};
 
 use plait_trace::WorkerId;
 
+use crate::heap::{Heap, Piece};
 use crate::nursery::Nursery;
 use crate::scheduler::{Action, Scheduler};
 use crate::spin::Spinner;
@@ -34,6 +35,8 @@ pub(super) struct Job<T> {
     pub(super) function: Arc<Function>,
     /// Arguments that lie in the arena.
     pub(super) args: Option<Block>,
+    /// Held so that what of shared memory belongs to them stays in place.
+    pub(super) _pieces: Box<[Piece]>,
     /// The message, while it may have to be sent (again).
     pub(super) message: Option<Box<[u8]>>,
     /// Where in the claim ring it was put.
@@ -69,7 +72,7 @@ pub(super) struct State<T> {
 
 pub(super) struct Shared<T: Ticket> {
     pub(super) memory: Arc<PoolMemory>,
-    pub(super) arena: Arc<Mutex<Arena>>,
+    pub(super) heap: Arc<Heap>,
     pub(super) setup: OwnedFd,
     pub(super) reserves: Reserves,
     /// Processors this process may use.
@@ -152,7 +155,7 @@ impl<T: Ticket> Shared<T> {
     pub(super) fn dismantle(&self, job: Job<T>) -> T {
         self.ended_tasks.fetch_add(1, Ordering::Relaxed);
         if let Some(block) = job.args {
-            locked(&self.arena).release(block);
+            self.heap.arena().release(block);
         }
         job.ticket
     }

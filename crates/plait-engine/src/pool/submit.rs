@@ -7,7 +7,9 @@ use std::time::Duration;
 use plait_shm::{ArenaError, Full};
 use plait_trace::TaskId;
 
+use crate::heap::Piece;
 use crate::scheduler::{Action, Cancel, Refusal};
+use crate::wire::table::{self, HAS_TABLE};
 use crate::wire::{Form, Kind, Place, TaskHead};
 
 use super::Pool;
@@ -30,6 +32,8 @@ pub struct NewTask<'a> {
     pub kind: Kind,
     /// The arguments.
     pub payload: &'a [u8],
+    /// What of shared memory belongs to them.
+    pub pieces: &'a [Piece],
     /// How often it may be tried again when it raised, took too long, or its worker died.
     pub retries: u32,
     /// How long the call may take.
@@ -51,10 +55,18 @@ pub enum Refused {
 }
 
 impl<T: Ticket> Pool<T> {
-    /// Puts a function's definition into the pool's memory. `number` must be new to the pool; `name` is for errors.
-    pub fn place(&self, number: u64, name: &str, definition: &[u8]) -> Result<Arc<Function>, ArenaError> {
-        let block = locked(&self.shared.arena).put(&[definition])?;
-        Ok(Arc::new(Function::new(number, block, name, Arc::clone(&self.shared.arena))))
+    /// Puts a function's definition into the pool's memory, with what of shared memory belongs to it. `number` must be new to
+    /// the pool; `name` is for errors.
+    pub fn place(
+        &self,
+        number: u64,
+        name: &str,
+        definition: &[u8],
+        pieces: &[Piece],
+    ) -> Result<Arc<Function>, ArenaError> {
+        let heap = &self.shared.heap;
+        let block = heap.arena().put(&[definition, &table_of(pieces)])?;
+        Ok(Arc::new(Function::new(number, block, name, Arc::clone(heap), pieces)))
     }
 
     /// Submits a task. It is sent at once if the ring has room, and later otherwise; this never waits.
@@ -70,10 +82,12 @@ impl<T: Ticket> Pool<T> {
     #[inline]
     fn submit_as<const INNER: bool>(&self, task: &NewTask<'_>, ticket: T) -> Result<TaskId, (T, Refused)> {
         let shared = &*self.shared;
-        let args = if task.payload.len() <= TaskHead::MAX_INLINE {
+        let table = if task.pieces.is_empty() { Vec::new() } else { table_of(task.pieces) };
+        let kind = if task.pieces.is_empty() { task.kind } else { task.kind | HAS_TABLE };
+        let args = if task.payload.len() + table.len() <= TaskHead::MAX_INLINE {
             None
         } else {
-            match locked(&shared.arena).put(&[task.payload]) {
+            match shared.heap.arena().put(&[task.payload, &table]) {
                 Ok(block) => Some(block),
                 Err(error) => return Err((ticket, error.into())),
             }
@@ -81,20 +95,21 @@ impl<T: Ticket> Pool<T> {
         let head = TaskHead {
             function: task.function.number,
             definition: task.function.block,
-            kind: task.kind,
+            kind,
             form: task.form,
             timed: task.timeout.is_some(),
             place: args.map_or(Place::Inline, Place::Arena),
         };
         let (head, used) = head.encode();
-        let inline = if args.is_none() { task.payload } else { &[] };
-        let parts: [&[u8]; 2] = [&head[..used], inline];
+        let (inline, table) = if args.is_none() { (task.payload, &table[..]) } else { (&[][..], &[][..]) };
+        let parts: [&[u8]; 3] = [&head[..used], inline, table];
 
         let keep = task.retries > 0;
         let job = Job {
             ticket,
             function: Arc::clone(task.function),
             args,
+            _pieces: task.pieces.into(),
             message: keep.then(|| parts.concat().into_boxed_slice()),
             position: None,
             limits: (keep || task.timeout.is_some())
@@ -195,4 +210,12 @@ impl<T: Ticket> Pool<T> {
         let position = state.scheduler.job(task).and_then(|job| job.position);
         position.is_some_and(|position| state.claims.is_taken(position))
     }
+}
+
+/// The table behind a message with these pieces.
+pub(super) fn table_of(pieces: &[Piece]) -> Vec<u8> {
+    let entries: Vec<_> = pieces.iter().map(Piece::entry).collect();
+    let mut table = Vec::new();
+    table::append(&mut table, &entries);
+    table
 }

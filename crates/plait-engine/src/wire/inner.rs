@@ -24,6 +24,8 @@ pub mod note {
     pub const STOP: u8 = 7;
     /// There is room for replies again, after there was little.
     pub const ROOM: u8 = 8;
+    /// The block that begins at this offset, which the worker had kept, is not used there any more.
+    pub const UNUSED: u8 = 9;
 }
 
 /// A task to be submitted.

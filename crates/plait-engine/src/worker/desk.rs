@@ -8,11 +8,15 @@
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plait_shm::{ArenaView, Block, Malformed, PoolMemory, StreamReader, StreamWriter, Wake, WorkerMemory, WriteError};
 use rustix::process::{Pid, getpid};
+
+use crate::heap::Heap;
+use crate::wire::inner::note;
 
 /// Why a note was not written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +48,10 @@ struct Shared {
     args: Arc<ArenaView>,
     notes: Mutex<StreamWriter>,
     replies: Mutex<StreamReader>,
+    heap: Arc<Heap>,
+    /// Blocks that are not used any more, and of which the parent is to be told when there is room.
+    unused: Mutex<Vec<u64>>,
+    owes: AtomicBool,
     pid: Pid,
 }
 
@@ -59,10 +67,17 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Desk {
     /// `None` when the worker has one already.
-    pub(super) fn new(pool: Arc<PoolMemory>, memory: Arc<WorkerMemory>, args: Arc<ArenaView>) -> Option<Self> {
+    pub(super) fn new(
+        pool: Arc<PoolMemory>,
+        memory: Arc<WorkerMemory>,
+        args: Arc<ArenaView>,
+        heap: Arc<Heap>,
+    ) -> Option<Self> {
         let (replies, notes) = memory.side()?;
         let (notes, replies) = (Mutex::new(notes), Mutex::new(replies));
-        Some(Self(Arc::new(Shared { pool, memory, args, notes, replies, pid: getpid() })))
+        let (unused, owes) = Default::default();
+        let pid = getpid();
+        Some(Self(Arc::new(Shared { pool, memory, args, notes, replies, heap, unused, owes, pid })))
     }
 
     /// Whether the task that runs is to end, and this process with it.
@@ -106,6 +121,33 @@ impl Desk {
         self.0.pool.bell().ring();
         self.0.pool.pressure().ring();
         Ok(())
+    }
+
+    /// The worker's memory for large data.
+    pub fn heap(&self) -> &Arc<Heap> {
+        &self.0.heap
+    }
+
+    /// Tells the parent that a block is not used here any more; if there is no room, later.
+    pub(crate) fn give_back(&self, offset: u64) {
+        locked(&self.0.unused).push(offset);
+        self.0.owes.store(true, Ordering::Relaxed);
+        self.pay();
+    }
+
+    /// Tells the parent what there was no room for.
+    pub(super) fn pay(&self) {
+        if !self.0.owes.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut unused = locked(&self.0.unused);
+        while let Some(offset) = unused.last() {
+            if self.note(note::UNUSED, &[&offset.to_le_bytes()]) == Err(NoteError::Full) {
+                return;
+            }
+            unused.pop();
+        }
+        self.0.owes.store(false, Ordering::Relaxed);
     }
 
     /// The longest note that there can be, in bytes.
@@ -168,16 +210,19 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plait_shm::{Arena, PoolMemory};
+    use crate::heap::Regions;
+    use plait_shm::PoolMemory;
 
     fn desk() -> (Desk, StreamReader, StreamWriter, Arc<WorkerMemory>, Arc<PoolMemory>) {
         let (pool, _claims) = PoolMemory::create(2).unwrap();
-        let (parent, _control, _results, fd) = WorkerMemory::create(4096, 4096).unwrap();
+        let heap = Heap::new().unwrap();
+        let regions = Regions::take(&heap, 1 << 20).unwrap();
+        let (parent, _control, _results, fd) = WorkerMemory::create(4096, 4096, regions.both()).unwrap();
         let (memory, ..) = WorkerMemory::open(fd).unwrap();
-        let arena = Arena::create("plait-test", 1 << 20).unwrap();
-        let args = Arc::new(ArenaView::open(arena.into_fd(), 1 << 20).unwrap());
-        let desk = Desk::new(Arc::clone(&pool), Arc::clone(&memory), Arc::clone(&args)).unwrap();
-        assert!(Desk::new(Arc::clone(&pool), memory, args).is_none());
+        let args = Arc::new(regions.view().unwrap());
+        let new = || Desk::new(Arc::clone(&pool), Arc::clone(&memory), Arc::clone(&args), Arc::clone(&heap));
+        let desk = new().unwrap();
+        assert!(new().is_none());
         let (notes, replies) = parent.side().unwrap();
         (desk, notes, replies, parent, pool)
     }

@@ -7,6 +7,7 @@
 use plait_shm::{Arena, ArenaError, Block, WorkerStatus};
 
 use super::{Claimed, IN_RING, TellError, Worker, write_record};
+use crate::wire::table::HAS_TABLE;
 use crate::wire::{Kind, Place, Verdict};
 
 /// The least room of a draft. Only the pages that are written take memory.
@@ -48,19 +49,29 @@ impl Worker {
     /// Tells what was noted as the answer of the chunk in hand. When the ring is full, nothing has happened.
     ///
     /// # Errors
-    /// [`TellError::Full`] and [`TellError::Garbled`].
+    /// [`TellError`].
     pub fn tell_noted(&mut self, task: &Claimed, verdict: Verdict, kind: Kind) -> Result<(), TellError> {
+        let told = self.borrowed.table(&[]);
+        let (table, kind) = if told.is_empty() { (&[][..], kind) } else { (told.bytes(), kind | HAS_TABLE) };
         match self.draft.block() {
-            Some(block) if self.draft.bytes > IN_RING => {
-                write_record(&mut self.results, task, verdict, kind, Place::Arena(block), &[])?;
+            Some(_) if self.draft.bytes + table.len() > IN_RING => {
+                let items = self.draft.bytes;
+                self.draft.close(&mut self.out, self.mine.status(), table).map_err(TellError::Memory)?;
+                let place = self.draft.block().map_or(Place::Inline, Place::Arena);
+                let written = write_record(&mut self.results, task, verdict, kind, place, [&[], &[]]);
+                if let Err(error) = written {
+                    self.draft.bytes = items;
+                    return Err(error);
+                }
                 // The parent's from now on.
                 self.draft.room = None;
             }
             block => {
                 let noted = block.map_or(&[][..], |block| written(&self.out, block));
-                write_record(&mut self.results, task, verdict, kind, Place::Inline, noted)?;
+                write_record(&mut self.results, task, verdict, kind, Place::Inline, [noted, table])?;
             }
         }
+        told.was_told(self.desk.heap(), &[]);
         self.on_told();
         Ok(())
     }
@@ -152,12 +163,18 @@ fn written(arena: &Arena, draft: Block) -> &[u8] {
 mod tests {
     use std::sync::Arc;
 
-    use plait_shm::{ArenaView, WorkerMemory};
+    use plait_shm::{ArenaView, Commons, Region, WorkerMemory};
     use plait_trace::TaskId;
 
     use super::*;
 
-    const RESERVE: usize = 1 << 30;
+    const RESERVE: u64 = 1 << 30;
+
+    fn arena(len: u64) -> (Arena, ArenaView, Region) {
+        let commons = Commons::create(2 << 30).unwrap();
+        let region = commons.take_region(len).unwrap();
+        (Arena::in_region(&commons, region).unwrap(), ArenaView::of(&commons, region).unwrap(), region)
+    }
 
     /// A worker's side, and what its parent sees.
     struct Both {
@@ -169,9 +186,9 @@ mod tests {
 
     impl Both {
         fn new() -> Self {
-            let arena = Arena::create("plait-test", RESERVE).unwrap();
-            let view = ArenaView::open(arena.fd().try_clone_to_owned().unwrap(), RESERVE).unwrap();
-            Self { arena, view, memory: WorkerMemory::create(0, 0).unwrap().0, draft: Draft::default() }
+            let (arena, view, region) = arena(RESERVE);
+            let memory = WorkerMemory::create(0, 0, [region; 2]).unwrap().0;
+            Self { arena, view, memory, draft: Draft::default() }
         }
 
         fn begin(&mut self, task: u32) {
@@ -235,8 +252,7 @@ mod tests {
     fn without_memory_there_is_room_for_last_words() {
         let mut both = Both::new();
         // The smallest arena: room for the least draft is not there, and what is asked for is tried then.
-        both.arena = Arena::create("plait-test", 64 << 10).unwrap();
-        both.view = ArenaView::open(both.arena.fd().try_clone_to_owned().unwrap(), 64 << 10).unwrap();
+        (both.arena, both.view, _) = arena(64 << 10);
         both.begin(1);
         both.note(&[1; 40 << 10]);
         let Both { arena, memory, draft, .. } = &mut both;

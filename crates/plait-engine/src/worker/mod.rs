@@ -7,6 +7,7 @@
 mod desk;
 mod draft;
 mod growth;
+mod pieces;
 
 use std::fmt;
 use std::io;
@@ -16,18 +17,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plait_shm::{
-    Arena, ArenaError, ArenaView, ClaimConsumer, INLINE, Malformed, OpenError, PoolMemory, StreamReader, StreamWriter,
-    WorkerMemory, WriteError,
+    Arena, ArenaError, ArenaView, ClaimConsumer, Commons, INLINE, Malformed, OpenError, PoolMemory, Region,
+    StreamReader, StreamWriter, WorkerMemory, WriteError,
 };
 use plait_trace::{TaskId, WorkerId};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::pool::{Reserves, WORKER_READY};
+use crate::heap::{Heap, Piece};
+use crate::pool::WORKER_READY;
 use crate::spin::Spinner;
+use crate::wire::table::HAS_TABLE;
 use crate::wire::{Control, Garbled, Kind, Place, ResultHead, TaskHead, Verdict};
 pub use desk::{Desk, NoteError};
 use draft::Draft;
 use growth::Growth;
+use pieces::Borrowed;
 
 /// Results up to this size travel in the ring; larger ones go to the worker's arena.
 const IN_RING: usize = 64 << 10;
@@ -108,6 +112,8 @@ pub struct Worker {
     desk: Desk,
     out: Arena,
     draft: Draft,
+    /// What the task in hand had of shared memory.
+    borrowed: Borrowed,
     /// A copy of the message of the task in hand.
     message: Box<[u8; INLINE]>,
     /// There where the pool wants to know.
@@ -130,26 +136,31 @@ impl fmt::Debug for Worker {
 }
 
 impl Worker {
-    /// Opens the connection from the descriptors the nursery handed over: pool, own memory, argument arena, result
-    /// arena, setup. Second: the setup's bytes.
+    /// Opens the connection from the descriptors the nursery handed over: pool, own memory, the program's shared file,
+    /// setup. Second: the setup's bytes.
     pub fn open(me: WorkerId, fds: Vec<OwnedFd>) -> Result<(Self, Vec<u8>), WorkerError> {
-        let fds: [OwnedFd; 5] = fds
+        let fds: [OwnedFd; 4] = fds
             .try_into()
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a worker needs five descriptors"))?;
-        let [pool, mine, args, out, setup] = fds;
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a worker needs four descriptors"))?;
+        let [pool, mine, commons, setup] = fds;
         let (pool, claims) = PoolMemory::open(pool, me)?;
         let (mine, control, results) = WorkerMemory::open(mine)?;
         let mut bytes = Vec::new();
         // By position: all workers share the descriptor's offset.
         let file = std::fs::File::from(setup);
-        let (mut limit, mut reserves) = ([0; 8], [0; 16]);
-        file.read_exact_at(&mut limit, 0)?;
-        file.read_exact_at(&mut reserves, 8)?;
-        let reserves = Reserves::decode(reserves);
+        let mut numbers = [[0; 8]; 3];
+        for (at, number) in numbers.iter_mut().enumerate() {
+            file.read_exact_at(number, 8 * at as u64)?;
+        }
+        let [limit, offset, len] = numbers.map(u64::from_le_bytes);
         bytes.resize(usize::try_from(file.metadata()?.len().saturating_sub(24)).unwrap_or(0), 0);
         file.read_exact_at(&mut bytes, 24)?;
-        let args = Arc::new(ArenaView::open(args, reserves.arguments)?);
-        let desk = Desk::new(Arc::clone(&pool), Arc::clone(&mine), Arc::clone(&args)).ok_or(OpenError::Taken)?;
+        let commons = Commons::open(commons)?;
+        let args = Arc::new(ArenaView::of(&commons, Region { offset, len })?);
+        let [messages, own] = mine.regions();
+        let out = Arena::in_region(&commons, messages)?;
+        let heap = Heap::over(commons, own)?;
+        let desk = Desk::new(Arc::clone(&pool), Arc::clone(&mine), Arc::clone(&args), heap).ok_or(OpenError::Taken)?;
         let worker = Self {
             desk,
             pool,
@@ -159,12 +170,13 @@ impl Worker {
             control,
             results,
             args,
-            out: Arena::adopt(out, reserves.results)?,
+            out,
             draft: Draft::default(),
+            borrowed: Borrowed::default(),
             message: Box::new([0; INLINE]),
             growth: None,
             doomed: false,
-            left: u64::from_le_bytes(limit),
+            left: limit,
             looked: false,
             prompt: false,
             spinner: Spinner::default(),
@@ -197,6 +209,7 @@ impl Worker {
         };
         self.left -= 1;
         self.draft.reset();
+        self.borrowed.clear();
         if std::mem::take(&mut self.looked) && !self.claims.is_empty() {
             // Pushed while this worker looked, and so without waking anybody.
             self.pool.wake_idle();
@@ -215,34 +228,34 @@ impl Worker {
         }
     }
 
-    /// The arguments of a claimed task.
-    pub fn payload(&self, task: &Claimed) -> Result<&[u8], WorkerError> {
-        match task.head.place {
-            Place::Inline => Ok(&self.message[TaskHead::LEN..task.len]),
-            Place::Arena(block) => Ok(self.args.get(block)?),
-        }
-    }
-
-    /// The pickled function of a claimed task.
-    pub fn definition(&self, task: &Claimed) -> Result<&[u8], WorkerError> {
-        Ok(self.args.get(task.head.definition)?)
-    }
-
-    /// Tells how a task ended. When the ring is full, nothing has happened.
-    pub fn tell(&mut self, task: &Claimed, verdict: Verdict, kind: Kind, payload: &[u8]) -> Result<(), TellError> {
-        let place = if payload.len() <= IN_RING {
+    /// Tells how a task ended, with what of shared memory belongs to the payload. When the ring is full, nothing has happened.
+    ///
+    /// # Errors
+    /// [`TellError`].
+    pub fn tell(
+        &mut self,
+        task: &Claimed,
+        verdict: Verdict,
+        kind: Kind,
+        payload: &[u8],
+        pieces: &[Piece],
+    ) -> Result<(), TellError> {
+        let told = self.borrowed.table(pieces);
+        let (table, kind) = if told.is_empty() { (&[][..], kind) } else { (told.bytes(), kind | HAS_TABLE) };
+        let place = if payload.len() + table.len() <= IN_RING {
             Place::Inline
         } else {
             self.listen();
-            Place::Arena(self.out.put(&[payload]).map_err(TellError::Memory)?)
+            Place::Arena(self.out.put(&[payload, table]).map_err(TellError::Memory)?)
         };
-        let inline = if place == Place::Inline { payload } else { &[] };
+        let inline: [&[u8]; 2] = if place == Place::Inline { [payload, table] } else { [&[], &[]] };
         if let Err(error) = write_record(&mut self.results, task, verdict, kind, place, inline) {
             if let Place::Arena(block) = place {
                 self.out.release(block);
             }
             return Err(error);
         }
+        told.was_told(self.desk.heap(), pieces);
         self.on_told();
         Ok(())
     }
@@ -250,6 +263,7 @@ impl Worker {
     /// After the record: a worker that dies in between has told its result, and the parent sees that first.
     fn on_told(&mut self) {
         self.doomed = !self.mine.status().end();
+        self.desk.pay();
         if let Some(growth) = &mut self.growth {
             growth.look(&self.mine);
         }
@@ -309,8 +323,12 @@ impl Worker {
         while let Ok(Some(message)) = self.control.read(Control::decode) {
             match message {
                 Ok(Control::Release(block)) => {
-                    self.out.release(block);
-                    released = true;
+                    // A block of the one or of the other.
+                    if self.out.release(block) {
+                        released = true;
+                    } else {
+                        self.desk.heap().take_back(block);
+                    }
                 }
                 Err(Garbled) => {}
             }
@@ -333,11 +351,11 @@ fn write_record(
     verdict: Verdict,
     kind: Kind,
     place: Place,
-    inline: &[u8],
+    [inline, table]: [&[u8]; 2],
 ) -> Result<(), TellError> {
     let head = ResultHead { task: task.id, verdict, kind, place, nanos: now().saturating_sub(task.started) };
     let (bytes, used) = head.encode();
-    results.write(&[&bytes[..used], inline]).map_err(|error| match error {
+    results.write(&[&bytes[..used], inline, table]).map_err(|error| match error {
         WriteError::Full => TellError::Full,
         WriteError::TooLarge { .. } => unreachable!("a record in the ring is far below half of it"),
         WriteError::Malformed => TellError::Garbled,
