@@ -4,9 +4,10 @@
 //! Both ends run in this one thread, so the figures are of instructions and fences, not of cache lines that travel.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
-use plait_shm::{Arena, INLINE, PoolMemory, WorkerMemory};
+use plait_shm::{Access, Arena, Commons, INLINE, PoolMemory, Region, WorkerMemory};
 use plait_trace::{TaskId, WorkerId};
 
 const ROUNDS: usize = 31;
@@ -48,7 +49,7 @@ fn main() {
     measure("wake_idle when nobody sits", 100_000, |n| (0..n).for_each(|_| assert!(parent.wake_idle().is_none())));
     measure("ring when nobody waits", 100_000, |n| (0..n).for_each(|_| worker.bell().ring()));
 
-    let (parent, _control, mut reader, fd) = WorkerMemory::create(0, 1 << 20).unwrap();
+    let (parent, _control, mut reader, fd) = WorkerMemory::create(0, 1 << 20, [Region::default(); 2]).unwrap();
     let (worker, _orders, mut writer) = WorkerMemory::open(fd).unwrap();
     measure("note a task's begin and end", 100_000, |n| {
         for i in 0..n {
@@ -76,7 +77,8 @@ fn main() {
         });
     }
 
-    let mut arena = Arena::create("plait-bench", 1 << 32).unwrap();
+    let commons = Commons::create(1 << 40).unwrap();
+    let mut arena = Arena::in_region(&commons, commons.take_region(1 << 32).unwrap()).unwrap();
     for size in [1 << 10, 1 << 16, 1 << 20] {
         let data = vec![7; size];
         measure(&format!("put {size} B into warm pages, release"), (1 << 24 >> size.ilog2()) as u32, |n| {
@@ -102,4 +104,70 @@ fn main() {
         let block = arena.put(&[&data]).unwrap();
         assert!(arena.release(block));
     });
+    map_blocks(&commons, &mut arena);
+}
+
+/// A byte of each page of a mapped block is touched; beside it, what copying the bytes costs.
+fn map_blocks(commons: &Arc<Commons>, arena: &mut Arena) {
+    let touch = |at: *const u8, len: usize| {
+        (0..len).step_by(4096).for_each(|i| {
+            // SAFETY: `at` is the begin of `len` bytes that are mapped or in a vector, and nobody writes them.
+            black_box(unsafe { at.add(i).read() });
+        })
+    };
+    for (size, times) in [(1 << 20, 100), (80_000_000, 1)] {
+        let data = vec![7_u8; size];
+        let mut copy = vec![0_u8; size];
+        measure(&format!("copy {size} B"), times, |n| (0..n).for_each(|_| black_box(&mut copy).copy_from_slice(&data)));
+        measure(&format!("copy {size} B into new memory, free it"), times, |n| {
+            (0..n).for_each(|_| drop(black_box(data.clone())));
+        });
+        let block = arena.put(&[&data]).unwrap();
+        for access in [Access::Snapshot, Access::Shared] {
+            let mapped = || commons.map(block, access).unwrap();
+            measure(&format!("map {size} B ({access:?}), unmap"), times, |n| {
+                (0..n).for_each(|_| drop(black_box(mapped())))
+            });
+            measure(&format!("map {size} B ({access:?}), touch, unmap"), times, |n| {
+                (0..n).for_each(|_| {
+                    let mapped = mapped();
+                    touch(mapped.as_ptr(), size);
+                });
+            });
+            measure(&format!("map {size} B ({access:?}), populate, touch, unmap"), times, |n| {
+                (0..n).for_each(|_| {
+                    let mapped = mapped();
+                    mapped.populate();
+                    touch(mapped.as_ptr(), size);
+                });
+            });
+        }
+        let mapped = commons.map(block, Access::Snapshot).unwrap();
+        measure(&format!("look whether {size} B are unwritten, untouched"), times, |n| {
+            (0..n).for_each(|_| assert!(mapped.is_unwritten(0, size)));
+        });
+        mapped.populate();
+        measure(&format!("look whether {size} B are unwritten, read"), times, |n| {
+            (0..n).for_each(|_| assert!(mapped.is_unwritten(0, size)));
+        });
+        measure("look whether 65536 B of them are", 1000, |n| {
+            (0..n).for_each(|_| assert!(mapped.is_unwritten(0, 1 << 16)));
+        });
+        measure(&format!("release {size} B, recall, compare"), times, |n| {
+            (0..n).for_each(|_| {
+                assert!(arena.release(block) && arena.recall(block));
+                assert!(black_box(arena.get(block).unwrap() == data));
+            });
+        });
+        assert!(arena.release(block));
+        arena.trim(0);
+        measure(&format!("provide {size} B, release, trim"), times, |n| {
+            (0..n).for_each(|_| {
+                let block = arena.reserve(size).unwrap();
+                arena.provide(block).unwrap();
+                assert!(arena.release(block));
+                arena.trim(0);
+            });
+        });
+    }
 }

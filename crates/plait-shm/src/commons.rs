@@ -140,17 +140,28 @@ impl Commons {
     }
 
     /// Gives the memory of the whole pages inside of a block back to the system: they read as zeros from now on. False
-    /// when there are none.
+    /// when there are none, and for a block that does not lie within the commons. Not for what an arena has: it must know, and does so itself.
     pub fn punch(&self, block: Block) -> bool {
-        let Some(end) = block.offset.checked_add(block.len) else {
+        let Some(end) = block.offset.checked_add(block.len).filter(|end| *end <= self.len) else {
             return false;
         };
-        let end = end.min(self.len) / self.page * self.page;
-        let Some(start) = block.offset.checked_next_multiple_of(self.page).filter(|start| *start < end) else {
+        // The file is whole pages, so this does not leave it either.
+        let (start, end) = (block.offset.next_multiple_of(self.page), end / self.page * self.page);
+        if start >= end {
             return false;
-        };
+        }
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         rustix::fs::fallocate(&self.file, flags, start, end - start).is_ok()
+    }
+
+    /// Gives the pages of a block memory; those that have none yet are zeros.
+    pub(crate) fn fill(&self, block: Block) -> io::Result<()> {
+        loop {
+            match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, block.offset, block.len) {
+                Err(Errno::INTR) => {}
+                filled => return Ok(filled?),
+            }
+        }
     }
 
     /// Maps the bytes of a block, wherever it begins, for as long as the value lives; neither the commons nor a descriptor
@@ -172,5 +183,119 @@ impl Commons {
             Some(end) if end <= self.len => Ok(()),
             _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "the region does not lie within the commons")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: u64 = 1 << 10;
+    const MIB: u64 = 1 << 20;
+
+    fn other_side(commons: &Commons) -> Arc<Commons> {
+        Commons::open(commons.fd().try_clone_to_owned().unwrap()).unwrap()
+    }
+
+    /// The memory that the file really has.
+    fn resident(commons: &Commons) -> u64 {
+        rustix::fs::fstat(commons.fd()).unwrap().st_blocks as u64 * 512
+    }
+
+    fn write(commons: &Commons, offset: u64, bytes: &[u8]) {
+        assert_eq!(rustix::io::pwrite(commons.fd(), bytes, offset), Ok(bytes.len()));
+    }
+
+    #[test]
+    fn it_has_its_full_length_and_no_memory() {
+        let commons = Commons::create(1 << 46).unwrap();
+        assert_eq!((commons.len(), resident(&commons)), (1 << 46, 0));
+        assert_eq!(other_side(&commons).len(), 1 << 46);
+        for len in [0, 2 * MIB] {
+            assert!(rustix::fs::ftruncate(commons.fd(), len).is_err());
+        }
+        assert!(rustix::fs::fcntl_add_seals(commons.fd(), SealFlags::WRITE).is_err());
+        let flags = rustix::io::fcntl_getfd(commons.fd()).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+    }
+
+    #[test]
+    fn a_length_that_the_system_refuses_is_halved() {
+        let commons = Commons::create(u64::MAX).unwrap();
+        assert!(commons.len() > u64::MAX / 4 && commons.len() < u64::MAX / 2);
+        assert_eq!(Commons::create(1).unwrap().len(), MIB);
+    }
+
+    #[test]
+    fn regions_do_not_overlap_and_come_back_empty() {
+        let commons = Commons::create(MIB).unwrap();
+        let first = commons.take_region(256 * KIB).unwrap();
+        let second = commons.take_region(256 * KIB - 1).unwrap();
+        let third = commons.take_region(512 * KIB).unwrap();
+        assert_eq!([first, second, third].map(|region| region.offset), [0, 256 * KIB, 512 * KIB]);
+        assert_eq!(second.len, 256 * KIB);
+        assert!([1, MIB, u64::MAX].map(|len| commons.take_region(len)).iter().all(Option::is_none));
+        write(&commons, second.offset - 1, b"beside, inside");
+        commons.give_region(second);
+        commons.give_region(second);
+        commons.give_region(Region { len: 512 * KIB, ..first });
+        assert_eq!(resident(&commons), 4096, "the page before it is another's");
+        assert_eq!(commons.take_region(512 * KIB), None);
+        assert_eq!(commons.take_region(256 * KIB), Some(second));
+        assert_eq!(commons.take_region(256 * KIB), None, "it came back once");
+    }
+
+    #[test]
+    fn only_its_creator_has_regions_to_take() {
+        let commons = Commons::create(MIB).unwrap();
+        let theirs = other_side(&commons);
+        assert_eq!(theirs.take_region(4096), None);
+        let region = commons.take_region(4096).unwrap();
+        theirs.give_region(region);
+        assert_eq!(theirs.take_region(4096), None);
+    }
+
+    #[test]
+    fn whole_pages_are_punched() {
+        let commons = Commons::create(MIB).unwrap();
+        write(&commons, 0, &[7; 4 * 4096]);
+        for (offset, len) in
+            [(1, 4096), (4096, 4095), (8192, 0), (MIB, 4096), (u64::MAX, 1), (0, u64::MAX), (u64::MAX - 1, 1)]
+        {
+            assert!(!commons.punch(Block { offset, len }), "{offset} {len}");
+        }
+        assert_eq!(resident(&commons), 4 * 4096);
+        assert!(commons.punch(Block { offset: 1, len: 2 * 4096 }));
+        assert_eq!(resident(&commons), 3 * 4096);
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+        assert!(Commons::open(file.into()).is_err());
+        for (len, seals) in
+            [(8192, SealFlags::SHRINK), (8192, SealFlags::GROW), (8191, SealFlags::SHRINK | SealFlags::GROW)]
+        {
+            let file = memfd("plait-test", len).unwrap();
+            rustix::fs::fcntl_add_seals(&file, seals).unwrap();
+            assert!(Commons::open(file).is_err());
+        }
+    }
+
+    #[test]
+    fn blocks_and_regions_outside_are_refused() {
+        let commons = Commons::create(MIB).unwrap();
+        for (offset, len) in [(0, 0), (MIB, 1), (MIB - 1, 2), (u64::MAX, 2), (0, u64::MAX), (0, MIB + 1)] {
+            for access in [Access::Snapshot, Access::Shared] {
+                assert!(commons.map(Block { offset, len }, access).is_err(), "{offset} {len}");
+            }
+        }
+        assert!(commons.map(Block { offset: MIB - 1, len: 1 }, Access::Shared).is_ok());
+        for (offset, len) in [(1, 65536), (0, 65537), (MIB, 65536), (u64::MAX, 65536), (0, MIB + 4096)] {
+            let region = Region { offset, len };
+            assert!(crate::Arena::in_region(&commons, region).is_err(), "{region:?}");
+            assert!(crate::ArenaView::of(&commons, region).is_err(), "{region:?}");
+        }
+        assert!(crate::ArenaView::of(&commons, Region::default()).is_err());
     }
 }

@@ -55,7 +55,8 @@ impl Mapped {
         Ok(Self { mapping, lead: lead as usize, len: block.len as usize, access })
     }
 
-    /// The block's first byte. Pointers to it are good until the value is dropped.
+    /// The block's first byte. Pointers to it are good until the value is dropped. Who writes to shared memory through one has to
+    /// know that nobody has borrowed these bytes of an arena or a view.
     pub fn as_ptr(&self) -> *mut u8 {
         // SAFETY: the mapping is at least `lead + len` long.
         unsafe { self.mapping.base().as_ptr().add(self.lead) }
@@ -115,4 +116,159 @@ fn are_unwritten(map: &File, first: u64, last: u64) -> io::Result<bool> {
         next += count;
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Commons;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+    use std::slice;
+    use std::sync::Arc;
+
+    const PAGE: usize = 4096;
+    const LEN: usize = 5 << 20;
+    /// Neither its begin nor its end is that of a page.
+    const BLOCK: Block = Block { offset: 3 * PAGE as u64 + 100, len: LEN as u64 };
+
+    fn byte(at: usize) -> u8 {
+        (at * 31 + (at >> 8)) as u8
+    }
+
+    fn filled() -> Arc<Commons> {
+        let commons = Commons::create(1 << 30).unwrap();
+        let bytes: Vec<u8> = (0..LEN).map(byte).collect();
+        assert_eq!(rustix::io::pwrite(commons.fd(), &bytes, BLOCK.offset), Ok(LEN));
+        commons
+    }
+
+    fn bytes(mapped: &Mapped) -> &[u8] {
+        // SAFETY: all of it can be read, and these tests write to it by `write` alone, not while the slice lives.
+        unsafe { slice::from_raw_parts(mapped.as_ptr(), mapped.len()) }
+    }
+
+    fn write(mapped: &Mapped, at: usize, value: u8) {
+        assert!(at < mapped.len());
+        // SAFETY: the byte lies inside, and nobody has borrowed it.
+        unsafe { mapped.as_ptr().add(at).write(value) }
+    }
+
+    fn is_filled(bytes: &[u8]) -> bool {
+        bytes.iter().enumerate().all(|(at, found)| *found == byte(at))
+    }
+
+    #[test]
+    fn what_is_written_to_a_snapshot_stays_there() {
+        let commons = filled();
+        let [one, two] = [(); 2].map(|()| commons.map(BLOCK, Access::Snapshot).unwrap());
+        let live = commons.map(BLOCK, Access::Shared).unwrap();
+        drop(commons);
+        assert!(is_filled(bytes(&one)));
+        for at in [0, LEN / 2, LEN - 1] {
+            write(&one, at, !byte(at));
+        }
+        assert_eq!([0, LEN / 2, LEN - 1].map(|at| bytes(&one)[at]), [0, LEN / 2, LEN - 1].map(|at| !byte(at)));
+        assert!(is_filled(bytes(&two)) && is_filled(bytes(&live)));
+    }
+
+    #[test]
+    fn what_is_shared_is_seen_by_all() {
+        let commons = filled();
+        let theirs = Commons::open(commons.fd().try_clone_to_owned().unwrap()).unwrap();
+        let [one, two] = [&commons, &theirs].map(|side| side.map(BLOCK, Access::Shared).unwrap());
+        write(&one, 4567, 1);
+        assert_eq!(bytes(&two)[4567], 1);
+        write(&two, 4567, 2);
+        assert_eq!(bytes(&one)[4567], 2);
+        assert!(!one.is_unwritten(0, LEN), "nobody can tell");
+    }
+
+    #[test]
+    fn one_written_byte_is_found() {
+        let commons = filled();
+        for at in [0, 1, PAGE, LEN / 2, LEN - PAGE, LEN - 1] {
+            let mapped = commons.map(BLOCK, Access::Snapshot).unwrap();
+            write(&mapped, at, byte(at));
+            assert!(!mapped.is_unwritten(0, LEN), "at {at}");
+            assert!(!mapped.is_unwritten(at, 1));
+            // The pages beside it are as they were.
+            let [before, behind] = [at.saturating_sub(PAGE), (at + PAGE).min(LEN)];
+            assert!(mapped.is_unwritten(0, before) && mapped.is_unwritten(behind, LEN - behind), "beside {at}");
+        }
+    }
+
+    #[test]
+    fn what_was_only_read_is_unwritten() {
+        let commons = filled();
+        let mapped = commons.map(BLOCK, Access::Snapshot).unwrap();
+        assert!(mapped.is_unwritten(0, LEN), "not even read");
+        mapped.populate();
+        assert!(mapped.is_unwritten(0, LEN));
+        assert!(is_filled(bytes(&mapped)) && mapped.is_unwritten(0, LEN));
+        assert!(mapped.is_unwritten(LEN, 0));
+        assert!(
+            !mapped.is_unwritten(LEN, 1) && !mapped.is_unwritten(1, usize::MAX) && !mapped.is_unwritten(0, LEN + 1)
+        );
+    }
+
+    /// The system writes to memory, too.
+    #[test]
+    fn what_a_system_call_wrote_is_found() {
+        let commons = filled();
+        let mapped = commons.map(BLOCK, Access::Snapshot).unwrap();
+        // SAFETY: the page lies inside, and nobody has borrowed it.
+        let page = unsafe { slice::from_raw_parts_mut(mapped.as_ptr().add(LEN / 2), PAGE) };
+        assert_eq!(File::open("/proc/self/exe").unwrap().read_at(page, 0).unwrap(), PAGE);
+        assert!(!mapped.is_unwritten(0, LEN));
+    }
+
+    /// Runs `look` in a forked child; gives what it found.
+    fn in_a_child(look: impl Fn() -> bool + Send + Sync + 'static) -> bool {
+        const YES: i32 = 1;
+        const NO: i32 = 2;
+        let mut command = Command::new("/nonexistent");
+        // SAFETY: what the child does before it ends is a few system calls and no allocation.
+        unsafe { command.pre_exec(move || Err(io::Error::from_raw_os_error(if look() { YES } else { NO }))) };
+        match command.spawn().unwrap_err().raw_os_error() {
+            Some(YES) => true,
+            Some(NO) => false,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_forked_child_can_tell_as_well() {
+        let commons = filled();
+        let mapped = Arc::new(commons.map(BLOCK, Access::Snapshot).unwrap());
+        mapped.populate();
+        let child = Arc::clone(&mapped);
+        assert!(in_a_child(move || child.is_unwritten(0, LEN)));
+        let child = Arc::clone(&mapped);
+        assert!(in_a_child(move || {
+            write(&child, 77, 1);
+            !child.is_unwritten(0, LEN) && child.is_unwritten(PAGE, LEN - PAGE)
+        }));
+        assert!(mapped.is_unwritten(0, LEN), "the child wrote to its own");
+        write(&mapped, LEN - 1, 1);
+        let child = Arc::clone(&mapped);
+        assert!(in_a_child(move || !child.is_unwritten(0, LEN) && child.is_unwritten(0, LEN - PAGE)));
+        assert!(!mapped.is_unwritten(LEN - 1, 1), "although its page is the child's, too, or was");
+    }
+
+    #[test]
+    fn memory_is_unmapped_on_drop() {
+        let commons = filled();
+        let mapped = commons.map(BLOCK, Access::Snapshot).unwrap();
+        let start = format!("{:x}-", mapped.as_ptr() as usize / PAGE * PAGE);
+        let is_mapped = || {
+            std::fs::read_to_string("/proc/self/maps")
+                .unwrap()
+                .lines()
+                .any(|line| line.starts_with(&start) && line.contains("plait-commons"))
+        };
+        assert!(is_mapped());
+        drop(mapped);
+        assert!(!is_mapped());
+    }
 }

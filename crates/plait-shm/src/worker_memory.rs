@@ -271,4 +271,21 @@ mod tests {
         }
         assert!(WorkerMemory::create(0, MAX_RING + 1, NONE).is_err());
     }
+
+    #[test]
+    fn a_worker_learns_its_regions() {
+        let regions = [(0, 1 << 20), (1 << 40, 1 << 30)].map(|(offset, len)| Region { offset, len });
+        let (parent, _control, _results, fd) = WorkerMemory::create(0, 0, regions).unwrap();
+        let again = fd.try_clone().unwrap();
+        let (worker, ..) = WorkerMemory::open(fd).unwrap();
+        assert_eq!((worker.regions(), parent.regions()), (regions, regions));
+        parent.words.regions[0].store(4096, Ordering::Relaxed);
+        assert_eq!((worker.regions(), parent.regions()), (regions, regions), "what was read once stays so");
+        for (word, wrong) in [(0, 1), (1, 4097), (2, u64::MAX), (3, 1 << 63), (3, (1 << 63) - 4096)] {
+            let before = parent.words.regions[word].swap(wrong, Ordering::Relaxed);
+            let opened = WorkerMemory::open(again.try_clone().unwrap());
+            assert!(matches!(opened, Err(OpenError::Region(_))), "{word} {wrong}");
+            parent.words.regions[word].store(before, Ordering::Relaxed);
+        }
+    }
 }

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plait_shm::{
-    Block, ClaimConsumer, ClaimProducer, INLINE, PoolMemory, Position, StreamReader, StreamWriter, Wake, WorkerMemory,
-    WriteError,
+    Block, ClaimConsumer, ClaimProducer, INLINE, PoolMemory, Position, Region, StreamReader, StreamWriter, Wake,
+    WorkerMemory, WriteError,
 };
 use plait_trace::{TaskId, WorkerId};
 
@@ -139,7 +139,7 @@ struct Seat {
 }
 
 fn start(pool: BorrowedFd<'_>, me: u16) -> Seat {
-    let (memory, control, results, fd) = WorkerMemory::create(4096, 16_384).unwrap();
+    let (memory, control, results, fd) = WorkerMemory::create(4096, 16_384, [Region::default(); 2]).unwrap();
     let orders = format!("{} {} {} {me}", std::process::id(), pool.as_raw_fd(), fd.as_raw_fd());
     let process = Command::new(std::env::current_exe().unwrap())
         .args(["child", "--exact", "--ignored", "--nocapture"])

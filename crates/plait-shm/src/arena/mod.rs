@@ -7,6 +7,7 @@
 //! `pwrite`; a block that makes no sense is an error for its reader.
 
 mod error;
+mod memory;
 mod pages;
 mod released;
 mod slabs;
@@ -262,32 +263,6 @@ impl Arena {
         self.used as usize
     }
 
-    /// Gives memory of free blocks back to the system until at most `keep_warm` bytes of it are left.
-    ///
-    /// Some is worth keeping: pages that the file has are written several times as fast as new ones.
-    pub fn trim(&mut self, keep_warm: usize) {
-        self.give_empty_slabs();
-        let (end, warm_end) = (self.pages.end(), self.warm.end());
-        let runs = self.pages.free_runs().chain((end < warm_end).then(|| (end, warm_end - end)));
-        let runs: Vec<_> = runs.map(|(start, count)| (start, count, self.warm.count(start, count))).collect();
-        let mut warm: u64 = runs.iter().map(|(_, _, warm)| warm * self.page).sum();
-        // From the far end, since allocation prefers neither and the near end is where the file stays dense.
-        for (start, count, pages) in runs.into_iter().rev() {
-            if warm <= keep_warm as u64 {
-                break;
-            }
-            if pages > 0 && self.punch(start * self.page, (start + count) * self.page) {
-                warm -= pages * self.page;
-            }
-        }
-    }
-
-    fn give_empty_slabs(&mut self) {
-        for slab in self.slabs.drain_empty() {
-            self.pages.give(slab / self.page, SLAB / self.page);
-        }
-    }
-
     /// A free place for `len` bytes, and how many it takes up.
     fn allocate(&mut self, len: u64) -> Option<(u64, u64)> {
         if len <= SMALL_MAX {
@@ -328,51 +303,6 @@ impl Arena {
         self.release(block);
         // A slab that cannot be written would be tried again and again.
         self.give_empty_slabs();
-    }
-
-    /// Copies `bytes` to `offset`, inside of a live block.
-    fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let end = offset + bytes.len() as u64;
-        if self.warm.covers(offset, end) {
-            // SAFETY: `offset..end` lies in a live block, which the allocator placed below the mapping's length, and so within the
-            // file, which cannot shrink; its pages are there, so no access needs new memory.
-            // No live block overlaps it, and `&mut self` keeps `get` away, so nobody in this process reads or writes it now,
-            // and `bytes` is not in it.
-            unsafe {
-                let to = self.mapping.base().as_ptr().add(offset as usize);
-                to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-            }
-            return Ok(());
-        }
-        let (mut to, mut rest) = (offset, bytes);
-        let written = loop {
-            if rest.is_empty() {
-                break Ok(());
-            }
-            match rustix::io::pwrite(self.commons.fd(), rest, self.base + to) {
-                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    rest = &rest[written..];
-                    to += written as u64;
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => break Err(error.into()),
-            }
-        };
-        self.warm.set(offset, to);
-        written
-    }
-
-    /// Gives the memory of the whole pages between two offsets back; true when it was done.
-    fn punch(&mut self, start: u64, end: u64) -> bool {
-        let start = start.next_multiple_of(self.page);
-        let end = end.min(self.mapping.len() as u64) / self.page * self.page;
-        let punched = start < end && self.commons.punch(Block { offset: self.base + start, len: end - start });
-        if punched {
-            self.warm.clear(start, end);
-            self.released.forget(start / self.page, end / self.page);
-        }
-        punched
     }
 }
 

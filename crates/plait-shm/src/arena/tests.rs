@@ -6,10 +6,14 @@ use proptest::prelude::*;
 
 const RESERVE: usize = 1 << 24;
 
+/// An arena that is not the first in its commons, and another process's view of it.
 fn pair(reserve: usize) -> (Arena, ArenaView) {
-    let arena = Arena::create("plait-test", reserve).unwrap();
-    let view = ArenaView::open(arena.fd().try_clone_to_owned().unwrap(), reserve).unwrap();
-    (arena, view)
+    let commons = Commons::create(1 << 30).unwrap();
+    commons.take_region(12_345).unwrap();
+    let region = commons.take_region(reserve as u64).unwrap();
+    let theirs = Commons::open(commons.fd().try_clone_to_owned().unwrap()).unwrap();
+    let view = ArenaView::of(&theirs, region).unwrap();
+    (Arena::in_region(&commons, region).unwrap(), view)
 }
 
 fn bytes(seed: u32, len: usize) -> Vec<u8> {
@@ -18,7 +22,7 @@ fn bytes(seed: u32, len: usize) -> Vec<u8> {
 
 /// The memory that the file really has.
 fn resident(arena: &Arena) -> u64 {
-    rustix::fs::fstat(arena.fd()).unwrap().st_blocks as u64 * 512
+    rustix::fs::fstat(arena.commons.fd()).unwrap().st_blocks as u64 * 512
 }
 
 #[derive(Debug, Clone)]
@@ -35,6 +39,9 @@ enum Step {
     Release {
         which: usize,
     },
+    Recall {
+        which: usize,
+    },
     Trim {
         keep: usize,
     },
@@ -46,6 +53,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (len.clone(), any::<usize>()).prop_map(|(len, cut)| Step::Put { len, cut }),
         2 => (len, 1..10_000_usize).prop_map(|(len, piece)| Step::Draft { len, piece }),
         4 => any::<usize>().prop_map(|which| Step::Release { which }),
+        2 => any::<usize>().prop_map(|which| Step::Recall { which }),
         1 => (0..4_000_000_usize).prop_map(|keep| Step::Trim { keep }),
     ];
     proptest::collection::vec(step, 1..120)
@@ -58,6 +66,8 @@ proptest! {
     fn live_blocks_keep_their_bytes_and_everything_comes_back(steps in steps()) {
         let (mut arena, view) = pair(RESERVE);
         let mut live: Vec<(Block, u32)> = Vec::new();
+        // Of each place and length what was put there last.
+        let mut released: Vec<(Block, u32)> = Vec::new();
         for (seed, step) in (0_u32..).zip(steps) {
             match step {
                 Step::Put { len, cut } => {
@@ -95,8 +105,22 @@ proptest! {
                     prop_assert!(arena.release(front));
                     prop_assert_eq!(arena.get(block), None);
                     prop_assert!(!arena.release(block));
+                    released.retain(|(known, _)| *known != block);
+                    if block.len > SMALL_MAX && which % 3 == 0 {
+                        prop_assert!(arena.recall(block), "nothing came between");
+                        live.push((block, seed));
+                    } else {
+                        released.push((block, seed));
+                    }
                 }
-                Step::Release { .. } => {}
+                Step::Recall { which } if !released.is_empty() => {
+                    let (block, seed) = released[which % released.len()];
+                    if !live.iter().any(|(known, _)| *known == block) && arena.recall(block) {
+                        prop_assert_eq!(arena.get(block).unwrap(), bytes(seed, block.len as usize));
+                        live.push((block, seed));
+                    }
+                }
+                Step::Release { .. } | Step::Recall { .. } => {}
                 Step::Trim { keep } => {
                     arena.trim(keep);
                     let held = resident(&arena);
@@ -178,7 +202,8 @@ fn a_full_arena_says_how_much_was_asked() {
     assert_eq!(refused.to_string(), "no room for 4 bytes in the arena of 65536, release blocks or reserve more");
     assert!(arena.release(all));
     assert!(arena.put(&[b"more"]).is_ok());
-    assert!(Arena::create("plait-test", 1000).is_err());
+    let tiny = arena.commons.take_region(1 << 15).unwrap();
+    assert!(Arena::in_region(&arena.commons, tiny).is_err());
 }
 
 #[test]
@@ -191,57 +216,108 @@ fn a_small_block_is_had_where_no_slab_fits() {
     assert_eq!(arena.used(), 0);
 }
 
-/// With the descriptor as without it.
 #[test]
-fn a_view_follows_the_file_and_refuses_what_is_not_in_it() {
-    let telling: [fn(&Mapping) -> bool; 2] = [Mapping::can_populate, |_| false];
-    for telling in telling {
-        let mut arena = Arena::create("plait-test", RESERVE).unwrap();
-        let view = ArenaView::new(arena.fd().try_clone_to_owned().unwrap(), RESERVE, telling).unwrap();
-        let near = Block { offset: 0, len: 1 };
-        assert_eq!(view.get(near), Err(Malformed));
-        arena.put(&[b"x"]).unwrap();
-        assert_eq!(view.get(near), Ok(b"x".as_slice()));
-        let far = arena.put(&[&vec![3; 5_000_000]]).unwrap();
-        assert_eq!(view.get(far).unwrap(), vec![3; 5_000_000]);
-        for (offset, len) in
-            [(u64::MAX, 2), (0, u64::MAX), (RESERVE as u64, 1), (arena.file_len - 1, 2), (RESERVE as u64 - 1, 1)]
-        {
-            assert_eq!(view.get(Block { offset, len }), Err(Malformed), "{offset} {len}");
-        }
-        assert_eq!(view.get(Block { offset: RESERVE as u64, len: 0 }), Err(Malformed));
+fn a_view_refuses_what_is_not_in_its_region() {
+    let (mut arena, view) = pair(RESERVE);
+    let (base, len) = (arena.base, RESERVE as u64);
+    let last = arena.put(&[&vec![3; RESERVE]]).unwrap();
+    assert_eq!(last, Block { offset: base, len });
+    assert_eq!(view.get(last).unwrap(), vec![3; RESERVE]);
+    assert_eq!(view.get(Block { offset: base + len - 1, len: 1 }), Ok([3].as_slice()));
+    for (offset, len) in
+        [(base - 1, 1), (0, 1), (base + len, 1), (base, len + 1), (base + len - 1, 2), (u64::MAX, 2), (base, u64::MAX)]
+    {
+        let wrong = Block { offset, len };
+        assert_eq!(view.get(wrong), Err(Malformed), "{wrong:?}");
+        assert_eq!(arena.get(wrong), None);
+        assert!(!arena.release(wrong) && !arena.recall(wrong), "{wrong:?}");
     }
 }
 
 #[test]
-fn a_view_keeps_no_descriptor_where_it_needs_none() {
-    let name = format!("plait-view-{}", std::process::id());
-    let descriptors = || {
-        let links =
-            std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok());
-        links.filter(|link| link.to_string_lossy().contains(&name)).count()
-    };
-    let file = Arena::create(&name, RESERVE).unwrap().into_fd();
-    let view = ArenaView::open(file.try_clone().unwrap(), RESERVE).unwrap();
-    assert_eq!(descriptors(), if view.keeps_file() { 2 } else { 1 });
-    let block = Arena::adopt(file, RESERVE).unwrap().put(&[b"left behind"]).unwrap();
-    assert_eq!(view.get(block), Ok(b"left behind".as_slice()));
-    drop(view);
-    assert_eq!(descriptors(), 0);
+fn arenas_of_one_commons_do_not_meet() {
+    let commons = Commons::create(1 << 30).unwrap();
+    let [one, two] = [(); 2].map(|()| commons.take_region(1 << 16).unwrap());
+    let [mut left, mut right] = [one, two].map(|region| Arena::in_region(&commons, region).unwrap());
+    let [a, b] = [left.put(&[&[1; 1 << 16]]).unwrap(), right.put(&[&[2; 1 << 16]]).unwrap()];
+    assert_eq!(left.get(a), Some([1; 1 << 16].as_slice()));
+    assert!(left.get(b).is_none() && !left.release(b));
+    assert!(right.release(b));
+    right.trim(0);
+    drop(right);
+    commons.give_region(two);
+    assert_eq!(ArenaView::of(&commons, one).unwrap().get(a), Ok([1; 1 << 16].as_slice()));
+    assert_eq!(resident(&left), 1 << 16);
 }
 
 #[test]
-fn files_that_can_shrink_are_no_arenas() {
-    let file = memfd("plait-test", 1 << 20).unwrap();
-    assert!(ArenaView::open(file.try_clone().unwrap(), 1 << 20).is_err());
-    assert!(Arena::adopt(file, 1 << 20).is_err());
+fn a_released_block_is_recalled_until_its_pages_are_used() {
+    let (mut arena, view) = pair(RESERVE);
+    let data = bytes(1, 1_000_000);
+    let _near = arena.put(&[&data]).unwrap();
+    let block = arena.put(&[&data]).unwrap();
+    let behind = arena.put(&[&data]).unwrap();
+    assert!(!arena.recall(block), "it is live");
+    for last in [false, true] {
+        if last {
+            assert!(arena.release(behind));
+        }
+        let used = arena.used();
+        assert!(arena.release(block));
+        assert!(
+            !arena.recall(Block { len: block.len - 1, ..block })
+                && !arena.recall(Block { offset: block.offset + 1, ..block })
+        );
+        assert_eq!(arena.get(block), None);
+        assert!(arena.recall(block) && !arena.recall(block));
+        assert_eq!((arena.used(), arena.get(block)), (used, Some(data.as_slice())));
+        assert_eq!(view.get(block).unwrap(), data);
+    }
+    // Another block in a part of it, a small one, and its memory given back: each is the end of it.
+    let takes: [fn(&mut Arena); 3] = [
+        |arena| assert!(arena.put(&[&[7; 20_000]]).is_ok()),
+        |arena| assert!(arena.put(&[&[7; 10]]).is_ok()),
+        |arena| arena.trim(0),
+    ];
+    for take in takes {
+        let (mut arena, _view) = pair(RESERVE);
+        let block = arena.put(&[&data]).unwrap();
+        let other = arena.put(&[&data]).unwrap();
+        assert!(arena.release(block));
+        take(&mut arena);
+        assert!(!arena.recall(block));
+        assert!(arena.release(other) && arena.recall(other), "this one nobody touched");
+    }
+    let (mut arena, _view) = pair(RESERVE);
+    let small = arena.put(&[&data[..16_384]]).unwrap();
+    let never = arena.reserve(100_000).unwrap();
+    assert!(arena.release(small) && arena.release(never));
+    assert!(!arena.recall(small) && !arena.recall(never), "of small ones and of those without memory none is kept");
 }
 
 #[test]
-fn an_arena_can_be_made_for_another_process() {
-    let made = Arena::create("plait-test", RESERVE).unwrap();
-    let mut owner = Arena::adopt(made.fd().try_clone_to_owned().unwrap(), RESERVE).unwrap();
-    let view = ArenaView::open(made.fd().try_clone_to_owned().unwrap(), RESERVE).unwrap();
-    let block = owner.put(&[b"theirs"]).unwrap();
-    assert_eq!(view.get(block), Ok(b"theirs".as_slice()));
+fn what_is_provided_has_memory_and_what_is_cleared_is_zero() {
+    for len in [1_000, 1_000_000, 20 << 20] {
+        let (mut arena, _view) = pair(1 << 26);
+        let before = arena.put(&[&[9; 100]]).unwrap();
+        for _ in 0..2 {
+            let block = arena.reserve(len).unwrap();
+            arena.provide(block).unwrap();
+            assert!(resident(&arena) >= len as u64);
+            assert_eq!(arena.get(block).unwrap().len(), len);
+            let shared = arena.commons.map(block, crate::Access::Shared).unwrap();
+            // SAFETY: all of it lies inside, and nobody has borrowed it.
+            unsafe { shared.as_ptr().write_bytes(7, len) };
+            assert!(arena.get(block).unwrap().iter().all(|byte| *byte == 7));
+            arena.clear(block).unwrap();
+            assert!(arena.get(block).unwrap().iter().all(|byte| *byte == 0));
+            assert_eq!(arena.get(before), Some([9; 100].as_slice()));
+            // SAFETY: as above.
+            unsafe { shared.as_ptr().write_bytes(8, len) };
+            assert!(arena.release(block));
+        }
+        arena.release(before);
+        arena.trim(0);
+        assert_eq!(resident(&arena), 0);
+    }
 }

@@ -1,12 +1,12 @@
 //! The status from both sides: what was noted, and who wins between the end of a task and its doom.
 
 use super::*;
-use crate::WorkerMemory;
+use crate::{Region, WorkerMemory};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 fn both_sides() -> (Arc<WorkerMemory>, Arc<WorkerMemory>) {
-    let (parent, _control, _results, fd) = WorkerMemory::create(0, 0).unwrap();
+    let (parent, _control, _results, fd) = WorkerMemory::create(0, 0, [Region::default(); 2]).unwrap();
     let (worker, ..) = WorkerMemory::open(fd).unwrap();
     (parent, worker)
 }
