@@ -118,14 +118,14 @@ def _new_type(new_type: typing.NewType):
 
 def _memoryview(view: memoryview):
     if view.contiguous:
-        strides, memory = view.strides, view
+        memory, fortran = view, not view.c_contiguous
     else:
         # In the order of its elements, as its own tobytes() has them.
-        strides, memory = None, view.tobytes()
+        memory, fortran = view.tobytes(), False
         if not view.readonly:
             memory = bytearray(memory)
-    shaped = view.format, view.itemsize, view.shape, strides
-    return _core.view, (pickle.PickleBuffer(memory), *shaped)
+    shaped = view.format, view.itemsize, view.shape, fortran
+    return _core.memory_view, (pickle.PickleBuffer(memory), *shaped)
 
 
 # The classes that came from another process; it may change them.

@@ -1,10 +1,14 @@
 //! The codec's private face in Python, `plait._core.codec`: for `plait._byvalue` and for the tests.
 
-use pyo3::exceptions::PyBaseException;
+use std::sync::{Arc, OnceLock};
+
+use plait_shm::{Access, Block, Commons, Region};
+use pyo3::exceptions::{PyBaseException, PyMemoryError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyTuple};
 
 use super::{Kind, Message, TakenBuffer, byname, taken};
+use crate::buffer::{self, Buffer, Found};
 use crate::scratch::with_message;
 
 /// Adds the module `codec` to the extension module.
@@ -25,6 +29,8 @@ pub fn add_to(parent: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(decode_exception, &module)?)?;
     module.add_function(wrap_pyfunction!(lengths, &module)?)?;
     module.add_function(wrap_pyfunction!(taken::stays, &module)?)?;
+    module.add_function(wrap_pyfunction!(mapped, &module)?)?;
+    module.add_function(wrap_pyfunction!(mappings, &module)?)?;
     module.add_function(wrap_pyfunction!(strangers, &module)?)?;
     module.add_function(wrap_pyfunction!(travels, &module)?)?;
     module.add_function(wrap_pyfunction!(resolves, &module)?)?;
@@ -34,7 +40,7 @@ pub fn add_to(parent: &Bound<'_, PyModule>) -> PyResult<()> {
 type Sent<'py> = (u8, Bound<'py, PyBytes>);
 
 /// A message to `(kind, bytes)`. Its buffers travel beside it when there is a list for them, as they do to a worker:
-/// copied into memory that may be written to.
+/// where memory of the commons is mapped already, else copied; either may be written to.
 fn sent<'py>(
     py: Python<'py>,
     buffers: Option<&Bound<'py, PyList>>,
@@ -43,7 +49,15 @@ fn sent<'py>(
     let mut out = if buffers.is_some() { Message::outgoing() } else { Message::default() };
     let kind = write(&mut out)?;
     if let Some(buffers) = buffers {
-        out.buffers.iter().try_for_each(|buffer| buffers.append(PyByteArray::new(py, buffer.bytes())))?;
+        for buffer in &out.buffers {
+            match buffer.found() {
+                Some(Found { mapped, at, keep }) => {
+                    let range = *at..at + buffer.len();
+                    buffers.append(Buffer::new(py, Arc::clone(mapped), range, Arc::clone(keep))?)?;
+                }
+                None => buffers.append(PyByteArray::new(py, buffer.bytes()))?,
+            }
+        }
     }
     let body = PyBytes::new_with(py, out.len(), |mut room| {
         for part in out.parts() {
@@ -174,6 +188,42 @@ fn encode_exception<'py>(py: Python<'py>, exception: Bound<'py, PyBaseException>
 #[pyfunction]
 fn decode_exception<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyBaseException> {
     super::decode_exception(py, bytes).into_value(py).into_bound(py)
+}
+
+/// A region of a commons that is there for tests, given back when nobody has it mapped any more.
+struct Lent(Arc<Commons>, Region);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.0.give_region(self.1);
+    }
+}
+
+/// Bytes in memory of a commons, as they arrive from another process.
+#[pyfunction]
+#[pyo3(signature = (data, shared=false))]
+fn mapped(py: Python<'_>, data: &[u8], shared: bool) -> PyResult<Py<Buffer>> {
+    static COMMONS: OnceLock<Arc<Commons>> = OnceLock::new();
+    if COMMONS.get().is_none() {
+        let _ = COMMONS.set(Commons::create(1 << 32)?);
+    }
+    let full = || PyMemoryError::new_err("the commons is full");
+    let commons = COMMONS.get().ok_or_else(full)?;
+    let page = rustix::param::page_size();
+    let region = commons.take_region(data.len().next_multiple_of(page) as u64).ok_or_else(full)?;
+    let lent = Arc::new(Lent(Arc::clone(commons), region));
+    let block = Block { offset: region.offset, len: data.len() as u64 };
+    let writer = commons.map(block, Access::Shared)?;
+    // SAFETY: the mapping is as long as the data, was made just now, and nobody else knows of it.
+    unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), writer.as_ptr(), data.len()) };
+    let access = if shared { Access::Shared } else { Access::Snapshot };
+    Buffer::new(py, Arc::new(commons.map(block, access)?), 0..data.len(), lent)
+}
+
+/// How many mappings there are.
+#[pyfunction]
+fn mappings() -> usize {
+    buffer::count()
 }
 
 /// The `(module, name)` pairs in a pickle that mean nothing, or something else, in a worker.

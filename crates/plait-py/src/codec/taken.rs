@@ -8,10 +8,13 @@ use std::cell::RefCell;
 use std::ffi::c_int;
 use std::slice;
 
+use plait_shm::Access;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyCFunction;
+
+use crate::buffer::{Found, find};
 
 /// Shorter buffers stay in the pickle: the way round it costs more than copying them twice.
 pub const THRESHOLD: usize = 64 << 10;
@@ -20,6 +23,7 @@ pub const THRESHOLD: usize = 64 << 10;
 pub struct TakenBuffer {
     // In a box because an exporter may point into it, and Python finds what it is to release by it.
     view: Box<ffi::Py_buffer>,
+    found: Option<Found>,
 }
 
 // SAFETY: a Py_buffer is data; what it points to belongs to the exporter, which keeps it until it is released. That is done
@@ -33,7 +37,7 @@ impl TakenBuffer {
     ///
     /// # Errors
     /// What the object raises; `BufferError` if its memory is not contiguous.
-    pub(super) fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+    pub fn of(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         // Not PyBUF_SIMPLE, which those in Fortran's order refuse.
         const FLAGS: c_int = ffi::PyBUF_ANY_CONTIGUOUS;
         let mut view = Box::new(ffi::Py_buffer::new());
@@ -41,7 +45,8 @@ impl TakenBuffer {
         if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), &raw mut *view, FLAGS) } != 0 {
             return Err(PyErr::fetch(object.py()));
         }
-        Ok(Self { view })
+        let found = find(view.buf.cast_const().cast(), view.len as usize);
+        Ok(Self { view, found })
     }
 
     /// Its first byte; anything if it is empty.
@@ -52,6 +57,16 @@ impl TakenBuffer {
     /// Its length in bytes.
     pub fn len(&self) -> usize {
         self.view.len as usize
+    }
+
+    /// Whether nobody may write to it by way of the object.
+    pub fn is_readonly(&self) -> bool {
+        self.view.readonly != 0
+    }
+
+    /// Where it lies in memory that plait has mapped, if it does.
+    pub fn found(&self) -> Option<&Found> {
+        self.found.as_ref()
     }
 
     /// Its memory. Whoever may write to the object may change it meanwhile, as with every buffer of Python's.
@@ -132,7 +147,7 @@ unsafe extern "C" {
     fn PyPickleBuffer_GetBuffer(buffer: *mut ffi::PyObject) -> *const ffi::Py_buffer;
 }
 
-/// Whether a `PickleBuffer` stays in the pickle.
+/// Whether a `PickleBuffer` stays in the pickle: the short ones do, unless their memory is shared.
 ///
 /// # Errors
 /// `TypeError` for other objects, `ValueError` for one that was released.
@@ -140,11 +155,12 @@ unsafe extern "C" {
 pub(super) fn stays(buffer: &Bound<'_, PyAny>) -> PyResult<bool> {
     // SAFETY: attached, as the Bound shows. Any object may be handed over: what is no PickleBuffer is refused. The view is
     // the PickleBuffer's own and read at once.
-    let length = unsafe {
+    let (start, length) = unsafe {
         match PyPickleBuffer_GetBuffer(buffer.as_ptr()).as_ref() {
-            Some(view) => view.len as usize,
+            Some(view) => (view.buf.cast_const().cast::<u8>(), view.len as usize),
             None => return Err(PyErr::fetch(buffer.py())),
         }
     };
-    Ok(length < THRESHOLD)
+    let shared = |found: Found| found.mapped.access() == Access::Shared;
+    Ok(length < THRESHOLD && !find(start, length).is_some_and(shared))
 }
