@@ -291,6 +291,11 @@ def filled(n, byte=1):
     return np.full(n, byte, "u1")
 
 
+def sealed(n, byte=1):
+    """The same as bytes."""
+    return bytes([byte]) * n
+
+
 def is_filled(value, byte):
     """Whether each byte of an array is this one."""
     return bool((value == byte).all())
@@ -346,6 +351,6 @@ class FailsOnLoading:
         return w.fail, ("will not load",)
 
 
-def large_and(n, last):
-    """A large array and an instance of this class, in one result."""
-    return filled(n), last()
+def large_and(make, n, last):
+    """Something large and an instance of this class, in one result."""
+    return make(n), last()
