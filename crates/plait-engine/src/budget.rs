@@ -79,7 +79,7 @@ pub enum Never {
     /// The machine, or the part of it that this process may use, has no room.
     #[error(
         "no memory for {}: {} can be taken now, and this process may use {}{}; {}send the data in parts, or allow the \
-         process more memory", Size(*.asked), Size(*.available), Limit(.allowance), Keeps(*.kept), Drop(*.kept)
+         process more memory", Size(*.asked), Size(*.available), Limit(.allowance), Keeps(*.kept), Remedy(*.kept)
     )]
     NoRoom {
         /// The bytes asked for.
@@ -247,9 +247,9 @@ impl fmt::Display for Keeps {
 }
 
 /// The remedy, if the program keeps something.
-struct Drop(Kept);
+struct Remedy(Kept);
 
-impl fmt::Display for Drop {
+impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.objects == 0 { Ok(()) } else { f.write_str("drop some of what it keeps, ") }
     }

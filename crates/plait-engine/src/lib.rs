@@ -4,6 +4,7 @@
 //! everything that touches the operating system stands around them. No Python, no unsafe code.
 #![forbid(unsafe_code)]
 
+pub mod budget;
 pub mod chunk;
 mod clock;
 pub mod heap;

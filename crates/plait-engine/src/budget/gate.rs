@@ -166,15 +166,17 @@ impl Gate {
     }
 
     fn available_for(&self, asked: u64) -> u64 {
-        let mut known = locked(&self.available);
-        match *known {
+        let known = *locked(&self.available);
+        match known {
             Some((at, bytes)) if asked < LOOK_FROM && at.elapsed() < FRESH => bytes,
-            _ => {
-                let bytes = (self.look)();
-                *known = Some((Instant::now(), bytes));
-                bytes
-            }
+            _ => self.available_now(),
         }
+    }
+
+    fn available_now(&self) -> u64 {
+        let bytes = (self.look)();
+        *locked(&self.available) = Some((Instant::now(), bytes));
+        bytes
     }
 
     /// Decides, and counts the bytes if they go. `is_behind`: they would have to wait for others.
@@ -187,7 +189,12 @@ impl Gate {
             let has_room = asked < LOOK_FROM && used.saturating_add(asked) <= self.budget.limit;
             let available =
                 if has_room { u64::MAX } else { *available.get_or_insert_with(|| self.available_for(asked)) };
-            match self.budget.decide(asked, in_flight, kept, available) {
+            let mut decision = self.budget.decide(asked, in_flight, kept, available);
+            if matches!(decision, Decision::Never(_)) {
+                // What came back since an older look is not in its figure, nor in flight any more.
+                decision = self.budget.decide(asked, in_flight, kept, self.available_now());
+            }
+            match decision {
                 Decision::Take if is_behind => return Decision::Wait,
                 Decision::Take => {}
                 other => return other,
@@ -282,7 +289,8 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// So much memory is in use; given back when dropped.
+/// So much memory is in use; given back when dropped. Give the block itself back first, lest somebody finds the memory in
+/// neither account nor available.
 #[derive(Debug)]
 pub struct Permit {
     gate: Arc<Gate>,
