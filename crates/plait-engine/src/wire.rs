@@ -50,6 +50,11 @@ pub struct TaskHead {
 }
 
 impl TaskHead {
+    /// How the binding encoded the arguments.
+    pub fn form_of_arguments(&self) -> Kind {
+        self.kind & !table::HAS_TABLE
+    }
+
     /// Bytes of a head.
     pub const LEN: usize = 28;
     /// Bytes of an arena place, which follows the head.

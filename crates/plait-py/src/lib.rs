@@ -2,6 +2,7 @@
 //!
 //! Private: its names may change at any time. Everything of PyO3 is in this crate, and no decision is.
 
+mod buffer;
 mod callout;
 mod chunk;
 mod codec;
@@ -15,6 +16,7 @@ mod future;
 mod limits;
 mod logs;
 mod map;
+mod memory;
 mod own;
 mod process;
 mod program;
@@ -28,6 +30,8 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
+    use crate::buffer::{Buffer, address_of, buffer_span, memory_view};
+    #[pymodule_export]
     use crate::compare::{Figures, Meter, Watch, WatchReport};
     #[pymodule_export]
     use crate::exit::leave_callbacks;
@@ -37,6 +41,8 @@ mod _core {
     use crate::logs::RecordWriter;
     #[pymodule_export]
     use crate::map::{ProcessMap, process_map};
+    #[pymodule_export]
+    use crate::memory::{bytes_copied, is_shared, shared_buffer};
     #[pymodule_export]
     use crate::own::{OwnEngine, is_worker};
     #[pymodule_export]

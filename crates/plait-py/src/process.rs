@@ -21,7 +21,7 @@ pub use crate::program::forks;
 use crate::program::nursery;
 use crate::scratch::with_message;
 use crate::worker::is_loading;
-use crate::{codec, errors, exit, logs, program};
+use crate::{codec, errors, exit, logs, memory, program};
 
 /// A process pool as its futures know it.
 pub struct ProcessHome {
@@ -161,7 +161,7 @@ impl ProcessHome {
         let name = if direct { String::new() } else { name_of(function) };
         let placed = self
             .pool()
-            .place(number, &name, bytes.as_deref().unwrap_or_default())
+            .place(number, &name, bytes.as_deref().unwrap_or_default(), &[])
             .map_err(|error| errors::refused(py, &error.into()))?;
         let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
         for gone in self.table.take_forgotten() {
@@ -183,12 +183,14 @@ impl ProcessHome {
         let callee = self.callee(py, function)?;
         let core = FutureCore::new(Home::Processes(Arc::clone(self)));
         with_message(|out| {
+            out.takes_buffers = true;
+            out.takes_long = true;
             let (form, kind) = if callee.direct {
                 (form::DIRECT, codec::encode_direct(py, function, args, kwargs, out)?)
             } else {
                 (form::CALL, codec::encode_call(py, args, kwargs, out)?)
             };
-            self.send(py, &core, &callee, form, kind as u8, &out.bytes, limits)
+            self.send(py, &core, &callee, form, kind as u8, out, limits)
         })?;
         new_future(py, core)
     }
@@ -202,14 +204,23 @@ impl ProcessHome {
         callee: &Callee,
         form: u8,
         kind: u8,
-        payload: &[u8],
+        message: &codec::Message,
         limits: &Limits,
     ) -> PyResult<()> {
         let Limits { timeout, retries } = *limits;
-        let task = NewTask { function: &callee.function, form, kind, payload, retries, timeout };
+        let pieces = &memory::place(py, &message.buffers)?[..];
+        let (short, long): ([&[u8]; 1], Vec<_>);
+        let payload = if message.long.is_empty() {
+            short = [&message.bytes];
+            &short[..]
+        } else {
+            long = message.parts().collect();
+            &long
+        };
+        let task = NewTask { function: &callee.function, form, kind, payload, pieces, retries, timeout };
         let ticket = ProcessTicket::Future(Arc::clone(core));
         // A large copy must not hold up the other threads.
-        let sent = if payload.len() > LARGE {
+        let sent = if message.len() > LARGE {
             py.detach(|| self.pool().submit(&task, ticket))
         } else {
             self.pool().submit(&task, ticket)
@@ -308,8 +319,9 @@ impl ProcessEngine {
         let grace = Duration::try_from_secs_f64(grace).map_err(|error| PyValueError::new_err(error.to_string()))?;
         let limits = plait_engine::pool::Limits { memory, growth, grace };
         let config = PoolConfig { max_workers, max_tasks_per_child, limits, setup };
-        let pool =
-            py.detach(|| Pool::new(config, move || nursery(&launch))).map_err(|error| errors::new_pool(&error))?;
+        let pool = py
+            .detach(|| Pool::new(config, program::heap()?, move || nursery(&launch)))
+            .map_err(|error| errors::new_pool(&error))?;
         let home = ProcessHome {
             pool: Some(pool),
             functions: Mutex::new(HashMap::new()),

@@ -1,6 +1,6 @@
 //! What belongs to the whole program and to no pool alone: its nurseries, pools that were collected, and its forks.
 //!
-//! A fork copies locks as they are. Those of this file that another thread may hold are taken before one and let go after it,
+//! A fork copies locks as they are. Those that another thread may hold, of this file and of [`crate::buffer`], are taken before one and let go after it,
 //! in both processes, so that the child finds them free.
 
 use std::cell::RefCell;
@@ -10,9 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::thread;
 use std::time::Duration;
 
+use plait_engine::heap::Heap;
 use plait_engine::nursery::{Launch, Nursery};
 use pyo3::prelude::*;
 
+use crate::buffer::{LIVE, Live};
 use crate::exit;
 use crate::future::deadline;
 use crate::process::ProcessHome;
@@ -25,6 +27,9 @@ type Known = (u64, Launch, Arc<Nursery>);
 
 static NURSERIES: Mutex<Vec<Known>> = Mutex::new(Vec::new());
 
+/// The memory for large data, with the forks before it was made.
+static HEAP: Mutex<Option<(u64, Arc<Heap>)>> = Mutex::new(None);
+
 /// Pools whose executor was collected while tasks were pending: they finish them, and the program's end waits for that.
 /// The futures of those tasks keep them alive, and nothing else, so that they go when the last has ended.
 static ORPHANS: Mutex<Vec<Weak<ProcessHome>>> = Mutex::new(Vec::new());
@@ -32,7 +37,12 @@ static ORPHANS: Mutex<Vec<Weak<ProcessHome>>> = Mutex::new(Vec::new());
 /// How often a thread that wants to fork looks whether a nursery is launched.
 const GLANCE: Duration = Duration::from_millis(1);
 
-type Held = (MutexGuard<'static, Vec<Known>>, MutexGuard<'static, Vec<Weak<ProcessHome>>>);
+type Held = (
+    MutexGuard<'static, Vec<Known>>,
+    MutexGuard<'static, Vec<Weak<ProcessHome>>>,
+    MutexGuard<'static, Option<(u64, Arc<Heap>)>>,
+    MutexGuard<'static, Live>,
+);
 
 thread_local! {
     /// The locks, while this thread forks.
@@ -47,7 +57,7 @@ pub fn forks() -> u64 {
 /// Before a fork: nobody is in the middle of anything that the child needs.
 #[pyfunction]
 pub fn before_fork(py: Python<'_>) {
-    let held = (free(py, &NURSERIES), free(py, &ORPHANS));
+    let held = (free(py, &NURSERIES), free(py, &ORPHANS), free(py, &HEAP), free(py, &LIVE));
     HELD.with(|cell| cell.replace(Some(held)));
 }
 
@@ -84,6 +94,20 @@ pub fn nursery(launch: &Launch) -> io::Result<Arc<Nursery>> {
     let nursery = Nursery::launch(launch)?;
     known.push((forks, launch.clone(), Arc::clone(&nursery)));
     Ok(nursery)
+}
+
+/// The program's memory for large data, made at the first call. That of a parent process is left to it.
+pub fn heap() -> io::Result<Arc<Heap>> {
+    let forks = forks();
+    let mut heap = HEAP.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((born, heap)) = &*heap
+        && *born == forks
+    {
+        return Ok(Arc::clone(heap));
+    }
+    let new = Heap::new()?;
+    *heap = Some((forks, Arc::clone(&new)));
+    Ok(new)
 }
 
 /// A pool whose executor was collected has tasks pending.

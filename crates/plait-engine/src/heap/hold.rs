@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use plait_shm::{Access, Block, Mapped};
 
 use crate::pool::Link;
-use crate::wire::table::Entry;
+use crate::wire::table::{self, Entry};
 use crate::worker::Desk;
 
 use super::{Heap, access};
@@ -133,7 +133,15 @@ impl Piece {
     }
 
     /// Its line in a message's table.
-    pub fn entry(&self) -> Entry {
+    pub(crate) fn entry(&self) -> Entry {
         Entry::Piece { base: self.hold.block, at: self.at, shared: self.access == Access::Shared }
     }
+}
+
+/// The table behind a message with these pieces.
+pub fn table_of(pieces: &[Piece]) -> Vec<u8> {
+    let entries: Vec<_> = pieces.iter().map(Piece::entry).collect();
+    let mut out = Vec::new();
+    table::append(&mut out, &entries);
+    out
 }

@@ -12,12 +12,13 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use plait_shm::{Access, Arena, ArenaError, Block, Commons, Region};
+pub use plait_shm::{Access, Block, Mapped};
+use plait_shm::{Arena, ArenaError, Commons, Region};
 use rustix::process::{Pid, getpid};
 
 use crate::pool::Reserves;
 pub(crate) use hold::Owner;
-pub use hold::{Hold, Piece};
+pub use hold::{Hold, Piece, table_of};
 pub(crate) use regions::Regions;
 
 /// How much of free memory a heap keeps for the next block, in bytes: what was written before is written several times as fast.
@@ -87,16 +88,18 @@ impl Heap {
         getpid() != self.pid
     }
 
-    /// Copies bytes into a new block. Takes a while for many.
+    /// Copies `parts`, one after the other, into a new block. Takes a while for many bytes.
     ///
     /// # Errors
     /// [`ArenaError`]; nothing was kept then.
-    pub fn put(self: &Arc<Self>, bytes: &[u8]) -> Result<Arc<Hold>, ArenaError> {
-        let block = self.arena().reserve(bytes.len())?;
+    pub fn put(self: &Arc<Self>, parts: &[&[u8]]) -> Result<Arc<Hold>, ArenaError> {
+        let block = self.arena().reserve(parts.iter().map(|part| part.len()).sum())?;
         // Gives the block back if the rest fails.
         let hold = self.own(block);
-        for (number, step) in bytes.chunks(STEP).enumerate() {
-            self.arena().write_at(block, (number * STEP) as u64, step)?;
+        let mut at = 0;
+        for step in parts.iter().flat_map(|part| part.chunks(STEP)) {
+            self.arena().write_at(block, at, step)?;
+            at += step.len() as u64;
         }
         Ok(hold)
     }
@@ -168,10 +171,13 @@ impl Heap {
     }
 
     /// The parent was told of these blocks of this worker, and uses them until it gives them back.
-    pub(crate) fn lend(&self, holds: impl Iterator<Item = Arc<Hold>>) {
+    pub fn lend(&self, pieces: &[Piece]) {
+        if pieces.is_empty() {
+            return;
+        }
         let mut lent = locked(&self.lent);
-        for hold in holds.filter(|hold| hold.is_own()) {
-            lent.entry(hold.block().offset).or_default().push(hold);
+        for Piece { hold, .. } in pieces.iter().filter(|piece| piece.hold.is_own()) {
+            lent.entry(hold.block().offset).or_default().push(Arc::clone(hold));
         }
     }
 

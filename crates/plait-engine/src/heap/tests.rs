@@ -1,7 +1,6 @@
 //! Blocks, and who holds them, in one process.
 
 use super::*;
-use plait_shm::Mapped;
 
 fn bytes(mapped: &Mapped) -> usize {
     mapped.len()
@@ -10,7 +9,7 @@ fn bytes(mapped: &Mapped) -> usize {
 #[test]
 fn a_block_is_freed_with_its_last_hold() {
     let heap = Heap::new().unwrap();
-    let hold = heap.put(&vec![7; 3 * STEP + 5]).unwrap();
+    let hold = heap.put(&[&vec![7; 3 * STEP], &[7; 5]]).unwrap();
     let other = Arc::clone(&hold);
     let offset = hold.block().offset;
     assert_eq!(heap.arena().get(hold.block()).unwrap(), vec![7; 3 * STEP + 5]);
@@ -23,7 +22,7 @@ fn a_block_is_freed_with_its_last_hold() {
 #[test]
 fn zeros_are_zeros_where_something_else_was() {
     let heap = Heap::new().unwrap();
-    drop(heap.put(&[255; 200_000]).unwrap());
+    drop(heap.put(&[&[255; 200_000]]).unwrap());
     let hold = heap.zeros(200_000).unwrap();
     assert_eq!(heap.arena().get(hold.block()).unwrap(), [0; 200_000]);
 }
@@ -31,7 +30,7 @@ fn zeros_are_zeros_where_something_else_was() {
 #[test]
 fn a_piece_is_mapped_in_part_or_whole() {
     let heap = Heap::new().unwrap();
-    let piece = Piece::snapshot(heap.put(&[1; 100_000]).unwrap());
+    let piece = Piece::snapshot(heap.put(&[&[1; 100_000]]).unwrap());
     assert_eq!(bytes(&piece.map().unwrap()), 100_000);
     let at = Block { offset: piece.at.offset + 5000, len: 17 };
     let part = Piece::of(Arc::clone(&piece.hold), at, true);
@@ -41,9 +40,10 @@ fn a_piece_is_mapped_in_part_or_whole() {
 #[test]
 fn what_was_lent_twice_is_given_back_twice() {
     let heap = Heap::new().unwrap();
-    let hold = heap.put(&[1; 100]).unwrap();
+    let hold = heap.put(&[&[1; 100]]).unwrap();
     let block = hold.block();
-    heap.lend([Arc::clone(&hold), hold].into_iter());
+    let piece = Piece::snapshot(hold);
+    heap.lend(&[piece.clone(), piece]);
     heap.take_back(block);
     assert!(heap.used() > 0);
     heap.take_back(block);
@@ -55,7 +55,7 @@ fn what_was_lent_twice_is_given_back_twice() {
 #[test]
 fn one_that_is_told_of_again_is_the_same_hold() {
     let heap = Heap::new().unwrap();
-    let hold = heap.put(&[1; 100]).unwrap();
+    let hold = heap.put(&[&[1; 100]]).unwrap();
     let (same, new) = heap.find_or_learn(hold.block(), || unreachable!("it is known"));
     assert!(!new && Arc::ptr_eq(&hold, &same));
 }

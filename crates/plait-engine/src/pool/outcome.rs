@@ -154,7 +154,8 @@ impl Payload {
     }
 
     /// With what of shared memory belongs to it.
-    pub(crate) fn with_pieces(mut self, pieces: Vec<Piece>) -> Self {
+    #[must_use]
+    pub fn with_pieces(mut self, pieces: Vec<Piece>) -> Self {
         self.pieces = (!pieces.is_empty()).then(|| pieces.into());
         self
     }

@@ -13,7 +13,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use plait_shm::{ArenaError, Block, StreamWriter};
 use plait_trace::TaskId;
 
-use crate::heap::{Heap, Piece};
+use crate::heap::{Heap, Piece, table_of};
 use crate::wire::inner::{self, Refusal, Reply, Submit, note};
 use crate::wire::table::{self, HAS_TABLE};
 use crate::wire::{Garbled, Kind, Place, Verdict};
@@ -24,7 +24,7 @@ use super::link::Link;
 use super::notes::Note;
 use super::outcome::Ticket;
 use super::state::{Shared, locked};
-use super::submit::{NewTask, Refused, table_of};
+use super::submit::{NewTask, Refused};
 
 /// Answers up to this size travel in the ring of replies, which they shall not fill; larger ones in the arena.
 const IN_REPLY: usize = 1 << 10;
@@ -291,7 +291,7 @@ impl<T: Ticket> Shared<T> {
         let submitted = Self::workers_function(&pool, &submit).map_err(Refused::from).and_then(|function| {
             let Submit { timeout, retries, form, kind, payload, .. } = submit;
             let (kind, pieces) = (kind & !HAS_TABLE, &pieces);
-            let task = NewTask { function: &function, form, kind, payload, pieces, retries, timeout };
+            let task = NewTask { function: &function, form, kind, payload: &[payload], pieces, retries, timeout };
             pool.submit_inner(&task, T::relayed(Relay::new(this, link, inner))).map_err(|(_, refused)| refused)
         });
         match submitted {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use plait_shm::{ArenaError, Full};
 use plait_trace::TaskId;
 
-use crate::heap::Piece;
+use crate::heap::{Piece, table_of};
 use crate::scheduler::{Action, Cancel, Refusal};
-use crate::wire::table::{self, HAS_TABLE};
+use crate::wire::table::HAS_TABLE;
 use crate::wire::{Form, Kind, Place, TaskHead};
 
 use super::Pool;
@@ -21,6 +21,9 @@ use super::state::{Job, Shared, State, TaskLimits, locked};
 /// seldom enough to cost nothing.
 const PUMP_EVERY: u64 = 64;
 
+/// Longer arguments are copied in steps.
+const LONG: usize = 1 << 20;
+
 /// A task to be submitted.
 #[derive(Debug)]
 pub struct NewTask<'a> {
@@ -30,8 +33,8 @@ pub struct NewTask<'a> {
     pub form: Form,
     /// How the arguments are encoded.
     pub kind: Kind,
-    /// The arguments.
-    pub payload: &'a [u8],
+    /// The arguments, in as many parts as they lie in; one, if they are short.
+    pub payload: &'a [&'a [u8]],
     /// What of shared memory belongs to them.
     pub pieces: &'a [Piece],
     /// How often it may be tried again when it raised, took too long, or its worker died.
@@ -84,24 +87,41 @@ impl<T: Ticket> Pool<T> {
         let shared = &*self.shared;
         let table = if task.pieces.is_empty() { Vec::new() } else { table_of(task.pieces) };
         let kind = if task.pieces.is_empty() { task.kind } else { task.kind | HAS_TABLE };
-        let args = if task.payload.len() + table.len() <= TaskHead::MAX_INLINE {
-            None
-        } else {
-            match shared.heap.arena().put(&[task.payload, &table]) {
-                Ok(block) => Some(block),
+        let len = task.payload.iter().map(|part| part.len()).sum::<usize>() + table.len();
+        let mut pieces: Box<[Piece]> = task.pieces.into();
+        let (mut args, mut place) = (None, Place::Inline);
+        let first = task.payload.first().copied().unwrap_or_default();
+        if len > TaskHead::MAX_INLINE || task.payload.len() > 1 {
+            let mut parts = task.payload.to_vec();
+            parts.push(&table);
+            let placed = if len <= LONG {
+                shared.heap.arena().put(&parts).map(|block| {
+                    args = Some(block);
+                    block
+                })
+            } else {
+                // So that other threads go on meanwhile.
+                shared.heap.put(&parts).map(|hold| {
+                    let block = hold.block();
+                    pieces = pieces.iter().cloned().chain([Piece::snapshot(hold)]).collect();
+                    block
+                })
+            };
+            match placed {
+                Ok(block) => place = Place::Arena(block),
                 Err(error) => return Err((ticket, error.into())),
             }
-        };
+        }
         let head = TaskHead {
             function: task.function.number,
             definition: task.function.block,
             kind,
             form: task.form,
             timed: task.timeout.is_some(),
-            place: args.map_or(Place::Inline, Place::Arena),
+            place,
         };
         let (head, used) = head.encode();
-        let (inline, table) = if args.is_none() { (task.payload, &table[..]) } else { (&[][..], &[][..]) };
+        let (inline, table) = if place == Place::Inline { (first, &table[..]) } else { (&[][..], &[][..]) };
         let parts: [&[u8]; 3] = [&head[..used], inline, table];
 
         let keep = task.retries > 0;
@@ -109,7 +129,7 @@ impl<T: Ticket> Pool<T> {
             ticket,
             function: Arc::clone(task.function),
             args,
-            _pieces: task.pieces.into(),
+            _pieces: pieces,
             message: keep.then(|| parts.concat().into_boxed_slice()),
             position: None,
             limits: (keep || task.timeout.is_some())
@@ -210,12 +230,4 @@ impl<T: Ticket> Pool<T> {
         let position = state.scheduler.job(task).and_then(|job| job.position);
         position.is_some_and(|position| state.claims.is_taken(position))
     }
-}
-
-/// The table behind a message with these pieces.
-pub(super) fn table_of(pieces: &[Piece]) -> Vec<u8> {
-    let entries: Vec<_> = pieces.iter().map(Piece::entry).collect();
-    let mut table = Vec::new();
-    table::append(&mut table, &entries);
-    table
 }

@@ -237,18 +237,19 @@ impl Worker {
         task: &Claimed,
         verdict: Verdict,
         kind: Kind,
-        payload: &[u8],
+        payload: &[&[u8]],
         pieces: &[Piece],
     ) -> Result<(), TellError> {
         let told = self.borrowed.table(pieces);
         let (table, kind) = if told.is_empty() { (&[][..], kind) } else { (told.bytes(), kind | HAS_TABLE) };
-        let place = if payload.len() + table.len() <= IN_RING {
-            Place::Inline
-        } else {
+        let (mut place, mut inline) = (Place::Inline, [payload.first().copied().unwrap_or_default(), table]);
+        let len = payload.iter().map(|part| part.len()).sum::<usize>() + table.len();
+        if len > IN_RING || payload.len() > 1 {
             self.listen();
-            Place::Arena(self.out.put(&[payload, table]).map_err(TellError::Memory)?)
-        };
-        let inline: [&[u8]; 2] = if place == Place::Inline { [payload, table] } else { [&[], &[]] };
+            let parts: Vec<_> = payload.iter().copied().chain([table]).collect();
+            place = Place::Arena(self.out.put(&parts).map_err(TellError::Memory)?);
+            inline = [&[], &[]];
+        }
         if let Err(error) = write_record(&mut self.results, task, verdict, kind, place, inline) {
             if let Place::Arena(block) = place {
                 self.out.release(block);

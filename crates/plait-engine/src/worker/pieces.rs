@@ -57,9 +57,7 @@ impl Told {
     /// The parent has it: blocks of this worker's are lent from now on.
     pub(super) fn was_told(mut self, heap: &Heap, pieces: &[Piece]) {
         self.was_told = true;
-        if !pieces.is_empty() {
-            heap.lend(pieces.iter().map(|piece| Arc::clone(&piece.hold)));
-        }
+        heap.lend(pieces);
     }
 }
 

@@ -19,6 +19,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyTuple};
 
 use live::Mapping;
+use crate::codec::TakenBuffer;
 pub use live::{Found, Keep, LIVE, Live, count, find};
 pub use shaped::memory_view;
 
@@ -93,4 +94,13 @@ impl Buffer {
 pub fn buffer_span(py: Python<'_>, address: usize, nbytes: usize) -> PyResult<Option<Py<Buffer>>> {
     let Some(Found { mapped, at, keep }) = find(address as *const u8, nbytes) else { return Ok(None) };
     Buffer::new(py, mapped, at..at + nbytes, keep).map(Some)
+}
+
+/// Where the memory that an object exports begins; for an empty one, anything.
+///
+/// # Errors
+/// What the object raises; `BufferError` if its memory is not contiguous.
+#[pyfunction]
+pub fn address_of(memory: &Bound<'_, PyAny>) -> PyResult<usize> {
+    Ok(TakenBuffer::of(memory)?.ptr() as usize)
 }

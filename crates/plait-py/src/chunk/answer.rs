@@ -13,7 +13,9 @@
 //! | `!` | an exception, to the end |
 
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 
+use crate::codec::Message;
 use crate::codec::series::{Part, SeriesReader, SeriesWriter};
 use crate::{codec, errors};
 
@@ -54,6 +56,22 @@ impl<'py> AnswerWriter<'py> {
     }
 }
 
+/// Appends the only result of a chunk, whose buffers may travel beside it.
+///
+/// # Errors
+/// As [`codec::encode_value`].
+pub fn push_only(result: &Bound<'_, PyAny>, out: &mut Message) -> PyResult<()> {
+    if codec::write_plain(result, &mut out.bytes) {
+        return Ok(());
+    }
+    let mut pickle = Message::outgoing();
+    codec::encode_pickle(result.py(), result, &mut pickle)?;
+    out.bytes.push(ALONE);
+    out.bytes.extend_from_slice(&(pickle.len() as u64).to_le_bytes());
+    out.append(pickle);
+    Ok(())
+}
+
 /// Appends the exception that ended the chunk; nothing comes after it.
 pub fn push_raised(py: Python<'_>, error: &PyErr, out: &mut Vec<u8>) {
     out.push(RAISED);
@@ -63,16 +81,21 @@ pub fn push_raised(py: Python<'_>, error: &PyErr, out: &mut Vec<u8>) {
 /// Results in the order of their items, and what was raised where the next one would be.
 pub type Results = (Vec<Py<PyAny>>, Option<PyErr>);
 
-/// The results in `bytes`, `expected` of them if nothing was raised.
-pub fn read(py: Python<'_>, bytes: &[u8], expected: usize) -> Results {
+/// The results in `bytes`, `expected` of them if nothing was raised. `buffers` are those of the only one.
+pub fn read(py: Python<'_>, bytes: &[u8], expected: usize, buffers: Option<&Bound<'_, PyList>>) -> Results {
     // A garbled length must not ask for all memory.
     let mut results = Vec::with_capacity(expected.min(bytes.len()));
-    let error = read_into(py, bytes, &mut results).err();
+    let error = read_into(py, bytes, &mut results, buffers).err();
     let error = error.or_else(|| (results.len() != expected).then(|| garbled(py)));
     (results, error)
 }
 
-fn read_into(py: Python<'_>, mut bytes: &[u8], results: &mut Vec<Py<PyAny>>) -> PyResult<()> {
+fn read_into(
+    py: Python<'_>,
+    mut bytes: &[u8],
+    results: &mut Vec<Py<PyAny>>,
+    buffers: Option<&Bound<'_, PyList>>,
+) -> PyResult<()> {
     let mut series = SeriesReader::default();
     let mut based = Vec::new();
     loop {
@@ -97,7 +120,7 @@ fn read_into(py: Python<'_>, mut bytes: &[u8], results: &mut Vec<Py<PyAny>>) -> 
                 if first == BASE {
                     series.rebase(pickle);
                 } else {
-                    results.push(codec::decode_value(py, codec::Kind::Pickle, pickle, None)?.unbind());
+                    results.push(codec::decode_value(py, codec::Kind::Pickle, pickle, buffers)?.unbind());
                 }
             }
         }

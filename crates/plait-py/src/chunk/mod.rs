@@ -8,8 +8,8 @@ use plait_engine::pool::{Loss, Outcome};
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::errors;
 use crate::future::{FutureCore, Held, decode_outcome};
+use crate::{errors, memory};
 use answer::{ANSWER, Results};
 
 /// A chunk on its way.
@@ -42,7 +42,11 @@ impl Chunk {
         match &outcome {
             Outcome::Called { payload, nanos, .. } if payload.kind == ANSWER => {
                 let bytes = payload.bytes().map_err(|error| errors::plait_error(py, &error.to_string()))?;
-                Ok(Ended { results: answer::read(py, bytes, self.items), cost: Some((*nanos, bytes.len())) })
+                let pieces = payload.pieces();
+                let weight = bytes.len() + pieces.iter().map(|piece| piece.at.len as usize).sum::<usize>();
+                let buffers = memory::buffers(py, pieces)?;
+                let results = answer::read(py, bytes, self.items, buffers.as_ref());
+                Ok(Ended { results, cost: Some((*nanos, weight)) })
             }
             Outcome::Lost(loss) => Ok(Ended { results: self.salvage(py, &outcome, loss), cost: None }),
             _ => Err(self.blame(py, &outcome, 0)),
@@ -54,7 +58,7 @@ impl Chunk {
         let Some((done, noted)) = &loss.progress else { return (Vec::new(), Some(self.blame(py, outcome, 0))) };
         let done = *done as usize;
         let results = match noted.bytes() {
-            Ok(bytes) => answer::read(py, bytes, done),
+            Ok(bytes) => answer::read(py, bytes, done, None),
             Err(error) => (Vec::new(), Some(errors::plait_error(py, &error.to_string()))),
         };
         match results {

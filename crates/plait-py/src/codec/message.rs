@@ -60,6 +60,19 @@ impl Message {
         stretches.chain([&self.bytes[end..]]).filter(|part| !part.is_empty())
     }
 
+    /// How many bytes travel in all.
+    pub fn weight(&self) -> usize {
+        self.len() + self.buffers.iter().map(TakenBuffer::len).sum::<usize>()
+    }
+
+    /// Appends another message.
+    pub fn append(&mut self, other: Self) {
+        let before = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.long.extend(other.long.into_iter().map(|(at, stretch)| (before + at, stretch)));
+        self.buffers.extend(other.buffers);
+    }
+
     pub(super) fn mark(&self) -> Mark {
         Mark { bytes: self.bytes.len(), long: self.long.len(), buffers: self.buffers.len() }
     }

@@ -146,6 +146,14 @@ pub fn encode_value(py: Python<'_>, value: &Bound<'_, PyAny>, out: &mut Message)
     Ok(Kind::Pickle)
 }
 
+/// Appends one value as a pickle, whatever it is.
+///
+/// # Errors
+/// As [`encode_call`].
+pub fn encode_pickle(py: Python<'_>, value: &Bound<'_, PyAny>, out: &mut Message) -> PyResult<()> {
+    dumps_into(py, value, Root::Value, out)
+}
+
 /// The value that [`encode_value`] wrote.
 ///
 /// # Errors

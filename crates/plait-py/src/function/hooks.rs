@@ -48,5 +48,5 @@ impl PyFunctionTable {
 /// The function that was prepared.
 #[pyfunction]
 fn decode_function(py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
-    super::decode_function(py, bytes)
+    super::decode_function(py, bytes, None)
 }

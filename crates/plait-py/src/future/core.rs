@@ -295,7 +295,7 @@ fn send_back(mut relay: Box<(Relay, Option<Outcome>)>, outcome: Outcome) -> Opti
     if let Outcome::Called { verdict, payload, .. } = &outcome
         && let Ok(bytes) = payload.bytes()
     {
-        relay.0.answer(*verdict, payload.kind, bytes);
+        relay.0.answer(*verdict, payload.kind, bytes, payload.pieces());
         return None;
     }
     if matches!(outcome, Outcome::Cancelled) {
@@ -341,7 +341,7 @@ impl Ticket for ProcessTicket {
                         };
                         let mut out = Vec::new();
                         codec::encode_exception(py, &error, &mut out);
-                        relay.answer(Verdict::Raised, 0, &out);
+                        relay.answer(Verdict::Raised, 0, &out, &[]);
                     }
                 }
             }

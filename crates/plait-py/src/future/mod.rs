@@ -20,7 +20,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::{callout, codec, death, errors, exit};
+use crate::{callout, codec, death, errors, exit, memory};
 
 /// Tells waiters, then callbacks, that a future is done. Does nothing the second time.
 pub fn tell(py: Python<'_>, core: &Arc<FutureCore>) {
@@ -146,7 +146,10 @@ pub fn decode_outcome<'py>(py: Python<'py>, outcome: &Outcome) -> Result<Bound<'
         Outcome::Called { verdict, payload, .. } => {
             let bytes = payload.bytes().map_err(|error| errors::plait_error(py, &error.to_string()))?;
             match verdict {
-                Verdict::Returned => codec::decode_value(py, payload.kind.try_into()?, bytes, None),
+                Verdict::Returned => {
+                    let buffers = memory::buffers(py, payload.pieces())?;
+                    codec::decode_value(py, payload.kind.try_into()?, bytes, buffers.as_ref())
+                }
                 Verdict::Raised => Err(codec::decode_exception(py, bytes)),
             }
         }

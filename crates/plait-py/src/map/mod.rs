@@ -314,14 +314,16 @@ impl ProcessMap {
         let core = FutureCore::new(Home::Processes(Arc::clone(&self.home)));
         let form = if self.star { form::STAR_CHUNK } else { form::CHUNK };
         with_message(|out| {
+            out.takes_buffers = true;
+            out.takes_long = true;
             let kind = match self.encode(py, items, out) {
                 Ok(kind) => kind,
                 Err(error) if error.is_instance_of::<PyException>(py) => return Ok(Err(error)),
                 Err(error) => return Err(error),
             };
-            self.home.send(py, &core, &self.callee, form, kind as u8, &out.bytes, &self.limits)?;
+            self.home.send(py, &core, &self.callee, form, kind as u8, out, &self.limits)?;
             let first = self.state().sent;
-            Ok(Ok(Some(Chunk { core, first, items: items.len(), bytes: out.len() })))
+            Ok(Ok(Some(Chunk { core, first, items: items.len(), bytes: out.weight() })))
         })
     }
 

@@ -6,18 +6,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use plait_engine::heap::Piece;
 use plait_engine::pool::{Outcome, Payload, TimedOut};
 use plait_engine::wire::Verdict;
 use plait_engine::wire::inner::Submit;
+use plait_engine::wire::table::HAS_TABLE;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::{Own, locked};
-use crate::codec;
 use crate::function::{self, FunctionTable, Prepared};
 use crate::process::{Limits, form, name_of};
 use crate::worker::while_loading;
+use crate::{codec, memory};
 
 /// Functions that a worker keeps loaded for calls that it runs in place.
 const MAX_FUNCTIONS: usize = 1024;
@@ -29,6 +31,7 @@ pub struct OwnCall {
     name: Box<str>,
     kind: codec::Kind,
     payload: Vec<u8>,
+    pieces: Vec<Piece>,
     limits: Limits,
 }
 
@@ -42,7 +45,7 @@ impl OwnCall {
         kwargs: Option<&Bound<'_, PyDict>>,
         limits: &Limits,
     ) -> PyResult<Self> {
-        let mut payload = codec::Message::default();
+        let mut payload = codec::Message { takes_buffers: true, ..codec::Message::default() };
         let (kind, prepared, name) = match table.prepare(function)? {
             Prepared::Cached { id, bytes } => {
                 let kind = codec::encode_call(py, args, kwargs, &mut payload)?;
@@ -50,7 +53,8 @@ impl OwnCall {
             }
             Prepared::Direct => (codec::encode_direct(py, function, args, kwargs, &mut payload)?, None, String::new()),
         };
-        Ok(Self { function: prepared, name: name.into(), kind, payload: payload.bytes, limits: *limits })
+        let pieces = memory::place(py, &payload.buffers)?;
+        Ok(Self { function: prepared, name: name.into(), kind, payload: payload.bytes, pieces, limits: *limits })
     }
 
     /// How it is told to the parent.
@@ -60,8 +64,14 @@ impl OwnCall {
             None => (form::DIRECT, &[][..]),
         };
         let Limits { timeout, retries } = self.limits;
-        let Self { name, kind, payload, .. } = self;
-        Submit { timeout, retries, form, kind: *kind as u8, name, definition, payload }
+        let Self { name, kind, payload, pieces, .. } = self;
+        let kind = *kind as u8 | if pieces.is_empty() { 0 } else { HAS_TABLE };
+        Submit { timeout, retries, form, kind, name, definition, payload }
+    }
+
+    /// What of shared memory belongs to it.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
     }
 
     /// Makes the call here, as often as it may be tried. The error is that of the call around it, which is to end.
@@ -69,7 +79,7 @@ impl OwnCall {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut out = codec::Message::default();
+            let mut out = codec::Message { takes_buffers: true, ..codec::Message::default() };
             let begun = Instant::now();
             let called = self.call(py, own, &mut out);
             let took = begun.elapsed();
@@ -82,27 +92,31 @@ impl OwnCall {
             if (called.is_err() || late.is_some()) && tries <= self.limits.retries {
                 continue;
             }
-            return Ok(match (called, late) {
+            let placed = called.and_then(|kind| Ok((kind, memory::place(py, &out.buffers)?)));
+            return Ok(match (placed, late) {
                 (_, Some(timeout)) => self.late(timeout, tries),
-                (Ok(kind), None) => told(Verdict::Returned, kind as u8, &out.bytes, took),
+                (Ok((kind, pieces)), None) => told(Verdict::Returned, kind as u8, &out.bytes, pieces, took),
                 (Err(error), None) => {
                     out.clear();
                     codec::encode_exception(py, &error, &mut out.bytes);
-                    told(Verdict::Raised, 0, &out.bytes, took)
+                    told(Verdict::Raised, 0, &out.bytes, Vec::new(), took)
                 }
             });
         }
     }
 
     fn call(&self, py: Python<'_>, own: &Own, out: &mut codec::Message) -> PyResult<codec::Kind> {
+        let buffers = memory::buffers(py, &self.pieces)?;
         let value = match &self.function {
             Some((number, definition)) => {
                 let function = load(py, own, *number, definition)?;
-                let (args, kwargs) = while_loading(|| codec::decode_call(py, self.kind, &self.payload, None))?;
+                let (args, kwargs) =
+                    while_loading(|| codec::decode_call(py, self.kind, &self.payload, buffers.as_ref()))?;
                 function.bind(py).call(args, kwargs.as_ref())?
             }
             None => {
-                let (function, args, kwargs) = while_loading(|| codec::decode_direct(py, &self.payload, None))?;
+                let (function, args, kwargs) =
+                    while_loading(|| codec::decode_direct(py, &self.payload, buffers.as_ref()))?;
                 function.call(args, kwargs.as_ref())?
             }
         };
@@ -122,9 +136,9 @@ impl OwnCall {
     }
 }
 
-fn told(verdict: Verdict, kind: u8, bytes: &[u8], took: Duration) -> Outcome {
+fn told(verdict: Verdict, kind: u8, bytes: &[u8], pieces: Vec<Piece>, took: Duration) -> Outcome {
     let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-    Outcome::Called { verdict, payload: Payload::copied(kind, bytes), nanos }
+    Outcome::Called { verdict, payload: Payload::copied(kind, bytes).with_pieces(pieces), nanos }
 }
 
 /// The function as a worker would load it, once.
@@ -132,7 +146,7 @@ fn load(py: Python<'_>, own: &Own, number: u64, definition: &[u8]) -> PyResult<P
     if let Some(function) = locked(&own.loaded).get(&number).map(|function| function.clone_ref(py)) {
         return Ok(function);
     }
-    let function = while_loading(|| function::decode_function(py, definition))?;
+    let function = while_loading(|| function::decode_function(py, definition, None))?;
     let outdated = {
         let mut loaded = locked(&own.loaded);
         let outdated = if loaded.len() >= MAX_FUNCTIONS { std::mem::take(&mut *loaded) } else { Default::default() };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use plait_engine::pool::{Outcome, Payload};
+use plait_engine::pool::Outcome;
 use plait_engine::wire::Block;
 use plait_engine::wire::Place;
 use plait_engine::wire::inner::{Refusal, Reply, note, release};
@@ -75,14 +75,15 @@ impl Own {
         drop(all);
         let (next, held) = match reply {
             Reply::Answer { verdict, kind, place, inline } => {
-                let payload = match place {
-                    Place::Inline => Payload::copied(kind, inline),
+                let received = match place {
+                    Place::Inline => self.desk.received(kind, inline),
                     Place::Arena(block) => {
                         news.releases.push(block);
                         let Ok(bytes) = self.desk.lent(block) else { return };
-                        Payload::owned(kind, bytes.into())
+                        self.desk.received(kind, &bytes)
                     }
                 };
+                let Ok(payload) = received else { return };
                 (Phase::Finished, Held::Told(Outcome::Called { verdict, payload, nanos: 0 }))
             }
             Reply::Refused(why, text) => {

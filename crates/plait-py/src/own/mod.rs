@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use plait_engine::heap::{Heap, Piece, table_of};
 use plait_engine::wire::Block;
 use plait_engine::wire::inner::{Submit, note};
 use plait_engine::worker::{Desk, NoteError};
@@ -92,6 +93,11 @@ pub fn begin(desk: Desk) {
     });
 }
 
+/// The worker's memory for large data, if this process is one.
+pub fn heap() -> Option<Arc<Heap>> {
+    OWN.get().filter(|own| !own.desk.is_forked()).map(|own| Arc::clone(own.desk.heap()))
+}
+
 /// A task is about to end: waits until the parent has taken all that was submitted, so that the pool does not end before.
 #[inline]
 pub fn settle(py: Python<'_>) -> PyResult<()> {
@@ -129,7 +135,9 @@ impl Own {
         core.set_task(TaskId::from_bits(inner));
         core.slot().held = Held::Own(Arc::clone(&call));
         locked(&self.sent).insert(inner, Sent { core: Arc::clone(&core), stand: Stand::Sent });
-        if let Err(error) = self.send(py, inner, &call.message()) {
+        // From here on the parent may give them back.
+        self.desk.heap().lend(call.pieces());
+        if let Err(error) = self.send(py, inner, &call.message(), call.pieces()) {
             locked(&self.sent).remove(&inner);
             return Err(error);
         }
@@ -139,13 +147,14 @@ impl Own {
     }
 
     /// Writes a task's notes; a long one goes in pieces.
-    fn send(&self, py: Python<'_>, inner: u64, submit: &Submit<'_>) -> PyResult<()> {
+    fn send(&self, py: Python<'_>, inner: u64, submit: &Submit<'_>, pieces: &[Piece]) -> PyResult<()> {
         let number = inner.to_le_bytes();
         let head = submit.head();
-        let body: [&[u8]; 4] = [&head, submit.name.as_bytes(), submit.definition, submit.payload];
+        let table = if pieces.is_empty() { Vec::new() } else { table_of(pieces) };
+        let body: [&[u8]; 5] = [&head, submit.name.as_bytes(), submit.definition, submit.payload, &table];
         let longest = self.desk.longest_note() - number.len();
         if body.iter().map(|part| part.len()).sum::<usize>() <= longest {
-            return self.note(py, note::SUBMIT, &[&number, body[0], body[1], body[2], body[3]]);
+            return self.note(py, note::SUBMIT, &[&number, body[0], body[1], body[2], body[3], body[4]]);
         }
         for part in body {
             for piece in part.chunks(longest) {

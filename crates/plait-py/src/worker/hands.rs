@@ -10,9 +10,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use super::{output, stop, worker_error};
-use crate::chunk::answer::{ANSWER, AnswerWriter, push_raised};
+use crate::chunk::answer::{ANSWER, AnswerWriter, push_only, push_raised};
 use crate::process::form;
-use crate::{codec, errors, function, own};
+use crate::{codec, errors, function, memory, own};
 
 thread_local! {
     static LOADING: Cell<bool> = const { Cell::new(false) };
@@ -57,13 +57,24 @@ impl Hands {
         };
         stop::end_call();
         output::write_out(py, &self.flush);
-        let mut answer = match called {
-            Ok(answer) => answer,
-            Err(error) => self.raised(py, &error),
+        let called = called.and_then(|answer| Ok((answer, memory::place(py, &self.out.buffers)?)));
+        let (mut answer, mut pieces) = match called {
+            Ok(called) => called,
+            Err(error) => (self.raised(py, &error), Vec::new()),
         };
         loop {
             let told = match answer {
-                Answer::Held(verdict, kind) => worker.tell(task, verdict, kind, &self.out.bytes),
+                Answer::Held(verdict, kind) => {
+                    let (short, long): ([&[u8]; 1], Vec<_>);
+                    let payload = if self.out.long.is_empty() {
+                        short = [&self.out.bytes];
+                        &short[..]
+                    } else {
+                        long = self.out.parts().collect();
+                        &long
+                    };
+                    worker.tell(task, verdict, kind, payload, &pieces)
+                }
                 Answer::Noted(verdict) => worker.tell_noted(task, verdict, ANSWER),
             };
             match told {
@@ -74,9 +85,12 @@ impl Hands {
                         "the connection to the pool is unusable: its memory is garbled",
                     ));
                 }
-                Err(TellError::Memory(error)) => answer = self.raised(py, &no_memory(&error)),
+                Err(TellError::Memory(error)) => {
+                    (answer, pieces) = (self.raised(py, &no_memory(&error)), Vec::new());
+                }
             }
         }
+        self.out.clear();
         if self.out.bytes.capacity() > KEEP {
             self.out.bytes = Vec::new();
         }
@@ -86,32 +100,50 @@ impl Hands {
     /// Runs the task.
     fn call(&mut self, py: Python<'_>, worker: &mut Worker, task: &Claimed) -> PyResult<Answer> {
         self.out.clear();
-        let payload = worker.payload(task).map_err(|error| worker_error(&error))?;
-        let kind = codec::Kind::try_from(task.head.kind)?;
+        let kind = codec::Kind::try_from(task.head.form_of_arguments())?;
         match task.head.form {
             form::CALL => {
                 let function = self.function(py, worker, task)?;
                 let value = {
-                    let (args, kwargs) = while_loading(|| codec::decode_call(py, kind, payload, None))?;
+                    let (payload, pieces) = worker.payload(task).map_err(|error| worker_error(&error))?;
+                    let buffers = memory::buffers(py, &pieces)?;
+                    drop(pieces);
+                    let (args, kwargs) = while_loading(|| codec::decode_call(py, kind, payload, buffers.as_ref()))?;
+                    drop(buffers);
                     worker.call_begins(task);
                     function.bind(py).call(args, kwargs.as_ref())?
                 };
-                let kind = codec::encode_value(py, &value, &mut self.out)?;
-                Ok(Answer::Held(Verdict::Returned, kind as u8))
+                self.held(&value)
             }
             form::DIRECT => {
-                let (function, args, kwargs) = while_loading(|| codec::decode_direct(py, payload, None))?;
+                let (payload, pieces) = worker.payload(task).map_err(|error| worker_error(&error))?;
+                let buffers = memory::buffers(py, &pieces)?;
+                drop(pieces);
+                let (function, args, kwargs) = while_loading(|| codec::decode_direct(py, payload, buffers.as_ref()))?;
+                drop(buffers);
                 worker.call_begins(task);
-                let value = function.call(args, kwargs.as_ref())?;
-                let kind = codec::encode_value(py, &value, &mut self.out)?;
-                Ok(Answer::Held(Verdict::Returned, kind as u8))
+                let value = function.call(&args, kwargs.as_ref())?;
+                drop((function, args, kwargs));
+                self.held(&value)
             }
             form::CHUNK | form::STAR_CHUNK => {
-                let chunk = while_loading(|| codec::decode_value(py, kind, payload, None))?;
+                let (payload, pieces) = worker.payload(task).map_err(|error| worker_error(&error))?;
+                let buffers = memory::buffers(py, &pieces)?;
+                drop(pieces);
+                let chunk = while_loading(|| codec::decode_value(py, kind, payload, buffers.as_ref()))?;
+                drop(buffers);
                 self.call_chunk(py, worker, task, chunk)
             }
             form => Err(errors::plait_error(py, &format!("a task of unknown form {form}"))),
         }
+    }
+
+    /// The answer that a value is.
+    fn held(&mut self, value: &Bound<'_, PyAny>) -> PyResult<Answer> {
+        self.out.takes_buffers = true;
+        self.out.takes_long = true;
+        let kind = codec::encode_value(value.py(), value, &mut self.out)?;
+        Ok(Answer::Held(Verdict::Returned, kind as u8))
     }
 
     /// Calls the function once per item. Each result is safe before the next item begins; that of a lonely item has
@@ -143,7 +175,9 @@ impl Hands {
                 function.call1((item,))
             };
             self.out.clear();
-            let mut pushed = value.and_then(|value| writer.push(&value, &mut self.out.bytes));
+            let mut pushed = value.and_then(|value| {
+                if noted { writer.push(&value, &mut self.out.bytes) } else { push_only(&value, &mut self.out) }
+            });
             if noted && pushed.is_ok() {
                 pushed = worker.note_item(&self.out.bytes).map_err(|error| no_memory(&error));
             }
@@ -172,12 +206,13 @@ impl Hands {
         Answer::Held(Verdict::Raised, 0)
     }
 
-    fn function(&mut self, py: Python<'_>, worker: &Worker, task: &Claimed) -> PyResult<Py<PyAny>> {
+    fn function(&mut self, py: Python<'_>, worker: &mut Worker, task: &Claimed) -> PyResult<Py<PyAny>> {
         if let Some(function) = self.functions.get(&task.head.function) {
             return Ok(function.clone_ref(py));
         }
-        let definition = worker.definition(task).map_err(|error| worker_error(&error))?;
-        let function = while_loading(|| function::decode_function(py, definition))?;
+        let (definition, pieces) = worker.definition(task).map_err(|error| worker_error(&error))?;
+        let buffers = memory::buffers(py, &pieces)?;
+        let function = while_loading(|| function::decode_function(py, definition, buffers.as_ref()))?;
         if self.functions.len() >= MAX_FUNCTIONS {
             self.functions.clear();
         }
