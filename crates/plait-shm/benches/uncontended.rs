@@ -142,6 +142,15 @@ fn map_blocks(commons: &Arc<Commons>, arena: &mut Arena) {
                 });
             });
         }
+        measure(&format!("map {size} B (Snapshot), write to each page, unmap"), times, |n| {
+            (0..n).for_each(|_| {
+                let mapped = commons.map(block, Access::Snapshot).unwrap();
+                for at in (0..size).step_by(4096) {
+                    // SAFETY: the byte lies inside, and nobody has borrowed it.
+                    unsafe { mapped.as_ptr().add(at).write(1) };
+                }
+            });
+        });
         let mapped = commons.map(block, Access::Snapshot).unwrap();
         measure(&format!("look whether {size} B are unwritten, untouched"), times, |n| {
             (0..n).for_each(|_| assert!(mapped.is_unwritten(0, size)));

@@ -72,7 +72,8 @@ impl Mapped {
         self.access
     }
 
-    /// Makes all of it ready to be read at once, which is quicker than page by page; a hint.
+    /// Makes all of it ready to be read, so that who reads it next does so at an even pace. It takes a little longer than the
+    /// reading would by itself; a hint.
     pub fn populate(&self) {
         // SAFETY: the range is this mapping's, and reading its pages in changes nothing that is mapped.
         let _ = unsafe {
