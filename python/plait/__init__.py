@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from plait._future import Future
     from plait._map import map
     from plait._process import ProcessPoolExecutor
+    from plait._shared import empty, full, share, zeros
     from plait._thread import ThreadPoolExecutor
 
 __all__ = [
@@ -37,7 +38,11 @@ __all__ = [
     "WorkerDied",
     "compare",
     "cpu_count",
+    "empty",
+    "full",
     "map",
+    "share",
+    "zeros",
 ]
 
 # Which private module defines which public name.
@@ -50,7 +55,11 @@ _HOMES = {
     "WorkerDied": "plait._errors",
     "compare": "plait._compare",
     "cpu_count": "plait._core",
+    "empty": "plait._shared",
+    "full": "plait._shared",
     "map": "plait._map",
+    "share": "plait._shared",
+    "zeros": "plait._shared",
 }
 
 
