@@ -18,8 +18,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyTuple};
 
-use live::Mapping;
 use crate::codec::TakenBuffer;
+use live::Mapping;
 pub use live::{Found, Keep, LIVE, Live, count, find};
 pub use shaped::memory_view;
 
