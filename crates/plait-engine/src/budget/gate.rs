@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -120,14 +120,14 @@ impl Gate {
     /// running task sends, which holds memory itself until it has an answer.
     pub fn take(self: &Arc<Self>, bytes: u64) -> Permit {
         self.in_flight.fetch_add(bytes, Ordering::AcqRel);
-        Permit { gate: Arc::clone(self), bytes, is_kept: false }
+        Permit { gate: Arc::clone(self), bytes, is_kept: AtomicBool::new(false) }
     }
 
     /// Counts `bytes` as one object that the program keeps, such as a shared array, if the system has room for it.
     pub fn try_keep(self: &Arc<Self>, bytes: u64) -> Result<Permit, Never> {
         self.budget.decide_kept(bytes, self.kept(), self.available_for(bytes))?;
         self.add_kept(bytes);
-        Ok(Permit { gate: Arc::clone(self), bytes, is_kept: true })
+        Ok(Permit { gate: Arc::clone(self), bytes, is_kept: AtomicBool::new(true) })
     }
 
     /// Waits until something has changed since `seen`, for `timeout` at most; whether it has.
@@ -237,7 +237,7 @@ impl Turn<'_> {
         match self.gate.admit(asked, is_behind) {
             Decision::Take => {
                 self.leave();
-                Ok(Permit { gate: Arc::clone(self.gate), bytes: asked, is_kept: false })
+                Ok(Permit { gate: Arc::clone(self.gate), bytes: asked, is_kept: AtomicBool::new(false) })
             }
             Decision::Wait => {
                 self.stand();
@@ -295,7 +295,7 @@ impl Drop for Turn<'_> {
 pub struct Permit {
     gate: Arc<Gate>,
     bytes: u64,
-    is_kept: bool,
+    is_kept: AtomicBool,
 }
 
 impl Permit {
@@ -305,11 +305,10 @@ impl Permit {
     }
 
     /// Counts it as an object that the program keeps, from now on.
-    pub fn keep(&mut self) {
-        if self.is_kept {
+    pub fn keep(&self) {
+        if self.is_kept.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.is_kept = true;
         // First there, then away here: in between it counts twice, and never not at all.
         self.gate.add_kept(self.bytes);
         self.gate.in_flight.fetch_sub(self.bytes, Ordering::AcqRel);
@@ -320,16 +319,17 @@ impl Permit {
     pub fn split(&mut self, bytes: u64) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        if self.is_kept {
+        let is_kept = *self.is_kept.get_mut();
+        if is_kept {
             self.gate.objects.fetch_add(1, Ordering::AcqRel);
         }
-        Self { gate: Arc::clone(&self.gate), bytes, is_kept: self.is_kept }
+        Self { gate: Arc::clone(&self.gate), bytes, is_kept: AtomicBool::new(is_kept) }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.is_kept {
+        if *self.is_kept.get_mut() {
             self.gate.kept.fetch_sub(self.bytes, Ordering::AcqRel);
             self.gate.objects.fetch_sub(1, Ordering::AcqRel);
         } else {

@@ -74,7 +74,7 @@ fn what_is_there_already_counts_whatever_the_budget_says() {
 #[test]
 fn a_result_that_the_program_keeps_cannot_be_waited_for() {
     let gate = gate(100);
-    let mut result = gate.take(120);
+    let result = gate.take(120);
     let before = seen(gate.turn().try_take(10));
     result.keep();
     result.keep();
@@ -295,7 +295,7 @@ fn many_threads_keep_and_drop_what_they_took() {
             scope.spawn(|| {
                 for bytes in 0..2000 {
                     let mut permit = wait(&gate, bytes);
-                    let mut half = permit.split(bytes / 2);
+                    let half = permit.split(bytes / 2);
                     half.keep();
                     drop(permit);
                     assert!(gate.kept().bytes >= half.bytes());
