@@ -2,13 +2,37 @@
 //!
 //! A value found in `__main__` pickles by name without complaint, and only the worker would notice that its own `__main__` is another
 //! program. So every pickle is asked for the modules of its globals before it goes. The walk skips what strings and buffers
-//! hold, so its cost follows the number of objects, and a pickle without globals is told by one `memchr`.
+//! hold, and the frames without anything that looks like a global, which end where opcodes do: its cost follows the number of
+//! objects near globals.
 
 use std::ops::ControlFlow;
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 const STACK_GLOBAL: u8 = 0x93;
+const MEMOIZE: u8 = 0x94;
+const BINGET: u8 = b'h';
+const LONG_BINGET: u8 = b'j';
+
+/// The lengths of the opcodes, with what belongs to them, that matter neither for names nor for the memo; 0 for all others.
+const PLAIN: [u8; 256] = {
+    let mut lengths = [0; 256];
+    // MARK, POP, POP_MARK, DUP, NONE, NEWTRUE, NEWFALSE, containers, REDUCE, BUILD, NEWOBJ, NEWOBJ_EX, NEXT_BUFFER and
+    // READONLY_BUFFER
+    let single = b"(012N\x88\x89)t\x85\x86\x87]lae}dsu\x8f\x90\x91Rb\x81\x92\x97\x98";
+    let mut index = 0;
+    while index < single.len() {
+        lengths[single[index] as usize] = 1;
+        index += 1;
+    }
+    // BININT1, PROTO, BININT2, BININT, BINFLOAT
+    lengths[b'K' as usize] = 2;
+    lengths[0x80] = 2;
+    lengths[b'M' as usize] = 3;
+    lengths[b'J' as usize] = 5;
+    lengths[b'G' as usize] = 9;
+    lengths
+};
 
 /// The pickle has an opcode that C pickle does not write at protocol 5, or is cut short.
 #[derive(Debug)]
@@ -33,27 +57,104 @@ pub fn each_global<B>(
         return Ok(ControlFlow::Continue(()));
     }
     let mut walk = Walk { pickle, position: 0 };
-    // For each memoized object the string it is, or an empty one.
-    let mut memo = Vec::new();
-    let (mut module, mut name) = (Text::default(), Text::default());
-    while walk.position < pickle.len() {
+    let mut known = Known { memo: Some(Vec::new()), module: None, name: None };
+    let mut skips = true;
+    loop {
+        if walk.skip_plain()? {
+            known.on(&Step::Other)?;
+        }
+        let at = walk.position;
         match walk.step()? {
-            Step::Text(text) => (module, name) = (name, text),
-            Step::Recall(index) => (module, name) = (name, *memo.get(index).ok_or(Unknown)?),
             Step::Global => {
+                if known.pair().is_none() {
+                    known = Known::at(pickle, at)?;
+                    skips = false;
+                }
+                let (module, name) = known.pair().ok_or(Unknown)?;
                 if let ControlFlow::Break(found) = visit(walk.text(module), walk.text(name)) {
                     return Ok(ControlFlow::Break(found));
                 }
-                name = Text::default();
+                known.on(&Step::Global)?;
             }
-            Step::Memoize => memo.push(name),
+            Step::Frame(length) if skips => {
+                let start = walk.position;
+                walk.skip(length)?;
+                if may_have_global(&pickle[start..walk.position]) {
+                    walk.position = start;
+                } else if walk.position == pickle.len() {
+                    return if pickle.ends_with(b".") { Ok(ControlFlow::Continue(())) } else { Err(Unknown) };
+                } else {
+                    known = Known::default();
+                }
+            }
             Step::Stop => return Ok(ControlFlow::Continue(())),
-            // What follows is memoized as no string.
-            Step::Other => name = Text::default(),
-            Step::Frame => {}
+            step => known.on(&step)?,
         }
     }
-    Err(Unknown)
+}
+
+/// What is known of a pickle at a place in it: nothing, after something was skipped.
+#[derive(Default)]
+struct Known {
+    /// For each memoized object the string it is, or an empty one.
+    memo: Option<Vec<Text>>,
+    /// The string that was pushed last but one.
+    module: Option<Text>,
+    /// What was pushed last, which is empty if it is no string.
+    name: Option<Text>,
+}
+
+impl Known {
+    /// All there is to know before the opcode at this place.
+    #[cold]
+    fn at(pickle: &[u8], place: usize) -> Result<Self, Unknown> {
+        let mut walk = Walk { pickle, position: 0 };
+        let mut known = Self { memo: Some(Vec::new()), module: None, name: None };
+        loop {
+            if walk.skip_plain()? {
+                known.on(&Step::Other)?;
+            }
+            if walk.position >= place {
+                return Ok(known);
+            }
+            known.on(&walk.step()?)?;
+        }
+    }
+
+    fn on(&mut self, step: &Step) -> Result<(), Unknown> {
+        match *step {
+            Step::Text(text) => (self.module, self.name) = (self.name, Some(text)),
+            Step::Recall(index) => {
+                self.module = self.name;
+                self.name = match &self.memo {
+                    Some(memo) => Some(*memo.get(index).ok_or(Unknown)?),
+                    None => None,
+                };
+            }
+            Step::Memoize => {
+                if let Some(memo) = &mut self.memo {
+                    memo.push(self.name.unwrap_or_default());
+                }
+            }
+            Step::Global | Step::Other => self.name = Some(Text::default()),
+            Step::Frame(_) | Step::Stop => {}
+        }
+        Ok(())
+    }
+
+    fn pair(&self) -> Option<(Text, Text)> {
+        self.module.zip(self.name)
+    }
+}
+
+/// Whether a byte is that of the opcode, and stands behind what C pickle writes before it: a string that it has just memoized, or
+/// one that it recalls.
+fn may_have_global(frame: &[u8]) -> bool {
+    // That may have come to stand in the frame before.
+    let is_at = |place: Option<usize>, opcode| place.is_none_or(|place| frame[place] == opcode);
+    memchr_iter(STACK_GLOBAL, frame).any(|at| {
+        is_at(at.checked_sub(1), MEMOIZE) || is_at(at.checked_sub(2), BINGET) || is_at(at.checked_sub(5), LONG_BINGET)
+    })
 }
 
 /// The first few `module.name`s that a pickle refers to, without those of every pickle.
@@ -82,7 +183,8 @@ pub(super) enum Step {
     Global,
     Memoize,
     Stop,
-    Frame,
+    /// The beginning of one that has so many bytes.
+    Frame(usize),
     Other,
 }
 
@@ -132,56 +234,41 @@ impl<'a> Walk<'a> {
         self.number(width).map(Step::Recall)
     }
 
+    /// Goes over opcodes that matter neither for names nor for the memo; whether there were any.
+    fn skip_plain(&mut self) -> Result<bool, Unknown> {
+        let start = self.position;
+        let mut position = start;
+        while let Some(&opcode) = self.pickle.get(position) {
+            let length = PLAIN[usize::from(opcode)];
+            if length == 0 {
+                break;
+            }
+            position += usize::from(length);
+        }
+        self.position = position;
+        if position < self.pickle.len() { Ok(position > start) } else { Err(Unknown) }
+    }
+
     /// Goes over one opcode.
     pub(super) fn step(&mut self) -> Result<Step, Unknown> {
         let at = self.skip(1)?;
         match self.pickle[at] {
-            0x8c => self.string(1),                     // SHORT_BINUNICODE
-            b'X' => self.string(4),                     // BINUNICODE
-            0x8d => self.string(8),                     // BINUNICODE8
-            0x94 => Ok(Step::Memoize),                  // MEMOIZE
-            b'h' => self.recall(1),                     // BINGET
-            b'j' => self.recall(4),                     // LONG_BINGET
-            STACK_GLOBAL => Ok(Step::Global),           // STACK_GLOBAL
-            b'C' | 0x8a => self.block(1),               // SHORT_BINBYTES, LONG1
-            b'B' | 0x8b => self.block(4),               // BINBYTES, LONG4
-            0x8e | 0x96 => self.block(8),               // BINBYTES8, BYTEARRAY8
-            b'K' | 0x80 => self.fixed(1),               // BININT1, PROTO
-            b'M' => self.fixed(2),                      // BININT2
-            b'J' => self.fixed(4),                      // BININT
-            b'G' => self.fixed(8),                      // BINFLOAT
-            0x95 => self.fixed(8).map(|_| Step::Frame), // FRAME
-            b'.' => Ok(Step::Stop),                     // STOP
-            // MARK, POP, POP_MARK, DUP, NONE, NEWTRUE, NEWFALSE, containers, REDUCE, BUILD, NEWOBJ, NEWOBJ_EX, and
-            // NEXT_BUFFER, READONLY_BUFFER
-            b'('
-            | b'0'
-            | b'1'
-            | b'2'
-            | b'N'
-            | 0x88
-            | 0x89
-            | b')'
-            | b't'
-            | 0x85..=0x87
-            | b']'
-            | b'l'
-            | b'a'
-            | b'e'
-            | b'}'
-            | b'd'
-            | b's'
-            | b'u'
-            | 0x8f
-            | 0x90
-            | 0x91
-            | b'R'
-            | b'b'
-            | 0x81
-            | 0x92
-            | 0x97
-            | 0x98 => Ok(Step::Other),
-            _ => Err(Unknown),
+            0x8c => self.string(1), // SHORT_BINUNICODE
+            b'X' => self.string(4), // BINUNICODE
+            0x8d => self.string(8), // BINUNICODE8
+            MEMOIZE => Ok(Step::Memoize),
+            BINGET => self.recall(1),
+            LONG_BINGET => self.recall(4),
+            STACK_GLOBAL => Ok(Step::Global),
+            b'C' | 0x8a => self.block(1),            // SHORT_BINBYTES, LONG1
+            b'B' | 0x8b => self.block(4),            // BINBYTES, LONG4
+            0x8e | 0x96 => self.block(8),            // BINBYTES8, BYTEARRAY8
+            0x95 => self.number(8).map(Step::Frame), // FRAME
+            b'.' => Ok(Step::Stop),                  // STOP
+            opcode => match PLAIN[usize::from(opcode)] {
+                0 => Err(Unknown),
+                length => self.fixed(usize::from(length) - 1),
+            },
         }
     }
 }

@@ -244,7 +244,7 @@ impl Numbers {
                     cuts.push((start..walk.position, Some(memoized)));
                     memoized += 1;
                 }
-                Step::Frame => cuts.push((start..walk.position, None)),
+                Step::Frame(_) => cuts.push((start..walk.position, None)),
                 Step::Recall(index) if index >= memoized => return Err(Unknown),
                 Step::Recall(index) if index >= known => recalled.push(index),
                 Step::Recall(_) | Step::Text(_) | Step::Other => {}
