@@ -159,10 +159,20 @@ class Pickler(cloudpickle.Pickler):
     """Pickles by value, and notes the modules that it names but workers will not find."""
 
     def __init__(self, file, reduce_exception=None, buffer_callback=None):
+        self.unfound = unfound = set()
+
+        # Not a method: what was pickled would stay until the next collection, which up to Python 3.12.2 does
+        # not survive a memoryview with buffers in use.
+        def module(value):
+            # Goes as its name alone, which no look at the pickle would show.
+            if goes_by_name_unfound(value.__name__):
+                unfound.add(value.__name__)
+            return cloudpickle.Pickler.dispatch_table[types.ModuleType](value)
+
         own = {
             io.TextIOWrapper: _refuse_file,
             typing.NewType: _new_type,
-            types.ModuleType: self._module,
+            types.ModuleType: module,
             memoryview: _memoryview,
         }
         # One dict, because it is asked for every object.
@@ -171,7 +181,6 @@ class Pickler(cloudpickle.Pickler):
             table.update(part)
         table.update(registered_reducers())
         table.update(own)
-        self.unfound = set()
         self.reduce_exception = reduce_exception
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)
 
@@ -187,9 +196,3 @@ class Pickler(cloudpickle.Pickler):
             make, args, state = reduced[:3]
             return _make_class, (make, *args), (_process(), state), None, None, _set_class_state
         return reduced
-
-    def _module(self, module):
-        # Goes as its name alone, which no look at the pickle would show.
-        if goes_by_name_unfound(module.__name__):
-            self.unfound.add(module.__name__)
-        return cloudpickle.Pickler.dispatch_table[types.ModuleType](module)
