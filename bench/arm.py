@@ -13,8 +13,11 @@ import sys
 import traceback
 from typing import Any
 
+import arrays
+import workloads
 from contenders import CONTENDERS
-from workloads import WORKLOADS
+
+WORKLOADS = {**workloads.WORKLOADS, **arrays.WORKLOADS}
 
 
 def version(package: str) -> str:

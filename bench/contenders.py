@@ -2,7 +2,8 @@
 recommends.
 
 A contender is made warm by `start` and gives `submit` (one call, a future of its own kind), `gather` (all
-results of such futures) and, where it has them, `map_each` (item by item) and `map_all` (in chunks).
+results of such futures), `call` (one call, waited for) and, where it has them, `map_each` (item by item) and
+`map_all` (in chunks).
 Everything listens on the loopback only.
 """
 
@@ -14,6 +15,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from typing import Any
+
+import tasks
 
 
 class FuturesContender(abc.ABC):
@@ -33,6 +36,10 @@ class FuturesContender(abc.ABC):
     def gather(self, futures: list[Any]) -> list[Any]:
         """Return the results of all."""
         return [future.result() for future in futures]
+
+    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """Return the result of one call."""
+        return self.submit(fn, *args).result()
 
     def stop(self) -> None:
         """End the pool."""
@@ -78,6 +85,24 @@ class StdlibProcesses(FuturesContender):
         return ProcessPoolExecutor(max_workers=workers)
 
 
+class SharedMemoryByHand(StdlibProcesses):
+    """The same, with arrays of numbers copied into a `SharedMemory` that the worker attaches to."""
+
+    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+        from multiprocessing.shared_memory import SharedMemory
+
+        import numpy
+
+        array, *others = args
+        block = SharedMemory(create=True, size=array.nbytes)
+        try:
+            numpy.ndarray(len(array), buffer=block.buf)[:] = array
+            return super().call(tasks.attached, block.name, len(array), fn, *others)
+        finally:
+            block.close()
+            block.unlink()
+
+
 class StdlibThreads(FuturesContender):
     """`concurrent.futures.ThreadPoolExecutor`."""
 
@@ -97,6 +122,45 @@ class Loky(FuturesContender):
 
         # No idle limit: a worker that retires between two rounds would be started again inside one.
         return loky.ProcessPoolExecutor(max_workers=workers, timeout=None)
+
+
+class Joblib:
+    """joblib's loky backend, which writes arrays of more than a megabyte to a file and maps it in workers."""
+
+    packages = ("joblib",)
+
+    def start(self, workers: int) -> None:
+        import joblib
+
+        self.delayed = joblib.delayed
+        self.parallel = joblib.Parallel(n_jobs=workers, max_nbytes="1M").__enter__()
+
+    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+        (result,) = self.parallel([self.delayed(fn)(*args)])
+        return result
+
+    def stop(self) -> None:
+        self.parallel.__exit__(None, None, None)
+
+
+class PickleDumps:
+    """`pickle.dumps` and nothing else: what a call's arguments cost before they go anywhere."""
+
+    packages: tuple[str, ...] = ()
+
+    def start(self, workers: int) -> None:
+        import pickle
+
+        self.pickle = pickle
+
+    def submit(self, fn: Callable[..., Any], *args: Any) -> Any:
+        return fn, self.pickle.dumps(args, 5)
+
+    def gather(self, futures: list[Any]) -> list[Any]:
+        return [fn(*self.pickle.loads(data)) for fn, data in futures]
+
+    def stop(self) -> None:
+        pass
 
 
 class StdlibPool:
@@ -178,7 +242,8 @@ class Ray:
             include_dashboard=False,
             log_to_driver=False,
             configure_logging=False,
-            object_store_memory=100 << 20,
+            # Room for the arrays of the longest row, sent and not yet collected.
+            object_store_memory=3 << 30,
             _node_ip_address="127.0.0.1",
             _temp_dir=self.folder,
         )
@@ -192,6 +257,13 @@ class Ray:
     def gather(self, futures: list[Any]) -> list[Any]:
         return self.ray.get(futures)
 
+    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+        return self.ray.get(self.submit(fn, *args))
+
+    def call_put(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """The same with the first argument put into the object store by hand."""
+        return self.ray.get(self.submit(fn, self.ray.put(args[0]), *args[1:]))
+
     def stop(self) -> None:
         self.ray.shutdown()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -202,6 +274,9 @@ CONTENDERS: dict[str, type[Any]] = {
     "plait threads": PlaitThreads,
     "ProcessPoolExecutor": StdlibProcesses,
     "ThreadPoolExecutor": StdlibThreads,
+    "SharedMemory by hand": SharedMemoryByHand,
+    "joblib, memory-mapped": Joblib,
+    "pickle.dumps": PickleDumps,
     "Pool": StdlibPool,
     "loky": Loky,
     "Ray": Ray,

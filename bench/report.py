@@ -4,11 +4,11 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from rows import CPU, WALL, Goal, Row
+from rows import CPU, MEMORY, RATE, WALL, Bound, Goal, Row
 
 Rounds = dict[str, list[dict[str, float]]]
 
-NAMES = {WALL: "wall", CPU: "CPU"}
+NAMES = {WALL: "wall", CPU: "CPU", MEMORY: "peak", RATE: "rate"}
 HEAD = (
     f"{'row':<4}{'':<6}{'plait':>13}  {'peer':<32}{'':>13}{'ratio':>9}  {'(rounds)':<16}{'goal':>6}"
     "      per task"
@@ -48,6 +48,38 @@ def judge(row: Row, goal: Goal, rounds: Rounds) -> dict[str, Any] | None:
     }
 
 
+def judge_bound(row: Row, bound: Bound, rounds: Rounds) -> dict[str, Any] | None:
+    """Set plait's own figure beside its bound; None when it was not measured."""
+    mine = rounds.get(row.plait.name)
+    if not mine:
+        return None
+    values = [measured[bound.metric] for measured in mine]
+    value = statistics.median(values)
+    low, high = bound.at_least, bound.at_most
+    return {
+        "row": row.number,
+        "title": row.title,
+        "metric": bound.metric,
+        "plait": value,
+        "peer": None,
+        "low": min(values),
+        "high": max(values),
+        "at_least": low,
+        "at_most": high,
+        "ok": (low is None or value >= low) and (high is None or value <= high),
+        "rounds": len(values),
+    }
+
+
+def figure(metric: str, value: float) -> str:
+    """Return a figure in its unit."""
+    if metric == MEMORY:
+        return f"{value:.2f} sizes"
+    if metric == RATE:
+        return f"{value:.2f} GiB/s"
+    return microseconds(value)
+
+
 def microseconds(value: float) -> str:
     """Return a time that fits its column."""
     return f"{value:,.2f} µs" if value < 100 else f"{value:,.0f} µs"
@@ -60,15 +92,28 @@ def times(ratio: float) -> str:
 
 def line(judged: dict[str, Any]) -> str:
     """Return one line of the table."""
+    if judged["peer"] is None:
+        return bound_line(judged)
     spread = f"({times(judged['ratio_low'])}-{times(judged['ratio_high'])})"
     goal = "" if judged["goal"] is None else f"{judged['goal']:g}x"
     verdict = {None: "", True: "  ok", False: "  short"}[judged["ok"]]
-    mine, theirs = microseconds(judged["plait"]), microseconds(judged["peer_value"])
+    mine, theirs = (figure(judged["metric"], judged[key]) for key in ("plait", "peer_value"))
     text = (
         f"{judged['row']:<4}{NAMES[judged['metric']]:<6}{mine:>13}  {judged['peer']:<32}"
         f"{theirs:>13}{times(judged['ratio']):>9}  {spread:<16}{goal:>6}{verdict}"
     )
     return text.rstrip()
+
+
+def bound_line(judged: dict[str, Any]) -> str:
+    """Return the line of a bound: no peer, and the spread in the figure's own unit."""
+    metric = judged["metric"]
+    spread = f"({judged['low']:.2f}-{judged['high']:.2f})"
+    sides = (("at least", judged["at_least"]), ("at most", judged["at_most"]))
+    asked = ", ".join(f"{words} {value:g}" for words, value in sides if value is not None)
+    verdict = "ok" if judged["ok"] else "short"
+    mine = figure(metric, judged["plait"])
+    return f"{judged['row']:<4}{NAMES[metric]:<6}{mine:>13}  {spread:<32}{'':>22}  {asked:>22}  {verdict}"
 
 
 def unmeasured(row: Row, rounds: Rounds) -> list[str]:
@@ -78,8 +123,8 @@ def unmeasured(row: Row, rounds: Rounds) -> list[str]:
     lines = []
     for name, each in rounds.items():
         if each:
-            wall, cpu = microseconds(middle(each, WALL)), microseconds(middle(each, CPU))
-            lines.append(f"{row.number:<4}{name}: wall {wall}, CPU {cpu}")
+            shown = (f"{NAMES[m]} {figure(m, middle(each, m))}" for m in NAMES if m in each[0])
+            lines.append(f"{row.number:<4}{name}: {', '.join(shown)}")
     return lines
 
 
@@ -87,7 +132,8 @@ def closing(judged: Iterable[dict[str, Any]]) -> str:
     """Return the last line: how many goals were reached, and which were not."""
     with_goal = [result for result in judged if result["ok"] is not None]
     short = [
-        f"row {result['row']} {NAMES[result['metric']]} against {result['peer']}"
+        f"row {result['row']} {NAMES[result['metric']]}"
+        + (f" against {result['peer']}" if result["peer"] else "")
         for result in with_goal
         if not result["ok"]
     ]

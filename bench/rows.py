@@ -1,8 +1,8 @@
 """What is measured and what must come out: the rows of the design's table of goals, as data.
 
 A row sets plait's side against one or more peers. A goal is a ratio, the peer's figure over plait's, of
-wall time per task (throughput) or of CPU time per task. Peers that need a second for what plait does in a
-millisecond make fewer calls; all figures are per task.
+wall time per task (throughput), of CPU time per task or of memory; a bound is for plait's own figure. Peers
+that need a second for what plait does in a millisecond make fewer calls; all figures are per task.
 """
 
 from dataclasses import dataclass, field
@@ -36,6 +36,15 @@ class Goal:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """plait's own figure is to be so much at least, or at most."""
+
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+@dataclass(frozen=True)
 class Row:
     number: int
     title: str
@@ -43,12 +52,20 @@ class Row:
     plait: Side
     peers: tuple[Side, ...]
     goals: tuple[Goal, ...]
+    bounds: tuple[Bound, ...] = ()
+    # Each measurement is the first work of a new contender, which keeps nothing from the one before.
+    anew: bool = False
 
 
-WALL, CPU = "wall_us", "cpu_us"
+WALL, CPU, MEMORY, RATE = "wall_us", "cpu_us", "memory", "gib_per_s"
 PPE = "ProcessPoolExecutor"
 TPE = "ThreadPoolExecutor"
+BY_HAND = "SharedMemory by hand"
+JOBLIB = "joblib, memory-mapped"
 CHUNKS = (500, 2_000, 8_000, 32_000)
+# Bytes of an array, and how far apart the numbers in it are that the receiver reads: one in each page, so
+# that all of it must be there, or some hundred in all.
+MB, MIB, PAGE = 1_000_000, 1 << 20, 4096
 
 ROWS = (
     Row(
@@ -127,5 +144,99 @@ ROWS = (
         Side("plait threads", 100_000, 100_000),
         (Side(TPE, 100_000, 30_000),),
         (Goal(CPU, 10, (TPE,)), Goal(WALL, None, (TPE,))),
+    ),
+    Row(
+        8,
+        "an 80 MB array as argument; the worker reads a number of each page",
+        "send_array",
+        Side("plait", 15, 5, {"size": 80 * MB, "apart": PAGE}),
+        (Side(PPE, 5, 3, {"size": 80 * MB, "apart": PAGE}),),
+        (Goal(WALL, 12, (PPE,)), Goal(CPU, None, (PPE,))),
+    ),
+    Row(
+        9,
+        "an 80 MB array of ones as result, made by the worker; the parent reads a number of each page",
+        "receive_array",
+        Side("plait", 15, 5, {"size": 80 * MB, "apart": PAGE}),
+        (Side(PPE, 5, 3, {"size": 80 * MB, "apart": PAGE}),),
+        (Goal(WALL, 4, (PPE,)), Goal(CPU, None, (PPE,))),
+    ),
+    Row(
+        10,
+        "a 1 MB array as argument",
+        "send_array",
+        Side("plait", 500, 200, {"size": MB, "apart": PAGE}),
+        (Side(PPE, 150, 50, {"size": MB, "apart": PAGE}),),
+        (Goal(WALL, 11, (PPE,)), Goal(CPU, None, (PPE,))),
+    ),
+    Row(
+        11,
+        "an 80 MB array that is shared already; the worker reads a number of each MB",
+        "send_array",
+        Side("plait", 1_000, 500, {"size": 80 * MB, "apart": MB, "shared": True}, label="plait.share"),
+        (Side(PPE, 5, 3, {"size": 80 * MB, "apart": MB}),),
+        (Goal(WALL, 3_000, (PPE,)), Goal(CPU, None, (PPE,))),
+    ),
+    Row(
+        11,
+        "the same, a number of each page: what the worker's own reading takes is in both",
+        "send_array",
+        Side("plait", 200, 100, {"size": 80 * MB, "apart": PAGE, "shared": True}, label="plait.share"),
+        (Side(PPE, 5, 3, {"size": 80 * MB, "apart": PAGE}),),
+        (Goal(WALL, None, (PPE,)), Goal(CPU, None, (PPE,))),
+    ),
+    Row(
+        12,
+        "a 256 MiB array as argument; the worker adds all of it up",
+        "send_array",
+        Side("plait", 5, 3, {"size": 256 * MIB}),
+        (
+            Side(BY_HAND, 5, 3, {"size": 256 * MIB}),
+            Side(JOBLIB, 4, 2, {"size": 256 * MIB}),
+            Side("Ray", 4, 2, {"size": 256 * MIB}, label="Ray, as argument"),
+            Side("Ray", 4, 2, {"size": 256 * MIB, "put": True}, label="Ray, put and get"),
+        ),
+        (
+            Goal(WALL, 1.0, (BY_HAND,)),
+            Goal(CPU, None, (BY_HAND,)),
+            Goal(WALL, None, (JOBLIB,)),
+            Goal(WALL, None, ("Ray, as argument",)),
+            Goal(WALL, None, ("Ray, put and get",)),
+        ),
+    ),
+    Row(
+        12,
+        "the same; the worker reads a number of each page",
+        "send_array",
+        Side("plait", 5, 3, {"size": 256 * MIB, "apart": PAGE}),
+        (Side(BY_HAND, 5, 3, {"size": 256 * MIB, "apart": PAGE}),),
+        (Goal(WALL, 1.0, (BY_HAND,)),),
+        (Bound(RATE, at_least=3),),
+    ),
+    Row(
+        13,
+        "memory that sending one 256 MiB array takes at its peak, beside the array, in sizes of it",
+        "send_memory",
+        Side("plait", 1, 1, {"size": 256 * MIB}),
+        tuple(Side(peer, 1, 1, {"size": 256 * MIB}) for peer in (PPE, BY_HAND, JOBLIB)),
+        tuple(Goal(MEMORY, None, (peer,)) for peer in (PPE, BY_HAND, JOBLIB)),
+        (Bound(MEMORY, at_most=1.1),),
+        anew=True,
+    ),
+    Row(
+        14,
+        "a dict of a million entries: submit alone, beside pickle.dumps",
+        "hand_over_dict",
+        Side("plait", 5, 3),
+        (Side("pickle.dumps", 5, 3),),
+        (Goal(WALL, 0.91, ("pickle.dumps",)),),
+    ),
+    Row(
+        14,
+        "the same: the whole call, which gives the dict's length",
+        "send_dict",
+        Side("plait", 5, 3),
+        (Side(PPE, 3, 2),),
+        (Goal(WALL, None, (PPE,)), Goal(CPU, None, (PPE,))),
     ),
 )

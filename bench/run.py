@@ -114,7 +114,7 @@ class Bench:
         """Measure every side of a row in turn, as often as there are rounds."""
         rounds: report.Rounds = {}
         for side in (row.plait, *row.peers):
-            if self._measure(row, side, WARM_UP) is not None:
+            if row.anew or self._measure(row, side, min(WARM_UP, side.quick)) is not None:
                 rounds[side.name] = []
         for turn in range(self.rounds):
             for side in (row.plait, *row.peers):
@@ -141,6 +141,8 @@ class Bench:
         contender = side.contender
         if contender in self._out:
             return None
+        if row.anew and contender in self._arms:
+            self._arms.pop(contender).close()
         try:
             if contender not in self._arms:
                 note(f"starting {contender}")
@@ -205,7 +207,9 @@ def main() -> int:
         for index, row in enumerate(rows):
             print(f"\n{row.number}. {row.title}", flush=True)
             rounds = bench.run_row(row)
-            results = [result for goal in row.goals if (result := report.judge(row, goal, rounds))]
+            results = [report.judge(row, goal, rounds) for goal in row.goals]
+            results += [report.judge_bound(row, bound, rounds) for bound in row.bounds]
+            results = [result for result in results if result]
             judged += results
             print(*map(report.line, results), *report.unmeasured(row, rounds), sep="\n", flush=True)
             bench.end_all_but(

@@ -5,7 +5,9 @@ Importable by name from the parent and from every kind of worker, so that no con
 by value.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -35,3 +37,29 @@ def step(number: int, text: str) -> int | str:
 def successor(number: int) -> int:
     """Take and give one small number."""
     return number + 1
+
+
+def total(array: Any, apart: int) -> float:
+    """Add up the numbers of an array that stand so many bytes apart; all of them where that is 8."""
+    return float(array[:: apart // 8].sum())
+
+
+def ones(size: int) -> Any:
+    """Give an array of so many bytes."""
+    import numpy
+
+    return numpy.ones(size // 8)
+
+
+def attached(name: str, length: int, fn: Callable[..., float], *args: Any) -> float:
+    """Call with an array of numbers that lies in a `SharedMemory` of this name, and let go of it."""
+    from multiprocessing.shared_memory import SharedMemory
+
+    import numpy
+
+    block = SharedMemory(name=name)
+    try:
+        # The array must be gone before its memory is closed.
+        return fn(numpy.ndarray(length, buffer=block.buf), *args)
+    finally:
+        block.close()

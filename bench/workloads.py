@@ -20,7 +20,8 @@ class WrongResult(Exception):
     """A contender returned something else than the function does: its time means nothing."""
 
 
-def _measurement(meter: Meter, count: int, results: list[Any], expected: list[Any]) -> dict[str, float]:
+def measurement(meter: Meter, count: int, results: list[Any], expected: list[Any]) -> dict[str, float]:
+    """Return what the meter read, for each of the tasks; fails unless all results are right."""
     if results != expected:
         raise WrongResult(
             f"{sum(a != b for a, b in zip(results, expected))} of {len(expected)} results are wrong"
@@ -46,7 +47,7 @@ def _submit(contender: Any, fn: Callable[..., Any], inputs: list[tuple[Any, ...]
             results = contender.gather(futures)
     finally:
         gc.unfreeze()
-    return _measurement(meter, len(inputs), results, expected)
+    return measurement(meter, len(inputs), results, expected)
 
 
 def submit_pickled(contender: Any, count: int) -> dict[str, float]:
@@ -74,7 +75,7 @@ def round_trip(contender: Any, count: int) -> dict[str, float]:
             (result,) = contender.gather([submit(successor, number)])
             walls.append(clock() - began)
             results.append(result)
-    measured = _measurement(meter, count, results, list(range(1, count + 1)))
+    measured = measurement(meter, count, results, list(range(1, count + 1)))
     return {**measured, "wall_us": statistics.median(walls) / 1e3}
 
 
@@ -83,7 +84,7 @@ def map_each(contender: Any, count: int) -> dict[str, float]:
     items = list(range(count))
     with Meter(os.getpid()) as meter:
         results = contender.map_each(tasks.successor, items)
-    return _measurement(meter, count, results, list(range(1, count + 1)))
+    return measurement(meter, count, results, list(range(1, count + 1)))
 
 
 def map_all(contender: Any, count: int, chunksize: int | None = None) -> dict[str, float]:
@@ -91,7 +92,7 @@ def map_all(contender: Any, count: int, chunksize: int | None = None) -> dict[st
     items = list(range(count))
     with Meter(os.getpid()) as meter:
         results = contender.map_all(tasks.successor, items, chunksize)
-    return _measurement(meter, count, results, list(range(1, count + 1)))
+    return measurement(meter, count, results, list(range(1, count + 1)))
 
 
 WORKLOADS: dict[str, Callable[..., dict[str, float]]] = {
