@@ -181,6 +181,10 @@ class Pickler(cloudpickle.Pickler):
             table.update(part)
         table.update(registered_reducers())
         table.update(own)
+        if buffer_callback is not None and _core.has_shared():
+            from plait._shared import reducers
+
+            table.update(reducers())
         self.reduce_exception = reduce_exception
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)
 

@@ -99,6 +99,15 @@ def reducers() -> dict:
     return _REDUCERS
 
 
+def dumps(value, take) -> bytes:
+    """Pickles as C pickle does, and views of shared memory as such; `take` gets the buffers."""
+    with io.BytesIO() as file:
+        pickler = _plain_pickler(file, take)
+        pickler.dispatch_table.update(reducers())
+        pickler.dump(value)
+        return file.getvalue()
+
+
 def _numpy(name: str):
     try:
         import numpy
@@ -251,7 +260,7 @@ class _Taken:
             if key in found:
                 continue
             if key not in places:
-                found[key] = buffer
+                found[key] = buffer.raw()
                 continue
             found[key] = room = block[places[key]]
             strided = self._strided.get(key)
@@ -305,13 +314,9 @@ def _plain_pickler(file, take):
 
 
 def _pickler_by_value(file, take):
-    import cloudpickle
-
     from plait import _byvalue
 
-    pickler = _byvalue.Pickler(file)
-    cloudpickle.Pickler.__init__(pickler, file, protocol=5, buffer_callback=take)
-    return pickler
+    return _byvalue.Pickler(file, buffer_callback=take)
 
 
 def _dense_strides(array) -> tuple:
@@ -339,36 +344,35 @@ def _copy(room: memoryview, raw: memoryview) -> None:
 
 def _lent(obj):
     """Gives the object with a buffer in place of each `bytes` and its like, which picklers would copy."""
-    modules = [("array", "array"), ("mmap", "mmap")]
-    views = {getattr(sys.modules[module], name) for module, name in modules if module in sys.modules}
-    lenders = {bytes: PickleBuffer, bytearray: PickleBuffer, **dict.fromkeys(views, memoryview)}
+    lenders = {bytes: PickleBuffer, bytearray: PickleBuffer}
+    for module, name in (("array", "array"), ("mmap", "mmap")):
+        if module in sys.modules:
+            lenders[getattr(sys.modules[module], name)] = memoryview
     copies = {}
-    found = False
-
-    def walk(part):
-        nonlocal found
-        kind = type(part)
-        lend = lenders.get(kind)
-        if lend is None and kind not in (list, tuple, dict):
-            return part
-        if id(part) in copies:
-            return copies[id(part)]
-        if lend is not None:
-            found = True
-            copy = lend(part)
-        elif kind is dict:
-            copy = copies[id(part)] = {}
-            copy.update((key, walk(value)) for key, value in part.items())
-        elif kind is list:
-            copy = copies[id(part)] = []
-            copy.extend(map(walk, part))
-        else:
-            copy = tuple(map(walk, part))
-            # Walked already, if it contains itself.
-            copy = copies.get(id(part), copy)
-        copies[id(part)] = copy
-        return copy
-
-    lent = walk(obj)
+    found = []
+    lent = _with_lent(obj, lenders, copies, found)
     # Else the original, in which one object may stand in several places that this walk does not see.
     return lent if found else obj
+
+
+def _with_lent(part, lenders, copies, found):
+    kind = type(part)
+    if kind not in lenders and kind not in (list, tuple, dict):
+        return part
+    if id(part) in copies:
+        return copies[id(part)]
+    if kind in lenders:
+        found.append(kind)
+        copy = lenders[kind](part)
+    elif kind is dict:
+        copy = copies[id(part)] = {}
+        copy.update((key, _with_lent(value, lenders, copies, found)) for key, value in part.items())
+    elif kind is list:
+        copy = copies[id(part)] = []
+        copy.extend(_with_lent(item, lenders, copies, found) for item in part)
+    else:
+        copy = tuple(_with_lent(item, lenders, copies, found) for item in part)
+        # Copied already, if it contains itself.
+        copy = copies.get(id(part), copy)
+    copies[id(part)] = copy
+    return copy

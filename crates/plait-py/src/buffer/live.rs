@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use plait_shm::Mapped;
+use plait_shm::{Access, Mapped};
 
 /// What keeps a block from being used anew.
 pub type Keep = Arc<dyn Any + Send + Sync>;
@@ -27,6 +27,9 @@ pub static LIVE: Mutex<Live> = Mutex::new(BTreeMap::new());
 /// How many there are, so that a program without any need not look.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
+/// How many of them everybody writes to.
+static SHARED: AtomicUsize = AtomicUsize::new(0);
+
 impl Mapping {
     /// The mapping of this memory, which is made known. What is mapped has one `keep`, however often this is called.
     pub fn of(mapped: Arc<Mapped>, keep: Keep) -> Arc<Self> {
@@ -37,6 +40,7 @@ impl Mapping {
             if known.is_none() {
                 live.insert(new.address(), Arc::downgrade(&new));
                 COUNT.fetch_add(1, Ordering::Relaxed);
+                SHARED.fetch_add(new.shared(), Ordering::Relaxed);
             }
             known
         };
@@ -51,6 +55,11 @@ impl Mapping {
     fn address(&self) -> usize {
         self.mapped.as_ptr() as usize
     }
+
+    /// What it counts among those that everybody writes to.
+    fn shared(&self) -> usize {
+        usize::from(self.mapped.access() == Access::Shared)
+    }
 }
 
 impl Drop for Mapping {
@@ -60,6 +69,7 @@ impl Drop for Mapping {
         if live.get(&self.address()).is_some_and(|known| std::ptr::eq(known.as_ptr(), self)) {
             let _ours = live.remove(&self.address());
             COUNT.fetch_sub(1, Ordering::Relaxed);
+            SHARED.fetch_sub(self.shared(), Ordering::Relaxed);
         }
     }
 }
@@ -91,6 +101,11 @@ pub fn find(ptr: *const u8, len: usize) -> Option<Found> {
 /// How many mappings are known.
 pub fn count() -> usize {
     COUNT.load(Ordering::Relaxed)
+}
+
+/// Whether any of them is memory that everybody writes to.
+pub fn any_shared() -> bool {
+    SHARED.load(Ordering::Relaxed) > 0
 }
 
 fn live() -> MutexGuard<'static, Live> {

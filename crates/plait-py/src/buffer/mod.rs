@@ -20,7 +20,7 @@ use pyo3::types::{PyByteArray, PyTuple};
 
 use crate::codec::TakenBuffer;
 use live::Mapping;
-pub use live::{Found, Keep, LIVE, Live, count, find};
+pub use live::{Found, Keep, LIVE, Live, any_shared, count, find};
 pub use shaped::memory_view;
 
 /// A stretch of mapped memory.
@@ -103,4 +103,10 @@ pub fn buffer_span(py: Python<'_>, address: usize, nbytes: usize) -> PyResult<Op
 #[pyfunction]
 pub fn address_of(memory: &Bound<'_, PyAny>) -> PyResult<usize> {
     Ok(TakenBuffer::of(memory)?.ptr() as usize)
+}
+
+/// Whether this process has mapped memory that everybody writes to.
+#[pyfunction]
+pub fn has_shared() -> bool {
+    any_shared()
 }
