@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyAnyMethods, PyDict, PyList, PySet, PyString, PyType};
 
-use super::globals::each_global;
+use super::globals::{Pickle, each_global};
 
 /// What was found out about a module, and which module that was.
 struct Verdict {
@@ -155,7 +155,7 @@ pub enum Reach {
 ///
 /// # Errors
 /// What finding a module raises.
-pub fn reach(py: Python<'_>, pickle: &[u8]) -> PyResult<Reach> {
+pub fn reach(py: Python<'_>, pickle: Pickle<'_>) -> PyResult<Reach> {
     let mut reach = Reach::Same;
     let walked = each_global(pickle, |module, name| {
         let found = travels(py, module).and_then(|travels| Ok((travels, travels && is_exception(py, module, name)?)));
@@ -215,7 +215,7 @@ fn is_known(module: &[u8]) -> bool {
 /// As [`reach`].
 pub fn strangers<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Bound<'py, PyList>> {
     let found = PyList::empty(py);
-    let walked = each_global(pickle, |module, name| {
+    let walked = each_global(Pickle::whole(pickle), |module, name| {
         let result = travels(py, module).and_then(|travels| {
             if travels {
                 return Ok(());

@@ -45,18 +45,38 @@ pub(super) struct Text {
     length: usize,
 }
 
+/// A pickle, perhaps with gaps where the long stretches of bytes and text in it are to be put in.
+#[derive(Clone, Copy)]
+pub struct Pickle<'a> {
+    bytes: &'a [u8],
+    /// Where, and how long.
+    gaps: &'a [(usize, usize)],
+}
+
+impl<'a> Pickle<'a> {
+    /// One that is all there.
+    pub fn whole(bytes: &'a [u8]) -> Self {
+        Self { bytes, gaps: &[] }
+    }
+
+    /// One with gaps, in their order.
+    pub fn with_gaps(bytes: &'a [u8], gaps: &'a [(usize, usize)]) -> Self {
+        Self { bytes, gaps }
+    }
+}
+
 /// Calls `visit` with module and qualified name of each global, until it breaks.
 ///
 /// # Errors
 /// [`Unknown`], after the globals before the place were visited.
 pub fn each_global<B>(
-    pickle: &[u8],
+    pickle: Pickle<'_>,
     mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
 ) -> Result<ControlFlow<B>, Unknown> {
-    if memchr(STACK_GLOBAL, pickle).is_none() {
+    if memchr(STACK_GLOBAL, pickle.bytes).is_none() {
         return Ok(ControlFlow::Continue(()));
     }
-    let mut walk = Walk { pickle, position: 0 };
+    let mut walk = Walk::new(pickle);
     let mut known = Known { memo: Some(Vec::new()), module: None, name: None };
     let mut skips = true;
     loop {
@@ -79,10 +99,10 @@ pub fn each_global<B>(
             Step::Frame(length) if skips => {
                 let start = walk.position;
                 walk.skip(length)?;
-                if may_have_global(&pickle[start..walk.position]) {
+                if may_have_global(&pickle.bytes[start..walk.position]) {
                     walk.position = start;
-                } else if walk.position == pickle.len() {
-                    return if pickle.ends_with(b".") { Ok(ControlFlow::Continue(())) } else { Err(Unknown) };
+                } else if walk.position == pickle.bytes.len() {
+                    return if pickle.bytes.ends_with(b".") { Ok(ControlFlow::Continue(())) } else { Err(Unknown) };
                 } else {
                     known = Known::default();
                 }
@@ -107,8 +127,8 @@ struct Known {
 impl Known {
     /// All there is to know before the opcode at this place.
     #[cold]
-    fn at(pickle: &[u8], place: usize) -> Result<Self, Unknown> {
-        let mut walk = Walk { pickle, position: 0 };
+    fn at(pickle: Pickle<'_>, place: usize) -> Result<Self, Unknown> {
+        let mut walk = Walk::new(pickle);
         let mut known = Self { memo: Some(Vec::new()), module: None, name: None };
         loop {
             if walk.skip_plain()? {
@@ -162,7 +182,7 @@ pub fn some_names(pickle: &[u8]) -> Vec<String> {
     const MOST: usize = 3;
     let mut names = Vec::new();
     // What follows a place that cannot be read is not needed either.
-    let _ = each_global(pickle, |module, name| {
+    let _ = each_global(Pickle::whole(pickle), |module, name| {
         let ours = matches!(module, b"builtins" | b"copyreg" | b"_codecs")
             || module.starts_with(b"plait._")
             || module.starts_with(b"cloudpickle.");
@@ -190,17 +210,24 @@ pub(super) enum Step {
 
 /// A walk over the opcodes of a pickle.
 pub(super) struct Walk<'a> {
-    pub(super) pickle: &'a [u8],
+    pickle: &'a [u8],
+    /// Those that it has not come to.
+    gaps: &'a [(usize, usize)],
     /// Where the next opcode is.
     pub(super) position: usize,
 }
 
 impl<'a> Walk<'a> {
+    /// One that begins.
+    pub(super) fn new(pickle: Pickle<'a>) -> Self {
+        Self { pickle: pickle.bytes, gaps: pickle.gaps, position: 0 }
+    }
+
     fn text(&self, text: Text) -> &'a [u8] {
         &self.pickle[text.start..text.start + text.length]
     }
 
-    fn skip(&mut self, length: usize) -> Result<usize, Unknown> {
+    pub(super) fn skip(&mut self, length: usize) -> Result<usize, Unknown> {
         let start = self.position;
         self.position = start.checked_add(length).filter(|&end| end <= self.pickle.len()).ok_or(Unknown)?;
         Ok(start)
@@ -216,13 +243,27 @@ impl<'a> Walk<'a> {
 
     fn string(&mut self, width: usize) -> Result<Step, Unknown> {
         let length = self.number(width)?;
-        Ok(Step::Text(Text { start: self.skip(length)?, length }))
+        // What is as long as a gap is no name.
+        Ok(if self.cross_gap(length) { Step::Other } else { Step::Text(Text { start: self.skip(length)?, length }) })
     }
 
     fn block(&mut self, width: usize) -> Result<Step, Unknown> {
         let length = self.number(width)?;
-        self.skip(length)?;
+        if !self.cross_gap(length) {
+            self.skip(length)?;
+        }
         Ok(Step::Other)
+    }
+
+    /// Whether what comes next is left out.
+    fn cross_gap(&mut self, length: usize) -> bool {
+        match self.gaps.split_first() {
+            Some((&gap, rest)) if gap == (self.position, length) => {
+                self.gaps = rest;
+                true
+            }
+            _ => false,
+        }
     }
 
     fn fixed(&mut self, length: usize) -> Result<Step, Unknown> {

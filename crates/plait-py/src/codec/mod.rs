@@ -15,6 +15,7 @@ mod message;
 mod native;
 mod pickle;
 pub mod series;
+mod sink;
 mod taken;
 
 use pyo3::exceptions::PyValueError;

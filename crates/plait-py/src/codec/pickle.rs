@@ -8,8 +8,11 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyInt, PyList, PyString, PyTuple};
 
 use super::byname::{self, Reach};
+use super::globals::Pickle;
 use super::message::Message;
+use super::sink::{self, Written};
 use super::taken::{Frame, TakenBuffer, callback};
+use crate::buffer::any_shared;
 
 /// What is pickled, so that an error can name the path to the culprit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,26 +76,55 @@ fn try_dumps_into(py: Python<'_>, value: &Bound<'_, PyAny>, root: Root, out: &mu
         return append(&dumps(py, value, root)?, out);
     }
     let frame = Frame::open();
-    match c_dumps(py, value, true) {
-        Ok(pickle) => match byname::reach(py, pickle.as_bytes())? {
-            Reach::Same => {
-                frame.give(&mut out.buffers);
-                return append(&pickle, out);
-            }
+    let dumped = if out.takes_long && sink::is_long(value) {
+        sink::dump(py, value).map(Dumped::Written)
+    } else {
+        c_dumps(py, value, true).map(Dumped::Whole)
+    };
+    match dumped {
+        Ok(pickle) => match pickle.reach(py)? {
+            Reach::Same => return pickle.append_with(frame, out),
             Reach::SameWithExceptions => {
-                if let Some(pickle) = with_exceptions(py, value)? {
-                    return append(&pickle, out);
-                }
-                frame.give(&mut out.buffers);
-                return append(&pickle, out);
+                return match with_exceptions(py, value)? {
+                    Some(pickle) => append(&pickle, out),
+                    None => pickle.append_with(frame, out),
+                };
             }
             Reach::Strange => {}
         },
+        // Any exception may be the value's own way to say that it does not pickle; cloudpickle's answer counts.
         Err(error) if is_final(py, &error) => return Err(error),
         Err(_) => {}
     }
     drop(frame);
     dumps_by_value(py, value, root, out)
+}
+
+/// What C pickle made.
+enum Dumped<'py> {
+    Whole(Bound<'py, PyBytes>),
+    Written(Written),
+}
+
+impl Dumped<'_> {
+    fn reach(&self, py: Python<'_>) -> PyResult<Reach> {
+        match self {
+            Self::Whole(pickle) => byname::reach(py, Pickle::whole(pickle.as_bytes())),
+            Self::Written(written) => byname::reach(py, Pickle::with_gaps(&written.bytes, &written.gaps())),
+        }
+    }
+
+    /// Appends it and the buffers that left it.
+    fn append_with(self, frame: Frame, out: &mut Message) -> PyResult<()> {
+        frame.give(&mut out.buffers);
+        match self {
+            Self::Whole(pickle) => append(&pickle, out)?,
+            Self::Written(Written { bytes, long, .. }) => {
+                out.append(Message { bytes, long, ..Message::default() });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Appends a pickle that has been made.
@@ -108,7 +140,7 @@ fn append(pickle: &Bound<'_, PyBytes>, out: &mut Message) -> PyResult<()> {
 /// A pickle of `value`, with all its buffers, that a worker can read.
 pub(crate) fn dumps<'py>(py: Python<'py>, value: &Bound<'py, PyAny>, root: Root) -> PyResult<Bound<'py, PyBytes>> {
     match c_dumps(py, value, false) {
-        Ok(pickle) => match byname::reach(py, pickle.as_bytes())? {
+        Ok(pickle) => match byname::reach(py, Pickle::whole(pickle.as_bytes()))? {
             Reach::Same => return Ok(pickle),
             Reach::SameWithExceptions => return Ok(with_exceptions(py, value)?.unwrap_or(pickle)),
             Reach::Strange => {}
@@ -168,6 +200,9 @@ fn c_dumps<'py>(py: Python<'py>, value: &Bound<'py, PyAny>, takes_buffers: bool)
     static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static PROTOCOL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static NAMES: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
+    if takes_buffers && any_shared() {
+        return dumps_live(py, value);
+    }
     let dumps = DUMPS.import(py, "_pickle", "dumps")?;
     let protocol = PROTOCOL.get_or_try_init(py, || PyResult::Ok(PyInt::new(py, 5).into_any().unbind()))?;
     let mut args = [value.as_ptr(), protocol.as_ptr(), std::ptr::null_mut()];
@@ -183,6 +218,13 @@ fn c_dumps<'py>(py: Python<'py>, value: &Bound<'py, PyAny>, takes_buffers: bool)
         let result = ffi::PyObject_Vectorcall(dumps.as_ptr(), args.as_ptr(), 2, names);
         Bound::from_owned_ptr_or_err(py, result)?
     };
+    Ok(pickle.cast_into::<PyBytes>()?)
+}
+
+/// The same in a process that has shared memory: what lies there goes as what it is, also where C pickle would copy it.
+fn dumps_live<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let pickle = DUMPS.import(py, "plait._shared", "dumps")?.call1((value, callback(py)?))?;
     Ok(pickle.cast_into::<PyBytes>()?)
 }
 

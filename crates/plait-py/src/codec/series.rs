@@ -19,7 +19,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyCFunction, PyDict, PyFunction, PyList, PyType};
 
 use super::byname::{self, Reach};
-use super::globals::{Step, Unknown, Walk, each_global};
+use super::globals::{Pickle, Step, Unknown, Walk, each_global};
 use super::load::{Content, explained};
 use super::pickle::{Root, dumps, is_final};
 
@@ -128,7 +128,7 @@ impl<'py> Globals<'py> {
     /// Adds the classes and functions that a pickle names; whether it names any.
     fn learn(&mut self, py: Python<'py>, pickle: &[u8]) -> PyResult<bool> {
         let mut named = false;
-        let walked = each_global(pickle, |module, name| {
+        let walked = each_global(Pickle::whole(pickle), |module, name| {
             named = true;
             let known = || self.names.iter().any(|(known, of)| **known == *module && **of == *name);
             if self.names.len() == MOST_GLOBALS || known() {
@@ -155,7 +155,7 @@ impl<'py> Globals<'py> {
     /// Whether a pickle names just these, in their order.
     fn are_all_of(&self, pickle: &[u8]) -> bool {
         let mut names = self.names.iter();
-        let walked = each_global(pickle, |module, name| match names.next() {
+        let walked = each_global(Pickle::whole(pickle), |module, name| match names.next() {
             Some((known, of)) if **known == *module && **of == *name => ControlFlow::Continue(()),
             _ => ControlFlow::Break(()),
         });
@@ -187,7 +187,8 @@ impl<'py> Base<'py> {
             Err(_) => return Ok(None),
         }
         let pickle = take(&parts)?;
-        if !globals.are_all_of(pickle.as_bytes()) || byname::reach(py, pickle.as_bytes())? != Reach::Same {
+        if !globals.are_all_of(pickle.as_bytes()) || byname::reach(py, Pickle::whole(pickle.as_bytes()))? != Reach::Same
+        {
             return Ok(None);
         }
         let memo = source.getattr(intern!(py, "memo"))?;
@@ -235,7 +236,7 @@ impl Numbers {
         out.clear();
         cuts.clear();
         recalled.clear();
-        let mut walk = Walk { pickle, position: 0 };
+        let mut walk = Walk::new(Pickle::whole(pickle));
         let mut memoized = known;
         loop {
             let start = walk.position;
