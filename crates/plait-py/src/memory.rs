@@ -1,15 +1,16 @@
 //! Buffers into shared memory on their way out, and Python objects over it on their way in.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use plait_engine::budget::{Gate, NotNow, Permit};
 use plait_engine::heap::{Access, Block, Heap, Piece};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::buffer::{self, Buffer};
-use crate::codec::TakenBuffer;
+use crate::codec::{Message, TakenBuffer};
 use crate::{own, program};
 
 /// The memory for large data that this process allocates in.
@@ -23,19 +24,67 @@ pub fn heap() -> PyResult<Arc<Heap>> {
     Ok(program::heap()?)
 }
 
-/// How many bytes this process has copied into shared memory; for the tests, which ask what was not.
-static COPIED: AtomicU64 = AtomicU64::new(0);
+/// What a message has of shared memory.
+pub struct Placed {
+    /// Its buffers.
+    pub pieces: Vec<Piece>,
+    /// For its body, if that is long.
+    pub rest: Option<Arc<Permit>>,
+}
 
-/// Puts buffers into shared memory, those that do not lie there already.
+/// A body of up to so many bytes is not worth counting.
+const LONG: usize = 1 << 20;
+
+/// How long who waits for memory sleeps at most before it drives results.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Puts the buffers of a message into shared memory, those that do not lie there already; where the program has used up its
+/// budget, once there is room.
 ///
 /// # Errors
-/// `MemoryError` when there is no room.
-pub fn place(py: Python<'_>, buffers: &[TakenBuffer]) -> PyResult<Vec<Piece>> {
-    if buffers.is_empty() {
-        return Ok(Vec::new());
+/// `MemoryError` when there is no room, or there will never be; what signal handlers raise.
+pub fn place(py: Python<'_>, message: &Message) -> PyResult<Placed> {
+    let body = Some(message.len()).filter(|len| *len > LONG).unwrap_or(0);
+    if message.buffers.is_empty() && body == 0 {
+        return Ok(Placed { pieces: Vec::new(), rest: None });
     }
     let heap = heap()?;
-    buffers.iter().map(|taken| known(taken).map_or_else(|| copy(py, &heap, taken), Ok)).collect()
+    let known: Vec<_> = message.buffers.iter().map(known).collect();
+    let new: usize =
+        message.buffers.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(b, _)| b.len()).sum();
+    let mut permit = match heap.gate() {
+        Some(gate) if body + new > 0 => Some(permit(py, gate, (body + new) as u64)?),
+        _ => None,
+    };
+    let mut pieces = Vec::with_capacity(known.len());
+    for (taken, known) in message.buffers.iter().zip(known) {
+        pieces.push(match known {
+            Some(piece) => piece,
+            None => {
+                let permit = permit.as_mut().map(|permit| permit.split(taken.len() as u64));
+                let hold = py.detach(|| heap.put_again(taken.bytes(), permit)).map_err(|error| no_memory(&error))?;
+                Piece::snapshot(hold)
+            }
+        });
+    }
+    Ok(Placed { pieces, rest: permit.map(Arc::new) })
+}
+
+/// Leave to use so much memory, once there is room for it.
+fn permit(py: Python<'_>, gate: &Arc<Gate>, asked: u64) -> PyResult<Permit> {
+    let mut turn = gate.turn();
+    loop {
+        match turn.try_take(asked) {
+            Ok(permit) => return Ok(permit),
+            Err(NotNow::Never(never)) => return Err(PyMemoryError::new_err(never.to_string())),
+            Err(NotNow::Wait(seen)) => py.detach(|| {
+                // Nobody else may be there to take the results that make room.
+                program::pump();
+                gate.wait_changed(seen, SLICE);
+            }),
+        }
+        py.check_signals()?;
+    }
 }
 
 /// The piece that a buffer is, or a part of, if nobody has written to it since it was mapped.
@@ -47,12 +96,6 @@ fn known(taken: &TakenBuffer) -> Option<Piece> {
     }
     let at = Block { offset: piece.at.offset + found.at as u64, len: taken.len() as u64 };
     Some(Piece { hold: Arc::clone(&piece.hold), at, access: piece.access })
-}
-
-fn copy(py: Python<'_>, heap: &Arc<Heap>, taken: &TakenBuffer) -> PyResult<Piece> {
-    let hold = py.detach(|| heap.put(&[taken.bytes()])).map_err(|error| no_memory(&error))?;
-    COPIED.fetch_add(taken.len() as u64, Ordering::Relaxed);
-    Ok(Piece::snapshot(hold))
 }
 
 fn no_memory(error: &impl std::fmt::Display) -> PyErr {
@@ -84,7 +127,10 @@ fn object(py: Python<'_>, piece: &Piece) -> PyResult<Py<Buffer>> {
 #[pyfunction]
 pub fn shared_buffer(py: Python<'_>, nbytes: usize) -> PyResult<Py<Buffer>> {
     let heap = heap()?;
-    let hold = py.detach(|| heap.zeros(nbytes.max(1))).map_err(|error| no_memory(&error))?;
+    let nbytes = nbytes.max(1);
+    let keep = heap.gate().map(|gate| gate.try_keep(nbytes as u64)).transpose();
+    let keep = keep.map_err(|never| PyMemoryError::new_err(never.to_string()))?;
+    let hold = py.detach(|| heap.zeros(nbytes, keep)).map_err(|error| no_memory(&error))?;
     object(py, &Piece::shared(hold))
 }
 
@@ -96,6 +142,6 @@ pub fn is_shared(address: usize, nbytes: usize) -> bool {
 
 /// How many bytes this process has copied into shared memory so far.
 #[pyfunction]
-pub fn bytes_copied() -> u64 {
-    COPIED.load(Ordering::Relaxed)
+pub fn bytes_copied() -> PyResult<u64> {
+    Ok(heap()?.copied())
 }

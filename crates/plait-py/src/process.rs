@@ -208,7 +208,7 @@ impl ProcessHome {
         limits: &Limits,
     ) -> PyResult<()> {
         let Limits { timeout, retries } = *limits;
-        let pieces = &memory::place(py, &message.buffers)?[..];
+        let memory::Placed { pieces, rest } = memory::place(py, message)?;
         let (short, long): ([&[u8]; 1], Vec<_>);
         let payload = if message.long.is_empty() {
             short = [&message.bytes];
@@ -217,7 +217,8 @@ impl ProcessHome {
             long = message.parts().collect();
             &long
         };
-        let task = NewTask { function: &callee.function, form, kind, payload, pieces, retries, timeout };
+        let (pieces, permit) = (&pieces[..], rest.as_ref());
+        let task = NewTask { function: &callee.function, form, kind, payload, pieces, permit, retries, timeout };
         let ticket = ProcessTicket::Future(Arc::clone(core));
         // A large copy must not hold up the other threads.
         let sent = if message.len() > LARGE {
@@ -329,7 +330,9 @@ impl ProcessEngine {
             forks: forks(),
             limits: Limits::new(timeout, retries)?,
         };
-        self.home.set(Arc::new(home)).map_err(|_| PyValueError::new_err("the executor is open already"))
+        let home = Arc::new(home);
+        program::enroll(&home);
+        self.home.set(home).map_err(|_| PyValueError::new_err("the executor is open already"))
     }
 
     /// Schedule `fn(*args, **kwargs)` on a worker process and return its future.

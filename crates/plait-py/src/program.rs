@@ -30,6 +30,9 @@ static NURSERIES: Mutex<Vec<Known>> = Mutex::new(Vec::new());
 /// The memory for large data, with the forks before it was made.
 static HEAP: Mutex<Option<(u64, Arc<Heap>)>> = Mutex::new(None);
 
+/// The pools of this program, whose results make room in its memory when they are taken.
+static POOLS: Mutex<Vec<Weak<ProcessHome>>> = Mutex::new(Vec::new());
+
 /// Pools whose executor was collected while tasks were pending: they finish them, and the program's end waits for that.
 /// The futures of those tasks keep them alive, and nothing else, so that they go when the last has ended.
 static ORPHANS: Mutex<Vec<Weak<ProcessHome>>> = Mutex::new(Vec::new());
@@ -41,6 +44,7 @@ type Held = (
     MutexGuard<'static, Vec<Known>>,
     MutexGuard<'static, Vec<Weak<ProcessHome>>>,
     MutexGuard<'static, Option<(u64, Arc<Heap>)>>,
+    MutexGuard<'static, Vec<Weak<ProcessHome>>>,
     MutexGuard<'static, Live>,
 );
 
@@ -57,7 +61,7 @@ pub fn forks() -> u64 {
 /// Before a fork: nobody is in the middle of anything that the child needs.
 #[pyfunction]
 pub fn before_fork(py: Python<'_>) {
-    let held = (free(py, &NURSERIES), free(py, &ORPHANS), free(py, &HEAP), free(py, &LIVE));
+    let held = (free(py, &NURSERIES), free(py, &ORPHANS), free(py, &HEAP), free(py, &POOLS), free(py, &LIVE));
     HELD.with(|cell| cell.replace(Some(held)));
 }
 
@@ -108,6 +112,24 @@ pub fn heap() -> io::Result<Arc<Heap>> {
     let new = Heap::new()?;
     *heap = Some((forks, Arc::clone(&new)));
     Ok(new)
+}
+
+/// A pool was made.
+pub fn enroll(home: &Arc<ProcessHome>) {
+    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    pools.retain(|pool| pool.strong_count() > 0);
+    pools.push(Arc::downgrade(home));
+}
+
+/// Takes the results that are there, of all pools.
+pub fn pump() {
+    let pools: Vec<_> = {
+        let pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.iter().filter_map(Weak::upgrade).collect()
+    };
+    for pool in pools {
+        pool.pump();
+    }
 }
 
 /// A pool whose executor was collected has tasks pending.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use plait_shm::{Access, Block, Mapped};
 
+use crate::budget::Permit;
 use crate::pool::Link;
 use crate::wire::table::{self, Entry};
 use crate::worker::Desk;
@@ -16,7 +17,10 @@ use super::{Heap, access};
 /// Who frees the block.
 pub(crate) enum Owner {
     /// This process.
-    Own,
+    Own {
+        /// Nobody writes to it any more.
+        frozen: bool,
+    },
     /// This worker, when it is told that nobody here uses it any more.
     Worker(Arc<Link>),
     /// The parent, when the task has ended, unless the block is kept.
@@ -33,6 +37,8 @@ pub struct Hold {
     heap: Arc<Heap>,
     block: Block,
     owner: Owner,
+    /// Given back after the block.
+    _permit: Option<Permit>,
 }
 
 impl fmt::Debug for Hold {
@@ -42,8 +48,8 @@ impl fmt::Debug for Hold {
 }
 
 impl Hold {
-    pub(super) fn new(heap: Arc<Heap>, block: Block, owner: Owner) -> Self {
-        Self { heap, block, owner }
+    pub(super) fn new(heap: Arc<Heap>, block: Block, owner: Owner, permit: Option<Permit>) -> Self {
+        Self { heap, block, owner, _permit: permit }
     }
 
     /// The block.
@@ -53,7 +59,12 @@ impl Hold {
 
     /// Whether this process allocated the block.
     pub(crate) fn is_own(&self) -> bool {
-        matches!(self.owner, Owner::Own)
+        matches!(self.owner, Owner::Own { .. })
+    }
+
+    /// Whether nobody writes to the block any more, wherever it is mapped.
+    pub(super) fn is_frozen(&self) -> bool {
+        matches!(self.owner, Owner::Own { frozen: true })
     }
 
     /// In a worker: the parent is told that its block is kept. False if it knows, or need not.
@@ -87,7 +98,7 @@ impl Drop for Hold {
         // First, since the block may be another's as soon as it is free.
         self.heap.forget(self);
         match &self.owner {
-            Owner::Own => self.heap.free(self.block),
+            Owner::Own { .. } => self.heap.free(self.block),
             Owner::Worker(link) => link.release(self.block),
             Owner::Parent { desk, grants } => {
                 for _ in 0..grants.load(Ordering::Relaxed) {

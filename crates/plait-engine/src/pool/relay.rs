@@ -291,7 +291,16 @@ impl<T: Ticket> Shared<T> {
         let submitted = Self::workers_function(&pool, &submit).map_err(Refused::from).and_then(|function| {
             let Submit { timeout, retries, form, kind, payload, .. } = submit;
             let (kind, pieces) = (kind & !HAS_TABLE, &pieces);
-            let task = NewTask { function: &function, form, kind, payload: &[payload], pieces, retries, timeout };
+            let task = NewTask {
+                function: &function,
+                form,
+                kind,
+                payload: &[payload],
+                pieces,
+                permit: None,
+                retries,
+                timeout,
+            };
             pool.submit_inner(&task, T::relayed(Relay::new(this, link, inner))).map_err(|(_, refused)| refused)
         });
         match submitted {

@@ -11,6 +11,7 @@ use plait_shm::{Block, ClaimProducer, Full, PoolMemory, Position};
 
 use plait_trace::WorkerId;
 
+use crate::budget::Permit;
 use crate::heap::{Heap, Piece};
 use crate::nursery::Nursery;
 use crate::scheduler::{Action, Scheduler};
@@ -37,6 +38,8 @@ pub(super) struct Job<T> {
     pub(super) args: Option<Block>,
     /// Held so that what of shared memory belongs to them stays in place.
     pub(super) _pieces: Box<[Piece]>,
+    /// Given back with the arguments.
+    pub(super) _permit: Option<Arc<Permit>>,
     /// The message, while it may have to be sent (again).
     pub(super) message: Option<Box<[u8]>>,
     /// Where in the claim ring it was put.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use plait_shm::{ArenaError, Full};
 use plait_trace::TaskId;
 
+use crate::budget::Permit;
 use crate::heap::{Piece, table_of};
 use crate::scheduler::{Action, Cancel, Refusal};
 use crate::wire::table::HAS_TABLE;
@@ -37,6 +38,8 @@ pub struct NewTask<'a> {
     pub payload: &'a [&'a [u8]],
     /// What of shared memory belongs to them.
     pub pieces: &'a [Piece],
+    /// For what the arguments take of shared memory beside them, if that is much.
+    pub permit: Option<&'a Arc<Permit>>,
     /// How often it may be tried again when it raised, took too long, or its worker died.
     pub retries: u32,
     /// How long the call may take.
@@ -95,13 +98,10 @@ impl<T: Ticket> Pool<T> {
             let mut parts = task.payload.to_vec();
             parts.push(&table);
             let placed = if len <= LONG {
-                shared.heap.arena().put(&parts).map(|block| {
-                    args = Some(block);
-                    block
-                })
+                shared.heap.arena().put(&parts).inspect(|&block| args = Some(block))
             } else {
                 // So that other threads go on meanwhile.
-                shared.heap.put(&parts).map(|hold| {
+                shared.heap.put(&parts, None).map(|hold| {
                     let block = hold.block();
                     pieces = pieces.iter().cloned().chain([Piece::snapshot(hold)]).collect();
                     block
@@ -130,6 +130,7 @@ impl<T: Ticket> Pool<T> {
             function: Arc::clone(task.function),
             args,
             _pieces: pieces,
+            _permit: task.permit.cloned(),
             message: keep.then(|| parts.concat().into_boxed_slice()),
             position: None,
             limits: (keep || task.timeout.is_some())

@@ -159,7 +159,7 @@ impl Worker {
         let args = Arc::new(ArenaView::of(&commons, Region { offset, len })?);
         let [messages, own] = mine.regions();
         let out = Arena::in_region(&commons, messages)?;
-        let heap = Heap::over(commons, own)?;
+        let heap = Heap::of_worker(commons, own)?;
         let desk = Desk::new(Arc::clone(&pool), Arc::clone(&mine), Arc::clone(&args), heap).ok_or(OpenError::Taken)?;
         let worker = Self {
             desk,

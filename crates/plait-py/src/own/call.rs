@@ -53,7 +53,7 @@ impl OwnCall {
             }
             Prepared::Direct => (codec::encode_direct(py, function, args, kwargs, &mut payload)?, None, String::new()),
         };
-        let pieces = memory::place(py, &payload.buffers)?;
+        let pieces = memory::place(py, &payload)?.pieces;
         Ok(Self { function: prepared, name: name.into(), kind, payload: payload.bytes, pieces, limits: *limits })
     }
 
@@ -92,7 +92,7 @@ impl OwnCall {
             if (called.is_err() || late.is_some()) && tries <= self.limits.retries {
                 continue;
             }
-            let placed = called.and_then(|kind| Ok((kind, memory::place(py, &out.buffers)?)));
+            let placed = called.and_then(|kind| Ok((kind, memory::place(py, &out)?.pieces)));
             return Ok(match (placed, late) {
                 (_, Some(timeout)) => self.late(timeout, tries),
                 (Ok((kind, pieces)), None) => told(Verdict::Returned, kind as u8, &out.bytes, pieces, took),

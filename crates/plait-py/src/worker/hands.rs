@@ -57,7 +57,7 @@ impl Hands {
         };
         stop::end_call();
         output::write_out(py, &self.flush);
-        let called = called.and_then(|answer| Ok((answer, memory::place(py, &self.out.buffers)?)));
+        let called = called.and_then(|answer| Ok((answer, memory::place(py, &self.out)?.pieces)));
         let (mut answer, mut pieces) = match called {
             Ok(called) => called,
             Err(error) => (self.raised(py, &error), Vec::new()),
