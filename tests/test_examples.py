@@ -9,11 +9,24 @@ import pytest
 
 EXAMPLES = sorted((Path(__file__).resolve().parent.parent / "examples").glob("*.py"))
 # The function of each, and items that take no time.
-SMALL = {"primes.py": ("count_primes", "[2_000] * 4"), "square_roots.py": ("square_roots", "[1_000] * 4")}
+SMALL = {
+    "fetch_urls.py": ("fetch", "ITEMS[:4]"),
+    "primes.py": ("count_primes", "[2_000] * 4"),
+    "shared_array.py": ("fill", "ITEMS[:4]"),
+    "square_roots.py": ("square_roots", "[1_000] * 4"),
+}
+# What each prints, among other things.
+SAYS = {
+    "fetch_urls.py": "50 pages, 890,000 bytes, on 20 threads in ",
+    "primes.py": "17,984 primes below 200,000\n" * 4,
+    "shared_array.py": "10,000,000 numbers, 76 MiB, filled by 20 tasks in place\n"
+    "the last one is 19,999,998, and they add up to 99,999,890,000,000\n",
+    "square_roots.py": "square roots in ",
+}
 
 
 def test_all_examples_are_known_here():
-    assert {path.name for path in EXAMPLES} == SMALL.keys()
+    assert {path.name for path in EXAMPLES} == SMALL.keys() == SAYS.keys()
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
@@ -28,8 +41,7 @@ def test_an_example_is_short_and_runs(path, tmp_path):
         timeout=90,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    expected = "17,984 primes below 200,000\n" * 4 if path.name == "primes.py" else "square roots in "
-    assert expected in done.stdout
+    assert SAYS[path.name] in done.stdout
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
