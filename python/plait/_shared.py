@@ -99,12 +99,17 @@ def reducers() -> dict:
     return _REDUCERS
 
 
+def pickler(file, take) -> Pickler:
+    """C's pickler, which pickles views of shared memory as such; `take` gets the buffers."""
+    made = _plain_pickler(file, take)
+    made.dispatch_table.update(reducers())
+    return made
+
+
 def dumps(value, take) -> bytes:
-    """Pickles as C pickle does, and views of shared memory as such; `take` gets the buffers."""
+    """Pickles by such a pickler."""
     with io.BytesIO() as file:
-        pickler = _plain_pickler(file, take)
-        pickler.dispatch_table.update(reducers())
-        pickler.dump(value)
+        pickler(file, take).dump(value)
         return file.getvalue()
 
 

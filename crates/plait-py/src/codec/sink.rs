@@ -13,6 +13,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::globals::{Pickle, Step, Walk};
 use super::taken::{TakenBuffer, callback};
+use crate::buffer::any_shared;
 
 /// Shorter stretches the pickler keeps to itself.
 const LONG: usize = 64 << 10;
@@ -90,10 +91,16 @@ fn announced(piece: &[u8]) -> Option<usize> {
 /// A pickle by C pickle that refers to the long stretches; buffers are taken into the innermost frame.
 pub(super) fn dump(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Written> {
     static PICKLER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static LIVE_PICKLER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let sink = Bound::new(py, Sink(Mutex::default()))?;
-    let named = PyDict::new(py);
-    named.set_item(intern!(py, "buffer_callback"), callback(py)?)?;
-    let pickler = PICKLER.import(py, "_pickle", "Pickler")?.call((&sink, 5), Some(&named))?;
+    let pickler = if any_shared() {
+        // What lies in shared memory goes as what it is, also where C pickle would copy it.
+        LIVE_PICKLER.import(py, "plait._shared", "pickler")?.call1((&sink, callback(py)?))?
+    } else {
+        let named = PyDict::new(py);
+        named.set_item(intern!(py, "buffer_callback"), callback(py)?)?;
+        PICKLER.import(py, "_pickle", "Pickler")?.call((&sink, 5), Some(&named))?
+    };
     pickler.call_method1(intern!(py, "dump"), (value,))?;
     let written = std::mem::take(&mut *sink.get().written());
     Ok(written)
