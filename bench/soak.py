@@ -2,10 +2,10 @@
 
     bench/soak.py [--tasks 1000000] [--workers 2] [--every SECONDS] [--seed N]
 
-Most arrays have 64 to 256 KiB, one in some hundred has some megabytes; they go up, down, or both ways. Some
-results are held for a while, some arguments are kept by workers for a while, some calls are cancelled, and a
-worker is killed now and then: all that makes memory that somebody has to give back later. Each answer is
-checked. Memory is `memory.in_use`: anonymous pages of each process, shared ones once.
+Most arrays have 64 to 256 KiB, one in some hundred has some megabytes; they go up, down, or both ways, and
+some are shared. Some results are held for a while, some arguments are kept by workers for a while, some calls
+are cancelled, and a worker is killed now and then: all that makes memory that somebody has to give back.
+Each answer is checked. Memory is `memory.in_use`: anonymous pages of each process, shared ones once.
 
 The first tenth of the run warms up. Fails (exit code 1) if afterwards memory grows: if the least that was in
 use in the last quarter exceeds the least in the first quarter by more than a tenth and 16 MiB, or the most by
@@ -72,6 +72,12 @@ def same(array: Any, byte: int) -> Any:
     return array
 
 
+def write(array: Any, byte: int) -> int:
+    """Write to all of a shared array."""
+    array[:] = byte
+    return len(array)
+
+
 # --- what the parent does
 
 
@@ -83,6 +89,8 @@ class Soak:
         self.lot = random.Random(seed)
         self.held: list[tuple[int, Any]] = []
         self.ahead: collections.deque[tuple[str, int, int, Any]] = collections.deque()
+        # The shared arrays that calls on their way write to.
+        self.shared: dict[Any, Any] = {}
         self.ended = collections.Counter()
 
     def send(self, number: int) -> None:
@@ -90,9 +98,13 @@ class Soak:
         lot = self.lot
         size = lot.randrange(1, 9) * MIB if number % LARGE_EVERY == 0 else lot.randrange(64 << 10, 256 << 10)
         byte = number % 251 + 1
-        what = lot.choice(("make", "ends", "negative", "same"))
+        what = lot.choices(("make", "ends", "negative", "same", "write"), (6, 6, 6, 6, 1))[0]
         if what == "make":
             future = self.pool.submit(make, size, byte)
+        elif what == "write":
+            shared = plait.zeros(size, "u1")
+            future = self.pool.submit(write, shared, byte)
+            self.shared[future] = shared
         elif what != "negative" and self.held and lot.random() < 0.3:
             # A result is sent on.
             byte, array = lot.choice(self.held)
@@ -108,6 +120,7 @@ class Soak:
     def receive(self) -> None:
         """Take the oldest call's answer, and look whether it is right."""
         what, size, byte, future = self.ahead.popleft()
+        shared = self.shared.pop(future, None)
         try:
             result = future.result()
         except CancelledError:
@@ -117,6 +130,10 @@ class Soak:
             self.ended["killed"] += 1
             return
         self.ended["done"] += 1
+        if what == "write":
+            if result != size or shared[0] != byte or shared[-1] != byte:
+                raise Wrong(f"a shared array of {byte} begins with {shared[0]}, ends with {shared[-1]}")
+            return
         if what == "ends":
             if result != (byte, byte):
                 raise Wrong(f"the worker saw {result} in an array of {byte}")

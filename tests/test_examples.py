@@ -20,7 +20,7 @@ SAYS = {
     "fetch_urls.py": "50 pages, 890,000 bytes, on 20 threads in ",
     "primes.py": "17,984 primes below 200,000\n" * 4,
     "shared_array.py": "10,000,000 numbers, 76 MiB, filled by 20 tasks in place\n"
-    "the last one is 19,999,998, and they add up to 99,999,890,000,000\n",
+    "the last one is 19,999,998, and they add up to 99,999,990,000,000\n",
     "square_roots.py": "square roots in ",
 }
 
