@@ -43,13 +43,12 @@ const SLICE: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// `MemoryError` when there is no room, or there will never be; what signal handlers raise.
-pub fn place(py: Python<'_>, message: &Message) -> PyResult<Placed> {
+pub fn place(py: Python<'_>, heap: &Arc<Heap>, message: &Message) -> PyResult<Placed> {
     let body = Some(message.len()).filter(|len| *len > LONG).unwrap_or(0);
     if message.buffers.is_empty() && body == 0 {
         return Ok(Placed { pieces: Vec::new(), rest: None });
     }
-    let heap = heap()?;
-    let known: Vec<_> = message.buffers.iter().map(known).collect();
+    let known: Vec<_> = message.buffers.iter().map(|taken| known(heap, taken)).collect();
     let new: usize =
         message.buffers.iter().zip(&known).filter(|(_, known)| known.is_none()).map(|(b, _)| b.len()).sum();
     let mut permit = match heap.gate() {
@@ -62,7 +61,8 @@ pub fn place(py: Python<'_>, message: &Message) -> PyResult<Placed> {
             Some(piece) => piece,
             None => {
                 let permit = permit.as_mut().map(|permit| permit.split(taken.len() as u64));
-                let hold = py.detach(|| heap.put_again(taken.bytes(), permit)).map_err(|error| no_memory(&error))?;
+                let hold =
+                    py.detach(|| heap.put_again(taken.bytes(), permit)).map_err(|error| no_room(heap, &error))?;
                 Piece::snapshot(hold)
             }
         });
@@ -88,14 +88,23 @@ fn permit(py: Python<'_>, gate: &Arc<Gate>, asked: u64) -> PyResult<Permit> {
 }
 
 /// The piece that a buffer is, or a part of, if nobody has written to it since it was mapped.
-fn known(taken: &TakenBuffer) -> Option<Piece> {
+fn known(heap: &Arc<Heap>, taken: &TakenBuffer) -> Option<Piece> {
     let found = buffer::find(taken.ptr(), taken.len())?;
-    let piece = found.keep.downcast_ref::<Piece>()?;
+    let piece = found.keep.downcast_ref::<Piece>().filter(|piece| piece.hold.is_within(heap))?;
     if piece.access == Access::Snapshot && !found.mapped.is_unwritten(found.at, taken.len()) {
         return None;
     }
     let at = Block { offset: piece.at.offset + found.at as u64, len: taken.len() as u64 };
     Some(Piece { hold: Arc::clone(&piece.hold), at, access: piece.access })
+}
+
+fn no_room(heap: &Heap, error: &impl std::fmt::Display) -> PyErr {
+    match heap.limit() {
+        None => no_memory(error),
+        Some(limit) => PyMemoryError::new_err(format!(
+            "no shared memory for a buffer: {error}; the limits on files and addresses (`ulimit -f`, `ulimit -v`) leave {limit} bytes"
+        )),
+    }
 }
 
 fn no_memory(error: &impl std::fmt::Display) -> PyErr {
@@ -130,7 +139,7 @@ pub fn shared_buffer(py: Python<'_>, nbytes: usize) -> PyResult<Py<Buffer>> {
     let nbytes = nbytes.max(1);
     let keep = heap.gate().map(|gate| gate.try_keep(nbytes as u64)).transpose();
     let keep = keep.map_err(|never| PyMemoryError::new_err(never.to_string()))?;
-    let hold = py.detach(|| heap.zeros(nbytes, keep)).map_err(|error| no_memory(&error))?;
+    let hold = py.detach(|| heap.zeros(nbytes, keep)).map_err(|error| no_room(&heap, &error))?;
     object(py, &Piece::shared(hold))
 }
 

@@ -57,6 +57,11 @@ impl Hold {
         self.block
     }
 
+    /// Whether the block lies in the file of this heap, so that whoever has that can map it.
+    pub fn is_within(&self, heap: &Arc<Heap>) -> bool {
+        Arc::ptr_eq(&self.heap, heap)
+    }
+
     /// Whether this process allocated the block.
     pub(crate) fn is_own(&self) -> bool {
         matches!(self.owner, Owner::Own { .. })

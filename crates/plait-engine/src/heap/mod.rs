@@ -68,13 +68,16 @@ impl Heap {
     /// # Errors
     /// Those of making and mapping the file; `InvalidInput` for a `PLAIT_MEMORY_BUDGET` that is no size.
     pub fn new() -> io::Result<Arc<Self>> {
-        let budget = Budget::of_this_process().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let mut budget =
+            Budget::of_this_process().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let warm = Arc::new(AtomicU64::new(0));
         let (limits, free) = (MemoryLimits::of_this_process(), Arc::clone(&warm));
-        let gate = Gate::new(budget, move || limits.available().saturating_add(free.load(Ordering::Relaxed)));
         let commons = Commons::create(Reserves::COMMONS)?;
         let len = Reserves::of_program(commons.len());
         let region = commons.take_region(len).ok_or(io::ErrorKind::OutOfMemory)?;
+        // Where a limit leaves little room, senders are to wait for it, too.
+        budget.limit = budget.limit.min(region.len / 2);
+        let gate = Gate::new(budget, move || limits.available().saturating_add(free.load(Ordering::Relaxed)));
         Self::make(commons, region, Some(gate), warm)
     }
 
@@ -118,6 +121,11 @@ impl Heap {
     /// Where senders wait for memory; none in a worker, which must not wait while it holds some itself.
     pub fn gate(&self) -> Option<&Arc<Gate>> {
         self.gate.as_ref()
+    }
+
+    /// How many bytes it may hold at all, if a limit on files or addresses made that few.
+    pub fn limit(&self) -> Option<u64> {
+        (self.region.len < Reserves::PROGRAM).then_some(self.region.len)
     }
 
     /// How many bytes were copied into it so far.

@@ -30,7 +30,12 @@ impl Regions {
     /// # Errors
     /// `OutOfMemory` when the file, which `ulimit -f` may have cut short, has none left.
     pub(crate) fn take(heap: &Arc<Heap>, len: u64) -> io::Result<Self> {
-        let no_room = || io::Error::new(io::ErrorKind::OutOfMemory, "the shared file has no room for another worker");
+        let no_room = || {
+            io::Error::new(
+                io::ErrorKind::OutOfMemory,
+                "the shared file has no room for another worker: raise the limit on the size of files (`ulimit -f`)",
+            )
+        };
         let results = heap.commons.take_region(len).ok_or_else(no_room)?;
         let Some(own) = heap.commons.take_region(len) else {
             heap.commons.give_region(results);

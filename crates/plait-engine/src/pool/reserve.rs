@@ -3,9 +3,6 @@
 
 use rustix::process::{Resource, getrlimit};
 
-/// The region of a program; memory is used only for what is in it.
-const PROGRAM: u64 = 1 << 40;
-
 /// Each of the two regions of a worker: its messages, and what lies beside them.
 const WORKER: u64 = 1 << 38;
 
@@ -19,6 +16,9 @@ pub(crate) struct Reserves {
 }
 
 impl Reserves {
+    /// The length of the region of a program, where nothing limits it; memory is used only for what is in it.
+    pub(crate) const PROGRAM: u64 = 1 << 40;
+
     /// The length of the file, where nothing limits it.
     pub(crate) const COMMONS: u64 = 1 << 62;
 
@@ -40,7 +40,7 @@ impl Reserves {
     }
 
     fn program_within(limit: Option<u64>, commons: u64) -> u64 {
-        (limit.unwrap_or(u64::MAX).min(commons) / 4).clamp(LEAST.min(commons), PROGRAM)
+        (limit.unwrap_or(u64::MAX).min(commons) / 4).clamp(LEAST.min(commons), Self::PROGRAM)
     }
 }
 
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn without_a_limit_addresses_are_free() {
         assert_eq!(Reserves::within(None, 192, Reserves::COMMONS).worker, WORKER);
-        assert_eq!(Reserves::program_within(None, Reserves::COMMONS), PROGRAM);
+        assert_eq!(Reserves::program_within(None, Reserves::COMMONS), Reserves::PROGRAM);
     }
 
     #[test]

@@ -61,8 +61,8 @@ pub enum Refused {
 }
 
 impl<T: Ticket> Pool<T> {
-    /// Puts a function's definition into the pool's memory, with what of shared memory belongs to it. `number` must be new to
-    /// the pool; `name` is for errors.
+    /// Puts a function's definition into the pool's memory: its bytes, and the table of the pieces that belong to it
+    /// ([`table_of`]). `number` must be new to the pool; `name` is for errors.
     pub fn place(
         &self,
         number: u64,
@@ -71,7 +71,7 @@ impl<T: Ticket> Pool<T> {
         pieces: &[Piece],
     ) -> Result<Arc<Function>, ArenaError> {
         let heap = &self.shared.heap;
-        let block = heap.arena().put(&[definition, &table_of(pieces)])?;
+        let block = heap.arena().put(&[definition])?;
         Ok(Arc::new(Function::new(number, block, name, Arc::clone(heap), pieces)))
     }
 

@@ -20,7 +20,7 @@ const LONG: usize = 64 << 10;
 
 /// So many items of a container are looked at, and so deep.
 const LOOKED_AT: usize = 8;
-const DEPTH: u32 = 3;
+const DEPTH: u32 = 5;
 
 /// What a pickler has written.
 #[derive(Default)]

@@ -1,5 +1,6 @@
 //! The function table's private face in Python, `plait._core.function`, for the tests.
 
+use plait_engine::wire::table;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -30,7 +31,10 @@ impl PyFunctionTable {
     /// `(id, bytes)` of the function as it is now, or None when it travels with its arguments.
     fn prepare<'py>(&self, function: &Bound<'py, PyAny>) -> PyResult<Option<(u64, Bound<'py, PyBytes>)>> {
         Ok(match self.0.prepare(function)? {
-            Prepared::Cached { id, bytes } => Some((id, PyBytes::new(function.py(), &bytes))),
+            Prepared::Cached { id, bytes, .. } => {
+                let pickle = table::split(&bytes).map_or(&bytes[..], |(pickle, _)| pickle);
+                Some((id, PyBytes::new(function.py(), pickle)))
+            }
             Prepared::Direct => None,
         })
     }

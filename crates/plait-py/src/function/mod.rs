@@ -14,10 +14,12 @@ mod table;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use plait_engine::heap::{Heap, Piece, table_of};
 use pyo3::prelude::*;
 use pyo3::types::{PyFunction, PyList, PyType};
 
 use crate::codec::{Content, Message, Root, byname, dumps_by_value, dumps_into, load_message};
+use crate::memory;
 use fingerprint::Fingerprint;
 use table::{Entry, Key, Table};
 
@@ -28,8 +30,10 @@ pub enum Prepared {
     Cached {
         /// Never used twice in one table.
         id: u64,
-        /// The pickled function.
+        /// The pickled function, and the table of what it refers to.
         bytes: Arc<[u8]>,
+        /// What it refers to in shared memory.
+        pieces: Arc<[Piece]>,
     },
     /// With the arguments, each time ([`crate::codec::encode_direct`]): partial objects, bound methods, callable instances.
     Direct,
@@ -48,6 +52,8 @@ enum Nature {
 /// What this process has prepared for the workers of one pool.
 pub struct FunctionTable {
     table: Mutex<Table<Nature>>,
+    /// Where large data that functions capture is put, beside their pickles; nowhere: into them.
+    heap: Option<Arc<Heap>>,
 }
 
 impl Default for FunctionTable {
@@ -62,9 +68,14 @@ impl FunctionTable {
         Self::with_limits(4096, 256 << 20)
     }
 
+    /// The same, and what functions capture of large data goes into shared memory.
+    pub fn with_buffers(heap: Arc<Heap>) -> FunctionTable {
+        FunctionTable { heap: Some(heap), ..Self::with_limits(4096, 1 << 30) }
+    }
+
     /// An empty table with limits of its own. The function prepared last is always kept.
     pub fn with_limits(functions: usize, bytes: usize) -> FunctionTable {
-        FunctionTable { table: Mutex::new(Table::new(functions, bytes)) }
+        FunctionTable { table: Mutex::new(Table::new(functions, bytes)), heap: None }
     }
 
     /// Says how `function` goes to a worker, as it is now.
@@ -115,19 +126,26 @@ impl FunctionTable {
     fn by_name(&self, function: &Bound<'_, PyAny>, key: Key, epoch: u64) -> PyResult<Prepared> {
         let mut out = Message::default();
         dumps_into(function.py(), function, Root::Function, &mut out)?;
-        Ok(self.keep(key, epoch, Nature::ByName { _function: function.clone().unbind() }, &out.bytes))
+        self.keep(key, epoch, Nature::ByName { _function: function.clone().unbind() }, out, function.py())
     }
 
     fn by_value(&self, function: &Bound<'_, PyAny>, key: Key, epoch: u64, nature: Nature) -> PyResult<Prepared> {
-        let mut out = Message::default();
+        let mut out = Message { takes_buffers: self.heap.is_some(), ..Message::default() };
         dumps_by_value(function.py(), function, Root::Function, &mut out)?;
-        Ok(self.keep(key, epoch, nature, &out.bytes))
+        self.keep(key, epoch, nature, out, function.py())
     }
 
-    fn keep(&self, key: Key, epoch: u64, nature: Nature, bytes: &[u8]) -> Prepared {
+    fn keep(&self, key: Key, epoch: u64, nature: Nature, mut out: Message, py: Python<'_>) -> PyResult<Prepared> {
+        // Data that did not change lies where it lay, so equal bytes mean equal data.
+        let pieces = match &self.heap {
+            Some(heap) => memory::place(py, heap, &out)?.pieces,
+            None => Vec::new(),
+        };
+        let weight = out.weight();
+        out.bytes.extend_from_slice(&table_of(&pieces));
         // Dropped after the lock: giving up a function may run Python code, even this table's.
-        let (entry, _outdated) = self.table().insert(key, epoch, nature, bytes);
-        cached(&entry)
+        let (entry, _outdated) = self.table().insert(key, epoch, nature, &out.bytes, weight, pieces);
+        Ok(cached(&entry))
     }
 
     /// The ids that the table has given up since the last call, for the workers to give up too. One that is in flight is
@@ -148,10 +166,10 @@ impl FunctionTable {
 }
 
 fn cached(entry: &Entry<Nature>) -> Prepared {
-    Prepared::Cached { id: entry.id, bytes: Arc::clone(&entry.bytes) }
+    Prepared::Cached { id: entry.id, bytes: Arc::clone(&entry.bytes), pieces: Arc::clone(&entry.pieces) }
 }
 
-/// The function that [`FunctionTable::prepare`] pickled.
+/// The function that [`FunctionTable::prepare`] pickled; `bytes` without their table.
 ///
 /// # Errors
 /// What unpickling raises (such as `ModuleNotFoundError`), with a note that says where.

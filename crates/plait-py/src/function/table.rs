@@ -8,6 +8,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use plait_engine::heap::Piece;
+
 /// What a function is looked up by. Equal keys are a reason to compare, never a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key(u64);
@@ -53,6 +55,8 @@ pub struct Entry<N> {
     /// What [`crate::codec::byname::epoch`] was.
     pub epoch: u64,
     pub nature: N,
+    /// What the bytes refer to, which stays in place while this does.
+    pub pieces: Arc<[Piece]>,
     /// The table's clock when it was last looked up.
     used: AtomicU64,
 }
@@ -60,6 +64,8 @@ pub struct Entry<N> {
 /// Bytes in use by so many entries.
 struct Sent {
     bytes: Arc<[u8]>,
+    /// With what they refer to.
+    weight: usize,
     entries: usize,
 }
 
@@ -73,7 +79,7 @@ pub struct Table<N> {
     forgotten: Vec<u64>,
     clock: u64,
     last_id: u64,
-    /// The length of all that is in `sent`.
+    /// The length of all that is in `sent`, with what it refers to.
     bytes: usize,
     max_entries: usize,
     max_bytes: usize,
@@ -104,10 +110,19 @@ impl<N> Table<N> {
     /// Keeps a function under `key`, in the place of what was there. Equal bytes get an equal id. Gives back the entry, and
     /// those that had to go, which the caller drops once it holds no lock.
     #[must_use = "what had to go is to be dropped outside the lock"]
-    pub fn insert(&mut self, key: Key, epoch: u64, nature: N, bytes: &[u8]) -> (Arc<Entry<N>>, Vec<Arc<Entry<N>>>) {
-        let (id, bytes) = self.send(key, bytes);
+    pub fn insert(
+        &mut self,
+        key: Key,
+        epoch: u64,
+        nature: N,
+        bytes: &[u8],
+        weight: usize,
+        pieces: Vec<Piece>,
+    ) -> (Arc<Entry<N>>, Vec<Arc<Entry<N>>>) {
+        let (id, bytes) = self.send(key, bytes, weight);
+        let pieces = pieces.into();
         self.clock += 1;
-        let entry = Arc::new(Entry { id, bytes, epoch, nature, used: AtomicU64::new(self.clock) });
+        let entry = Arc::new(Entry { id, bytes, epoch, nature, pieces, used: AtomicU64::new(self.clock) });
         let mut outdated = Vec::new();
         if let Some(old) = self.entries.insert(key, Arc::clone(&entry)) {
             self.release(old.id);
@@ -120,7 +135,7 @@ impl<N> Table<N> {
     }
 
     /// The id of these bytes, old or new, with one more entry counted.
-    fn send(&mut self, key: Key, bytes: &[u8]) -> (u64, Arc<[u8]>) {
+    fn send(&mut self, key: Key, bytes: &[u8], weight: usize) -> (u64, Arc<[u8]>) {
         let before = self.entries.get(&key).filter(|entry| *entry.bytes == *bytes).map(|entry| entry.id);
         if let Some(id) = before.or_else(|| self.ids.get(bytes).copied())
             && let Some(sent) = self.sent.get_mut(&id)
@@ -131,11 +146,11 @@ impl<N> Table<N> {
         self.last_id += 1;
         let id = self.last_id;
         let bytes: Arc<[u8]> = bytes.into();
-        self.bytes += bytes.len();
+        self.bytes += weight;
         if bytes.len() <= SHARED_TO {
             self.ids.insert(Arc::clone(&bytes), id);
         }
-        self.sent.insert(id, Sent { bytes: Arc::clone(&bytes), entries: 1 });
+        self.sent.insert(id, Sent { bytes: Arc::clone(&bytes), weight, entries: 1 });
         (id, bytes)
     }
 
@@ -149,7 +164,7 @@ impl<N> Table<N> {
             return;
         }
         if let Some(sent) = self.sent.remove(&id) {
-            self.bytes -= sent.bytes.len();
+            self.bytes -= sent.weight;
             if self.ids.get(&sent.bytes) == Some(&id) {
                 self.ids.remove(&sent.bytes);
             }

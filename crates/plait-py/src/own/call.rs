@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plait_engine::heap::Piece;
+use plait_engine::heap::{Heap, Piece};
 use plait_engine::pool::{Outcome, Payload, TimedOut};
 use plait_engine::wire::Verdict;
 use plait_engine::wire::inner::Submit;
-use plait_engine::wire::table::HAS_TABLE;
+use plait_engine::wire::table::{self, HAS_TABLE};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -20,6 +20,9 @@ use crate::function::{self, FunctionTable, Prepared};
 use crate::process::{Limits, form, name_of};
 use crate::worker::while_loading;
 use crate::{codec, memory};
+
+/// The definition of no function: a table without lines.
+const NOTHING: [u8; 4] = [0; 4];
 
 /// Functions that a worker keeps loaded for calls that it runs in place.
 const MAX_FUNCTIONS: usize = 1024;
@@ -40,6 +43,7 @@ impl OwnCall {
     pub fn encode(
         py: Python<'_>,
         table: &FunctionTable,
+        heap: &Arc<Heap>,
         function: &Bound<'_, PyAny>,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
@@ -47,13 +51,13 @@ impl OwnCall {
     ) -> PyResult<Self> {
         let mut payload = codec::Message { takes_buffers: true, ..codec::Message::default() };
         let (kind, prepared, name) = match table.prepare(function)? {
-            Prepared::Cached { id, bytes } => {
+            Prepared::Cached { id, bytes, .. } => {
                 let kind = codec::encode_call(py, args, kwargs, &mut payload)?;
                 (kind, Some((id, bytes)), name_of(function))
             }
             Prepared::Direct => (codec::encode_direct(py, function, args, kwargs, &mut payload)?, None, String::new()),
         };
-        let pieces = memory::place(py, &payload)?.pieces;
+        let pieces = memory::place(py, heap, &payload)?.pieces;
         Ok(Self { function: prepared, name: name.into(), kind, payload: payload.bytes, pieces, limits: *limits })
     }
 
@@ -61,7 +65,7 @@ impl OwnCall {
     pub fn message(&self) -> Submit<'_> {
         let (form, definition) = match &self.function {
             Some((_, bytes)) => (form::CALL, &**bytes),
-            None => (form::DIRECT, &[][..]),
+            None => (form::DIRECT, &NOTHING[..]),
         };
         let Limits { timeout, retries } = self.limits;
         let Self { name, kind, payload, pieces, .. } = self;
@@ -92,7 +96,7 @@ impl OwnCall {
             if (called.is_err() || late.is_some()) && tries <= self.limits.retries {
                 continue;
             }
-            let placed = called.and_then(|kind| Ok((kind, memory::place(py, &out)?.pieces)));
+            let placed = called.and_then(|kind| Ok((kind, memory::place(py, own.desk.heap(), &out)?.pieces)));
             return Ok(match (placed, late) {
                 (_, Some(timeout)) => self.late(timeout, tries),
                 (Ok((kind, pieces)), None) => told(Verdict::Returned, kind as u8, &out.bytes, pieces, took),
@@ -146,7 +150,9 @@ fn load(py: Python<'_>, own: &Own, number: u64, definition: &[u8]) -> PyResult<P
     if let Some(function) = locked(&own.loaded).get(&number).map(|function| function.clone_ref(py)) {
         return Ok(function);
     }
-    let function = while_loading(|| function::decode_function(py, definition, None))?;
+    // Nothing is beside it.
+    let pickle = table::split(definition).map_or(definition, |(pickle, _)| pickle);
+    let function = while_loading(|| function::decode_function(py, pickle, None))?;
     let outdated = {
         let mut loaded = locked(&own.loaded);
         let outdated = if loaded.len() >= MAX_FUNCTIONS { std::mem::take(&mut *loaded) } else { Default::default() };

@@ -129,7 +129,7 @@ impl Own {
         limits: &Limits,
     ) -> PyResult<Arc<FutureCore>> {
         process::refuse_while_loading()?;
-        let call = Arc::new(OwnCall::encode(py, &self.table, function, args, kwargs, limits)?);
+        let call = Arc::new(OwnCall::encode(py, &self.table, self.desk.heap(), function, args, kwargs, limits)?);
         let inner = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let core = FutureCore::new(Home::Own);
         core.set_task(TaskId::from_bits(inner));

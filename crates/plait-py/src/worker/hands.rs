@@ -1,7 +1,6 @@
 //! What a worker does with a task: decode, call, encode, tell.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 
 use plait_engine::wire::Verdict;
 use plait_engine::worker::{Claimed, Desk, TellError, Worker};
@@ -9,6 +8,7 @@ use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
+use super::functions::Functions;
 use super::{output, stop, worker_error};
 use crate::chunk::answer::{ANSWER, AnswerWriter, push_only, push_raised};
 use crate::process::form;
@@ -31,21 +31,18 @@ pub fn while_loading<R>(load: impl FnOnce() -> R) -> R {
     loaded
 }
 
-/// Functions a worker keeps loaded; more than any program has at a time, few enough to bound a loop of lambdas.
-const MAX_FUNCTIONS: usize = 4096;
-
 /// What a worker keeps from task to task.
 pub struct Hands {
     desk: Desk,
     flush: Py<PyAny>,
-    functions: HashMap<u64, Py<PyAny>>,
+    functions: Functions,
     out: codec::Message,
 }
 
 impl Hands {
     /// Those of a worker that has not done anything yet.
     pub fn new(desk: Desk, flush: Py<PyAny>) -> Self {
-        Self { desk, flush, functions: HashMap::new(), out: codec::Message::default() }
+        Self { desk, flush, functions: Functions::default(), out: codec::Message::default() }
     }
 
     /// Runs one task and tells how it ended.
@@ -57,7 +54,7 @@ impl Hands {
         };
         stop::end_call();
         output::write_out(py, &self.flush);
-        let called = called.and_then(|answer| Ok((answer, memory::place(py, &self.out)?.pieces)));
+        let called = called.and_then(|answer| Ok((answer, memory::place(py, self.desk.heap(), &self.out)?.pieces)));
         let (mut answer, mut pieces) = match called {
             Ok(called) => called,
             Err(error) => (self.raised(py, &error), Vec::new()),
@@ -207,16 +204,15 @@ impl Hands {
     }
 
     fn function(&mut self, py: Python<'_>, worker: &mut Worker, task: &Claimed) -> PyResult<Py<PyAny>> {
-        if let Some(function) = self.functions.get(&task.head.function) {
-            return Ok(function.clone_ref(py));
+        if let Some(function) = self.functions.get(py, task.head.function) {
+            return Ok(function);
         }
         let (definition, pieces) = worker.definition(task).map_err(|error| worker_error(&error))?;
         let buffers = memory::buffers(py, &pieces)?;
         let function = while_loading(|| function::decode_function(py, definition, buffers.as_ref()))?;
-        if self.functions.len() >= MAX_FUNCTIONS {
-            self.functions.clear();
-        }
-        self.functions.insert(task.head.function, function.clone_ref(py));
+        let beside = pieces.iter().map(|piece| piece.at.len).sum();
+        drop((buffers, pieces));
+        self.functions.keep(task.head.function, function.clone_ref(py), beside);
         Ok(function)
     }
 }

@@ -1,5 +1,6 @@
 //! The nursery's and the workers' side of the process pool: forking, and running tasks.
 
+mod functions;
 mod hands;
 mod output;
 mod reap;
