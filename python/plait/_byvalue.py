@@ -118,7 +118,8 @@ def _new_type(new_type: typing.NewType):
 
 def _memoryview(view: memoryview):
     if view.contiguous:
-        memory, fortran = view, not view.c_contiguous
+        # Raw, because in the pickle no buffer may be in the order of Fortran.
+        memory, fortran = pickle.PickleBuffer(view).raw(), not view.c_contiguous
     else:
         # In the order of its elements, as its own tobytes() has them.
         memory, fortran = view.tobytes(), False
