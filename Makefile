@@ -39,7 +39,7 @@ help:
 	@echo 'make test     the Rust tests, then pytest on every supported Python found (PYTHONS=python3.12 narrows)'
 	@echo 'make loom     the protocols of shared memory, in every interleaving of small cases (make test has them too)'
 	@echo 'make lint     rustfmt, clippy, ruff, and the check of rooms and arrows'
-	@echo 'make bench    plait against its peers, each ratio beside its goal (ARGS=--quick for two minutes)'
+	@echo 'make bench    plait against its peers, each ratio beside its goal (ARGS=--quick for four minutes)'
 	@echo 'make chaos    real pools in a seeded storm of faults; fails if anything is lost (ARGS="--seconds 60 --seed 7")'
 	@echo 'make docs     the site of docs/ in .build/site, links checked; its snippets run in make test'
 	@echo 'make clean    remove all that was built'

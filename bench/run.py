@@ -171,7 +171,7 @@ def note(text: str) -> None:
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="plait beside its peers, each ratio beside its goal")
     parser.add_argument(
-        "--quick", action="store_true", help="fewer calls and rounds: done within two minutes"
+        "--quick", action="store_true", help="fewer calls and rounds: done within four minutes"
     )
     parser.add_argument("--rows", help="only these, as in 1,2 (default: all)")
     parser.add_argument("--rounds", type=int, help="how often each side is measured (default 7, quick 3)")
