@@ -61,8 +61,9 @@ pub fn place(py: Python<'_>, heap: &Arc<Heap>, message: &Message) -> PyResult<Pl
             Some(piece) => piece,
             None => {
                 let permit = permit.as_mut().map(|permit| permit.split(taken.len() as u64));
-                let hold =
-                    py.detach(|| heap.put_again(taken.bytes(), permit)).map_err(|error| no_room(heap, &error))?;
+                let hold = py
+                    .detach(|| heap.put_again(taken.bytes(), permit))
+                    .map_err(|error| no_room(heap, "a buffer", &error))?;
                 Piece::snapshot(hold)
             }
         });
@@ -98,17 +99,13 @@ fn known(heap: &Arc<Heap>, taken: &TakenBuffer) -> Option<Piece> {
     Some(Piece { hold: Arc::clone(&piece.hold), at, access: piece.access })
 }
 
-fn no_room(heap: &Heap, error: &impl std::fmt::Display) -> PyErr {
-    match heap.limit() {
-        None => no_memory(error),
-        Some(limit) => PyMemoryError::new_err(format!(
-            "no shared memory for a buffer: {error}; the limits on files and addresses (`ulimit -f`, `ulimit -v`) leave {limit} bytes"
-        )),
+/// What is said where there is no room for `what`.
+pub fn no_room(heap: &Heap, what: &str, error: &impl std::fmt::Display) -> PyErr {
+    let mut text = format!("no shared memory for {what}: {error}");
+    if let Some(limit) = heap.limit() {
+        text += &format!("; the limits on files and addresses (`ulimit -f`, `ulimit -v`) leave {limit} bytes");
     }
-}
-
-fn no_memory(error: &impl std::fmt::Display) -> PyErr {
-    PyMemoryError::new_err(format!("no shared memory for a buffer: {error}"))
+    PyMemoryError::new_err(text)
 }
 
 /// Objects over pieces of a message, for unpickling it; `None` for a message without.
@@ -127,7 +124,7 @@ pub fn buffers<'py>(py: Python<'py>, pieces: &[Piece]) -> PyResult<Option<Bound<
 }
 
 fn object(py: Python<'_>, piece: &Piece) -> PyResult<Py<Buffer>> {
-    let mapped = piece.map().map_err(|error| no_memory(&error))?;
+    let mapped = piece.map().map_err(|error| PyMemoryError::new_err(format!("a buffer cannot be mapped: {error}")))?;
     let len = mapped.len();
     Buffer::new(py, Arc::new(mapped), 0..len, Arc::new(piece.clone()))
 }
@@ -139,7 +136,7 @@ pub fn shared_buffer(py: Python<'_>, nbytes: usize) -> PyResult<Py<Buffer>> {
     let nbytes = nbytes.max(1);
     let keep = heap.gate().map(|gate| gate.try_keep(nbytes as u64)).transpose();
     let keep = keep.map_err(|never| PyMemoryError::new_err(never.to_string()))?;
-    let hold = py.detach(|| heap.zeros(nbytes, keep)).map_err(|error| no_room(&heap, &error))?;
+    let hold = py.detach(|| heap.zeros(nbytes, keep)).map_err(|error| no_room(&heap, "an array", &error))?;
     object(py, &Piece::shared(hold))
 }
 

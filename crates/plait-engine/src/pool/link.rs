@@ -26,6 +26,8 @@ pub(crate) struct Link {
     pub(super) leases: Mutex<Leases>,
     pool: Arc<PoolMemory>,
     control: Mutex<Outbox>,
+    /// Whether messages wait for room in the control ring. Set under its lock.
+    behind: AtomicBool,
     pub(super) correspondence: Mutex<Correspondence>,
     pid: AtomicI32,
     key: AtomicU64,
@@ -74,6 +76,19 @@ struct Outbox {
     waiting: VecDeque<Control>,
 }
 
+impl Outbox {
+    /// Writes what waits, in order, as far as there is room; whether that was all.
+    fn send(&mut self) -> bool {
+        while let Some(message) = self.waiting.front() {
+            if self.ring.write(&[&message.encode()]).is_err() {
+                return false;
+            }
+            self.waiting.pop_front();
+        }
+        true
+    }
+}
+
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").field("worker", &self.worker).field("pid", &self.pid()).finish_non_exhaustive()
@@ -101,6 +116,7 @@ impl Link {
             leases: Mutex::default(),
             pool,
             control,
+            behind: AtomicBool::new(false),
             correspondence: Mutex::new(Correspondence::new(replies)),
             pid: AtomicI32::new(0),
             key: AtomicU64::new(0),
@@ -167,16 +183,20 @@ impl Link {
         self.tell(Control::Release(block));
     }
 
-    /// Sends a control message; what finds the ring full goes first next time. The worker is not woken for it: it
-    /// looks before it needs room.
+    /// Sends a control message; what finds the ring full goes first next time, or when the worker is heard of. The worker
+    /// is not woken for it: it looks before it needs room.
     pub(crate) fn tell(&self, message: Control) {
         let mut outbox = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         outbox.waiting.push_back(message);
-        while let Some(message) = outbox.waiting.pop_front() {
-            if outbox.ring.write(&[&message.encode()]).is_err() {
-                outbox.waiting.push_front(message);
-                break;
-            }
+        self.behind.store(!outbox.send(), Ordering::Relaxed);
+    }
+
+    /// Sends what found the ring full: whoever drops many results at once says more than it holds, and may say nothing more.
+    #[inline]
+    pub(super) fn catch_up(&self) {
+        if self.behind.load(Ordering::Relaxed) {
+            let mut outbox = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+            self.behind.store(!outbox.send(), Ordering::Relaxed);
         }
     }
 
@@ -202,5 +222,31 @@ pub(super) mod testing {
         let results = regions.view().unwrap();
         let (notes, replies) = memory.side().unwrap();
         (Arc::new(Link::new(WorkerId(0), memory, results, heap, regions, pool, control, replies)), notes, worker)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_found_the_ring_full_is_sent_when_the_worker_is_heard_of() {
+        const BLOCKS: u64 = 3000;
+        let (link, _notes, worker) = testing::link();
+        let mut control = worker.control().unwrap();
+        let mut heard = Vec::new();
+        let mut listen = || {
+            let before = heard.len();
+            while let Ok(Some(message)) = control.read(Control::decode) {
+                let Ok(Control::Release(block)) = message else { panic!("no message of a parent") };
+                heard.push(block.offset);
+            }
+            heard.len() > before
+        };
+        (0..BLOCKS).for_each(|offset| link.release(Block { offset, len: 1 }));
+        while listen() {
+            link.catch_up();
+        }
+        assert_eq!(heard, (0..BLOCKS).collect::<Vec<_>>(), "each once, in order");
     }
 }

@@ -60,6 +60,7 @@ impl Readers {
         let Self { list, batch, .. } = self;
         let mut bad = Vec::new();
         for (at, reader) in list.iter_mut().enumerate() {
+            reader.link.catch_up();
             while !reader.garbled && batch.len() < limit {
                 let link = &reader.link;
                 let read = reader.stream.read(|record| {

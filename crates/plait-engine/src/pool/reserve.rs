@@ -27,11 +27,11 @@ impl Reserves {
         Self::within(getrlimit(Resource::As).current, workers, commons)
     }
 
-    /// A quarter of what is allowed is for the program's region, and another for those of all workers: the rest is for the
-    /// program, and a pool beside this one.
+    /// Of the addresses a quarter is for the program's region, and another for those of all workers: the rest is for the
+    /// program, and a pool beside this one. Of the file a quarter is for the program, and half for the workers.
     fn within(limit: Option<u64>, workers: usize, commons: u64) -> Self {
-        let quarter = limit.unwrap_or(u64::MAX).min(commons) / 4;
-        Self { worker: (quarter / (2 * workers.max(1)) as u64).clamp(LEAST, WORKER) }
+        let all = (limit.unwrap_or(u64::MAX) / 4).min(commons / 2);
+        Self { worker: (all / (2 * workers.max(1)) as u64).clamp(LEAST, WORKER) }
     }
 
     /// The length of the program's own region, in a file of this length.
@@ -58,7 +58,7 @@ mod tests {
     fn with_one_half_of_it_is_left_alone() {
         for (addresses, file) in [(8 << 30, Reserves::COMMONS), (u64::MAX, 8 << 30)] {
             let each = Reserves::within(Some(addresses), 4, file).worker;
-            assert!(Reserves::program_within(Some(addresses), file) + 8 * each <= 4 << 30);
+            assert!(Reserves::program_within(Some(addresses), file) + 8 * each <= 6 << 30);
             assert!(each >= 200 << 20);
         }
     }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use plait_engine::wire::Verdict;
 use plait_engine::worker::{Claimed, Desk, TellError, Worker};
-use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
@@ -83,7 +83,7 @@ impl Hands {
                     ));
                 }
                 Err(TellError::Memory(error)) => {
-                    (answer, pieces) = (self.raised(py, &no_memory(&error)), Vec::new());
+                    (answer, pieces) = (self.raised(py, &self.no_room(&error)), Vec::new());
                 }
             }
         }
@@ -176,7 +176,7 @@ impl Hands {
                 if noted { writer.push(&value, &mut self.out.bytes) } else { push_only(&value, &mut self.out) }
             });
             if noted && pushed.is_ok() {
-                pushed = worker.note_item(&self.out.bytes).map_err(|error| no_memory(&error));
+                pushed = worker.note_item(&self.out.bytes).map_err(|error| self.no_room(&error));
             }
             if let Err(error) = pushed {
                 return self.end_chunk(py, worker, noted, error);
@@ -194,6 +194,10 @@ impl Hands {
             return Err(error);
         }
         Ok(Answer::of_chunk(noted, Verdict::Raised))
+    }
+
+    fn no_room(&self, error: &impl std::fmt::Display) -> PyErr {
+        memory::no_room(self.desk.heap(), "the result", error)
     }
 
     /// The answer of a task that is nothing but an exception.
@@ -231,8 +235,4 @@ impl Answer {
     fn of_chunk(noted: bool, verdict: Verdict) -> Self {
         if noted { Self::Noted(verdict) } else { Self::Held(verdict, ANSWER) }
     }
-}
-
-fn no_memory(error: &impl std::fmt::Display) -> PyErr {
-    PyMemoryError::new_err(format!("no shared memory for the result: {error}"))
 }
