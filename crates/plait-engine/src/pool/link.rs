@@ -214,14 +214,21 @@ pub(super) mod testing {
 
     /// The link to a worker that nobody started, and what that one would have of its memory.
     pub(crate) fn link() -> (Arc<Link>, StreamReader, Arc<WorkerMemory>) {
+        let (link, notes, worker, _) = link_and_control();
+        (link, notes, worker)
+    }
+
+    /// The same, and the worker's end of the control ring.
+    pub(super) fn link_and_control() -> (Arc<Link>, StreamReader, Arc<WorkerMemory>, StreamReader) {
         let (pool, _claims) = PoolMemory::create(2).unwrap();
         let heap = Heap::new().unwrap();
         let regions = Regions::take(&heap, 1 << 20).unwrap();
         let (memory, control, _results, fd) = WorkerMemory::create(4096, 4096, regions.both()).unwrap();
-        let (worker, ..) = WorkerMemory::open(fd).unwrap();
+        let (worker, told, _) = WorkerMemory::open(fd).unwrap();
         let results = regions.view().unwrap();
         let (notes, replies) = memory.side().unwrap();
-        (Arc::new(Link::new(WorkerId(0), memory, results, heap, regions, pool, control, replies)), notes, worker)
+        let link = Link::new(WorkerId(0), memory, results, heap, regions, pool, control, replies);
+        (Arc::new(link), notes, worker, told)
     }
 }
 
@@ -232,8 +239,7 @@ mod tests {
     #[test]
     fn what_found_the_ring_full_is_sent_when_the_worker_is_heard_of() {
         const BLOCKS: u64 = 3000;
-        let (link, _notes, worker) = testing::link();
-        let mut control = worker.control().unwrap();
+        let (link, _notes, _worker, mut control) = testing::link_and_control();
         let mut heard = Vec::new();
         let mut listen = || {
             let before = heard.len();
