@@ -414,3 +414,15 @@ class made_up:
 made_up.function.__module__ = "made_up_module"
 made_up.function.__qualname__ = "function"
 sys.modules.setdefault("made_up_module", made_up)
+
+
+@pytest.mark.parametrize("before", [[], ["made_up_module"], ["function", "made_up_module"]])
+def test_names_at_the_edge_of_a_frame(before):
+    """The frame ends before the module's name, between the names, and after them."""
+    edges = set()
+    for size in range(5_400, 5_560):
+        value = [*before, b"x" * 60_000, b"x" * size, codec_stranger(), b"y" * 100]
+        pickled = pickle.dumps(value, 5)
+        edges.add(pickled.index(b"\x95", 60_000) if b"\x95" in pickled[60_000:] else 0)
+        assert codec.strangers(pickled) == [("made_up_module", "function")]
+    assert len(edges) > 30

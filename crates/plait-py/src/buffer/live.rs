@@ -99,7 +99,7 @@ pub fn find(ptr: *const u8, len: usize) -> Option<Found> {
 }
 
 /// How many mappings are known.
-pub fn count() -> usize {
+fn count() -> usize {
     COUNT.load(Ordering::Relaxed)
 }
 

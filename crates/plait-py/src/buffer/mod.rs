@@ -20,7 +20,7 @@ use pyo3::types::{PyByteArray, PyTuple};
 
 use crate::codec::TakenBuffer;
 use live::Mapping;
-pub use live::{Found, Keep, LIVE, Live, any_shared, count, find};
+pub use live::{Found, Keep, LIVE, Live, any_shared, find};
 pub use shaped::memory_view;
 
 /// A stretch of mapped memory.

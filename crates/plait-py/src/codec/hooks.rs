@@ -1,6 +1,6 @@
 //! The codec's private face in Python, `plait._core.codec`: for `plait._byvalue` and for the tests.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use plait_shm::{Access, Block, Commons, Region};
 use pyo3::exceptions::{PyBaseException, PyMemoryError};
@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyTuple};
 
 use super::{Kind, Message, TakenBuffer, byname, taken};
-use crate::buffer::{self, Buffer, Found};
+use crate::buffer::{Buffer, Found, LIVE};
 use crate::scratch::with_message;
 
 /// Adds the module `codec` to the extension module.
@@ -220,10 +220,10 @@ fn mapped(py: Python<'_>, data: &[u8], shared: bool) -> PyResult<Py<Buffer>> {
     Buffer::new(py, Arc::new(commons.map(block, access)?), 0..data.len(), lent)
 }
 
-/// How many mappings there are.
+/// How many mappings are known.
 #[pyfunction]
 fn mappings() -> usize {
-    buffer::count()
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner).len()
 }
 
 /// The `(module, name)` pairs in a pickle that mean nothing, or something else, in a worker.
