@@ -1,10 +1,11 @@
 //! Buffers into shared memory on their way out, and Python objects over it on their way in.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plait_engine::budget::{Gate, NotNow, Permit};
-use plait_engine::heap::{Access, Block, Heap, Piece};
+use plait_engine::heap::{Access, Block, Heap, Mapped, Piece};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -123,10 +124,43 @@ pub fn buffers<'py>(py: Python<'py>, pieces: &[Piece]) -> PyResult<Option<Bound<
     Ok(Some(list))
 }
 
-fn object(py: Python<'_>, piece: &Piece) -> PyResult<Py<Buffer>> {
-    let mapped = piece.map().map_err(|error| PyMemoryError::new_err(format!("a buffer cannot be mapped: {error}")))?;
+/// The Python object over a piece.
+///
+/// # Errors
+/// `MemoryError` when it cannot be mapped.
+pub fn object(py: Python<'_>, piece: &Piece) -> PyResult<Py<Buffer>> {
+    let mapped = match piece.access {
+        Access::Snapshot => piece.map().map(Arc::new),
+        Access::Shared => shared_mapping(piece),
+    };
+    let mapped = mapped.map_err(|error| PyMemoryError::new_err(format!("a buffer cannot be mapped: {error}")))?;
     let len = mapped.len();
-    Buffer::new(py, Arc::new(mapped), 0..len, Arc::new(piece.clone()))
+    Buffer::new(py, mapped, 0..len, Arc::new(piece.clone()))
+}
+
+/// So many mappings of shared memory are kept for the next task that has it.
+const KEPT: usize = 32;
+
+/// Which stretch of which heap's file is mapped where, the last one at the end. A mapping shows what is in the file, and keeps
+/// nothing there, so it is as good for whatever comes to lie in the same place later.
+static MAPPINGS: Mutex<Vec<(u64, Block, Arc<Mapped>)>> = Mutex::new(Vec::new());
+
+/// The mapping of a piece of shared memory: one that was made before has its pages at hand.
+fn shared_mapping(piece: &Piece) -> io::Result<Arc<Mapped>> {
+    // A thread that is not there any more may have the lock in a forked child.
+    let Ok(mut mappings) = MAPPINGS.try_lock() else { return piece.map().map(Arc::new) };
+    let heap = piece.hold.heap_number();
+    let known = mappings.iter().position(|(other, at, _)| *other == heap && *at == piece.at);
+    let entry = match known {
+        Some(known) => mappings.remove(known),
+        None => (heap, piece.at, Arc::new(piece.map()?)),
+    };
+    let mapped = Arc::clone(&entry.2);
+    // What is unmapped takes its time, and is dropped without the lock.
+    let _oldest = (mappings.len() >= KEPT).then(|| mappings.remove(0));
+    mappings.push(entry);
+    drop(mappings);
+    Ok(mapped)
 }
 
 /// New shared memory of `nbytes` zeros, which everybody who gets it sees and may write to.

@@ -62,6 +62,11 @@ impl Hold {
         Arc::ptr_eq(&self.heap, heap)
     }
 
+    /// The number of its heap, and so of the file that the block lies in: unlike all others, now and later, in this process.
+    pub fn heap_number(&self) -> u64 {
+        self.heap.number
+    }
+
     /// Whether this process allocated the block.
     pub(crate) fn is_own(&self) -> bool {
         matches!(self.owner, Owner::Own { .. })

@@ -19,16 +19,17 @@ use plait_shm::{Arena, ArenaError, Commons, Region};
 use rustix::process::{Pid, getpid};
 
 use crate::budget::{Budget, Gate, Permit};
-use crate::machine::MemoryLimits;
+use crate::machine::{MemoryLimits, memory_allowance};
 use crate::pool::Reserves;
 pub(crate) use hold::Owner;
 pub use hold::{Hold, Piece, table_of};
 pub(crate) use regions::Regions;
 use sent::{Place, Sent};
 
-/// How much of free memory a worker's heap keeps at most for the next block, in bytes: what was written before is written
-/// several times as fast. The program's heap has a budget for it.
+/// How much of free memory a worker's heap keeps at most for the next block, in bytes and as a part of what it may use: what
+/// was written before is written several times as fast. The program's heap has a budget for it.
 const KEEP_WARM: u64 = 512 << 20;
+const KEEP_PART: u64 = 32;
 
 /// Bytes that are copied while the allocator is locked, so that no other thread waits long.
 const STEP: usize = 4 << 20;
@@ -45,10 +46,13 @@ pub struct Heap {
     lent: Mutex<HashMap<u64, Vec<Arc<Hold>>>>,
     /// In a program that has workers: how much it may use.
     gate: Option<Arc<Gate>>,
+    /// Otherwise: how many bytes of free memory it keeps.
+    keep_warm: u64,
     /// Bytes of free memory that is there for the next block, about.
     warm: Arc<AtomicU64>,
     /// Bytes that were put, in all.
     copied: AtomicU64,
+    number: u64,
     pid: Pid,
 }
 
@@ -95,7 +99,10 @@ impl Heap {
         let arena = Mutex::new(Arena::in_region(&commons, region)?);
         let (known, sent, lent, copied) = Default::default();
         let pid = getpid();
-        Ok(Arc::new(Self { commons, region, arena, known, sent, lent, gate, warm, copied, pid }))
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let keep_warm = if gate.is_some() { 0 } else { KEEP_WARM.min(memory_allowance().bytes / KEEP_PART) };
+        Ok(Arc::new(Self { commons, region, arena, known, sent, lent, gate, keep_warm, warm, copied, number, pid }))
     }
 
     /// The program's shared file.
@@ -249,7 +256,7 @@ impl Heap {
         if block.len < STEP as u64 {
             return;
         }
-        let keep = self.gate.as_ref().map_or(KEEP_WARM, |gate| gate.keep_warm());
+        let keep = self.gate.as_ref().map_or(self.keep_warm, |gate| gate.keep_warm());
         if warm > keep {
             arena.trim(usize::try_from(keep).unwrap_or(usize::MAX));
             self.warm.store(keep, Ordering::Relaxed);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use plait_shm::{Access, Mapped};
+use plait_engine::heap::{Access, Mapped};
 
 /// What keeps a block from being used anew.
 pub type Keep = Arc<dyn Any + Send + Sync>;

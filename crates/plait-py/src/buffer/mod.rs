@@ -11,7 +11,7 @@ use std::ffi::c_int;
 use std::ops::Range;
 use std::sync::Arc;
 
-use plait_shm::{Access, Mapped};
+use plait_engine::heap::{Access, Mapped};
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;

@@ -1,14 +1,15 @@
 //! The codec's private face in Python, `plait._core.codec`: for `plait._byvalue` and for the tests.
 
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 
-use plait_shm::{Access, Block, Commons, Region};
+use plait_engine::heap::Piece;
 use pyo3::exceptions::{PyBaseException, PyMemoryError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyTuple};
 
 use super::{Kind, Message, TakenBuffer, byname, taken};
 use crate::buffer::{Buffer, Found, LIVE};
+use crate::memory;
 use crate::scratch::with_message;
 
 /// Adds the module `codec` to the extension module.
@@ -190,34 +191,12 @@ fn decode_exception<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyBaseExce
     super::decode_exception(py, bytes).into_value(py).into_bound(py)
 }
 
-/// A region of a commons that is there for tests, given back when nobody has it mapped any more.
-struct Lent(Arc<Commons>, Region);
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        self.0.give_region(self.1);
-    }
-}
-
-/// Bytes in memory of a commons, as they arrive from another process.
+/// Bytes in shared memory, as they arrive from another process.
 #[pyfunction]
 #[pyo3(signature = (data, shared=false))]
 fn mapped(py: Python<'_>, data: &[u8], shared: bool) -> PyResult<Py<Buffer>> {
-    static COMMONS: OnceLock<Arc<Commons>> = OnceLock::new();
-    if COMMONS.get().is_none() {
-        let _ = COMMONS.set(Commons::create(1 << 32)?);
-    }
-    let full = || PyMemoryError::new_err("the commons is full");
-    let commons = COMMONS.get().ok_or_else(full)?;
-    let page = rustix::param::page_size();
-    let region = commons.take_region(data.len().next_multiple_of(page) as u64).ok_or_else(full)?;
-    let lent = Arc::new(Lent(Arc::clone(commons), region));
-    let block = Block { offset: region.offset, len: data.len() as u64 };
-    let writer = commons.map(block, Access::Shared)?;
-    // SAFETY: the mapping is as long as the data, was made just now, and nobody else knows of it.
-    unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), writer.as_ptr(), data.len()) };
-    let access = if shared { Access::Shared } else { Access::Snapshot };
-    Buffer::new(py, Arc::new(commons.map(block, access)?), 0..data.len(), lent)
+    let hold = memory::heap()?.put(&[data], None).map_err(|error| PyMemoryError::new_err(error.to_string()))?;
+    memory::object(py, &if shared { Piece::shared(hold) } else { Piece::snapshot(hold) })
 }
 
 /// How many mappings are known.

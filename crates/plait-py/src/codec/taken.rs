@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::ffi::c_int;
 use std::slice;
 
-use plait_shm::Access;
+use plait_engine::heap::Access;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
