@@ -2,14 +2,17 @@
 
 Called by the Makefile, which has built what is tested. A run that failed does not keep the next from
 running; the exit code is 1 when any of them failed. A hung Python test dumps the stacks of its threads and
-ends its run.
+ends its run. Suites of several Pythons run at the same time, as many as there are processors: they mostly
+wait. What each prints is shown when it has ended.
 """
 
 import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +37,26 @@ def steps(arguments: argparse.Namespace) -> list[tuple[str, list[str]]]:
     return listed
 
 
+def run(title: str, command: list[str], shown: bool) -> tuple[str, bool]:
+    """Run a step, showing its output as it is made or at its end; its line of the summary, whether it passed."""
+    env = {**os.environ, "RUSTFLAGS": "--cfg loom"} if command is LOOM else None
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as kept:
+        if shown:
+            print(f"\n== {title}", flush=True)
+        out = None if shown else kept
+        code = subprocess.run(
+            command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False
+        ).returncode
+        took = time.monotonic() - began
+        kept.seek(0)
+        if not shown:
+            text = kept.read().decode(errors="replace")
+            print(f"\n== {title}\n{text}", flush=True)
+    verdict = "passed" if code == 0 else f"FAILED (exit code {code})"
+    return f"  {title:<16} {verdict}, {took:.0f} s", code == 0
+
+
 def main() -> int:
     """Run every step and print the summary."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -41,18 +64,16 @@ def main() -> int:
     parser.add_argument("--loom", action="store_true", help="the models alone; --rust has them too")
     parser.add_argument("--python", action="append", default=[], metavar="TAG")
     parser.add_argument("pytest", nargs="*", help="arguments handed to pytest")
-    summary: list[str] = []
-    failed = 0
-    for title, command in steps(parser.parse_args()):
-        print(f"\n== {title}", flush=True)
-        began = time.monotonic()
-        env = {**os.environ, "RUSTFLAGS": "--cfg loom"} if command is LOOM else None
-        code = subprocess.run(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, check=False).returncode
-        failed += code != 0
-        verdict = "passed" if code == 0 else f"FAILED (exit code {code})"
-        summary.append(f"  {title:<16} {verdict}, {time.monotonic() - began:.0f} s")
-    print("\n== Summary", *summary, sep="\n", flush=True)
-    return 1 if failed else 0
+    listed = steps(parser.parse_args())
+    pythons = [step for step in listed if step[0].startswith("Python")]
+    alone = listed if len(pythons) < 2 else [step for step in listed if step not in pythons]
+    ended = [run(*step, shown=True) for step in alone]
+    if alone is not listed:
+        print(f"\n== {', '.join(title for title, _ in pythons)} at the same time", flush=True)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            ended += pool.map(lambda step: run(*step, shown=False), pythons)
+    print("\n== Summary", *[line for line, _ in ended], sep="\n", flush=True)
+    return 0 if all(passed for _, passed in ended) else 1
 
 
 if __name__ == "__main__":
