@@ -38,7 +38,7 @@ def steps(arguments: argparse.Namespace) -> list[tuple[str, list[str]]]:
 
 
 def run(title: str, command: list[str], shown: bool) -> tuple[str, bool]:
-    """Run a step, showing its output as it is made or at its end; its line of the summary, whether it passed."""
+    """Run a step, showing its output as it is made or at its end; its summary, and whether it passed."""
     env = {**os.environ, "RUSTFLAGS": "--cfg loom"} if command is LOOM else None
     began = time.monotonic()
     with tempfile.TemporaryFile() as kept:
