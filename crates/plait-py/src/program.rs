@@ -1,9 +1,10 @@
 //! What belongs to the whole program and to no pool alone: its nurseries, pools that were collected, and its forks.
 //!
-//! A fork copies locks as they are. Those that another thread may hold, of this file and of [`crate::buffer`], are taken before one and let go after it,
-//! in both processes, so that the child finds them free.
+//! A fork copies locks as they are. Those that another thread may hold, of this file and of [`crate::buffer`], are taken
+//! before one and let go after it, in both processes, so that the child finds them free.
 
 use std::cell::RefCell;
+use std::ffi::c_int;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
@@ -40,8 +41,9 @@ static ORPHANS: Mutex<Vec<Weak<ProcessHome>>> = Mutex::new(Vec::new());
 /// How often a thread that wants to fork looks whether a nursery is launched.
 const GLANCE: Duration = Duration::from_millis(1);
 
-type Held = (
-    MutexGuard<'static, Vec<Known>>,
+/// Locks that are taken while the interpreter is held, and so within the fork itself: between Python's own steps of a fork other
+/// threads run, and would wait for them with the interpreter in their hands.
+type Inner = (
     MutexGuard<'static, Vec<Weak<ProcessHome>>>,
     MutexGuard<'static, Option<(u64, Arc<Heap>)>>,
     MutexGuard<'static, Vec<Weak<ProcessHome>>>,
@@ -49,8 +51,36 @@ type Held = (
 );
 
 thread_local! {
-    /// The locks, while this thread forks.
-    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+    /// The lock of the nurseries, while this thread forks.
+    static HELD: RefCell<Option<MutexGuard<'static, Vec<Known>>>> = const { RefCell::new(None) };
+    static INNER: RefCell<Option<Inner>> = const { RefCell::new(None) };
+}
+
+unsafe extern "C" {
+    fn pthread_atfork(
+        prepare: Option<extern "C" fn()>,
+        parent: Option<extern "C" fn()>,
+        child: Option<extern "C" fn()>,
+    ) -> c_int;
+}
+
+extern "C" fn take_inner() {
+    fn held<T>(lock: &'static Mutex<T>) -> MutexGuard<'static, T> {
+        lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    let inner = (held(&ORPHANS), held(&HEAP), held(&POOLS), held(&LIVE));
+    INNER.with(|cell| cell.replace(Some(inner)));
+}
+
+extern "C" fn give_inner() {
+    drop(INNER.with(RefCell::take));
+}
+
+/// Has forks take the locks that their children need.
+pub fn prepare_for_forks() {
+    // SAFETY: the handlers are functions of this library, which is never unloaded. They take locks under which nobody waits for
+    // anything, and nobody forks.
+    unsafe { pthread_atfork(Some(take_inner), Some(give_inner), Some(give_inner)) };
 }
 
 /// How many forks this process has come through.
@@ -61,7 +91,7 @@ pub fn forks() -> u64 {
 /// Before a fork: nobody is in the middle of anything that the child needs.
 #[pyfunction]
 pub fn before_fork(py: Python<'_>) {
-    let held = (free(py, &NURSERIES), free(py, &ORPHANS), free(py, &HEAP), free(py, &POOLS), free(py, &LIVE));
+    let held = free(py, &NURSERIES);
     HELD.with(|cell| cell.replace(Some(held)));
 }
 
