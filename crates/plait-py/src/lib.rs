@@ -54,6 +54,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::program::prepare_for_forks();
         crate::codec::hooks::add_to(module)?;
         crate::function::hooks::add_to(module)?;
         module.add("STOP_SIGNAL", plait_engine::pool::STOP_SIGNAL)?;

@@ -4,6 +4,7 @@
 //! in both processes, so that the child finds them free.
 
 use std::cell::RefCell;
+use std::ffi::c_int;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
@@ -32,11 +33,38 @@ static ORPHANS: Mutex<Vec<Weak<ProcessHome>>> = Mutex::new(Vec::new());
 /// How often a thread that wants to fork looks whether a nursery is launched.
 const GLANCE: Duration = Duration::from_millis(1);
 
-type Held = (MutexGuard<'static, Vec<Known>>, MutexGuard<'static, Vec<Weak<ProcessHome>>>);
+type Orphans = MutexGuard<'static, Vec<Weak<ProcessHome>>>;
 
 thread_local! {
-    /// The locks, while this thread forks.
-    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+    /// The lock of the nurseries, while this thread forks.
+    static HELD: RefCell<Option<MutexGuard<'static, Vec<Known>>>> = const { RefCell::new(None) };
+    /// That of the orphans, which pools are given to by whatever drops them: so it is taken for the fork alone, and not while
+    /// Python runs around it what may drop one.
+    static ORPHANS_HELD: RefCell<Option<Orphans>> = const { RefCell::new(None) };
+}
+
+unsafe extern "C" {
+    fn pthread_atfork(
+        prepare: Option<extern "C" fn()>,
+        parent: Option<extern "C" fn()>,
+        child: Option<extern "C" fn()>,
+    ) -> c_int;
+}
+
+extern "C" fn take_orphans() {
+    let orphans = ORPHANS.lock().unwrap_or_else(PoisonError::into_inner);
+    ORPHANS_HELD.with(|cell| cell.replace(Some(orphans)));
+}
+
+extern "C" fn give_orphans() {
+    drop(ORPHANS_HELD.with(RefCell::take));
+}
+
+/// Has forks take the lock of the orphans.
+pub fn prepare_for_forks() {
+    // SAFETY: the handlers are functions of this library, which is never unloaded. They take a lock under which nobody waits for
+    // anything, and nobody forks.
+    unsafe { pthread_atfork(Some(take_orphans), Some(give_orphans), Some(give_orphans)) };
 }
 
 /// How many forks this process has come through.
@@ -47,7 +75,7 @@ pub fn forks() -> u64 {
 /// Before a fork: nobody is in the middle of anything that the child needs.
 #[pyfunction]
 pub fn before_fork(py: Python<'_>) {
-    let held = (free(py, &NURSERIES), free(py, &ORPHANS));
+    let held = free(py, &NURSERIES);
     HELD.with(|cell| cell.replace(Some(held)));
 }
 
