@@ -231,3 +231,20 @@ def test_workers_are_never_forked_from_a_threaded_program():
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def test_a_pool_may_be_dropped_while_the_program_forks():
+    """What was registered before plait runs within its steps of a fork, and so may a garbage collection."""
+    script = """
+import os
+pools = []
+os.register_at_fork(before=pools.clear)
+import plait, workloads
+pools.append(plait.ProcessPoolExecutor(1))
+future = pools[0].submit(workloads.sleep, 0.2)
+child = os.fork()
+if not child:
+    os._exit(0)
+print(os.waitpid(child, 0)[1], future.result())
+"""
+    assert run_program("-W", "ignore", "-c", script).lines == ["0 0.2"]

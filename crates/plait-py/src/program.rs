@@ -53,6 +53,7 @@ type Inner = (
 thread_local! {
     /// The lock of the nurseries, while this thread forks.
     static HELD: RefCell<Option<MutexGuard<'static, Vec<Known>>>> = const { RefCell::new(None) };
+    /// Those that are taken for the fork alone.
     static INNER: RefCell<Option<Inner>> = const { RefCell::new(None) };
 }
 
