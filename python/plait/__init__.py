@@ -10,6 +10,7 @@
 Everything is loaded at first use, so importing plait costs next to nothing.
 """
 
+from plait import _joblib
 from plait._errors import NotPicklable, PlaitError, RemoteError, TaskTimeout
 
 # What type checkers take for `typing.TYPE_CHECKING`, without the import.
@@ -79,3 +80,6 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, "__version__"})
+
+
+_joblib.watch()

@@ -1,0 +1,379 @@
+"""joblib's backend "plait": how joblib finds it, what calls may rely on, and what happens when they fail."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+
+import plait
+import pytest
+import workloads as w
+from outside import finish, is_alive, run_program, start_program, until
+
+joblib = pytest.importorskip("joblib")
+from joblib import Parallel, delayed, parallel_config  # noqa: E402
+from plait._joblib import pools, stand_in  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def no_pools_kept():
+    pools.clear(kept=True)
+    yield
+    pools.clear(kept=True)
+
+
+def plait_pools():
+    return [pool.executor for pool in pools._pools]
+
+
+# --- how joblib finds it
+
+
+@pytest.mark.parametrize("imports", ["import plait, joblib", "import joblib, plait"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "joblib.Parallel(n_jobs=2, backend='plait')(calls)",
+        "with joblib.parallel_config(backend='plait', n_jobs=2): result = joblib.Parallel()(calls)",
+        "with joblib.parallel_backend('plait', n_jobs=2): result = joblib.Parallel()(calls)",
+    ],
+)
+def test_importing_both_is_enough(imports, call):
+    call = call if "result" in call else f"result = {call}"
+    script = f"""
+{imports}
+calls = [joblib.delayed(lambda x: x * x)(i) for i in range(4)]
+{call}
+print(result, type(joblib.parallel.BACKENDS["plait"]).__name__)
+"""
+    [line] = run_program("-c", script).lines
+    # The class itself is there once it was used.
+    assert line == "[0, 1, 4, 9] ABCMeta"
+
+
+def test_importing_plait_imports_no_joblib():
+    script = "import sys, plait; print('joblib' in sys.modules, 'plait._joblib.backend' in sys.modules)"
+    assert run_program("-c", script).lines == ["False False"]
+
+
+def test_joblibs_modules_look_as_without_plait():
+    look = """
+spec = joblib.parallel.__spec__
+print(type(spec.loader).__name__, joblib.parallel.__loader__ is spec.loader)
+print(spec.origin == joblib.parallel.__file__)
+print(importlib.util.find_spec("joblib.parallel").loader.get_filename("joblib.parallel") == spec.origin)
+"""
+    without = run_program("-c", "import importlib.util, joblib" + look).lines
+    assert run_program("-c", "import importlib.util, plait, joblib" + look).lines == without
+
+
+def test_a_reload_of_joblib_keeps_the_backend():
+    script = """
+import plait, joblib, importlib
+importlib.reload(joblib.parallel)
+print("plait" in joblib.parallel.BACKENDS)
+"""
+    assert run_program("-c", script).lines == ["True"]
+
+
+def test_where_there_is_no_joblib_its_import_fails_as_ever():
+    script = """
+import sys, plait
+sys.modules["joblib"] = None
+try:
+    import joblib.parallel
+except ModuleNotFoundError as error:
+    print(error.name)
+"""
+    assert run_program("-c", script).lines == ["joblib.parallel"]
+
+
+def test_standing_in_for_joblibs_own_backends():
+    before = dict(joblib.parallel.BACKENDS)
+    try:
+        stand_in()
+        assert type(Parallel(n_jobs=2)._backend).__name__ == "PlaitBackend"
+        assert type(Parallel(n_jobs=2, prefer="processes")._backend).__name__ == "PlaitBackend"
+        assert type(Parallel(n_jobs=2, prefer="threads")._backend).__name__ == "ThreadingBackend"
+        with parallel_config(backend="loky", inner_max_num_threads=1):
+            assert Parallel(n_jobs=2)(delayed(abs)(i) for i in (-1, 2)) == [1, 2]
+        assert len(plait_pools()) == 1
+    finally:
+        stand_in(())
+    now = {name: joblib.parallel.BACKENDS[name] for name in before if name != "plait"}
+    assert now == {name: factory for name, factory in before.items() if name != "plait"}
+
+
+# --- workers
+
+
+@pytest.mark.parametrize(
+    "n_jobs, workers", [(-1, plait.cpu_count()), (-1000, 1), (3, 3), (1000, 192), (None, 1)]
+)
+def test_number_of_workers(n_jobs, workers):
+    with parallel_config(backend="plait"):
+        assert joblib.effective_n_jobs(n_jobs) == workers
+
+
+def test_workers_are_kept_for_the_next_call():
+    Parallel(n_jobs=2, backend="plait")(delayed(w.pid)(i) for i in range(4))
+    [pool] = plait_pools()
+    for _ in range(3):
+        Parallel(n_jobs=2, backend="plait")(delayed(w.pid)(i) for i in range(4))
+        assert plait_pools() == [pool]
+    Parallel(n_jobs=3, backend="plait")(delayed(w.pid)(i) for i in range(4))
+    [other] = plait_pools()
+    assert other is not pool and other._max_workers == 3
+
+
+def test_idle_workers_end_after_a_while():
+    with parallel_config(backend="plait", n_jobs=2, idle_worker_timeout=0.05):
+        pids = set(Parallel()(delayed(w.pid)(i) for i in range(4)))
+    until(lambda: not any(map(is_alive, pids)), "the end of idle workers")
+    assert plait_pools() == []
+
+
+def test_threads_of_libraries_are_bounded():
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    with parallel_config(backend="plait", n_jobs=2, inner_max_num_threads=3):
+        calls = [delayed(lambda name: os.environ.get(name))(name) for name in names]
+        assert Parallel()(calls) == ["3"] * len(names)
+
+
+def test_blas_itself_takes_the_number():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    pytest.importorskip("numpy")
+
+    def threads():
+        import numpy
+
+        numpy.ones((8, 8)) @ numpy.ones((8, 8))
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    with parallel_config(backend="plait", n_jobs=2, inner_max_num_threads=1):
+        assert all(set(found) <= {1} for found in Parallel()(delayed(threads)() for _ in range(2)))
+
+
+def test_initializer():
+    def note(value):
+        sys.noted = value
+
+    with parallel_config(backend="plait", n_jobs=2, initializer=note, initargs=("here",)):
+        assert Parallel()(delayed(lambda: sys.noted)() for _ in range(3)) == ["here"] * 3
+        [first] = plait_pools()
+        assert Parallel()(delayed(lambda: sys.noted)() for _ in range(3)) == ["here"] * 3
+        assert plait_pools() == [first]
+
+
+def test_an_initializer_that_fails_breaks_only_its_calls():
+    def fail():
+        raise ValueError("not here")
+
+    from concurrent.futures import BrokenExecutor
+
+    for _ in range(2):
+        with pytest.raises(BrokenExecutor, match="not here"):
+            Parallel(n_jobs=2, backend="plait", initializer=fail)(delayed(abs)(i) for i in range(4))
+    assert Parallel(n_jobs=2, backend="plait")(delayed(abs)(i) for i in (-1, 1)) == [1, 1]
+
+
+def test_options_of_plaits_pools():
+    with parallel_config(backend="plait", n_jobs=2, max_tasks_per_child=1):
+        pids = Parallel(batch_size=1)(delayed(w.pid)(i) for i in range(5))
+    assert len(set(pids)) == 5
+
+
+def test_an_option_that_is_none():
+    with pytest.raises(TypeError, match="backend 'plait' has no option 'colour'; there are "):
+        parallel_config(backend="plait", colour="red")
+
+
+# --- what goes and comes
+
+
+def test_all_ways_to_return():
+    calls = [delayed(pow)(i, 2) for i in range(30)]
+    squares = [i * i for i in range(30)]
+    assert Parallel(n_jobs=2, backend="plait")(calls) == squares
+    assert list(Parallel(n_jobs=2, backend="plait", return_as="generator")(calls)) == squares
+    assert sorted(Parallel(n_jobs=2, backend="plait", return_as="generator_unordered")(calls)) == squares
+
+
+@pytest.mark.parametrize(
+    "pre_dispatch, batch_size", [("all", 1), ("n_jobs", "auto"), ("3*n_jobs", 7), (1, 1)]
+)
+def test_dispatch(pre_dispatch, batch_size):
+    parallel = Parallel(n_jobs=2, backend="plait", pre_dispatch=pre_dispatch, batch_size=batch_size)
+    factor = 3
+    assert parallel(delayed(lambda x: x * factor)(i) for i in range(100)) == [3 * i for i in range(100)]
+
+
+def test_functions_of_all_kinds_in_one_call():
+    from functools import partial
+
+    calls = [
+        delayed(abs)(-1),
+        delayed(lambda x: x)(2),
+        delayed(partial(pow, 3))(2),
+        delayed("{k}".format)(k=4),
+    ]
+    assert Parallel(n_jobs=2, backend="plait", batch_size=4)(calls) == [1, 2, 9, "4"]
+
+
+def test_arrays():
+    numpy = pytest.importorskip("numpy")
+    array = numpy.arange(500_000)
+
+    def double(a):
+        a *= 2
+        return a
+
+    results = Parallel(n_jobs=2, backend="plait")(delayed(double)(array) for _ in range(3))
+    assert all((result == 2 * array).all() for result in results)
+    assert array[-1] == 499_999
+
+
+def test_shared_arrays_are_written_in_place():
+    pytest.importorskip("numpy")
+    table = plait.zeros((4, 1000))
+
+    def fill(row):
+        table[row] = row + 1
+
+    Parallel(n_jobs=2, backend="plait")(delayed(fill)(row) for row in range(4))
+    assert table.sum(axis=1).tolist() == [1000, 2000, 3000, 4000]
+
+
+def test_nested_calls():
+    def outer(n):
+        inner = Parallel(n_jobs=2, backend="plait")(delayed(pow)(i, 2) for i in range(n))
+        return type(Parallel(n_jobs=2)._backend).__name__, sum(inner)
+
+    assert Parallel(n_jobs=2, backend="plait")(delayed(outer)(n) for n in range(3)) == [
+        ("ThreadingBackend", 0),
+        ("ThreadingBackend", 0),
+        ("ThreadingBackend", 1),
+    ]
+
+
+def test_calls_from_several_threads():
+    results = {}
+
+    def run(n):
+        results[n] = Parallel(n_jobs=2, backend="plait")(delayed(pow)(i, 2) for i in range(n))
+
+    threads = [threading.Thread(target=run, args=(10 * n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {10 * n: [i * i for i in range(10 * n)] for n in range(4)}
+
+
+def test_a_forked_child_makes_its_own_pool():
+    script = """
+import os, plait
+from joblib import Parallel, delayed
+Parallel(n_jobs=2, backend="plait")(delayed(abs)(i) for i in range(4))
+pid = os.fork()
+if pid == 0:
+    assert Parallel(n_jobs=2, backend="plait")(delayed(abs)(i) for i in range(4)) == [0, 1, 2, 3]
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    options = ["-W", "ignore::DeprecationWarning"]
+    assert run_program(*options, "-c", script).lines == ["7"]
+
+
+# --- what fails
+
+
+def test_exceptions_come_with_the_workers_traceback():
+    def divide(x):
+        return 1 / x
+
+    with pytest.raises(ZeroDivisionError) as raised:
+        Parallel(n_jobs=2, backend="plait")(delayed(divide)(x) for x in (1, 0, 1))
+    assert "return 1 / x" in str(raised.value.__cause__)
+
+
+@pytest.mark.parametrize("at", [0, 5, 60])
+def test_what_cannot_be_sent(at):
+    items = [threading.Lock() if i == at else i for i in range(100)]
+    with pytest.raises(plait.NotPicklable, match="the task to send") as raised:
+        Parallel(n_jobs=2, backend="plait")(delayed(w.count)([item]) for item in items)
+    assert raised.value.path == "args[0][0]"
+
+
+@pytest.mark.parametrize("define", ["def", "name"])
+def test_a_worker_that_dies_names_the_call(define):
+    def die(signum):
+        os.kill(os.getpid(), signum)
+
+    call = delayed(die)(signal.SIGKILL) if define == "def" else delayed(os._exit)(3)
+    with pytest.raises(plait.WorkerDied) as raised:
+        Parallel(n_jobs=2, backend="plait")([call, delayed(abs)(1)])
+    name = die.__qualname__ if define == "def" else "_exit"
+    assert raised.value.task.endswith(name)
+    assert f"while it ran {raised.value.task}" in str(raised.value)
+    assert "plait._joblib" not in str(raised.value)
+    assert Parallel(n_jobs=2, backend="plait")(delayed(abs)(i) for i in (-1, 1)) == [1, 1]
+
+
+def test_a_failure_stops_what_runs(gate):
+    def fail():
+        gate.wait_for("slow")
+        raise ValueError("enough")
+
+    with pytest.raises(ValueError, match="enough"):
+        Parallel(n_jobs=2, backend="plait")([delayed(w.pass_gate)(gate.folder, "slow"), delayed(fail)()])
+    # The gate was never opened: the call that waited at it has been stopped.
+    [pid] = gate.wait_for("slow")
+    until(lambda: not is_alive(pid), "the end of the worker that was stopped")
+
+
+def test_a_timeout_stops_what_runs(gate):
+    with pytest.raises(multiprocessing.TimeoutError):
+        Parallel(n_jobs=2, backend="plait", timeout=1)(
+            delayed(w.pass_gate)(gate.folder, name) for name in ("a", "b")
+        )
+    pids = gate.wait_for("a", "b")
+    until(lambda: not any(map(is_alive, pids)), "the end of the workers that were stopped")
+
+
+@pytest.mark.filterwarnings("ignore:.*tasks which were still being processed:UserWarning")
+def test_a_call_that_is_given_up_leaves_others_alone(gate):
+    with gate:
+        mine = Parallel(n_jobs=2, backend="plait", return_as="generator")(
+            delayed(w.pass_gate)(gate.folder, name) for name in ("mine",)
+        )
+        gate.wait_for("mine")
+        others = Parallel(n_jobs=2, backend="plait", return_as="generator")(
+            delayed(time.sleep)(1000) for _ in range(4)
+        )
+        assert len(plait_pools()) == 1
+        del others
+    assert list(mine) == [None]
+
+
+def test_ctrl_c():
+    script = """
+import sys, time, plait
+from joblib import Parallel, delayed
+def wait(i):
+    print("begun", flush=True)
+    time.sleep(1000)
+try:
+    Parallel(n_jobs=2, backend="plait")(delayed(wait)(i) for i in range(8))
+except KeyboardInterrupt:
+    print("interrupted")
+print(Parallel(n_jobs=2, backend="plait")(delayed(abs)(i) for i in range(3)))
+"""
+    program = start_program("-c", script)
+    assert program.stdout.readline() == "begun\n"
+    os.killpg(program.pid, signal.SIGINT)
+    lines = finish(program).lines
+    assert lines[-2:] == ["interrupted", "[0, 1, 2]"]
+    assert set(lines[:-2]) <= {"begun"}
