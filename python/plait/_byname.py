@@ -4,6 +4,18 @@ Asked once per module (the answer is kept in Rust), so it may look at files. Imp
 """
 
 import sys
+import threading
+
+
+class Workers(threading.local):
+    """Of which kind the workers are that this thread pickles for."""
+
+    # Whether what this process has in `sys.modules`, `__main__` included, is theirs too; see
+    # `plait._patch`. Set on the class in such a worker, and for the time of a call in their parent.
+    share_modules = False
+
+
+workers = Workers()
 
 
 def travels_by_name(name: str) -> bool:

@@ -11,6 +11,7 @@ Loaded when the first such value comes along. What differs from plain cloudpickl
   globals of their own.
 """
 
+import copyreg
 import io
 import os
 import pickle
@@ -26,7 +27,7 @@ import cloudpickle
 from cloudpickle.cloudpickle import _DYNAMIC_CLASS_TRACKER_BY_ID, _class_setstate
 
 from plait import _core
-from plait._byname import goes_by_name_unfound, registered_reducers
+from plait._byname import goes_by_name_unfound, registered_reducers, workers
 from plait._interrupt import is_interrupt
 
 _registering = threading.Lock()
@@ -56,6 +57,12 @@ def pickled(value, reduce_exception=None, buffers: list | None = None) -> bytes:
     `reduce_exception` says how exceptions within go, by what a `__reduce__` of theirs would return; `buffers`
     is as for `dumps`.
     """
+    if workers.share_modules:
+        try:
+            return _by_name(value, reduce_exception, buffers)
+        except Exception:
+            # What no name leads to, such as a lambda.
+            pass
     data, unfound = _dump(value, reduce_exception, buffers)
     if not unfound:
         return data
@@ -74,19 +81,57 @@ def pickled(value, reduce_exception=None, buffers: list | None = None) -> bytes:
     return data
 
 
+def _taker(buffers: list | None):
+    """What decides for each buffer whether it stays in the pickle, and keeps those that do not."""
+    if buffers is None:
+        return None
+    # Those of a pickle that was made before and does not go.
+    buffers.clear()
+
+    def take(buffer: pickle.PickleBuffer) -> bool:
+        stays = _core.codec.stays(buffer)
+        if not stays:
+            buffers.append(buffer)
+        return stays
+
+    return take
+
+
+class _NamingPickler(pickle.Pickler):
+    """Pickles by name what has one, as the standard library's pools do."""
+
+    def __init__(self, file, reduce_exception, buffer_callback):
+        super().__init__(file, protocol=5, buffer_callback=buffer_callback)
+        self.dispatch_table = {
+            **copyreg.dispatch_table,
+            **registered_reducers(),
+            io.TextIOWrapper: _refuse_file,
+        }
+        if buffer_callback is not None and _core.has_shared():
+            from plait._shared import reducers
+
+            self.dispatch_table.update(reducers())
+        self._reduce_exception = reduce_exception
+
+    def reducer_override(self, obj):
+        if issubclass(type(obj), BaseException):
+            if self._reduce_exception is None:
+                from plait._rebuild import reduced
+
+                self._reduce_exception = reduced
+            return self._reduce_exception(obj)
+        return NotImplemented
+
+
+def _by_name(value, reduce_exception, buffers) -> bytes:
+    with io.BytesIO() as file:
+        _NamingPickler(file, reduce_exception, _taker(buffers)).dump(value)
+        return file.getvalue()
+
+
 def _dump(value, reduce_exception, buffers) -> tuple[bytes, set[str]]:
     """Gives the pickle, and the modules that it names but workers will not find."""
-    take = None
-    if buffers is not None:
-        # Those of a pickle that was made before and does not go.
-        buffers.clear()
-
-        def take(buffer: pickle.PickleBuffer) -> bool:
-            stays = _core.codec.stays(buffer)
-            if not stays:
-                buffers.append(buffer)
-            return stays
-
+    take = _taker(buffers)
     with io.BytesIO() as file:
         pickler = Pickler(file, reduce_exception, take)
         pickler.dump(value)
