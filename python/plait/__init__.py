@@ -10,7 +10,6 @@
 Everything is loaded at first use, so importing plait costs next to nothing.
 """
 
-from plait import _joblib
 from plait._errors import NotPicklable, PlaitError, RemoteError, TaskTimeout
 
 # What type checkers take for `typing.TYPE_CHECKING`, without the import.
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from plait._executor import Executor
     from plait._future import Future
     from plait._map import map
+    from plait._patch import patch, unpatch
     from plait._process import ProcessPoolExecutor
     from plait._shared import empty, full, share, zeros
     from plait._thread import ThreadPoolExecutor
@@ -42,7 +42,9 @@ __all__ = [
     "empty",
     "full",
     "map",
+    "patch",
     "share",
+    "unpatch",
     "zeros",
 ]
 
@@ -59,7 +61,9 @@ _HOMES = {
     "empty": "plait._shared",
     "full": "plait._shared",
     "map": "plait._map",
+    "patch": "plait._patch",
     "share": "plait._shared",
+    "unpatch": "plait._patch",
     "zeros": "plait._shared",
 }
 
@@ -80,6 +84,3 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, "__version__"})
-
-
-_joblib.watch()
