@@ -1,5 +1,4 @@
-"""`plait.patch`: pools of the standard library and of joblib become plait's, in a program that knows no
-plait.
+"""`plait.patch`: the standard library's pools, and joblib's, become plait's in a program that stays as it is.
 
 What is changed are methods of four classes, in place: `ThreadPoolExecutor` and `ProcessPoolExecutor` of
 `concurrent.futures`, `Pool` and `ThreadPool` of `multiprocessing.pool`. Everything that makes pools goes

@@ -27,9 +27,12 @@ class ServedEngine(engines.ProcessEngine):
         initargs: tuple[Any, ...],
         maxtasksperchild: int | None,
     ) -> None:
-        """Raises `Unsuitable` where the pool must be left alone.""" most = min(workers, MAX_WORKERS) start
-        = initializer, initargs self._executor = FaithfulPool(most, context, "PoolWorker", True, *start,
-        maxtasksperchild)  # type: ignore[assignment]
+        """Raises `Unsuitable` where the pool must be left alone."""
+        most = min(workers, MAX_WORKERS)
+        start = initializer, initargs
+        self._executor = FaithfulPool(  # type: ignore[assignment]
+            most, context, "PoolWorker", True, *start, maxtasksperchild
+        )
         # The end of the program does not wait for its calls.
         _exit._pools.discard(self._executor)
         Engine.__init__(self, workers)
