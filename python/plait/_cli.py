@@ -28,6 +28,10 @@ examples:
   plait compare primes.py --peers --html primes.html --json primes.json
 """
 
+_ALL_EXAMPLES = f"""{_EXAMPLES}\
+  plait run --report script.py --verbose data.csv
+"""
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -49,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="plait",
         description="Run Python functions on threads or processes, and measure which one helps.",
-        epilog=_EXAMPLES,
+        epilog=_ALL_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -93,11 +97,21 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also run the standard library's executors, and loky's and joblib's if installed",
     )
+    commands.add_parser(
+        "run", help="run a Python program as it is, with its pools served by plait", add_help=False
+    )
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command with these arguments, by default the program's; returns the exit code."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+    if arguments[:1] == ["run"]:
+        # What stands behind it is the program's.
+        from plait._run import main as run
+
+        return run(arguments[1:])
     parser = _parser()
     asked = parser.parse_args(arguments)
     if asked.version:

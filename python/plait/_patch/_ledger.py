@@ -81,13 +81,14 @@ def watch_processes() -> None:
 
 def _count_process() -> None:
     global _forks
-    frame: FrameType | None = sys._getframe(1) if sys._getframe().f_back is not None else None
+    frame = sys._getframe().f_back
     while frame is not None:
         name = frame.f_code.co_filename.replace(os.sep, "/")
         if name.endswith(("multiprocessing/pool.py", "futures/process.py")) or "/plait/_patch/" in name:
             return
         if name.endswith("multiprocessing/popen_fork.py"):
             _forks += 1
+            return
         frame = frame.f_back
 
 
