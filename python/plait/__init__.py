@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from plait._future import Future
     from plait._map import map
     from plait._patch import patch, unpatch
+    from plait._pool import Pool, ThreadPool
     from plait._process import ProcessPoolExecutor
     from plait._shared import empty, full, share, zeros
     from plait._thread import ThreadPoolExecutor
@@ -32,9 +33,11 @@ __all__ = [
     "Future",
     "NotPicklable",
     "PlaitError",
+    "Pool",
     "ProcessPoolExecutor",
     "RemoteError",
     "TaskTimeout",
+    "ThreadPool",
     "ThreadPoolExecutor",
     "WorkerDied",
     "compare",
@@ -53,7 +56,9 @@ _HOMES = {
     "Comparison": "plait._compare",
     "Executor": "plait._executor",
     "Future": "plait._future",
+    "Pool": "plait._pool",
     "ProcessPoolExecutor": "plait._process",
+    "ThreadPool": "plait._pool",
     "ThreadPoolExecutor": "plait._thread",
     "WorkerDied": "plait._errors",
     "compare": "plait._compare",

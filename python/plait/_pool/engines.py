@@ -1,0 +1,264 @@
+"""The workers of a pool: what differs between processes and threads, and what happens to them at the end.
+
+As in the stdlib, the end of the program does not wait for pools that were not joined: what was not begun is
+dropped, processes are killed, threads are left behind.
+"""
+
+import atexit
+import multiprocessing.process
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from plait import _exit, _pool_worker
+from plait._errors import NotPicklable
+from plait._future import Future
+from plait._pool.courier import Courier
+from plait._pool.crew import Crew, Door
+from plait._pool.feeds import Feeds
+from plait._process import MAX_WORKERS, ProcessPoolExecutor
+
+# Seconds that workers have to end by themselves after SIGTERM.
+GRACE = 0.5
+
+# Seconds in which workers that somebody wants to look at should have started.
+BIRTH = 10.0
+
+
+class Engine:
+    """The workers of one pool."""
+
+    submit: Callable[..., Future]
+
+    def __init__(self, workers: int) -> None:
+        """Nothing is begun yet."""
+        self.workers = workers
+        self.courier = Courier()
+        self.feeds = Feeds(self._close)
+        self.terminated = False
+        _at_work.add(self)
+
+    def close(self) -> None:
+        """Take no calls but those of inputs that are still being read."""
+        self.courier.close()
+        self.feeds.close()
+
+    def join(self) -> None:
+        """After `close` or `terminate`: wait until all has ended."""
+        self.feeds.join()
+        self._wait()
+        self.courier.settle()
+
+    def terminate(self) -> None:
+        """Drop what was not begun and end the workers that can be ended."""
+        self.terminated = True
+        self.feeds.stop()
+        self._stop()
+        self.courier.close()
+
+    def _close(self) -> None:
+        raise NotImplementedError
+
+    def _stop(self) -> None:
+        raise NotImplementedError
+
+    def _wait(self) -> None:
+        raise NotImplementedError
+
+
+class ProcessEngine(Engine):
+    """Worker processes."""
+
+    def __init__(
+        self,
+        workers: int,
+        initializer: Callable[..., object] | None,
+        initargs: tuple[Any, ...],
+        maxtasksperchild: int | None,
+    ) -> None:
+        """Raises what the executor raises; NotPicklable names `initializer` or `initargs`."""
+        key = bytes(multiprocessing.process.current_process().authkey)
+        told = (key, _numbers(), initializer, tuple(initargs))
+        most = min(workers, MAX_WORKERS)
+        try:
+            self._executor = executor = _Executor(
+                most, None, _pool_worker.begin, told, max_tasks_per_child=maxtasksperchild
+            )
+        except NotPicklable as error:
+            raise _of_initializer(error) from error.__cause__
+        super().__init__(workers)
+        self.submit = executor.submit
+        if initializer is not None:
+            self.start()
+
+    def start(self) -> None:
+        """Have all workers start, as far as they have not."""
+        # There are as many workers as there are tasks to do.
+        for _ in range(self._executor._max_workers):
+            self._executor.submit(_pool_worker.nothing)
+
+    def pids(self) -> list[int]:
+        """Give the process ids of the workers that live."""
+        return self._executor._stats()["pids"]
+
+    def started(self) -> list[int]:
+        """Give the process ids of all workers, started if need be; of those that live, once it is closed."""
+        deadline = time.monotonic() + BIRTH
+        pids = self.pids()
+        try:
+            while len(pids) < self._executor._max_workers and time.monotonic() < deadline:
+                self.start()
+                time.sleep(0.002)
+                pids = self.pids()
+        except RuntimeError:
+            # It takes no more tasks.
+            pass
+        return pids
+
+    def pending(self) -> int:
+        """How many calls have not ended."""
+        return self._executor._stats()["pending"]
+
+    def _close(self) -> None:
+        self._executor._shutdown(False)
+
+    def _stop(self) -> None:
+        executor = self._executor
+        executor._give_up(politely=True)
+        if not executor._join(GRACE):
+            executor._give_up()
+            executor._join()
+
+    def _wait(self) -> None:
+        self._executor._join()
+
+    def end(self) -> None:
+        """At the end of the program: be gone, without waiting for more than a moment."""
+        self.terminated = True
+        self.feeds.stop()
+        self._executor._abort()
+
+    def ended(self) -> bool:
+        """Whether all workers are gone, after a close."""
+        return self._executor._join(0)
+
+
+class ThreadEngine(Engine):
+    """Worker threads."""
+
+    def __init__(
+        self, workers: int, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
+    ) -> None:
+        """Start as the stdlib's do, with an initializer at once."""
+        self._crew = crew = Crew(workers, (initializer, initargs) if initializer is not None else None)
+        self._queue = crew.queue
+        self.submit = Door(crew).submit
+        super().__init__(workers)
+        if initializer is not None:
+            self.start()
+
+    def start(self) -> None:
+        """Have all threads start, as far as they have not."""
+        complete = threading.Event()
+        try:
+            while len(self._crew.threads) < self.workers:
+                # Who has nothing to do takes it and waits, so that a new thread is needed in the end.
+                self.submit(complete.wait)
+        finally:
+            complete.set()
+
+    def started(self) -> list[threading.Thread]:
+        """Give all threads, started if need be; those that there are, once it is closed."""
+        if not self._queue.closed:
+            self.start()
+        return list(self._crew.threads)
+
+    def pending(self) -> int:
+        """How many calls have not begun."""
+        return self._queue.queued
+
+    def _close(self) -> None:
+        self._queue.close(False)
+
+    def _stop(self) -> None:
+        self._queue.close(True)
+
+    def _wait(self) -> None:
+        self._queue.join()
+        for thread in list(self._crew.threads):
+            thread.join()
+
+    def end(self) -> None:
+        """At the end of the program: begin nothing more."""
+        self.terminated = True
+        self.feeds.stop()
+        self._queue.close(True)
+
+    def ended(self) -> bool:
+        """Whether nothing is left to be done, after a close."""
+        return not any(thread.is_alive() for thread in self._crew.threads)
+
+
+class _Executor(ProcessPoolExecutor):
+    """A process pool for whose calls the end of the program does not wait."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        _exit._pools.discard(self)
+
+
+def _of_initializer(error: NotPicklable) -> NotPicklable:
+    """Name the culprit as the user knows it."""
+    renamed = {"args[2]": "initializer", "args[3]": "initargs"}
+    path, text = error.path or "", str(error)
+    for mine, theirs in renamed.items():
+        if path.startswith(mine):
+            path, text = theirs + path[len(mine) :], text.replace(mine, theirs, 1)
+    again = NotPicklable(text)
+    again.path = path
+    return again
+
+
+_count: int | None = None
+
+
+def _numbers() -> str:
+    """Where this program counts its workers: a file that they can open."""
+    global _count
+    if _count is None:
+        _count = os.memfd_create("plait-workers")
+    return f"/proc/{os.getpid()}/fd/{_count}"
+
+
+# Pools that are in use, and forgotten ones whose calls have not ended.
+_at_work: "weakref.WeakSet[Any]" = weakref.WeakSet()
+_forgotten: set[Any] = set()
+
+
+def forget(engine: Any) -> None:
+    """Nobody has the pool any more: its calls are finished unless the program ends before."""
+    engine.close()
+    _forgotten.add(engine)
+    for other in list(_forgotten):
+        if other.ended():
+            _forgotten.discard(other)
+
+
+def _end_all() -> None:
+    for engine in list(_at_work):
+        engine.end()
+
+
+def _in_child() -> None:
+    global _count
+    # The pools are the parent's, and so is the count.
+    _forgotten.clear()
+    _at_work.clear()
+    _count = None
+
+
+atexit.register(_end_all)
+os.register_at_fork(after_in_child=_in_child)

@@ -1,0 +1,184 @@
+"""Reading the input of `imap` while others wait: feeds, and all those of a pool.
+
+Promises: calls are submitted in the order of the input, never much more than `IN_FLIGHT` of them before the
+oldest has ended; an input that may be endless is read at most `AHEAD` calls beyond what was taken, unless
+nobody is left to take anything, or the pool is joined; what the input raises comes where its item would have;
+a short list needs no thread.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+
+from plait._future import Future
+from plait._pool.failures import TERMINATED, failed
+
+# Calls that wait for a worker or are with one: enough for the busiest, and little to be kept.
+IN_FLIGHT = 1024
+
+# Results of an input of unknown length that nobody has taken.
+AHEAD = 1024
+
+# After so many calls a feed looks whether it may go on.
+_STRIDE = IN_FLIGHT // 2
+
+
+class Feed:
+    """One input, and the futures of its calls."""
+
+    def __init__(self, calls: Iterator[Future], bounded: bool) -> None:
+        """`calls` submits one call at each step; `bounded`: the input may be endless."""
+        self.futures: deque[Future] = deque()
+        # Set when there is something new for a consumer that said it is `hungry`.
+        self.news = threading.Event()
+        self.hungry = False
+        # No future will be added.
+        self.complete = False
+        self._calls = calls
+        self._bounded = bounded
+        self._room = threading.Event()
+        self._waits = False
+        self._unheard = False
+
+    def read_all(self) -> None:
+        """Read a short input here and now."""
+        self.futures.extend(self._calls)
+        self._end()
+
+    def run(self) -> None:
+        """Read the input to its end; on a thread of its own."""
+        marks: deque[Future] = deque()
+        futures = self.futures
+        for count, future in enumerate(self._calls, 1):
+            if self.complete:
+                # The pool was terminated.
+                return
+            futures.append(future)
+            if self.hungry:
+                self.news.set()
+            if count % _STRIDE == 0:
+                marks.append(future)
+                if len(marks) > 1:
+                    # Ends with the call, whatever it comes to.
+                    _wait_for(marks.popleft())
+                self._wait_for_room()
+            if self._unheard:
+                futures.clear()
+            del future
+        self._end()
+
+    def _end(self) -> None:
+        self.complete = True
+        self._calls = iter(())
+        self.news.set()
+
+    def _wait_for_room(self) -> None:
+        while self._bounded and len(self.futures) >= AHEAD:
+            self._room.clear()
+            self._waits = True
+            # Who takes after that sees that this waits, and who took before it is counted here.
+            if self._bounded and len(self.futures) > AHEAD // 2:
+                self._room.wait()
+            self._waits = False
+
+    def took(self) -> None:
+        """A consumer has taken some; to be called when `is_waiting`."""
+        if len(self.futures) <= AHEAD // 2:
+            self._room.set()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has read as far ahead as it may."""
+        return self._waits
+
+    def lift(self) -> None:
+        """Read on, however far ahead that is."""
+        self._bounded = False
+        self._room.set()
+
+    def forget(self) -> None:
+        """Nobody will ask for results any more; the calls are made all the same."""
+        self._unheard = True
+        self.futures.clear()
+        self.lift()
+
+    def stop(self) -> None:
+        """Read no more: the pool is terminated."""
+        if self.complete:
+            return
+        self.futures.append(failed(CancelledError(TERMINATED)))
+        self.complete = True
+        self.news.set()
+        self.lift()
+
+
+def _wait_for(future: Future) -> None:
+    if not future.done():
+        try:
+            future.exception()
+        except CancelledError:
+            pass
+
+
+class Feeds:
+    """The feeds of a pool that have not ended; `close` is called when it is closed, and none is left."""
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        """See the class."""
+        self._running: set[Feed] = set()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._close = close
+
+    def start(self, feed: Feed) -> None:
+        """Have a feed read its input."""
+        with self._changed:
+            self._running.add(feed)
+        thread = threading.Thread(target=self._run, args=(feed,), name="plait-imap", daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            self._ended(feed)
+            raise
+
+    def _run(self, feed: Feed) -> None:
+        try:
+            feed.run()
+        finally:
+            self._ended(feed)
+
+    def _ended(self, feed: Feed) -> None:
+        with self._changed:
+            self._running.discard(feed)
+            last = self._closed and not self._running
+            self._changed.notify_all()
+        if last:
+            self._close()
+
+    def close(self) -> None:
+        """There will be no more of them."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+            last = not self._running
+        if last:
+            self._close()
+
+    def join(self) -> None:
+        """Wait until all inputs are read to their ends."""
+        with self._changed:
+            for feed in self._running:
+                feed.lift()
+            self._changed.wait_for(lambda: not self._running)
+
+    def stop(self) -> None:
+        """Have them read no more, and wait for none: an input may block for ever."""
+        with self._changed:
+            self._closed = True
+            running = list(self._running)
+            self._running.clear()
+            self._changed.notify_all()
+        for feed in running:
+            feed.stop()
