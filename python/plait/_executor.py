@@ -101,6 +101,8 @@ class Executor(PoolMixin, concurrent.futures.Executor):
 
             inner = SerialExecutor(initializer, initargs, timeout=timeout, retries=retries)
         self._inner = inner
+        # Read by other libraries, as that of the stdlib's pools is.
+        self._max_workers: int = inner._max_workers  # type: ignore[attr-defined]
         if backend == "processes":
             _own.register(inner._id, self, face=True)  # type: ignore[attr-defined]
         if type(self).submit is Executor.submit:
