@@ -8,8 +8,11 @@ to nothing.
 
 import os
 import sys
-from types import CodeType, ModuleType, TracebackType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, ModuleType, TracebackType
+    from typing import Any
 
 WRONG = 2
 
@@ -99,7 +102,7 @@ def _start(left: list[str]) -> int:
     return 0
 
 
-def _read_program(main: ModuleType) -> CodeType:
+def _read_program(main: "ModuleType") -> "CodeType":
     vars(main).update(__file__="<stdin>", __cached__=None)
     return compile(sys.stdin.buffer.read(), "<stdin>", "exec", dont_inherit=True)
 
@@ -167,7 +170,7 @@ def _run_file(path: str, arguments: list[str]) -> None:
     # Not made shorter, as Python does not.
     full = os.path.join(os.getcwd(), path)
 
-    def code(main: ModuleType) -> CodeType:
+    def code(main: "ModuleType") -> "CodeType":
         import importlib.machinery
 
         compiled = full.endswith(".pyc")
@@ -201,14 +204,14 @@ def _set_up(argv: list[str], first: str, always: bool = False) -> None:
     patch()
 
 
-def _new_main() -> ModuleType:
+def _new_main() -> "ModuleType":
     """An empty `__main__`, as Python begins with."""
     import builtins
     from importlib.machinery import BuiltinImporter
 
     # The old one is kept: functions of it are on the stack.
     _kept.append(sys.modules["__main__"])
-    main = ModuleType("__main__")
+    main = type(sys)("__main__")
     vars(main).update(__builtins__=builtins, __loader__=BuiltinImporter)
     if sys.version_info < (3, 14):
         vars(main)["__annotations__"] = {}
@@ -218,10 +221,10 @@ def _new_main() -> ModuleType:
     return main
 
 
-_kept: list[ModuleType] = []
+_kept: "list[ModuleType]" = []
 
 
-def _run_code(make: Any) -> None:
+def _run_code(make: "Any") -> None:
     main = _new_main()
     try:
         _execute(make, main)
@@ -232,7 +235,7 @@ def _run_code(make: Any) -> None:
         raise
 
 
-def _execute(make: Any, main: ModuleType) -> None:
+def _execute(make: "Any", main: "ModuleType") -> None:
     exec(make(main), vars(main))
 
 
@@ -250,7 +253,7 @@ def _run_module(name: str, is_module: bool) -> None:
         raise
 
 
-def _with_source(text: str) -> CodeType:
+def _with_source(text: str) -> "CodeType":
     """Compile what `-c` gave; newer Pythons show its lines in tracebacks."""
     code = compile(text, "<string>", "exec", dont_inherit=True)
     if sys.version_info >= (3, 13):
@@ -270,7 +273,7 @@ def _show_from_program_on() -> None:
     """Have the traceback that ends the program begin where the program does."""
     hook = sys.excepthook
 
-    def shown(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> Any:
+    def shown(kind: type[BaseException], error: BaseException, trace: "TracebackType | None") -> "Any":
         sys.excepthook = hook
         error.__traceback__ = trace = _of_program(trace)
         sys.last_traceback = trace
@@ -279,7 +282,7 @@ def _show_from_program_on() -> None:
     sys.excepthook = shown
 
 
-def _of_program(trace: TracebackType | None) -> TracebackType | None:
+def _of_program(trace: "TracebackType | None") -> "TracebackType | None":
     """The part of a traceback below the frames of this module."""
     here = __file__
     while trace is not None and trace.tb_frame.f_code.co_filename != here:

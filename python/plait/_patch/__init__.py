@@ -8,10 +8,14 @@ default executor), under whatever name a module has imported them.
 
 import os
 import sys
-from types import ModuleType, TracebackType
+from _thread import RLock
 
 from plait._patch import _install
 from plait._patch._install import Changed, Finder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType, TracebackType
 
 _depth = 0
 _changed: dict[str, Changed] = {}
@@ -50,9 +54,9 @@ class Patch:
 
     def __exit__(
         self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
+        exc_type: "type[BaseException] | None",
+        exc: "BaseException | None",
+        trace: "TracebackType | None",
     ) -> None:
         """Undo it."""
         self.undo()
@@ -120,7 +124,7 @@ def _count(change: int) -> None:
         _joblib(False)
 
 
-def _is_loading(module: ModuleType) -> bool:
+def _is_loading(module: "ModuleType") -> bool:
     return bool(getattr(module.__spec__, "_initializing", False))
 
 
@@ -133,7 +137,7 @@ def _begin(cls: type) -> Changed | None:
     return None if changed.in_place else changed
 
 
-def _threads(module: ModuleType) -> None:
+def _threads(module: "ModuleType") -> None:
     with _install._lock:
         cls = module.ThreadPoolExecutor
         changed = _begin(cls) if is_on() else None
@@ -148,7 +152,7 @@ def _threads(module: ModuleType) -> None:
         changed.replace("__init__", init)
 
 
-def _processes(module: ModuleType) -> None:
+def _processes(module: "ModuleType") -> None:
     with _install._lock:
         cls = module.ProcessPoolExecutor
         changed = _begin(cls) if is_on() else None
@@ -171,7 +175,7 @@ def _processes(module: ModuleType) -> None:
             changed.replace(name, method)
 
 
-def _pools(module: ModuleType) -> None:
+def _pools(module: "ModuleType") -> None:
     with _install._lock:
         for cls in (module.Pool, module.ThreadPool):
             changed = _begin(cls) if is_on() else None
@@ -200,9 +204,7 @@ _ACTIONS = {
 
 def _forget_lock() -> None:
     # Another thread of the parent's may have held it.
-    import threading
-
-    _install._lock = threading.RLock()
+    _install._lock = RLock()
 
 
 os.register_at_fork(after_in_child=_forget_lock)

@@ -5,35 +5,42 @@ program which never makes a pool loads nothing for it. What was served stays ser
 put back when the last of its served instances has gone.
 """
 
-import importlib.abc
-import importlib.machinery
 import sys
-import threading
-import types
-import weakref
-from collections.abc import Callable, Sequence
-from typing import Any
+from _thread import RLock
 
-_lock = threading.RLock()
+# What type checkers take for `typing.TYPE_CHECKING`. This module is loaded for programs without pools too, so
+# it loads little itself.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import importlib.machinery
+    import types
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+_lock = RLock()
 
 
 class Changed:
     """A class with some methods replaced."""
 
-    def __init__(self, cls: type, is_on: Callable[[], bool]) -> None:
+    def __init__(self, cls: type, is_on: "Callable[[], bool]") -> None:
         """Nothing is replaced yet; `is_on` says whether new instances are served."""
+        import weakref
+
         self.cls = cls
         self.is_on = is_on
         self._originals: dict[str, Any] = {}
         self._served: weakref.WeakSet[Any] = weakref.WeakSet()
 
-    def replace(self, name: str, method: Any) -> None:
+    def replace(self, name: str, method: "Any") -> None:
         """Put a method in the place of the class's own."""
         self._originals[name] = vars(self.cls).get(name, _MISSING)
         setattr(self.cls, name, method)
 
-    def born(self, instance: Any) -> None:
+    def born(self, instance: "Any") -> None:
         """An instance needs the methods as long as it lives."""
+        import weakref
+
         self._served.add(instance)
         weakref.finalize(instance, self.restore_if_idle).atexit = False
 
@@ -58,16 +65,16 @@ class Changed:
 _MISSING = object()
 
 
-class Finder(importlib.abc.MetaPathFinder):
+class Finder:
     """Hears of the end of the import of some modules; finds nothing itself."""
 
-    def __init__(self, actions: dict[str, Callable[[types.ModuleType], None]]) -> None:
+    def __init__(self, actions: "dict[str, Callable[[types.ModuleType], None]]") -> None:
         """`actions` are called with the module of that name, once each."""
         self._actions = actions
 
     def find_spec(
-        self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
+        self, name: str, path: "Sequence[str] | None", target: "types.ModuleType | None" = None
+    ) -> "importlib.machinery.ModuleSpec | None":
         """Give the module as the other finders do, with a loader that tells of its end."""
         if name not in self._actions or name in sys.modules:
             return None
@@ -85,18 +92,18 @@ class Finder(importlib.abc.MetaPathFinder):
 class _Loader:
     """A module's own loader, and then the action."""
 
-    def __init__(self, loader: Any, action: Callable[[types.ModuleType], None]) -> None:
+    def __init__(self, loader: "Any", action: "Callable[[types.ModuleType], None]") -> None:
         self._loader = loader
         self._action = action
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> "Any":
         return getattr(self._loader, name)
 
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> Any:
+    def create_module(self, spec: "importlib.machinery.ModuleSpec") -> "Any":
         """As the loader does."""
         return self._loader.create_module(spec)
 
-    def exec_module(self, module: types.ModuleType) -> None:
+    def exec_module(self, module: "types.ModuleType") -> None:
         """As the loader does; the module looks as if there was no other."""
         module.__loader__ = self._loader
         if module.__spec__ is not None:
