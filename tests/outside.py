@@ -99,10 +99,10 @@ def start_program(*args, **options):
     return subprocess.Popen([sys.executable, *map(str, args)], env=env, start_new_session=True, **streams)
 
 
-def finish(program, stdin=None):
+def finish(program, stdin=None, patience=PATIENCE):
     """Waits until the program and all of its session are gone; a program that hangs is killed, and fails."""
     try:
-        out, err = program.communicate(stdin, timeout=PATIENCE)
+        out, err = program.communicate(stdin, timeout=patience)
     except subprocess.TimeoutExpired:
         kill_session(program.pid)
         out, err = program.communicate()
@@ -118,9 +118,9 @@ def finish(program, stdin=None):
     return Ended(program.returncode, out, err)
 
 
-def run_program(*args, stdin=None, **options):
+def run_program(*args, stdin=None, patience=PATIENCE, **options):
     """Runs this Python with these arguments to its end."""
-    return finish(start_program(*args, **options), stdin)
+    return finish(start_program(*args, **options), stdin, patience)
 
 
 def session(sid):

@@ -40,6 +40,11 @@ class RemoteTraceback(Exception):
 
         return f'\n"""\n{with_source(self.text)}"""'
 
+    @property
+    def tb(self) -> str:
+        """The same, by the name that it has in `concurrent.futures`."""
+        return str(self)
+
 
 class RemoteError(PlaitError):
     """Stands for an exception of another process that could not be sent as itself.

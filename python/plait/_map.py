@@ -103,9 +103,14 @@ def submit_ahead(
     deadline = None if timeout is None else time.monotonic() + timeout
     futures: deque = deque()
     failure: list[BaseException] = []
+    if ahead is None:
+        # The iterator does not keep the executor: with nothing more to submit it needs it no more.
+        for args in calls:
+            futures.append(submit(fn, *args))
+        return _results(futures, lambda: None, failure, deadline)
 
     def fill() -> None:
-        while ahead is None or len(futures) < ahead:
+        while len(futures) < ahead:
             try:
                 args = next(calls)
             except StopIteration:
@@ -117,31 +122,36 @@ def submit_ahead(
             futures.append(submit(fn, *args))
 
     fill()
+    return _results(futures, fill, failure, deadline)
 
-    def results() -> Iterator[T]:
-        try:
-            while futures:
-                future = futures.popleft()
-                try:
-                    value = future.result(None if deadline is None else deadline - time.monotonic())
-                except BaseException:
-                    future.cancel()
-                    raise
-                del future
-                if not failure:
-                    try:
-                        fill()
-                    except BaseException as error:
-                        # The result in hand comes first.
-                        failure.append(error)
-                yield value
-            if failure:
-                raise failure.pop()
-        finally:
-            for future in futures:
+
+def _results(
+    futures: deque, fill: Callable[[], None], failure: list[BaseException], deadline: float | None
+) -> Iterator[Any]:
+    """Hand out what the futures hold, submitting more before each; then raise what is in `failure`."""
+    value = []
+    try:
+        while futures:
+            future = futures.popleft()
+            try:
+                # Kept where pop() takes it out, so that nothing here knows it while the consumer has it.
+                value.append(future.result(None if deadline is None else deadline - time.monotonic()))
+            except BaseException:
                 future.cancel()
-
-    return results()
+                raise
+            del future
+            if not failure:
+                try:
+                    fill()
+                except BaseException as error:
+                    # The result in hand comes first.
+                    failure.append(error)
+            yield value.pop()
+        if failure:
+            raise failure.pop()
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 def _pool(backend: str, workers: int) -> Any:

@@ -4,10 +4,12 @@ import concurrent.futures
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from plait import _core, _depth, _exit, _logs, _own
+from plait import _core, _depth, _exit, _inherit, _logs, _own
+from plait._attributes import Backlog, WorkerProcess
 from plait._options import PoolMixin, check_limits, parse_size
 
 T = TypeVar("T")
@@ -21,6 +23,12 @@ MAX_DEPTH = 5
 
 # Seconds in which a call that is stopped can tidy up: so that its worker is free within a tenth of a second.
 GRACE = 0.05
+
+# Seconds in which a worker should be there.
+_BIRTH = 5.0
+
+# Iterables that never raise.
+_UNFAILING = frozenset([list, tuple, range, str, bytes, set, frozenset, dict])
 
 _launch_lock = threading.Lock()
 _launches: dict[tuple[str, ...], tuple[str, list[str], list[tuple[str, str]]]] = {}
@@ -102,12 +110,17 @@ class ProcessPoolExecutor(_core.ProcessEngine, PoolMixin, concurrent.futures.Exe
         if not 0 <= grace < 1e9:
             raise ValueError(f"grace must be 0 seconds or more, not {grace!r}")
         self._max_workers = max_workers
+        self._max_tasks_per_child = max_tasks_per_child
+        self._context = mp_context
+        self._handles: dict[int, WorkerProcess] = {}
         self._limits = (timeout, retries)
         _exit.at_exit(self)
         self._id = _own.new_id()
         _own.register(self._id, self)
         pool = {"pool": self._id, "workers": max_workers, "limits": self._limits}
-        setup = _setup(pool, initializer, initargs, growth is not None)
+        self._initializer, self._initargs = initializer, initargs
+        self._lent = _inherit.Lent()
+        setup = _setup(pool, initializer, initargs, growth is not None, self._lent)
         launch = _launch(tuple(preload))
         self._open(max_workers, max_tasks_per_child, setup, launch, timeout, retries, memory, growth, grace)
 
@@ -133,9 +146,16 @@ class ProcessPoolExecutor(_core.ProcessEngine, PoolMixin, concurrent.futures.Exe
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
         check_buffersize(buffersize)
-        return start_map(
+        failure: list[BaseException] = []
+        if buffersize is None:
+            # All is read before this returns: what fails is raised here, and not where its result would come.
+            iterables = tuple(it if type(it) in _UNFAILING else _read(it, failure) for it in iterables)
+        results = start_map(
             self, fn, iterables, self._max_workers, chunksize, buffersize, timeout, *self._limits
         )
+        if failure:
+            raise failure.pop()
+        return results
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Arrive in one of its own workers as a handle on the pool, for tasks that submit further ones."""
@@ -161,6 +181,35 @@ class ProcessPoolExecutor(_core.ProcessEngine, PoolMixin, concurrent.futures.Exe
         """Kill all workers, cancel what was not begun, and take no more calls. As in Python 3.14."""
         self._give_up()
 
+    @property
+    def _processes(self) -> dict[int, WorkerProcess]:
+        """The workers of the moment, by process id; as in the stdlib not documented, but read by programs."""
+        stats = self._stats()
+        patience = time.monotonic() + _BIRTH
+        while stats["pending"] and not stats["pids"] and time.monotonic() < patience:
+            # In the stdlib there is a worker when the first `submit` returns; here it is on its way.
+            time.sleep(0.001)
+            stats = self._stats()
+        before, self._handles = self._handles, {}
+        for pid in stats["pids"]:
+            self._handles[pid] = before.get(pid) or WorkerProcess(pid)
+        return dict(self._handles)
+
+    @property
+    def _pending_work_items(self) -> Backlog:
+        """What was submitted and has not ended, to be counted."""
+        return Backlog(lambda: self._stats()["pending"])
+
+    @property
+    def _mp_context(self) -> Any:
+        """The context that was given, or that the stdlib would use; plait needs none."""
+        if self._context is None:
+            import multiprocessing
+
+            method = None if self._max_tasks_per_child is None else "spawn"
+            self._context = multiprocessing.get_context(method)
+        return self._context
+
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         """Shut down; after Ctrl-C at once, whatever the workers are doing."""
         if _exit.is_interrupt(exc_type):
@@ -179,10 +228,27 @@ class ProcessPoolExecutor(_core.ProcessEngine, PoolMixin, concurrent.futures.Exe
         self._join(_exit.MOMENT)
 
 
+def _read(items: Iterable[T], failure: list[BaseException]) -> Iterator[T]:
+    """Iterate over `items`, and note what they raise."""
+    try:
+        yield from items
+    except Exception as error:
+        failure.append(error)
+        raise
+
+
 def _forget_lock() -> None:
     # Another thread of the parent's may have held it.
     global _launch_lock
-    _launch_lock = threading.Lock()
+    # Seconds in which a worker should be there.
+
+
+_BIRTH = 5.0
+
+# Iterables that never raise.
+_UNFAILING = frozenset([list, tuple, range, str, bytes, set, frozenset, dict])
+
+_launch_lock = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget_lock)
@@ -232,6 +298,7 @@ def _setup(
     initializer: Callable[..., object] | None,
     initargs: tuple[Any, ...],
     watch_growth: bool,
+    lent: _inherit.Lent,
 ) -> bytes:
     """What each worker is told at its start; see `plait._worker`."""
     import pickle
@@ -244,7 +311,8 @@ def _setup(
         cwd = None
     first = None
     if initializer is not None:
-        _, first = _core.codec.encode_direct(initializer, tuple(initargs))
+        with lent:
+            _, first = _core.codec.encode_direct(initializer, tuple(initargs))
     told = {
         **pool,
         "path": list(sys.path),
@@ -257,6 +325,8 @@ def _setup(
         "depth": _depth.depth + 1,
         "siblings": _depth.siblings * max_workers,
         "logging": _logs.of_program(),
+        "program": os.getpid(),
+        "key": _inherit.program_key(),
     }
     return pickle.dumps(told, protocol=5)
 

@@ -5,16 +5,21 @@ import concurrent.futures.thread
 import itertools
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 from plait import _core, _exit
+from plait._attributes import Backlog
 from plait._options import PoolMixin, check_limits
 
 T = TypeVar("T")
 
+# By this name, because a program may have put plait's class where the stdlib's was.
+_Stdlib = concurrent.futures.ThreadPoolExecutor
 
-class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, concurrent.futures.ThreadPoolExecutor):
+
+class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, _Stdlib):
     """Run calls in threads. A drop-in for `concurrent.futures.ThreadPoolExecutor`, and a subclass of it.
 
     Queue and futures are in Rust, so that a small call costs a fraction of what it costs there.
@@ -52,14 +57,13 @@ class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, concurrent.futures.Threa
         """See the class."""
         if max_workers is None:
             max_workers = min(32, _core.cpu_count() + 4)
-        concurrent.futures.ThreadPoolExecutor.__init__(
-            self, max_workers, thread_name_prefix, initializer, initargs
-        )
+        _Stdlib.__init__(self, max_workers, thread_name_prefix, initializer, initargs)
         check_limits(timeout, retries)
         self._limits = (timeout, retries)
         start = (initializer, tuple(initargs)) if initializer is not None else None
-        self._crew = crew = _Crew(max_workers, self._thread_name_prefix, start)
+        self._crew = crew = _Crew(max_workers, self._thread_name_prefix, start, weakref.ref(self))
         self._threads = crew.threads
+        self._work_queue = Backlog(lambda: crew.queue.queued)  # type: ignore[assignment]
         _exit.at_exit(crew)
         self._open(crew.queue, crew.start_thread, timeout, retries)
 
@@ -128,7 +132,11 @@ class _Crew:
     """The threads of a pool. It knows nothing of its executor, and outlives it while calls are pending."""
 
     def __init__(
-        self, max_workers: int, prefix: str, start: tuple[Callable[..., object], tuple] | None
+        self,
+        max_workers: int,
+        prefix: str,
+        start: tuple[Callable[..., object], tuple] | None,
+        executor: Callable[[], Any],
     ) -> None:
         self.queue = _core.ThreadQueue(max_workers)
         self.threads: set[threading.Thread] = set()
@@ -136,6 +144,7 @@ class _Crew:
         self._prefix = prefix
         self._numbers = itertools.count()
         self._start = start
+        self._executor = executor
 
     def start_thread(self) -> None:
         """Start a thread for a place that the queue gave away; if that fails, the place is given back."""
@@ -183,6 +192,8 @@ class _Crew:
             except BaseException as error:
                 logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
                 self.broken = True
+                if (executor := self._executor()) is not None:
+                    executor._broken = _BROKEN
                 failure = concurrent.futures.thread.BrokenThreadPool(_BROKEN)
                 failure.__cause__ = error
                 self.queue.fail(failure)

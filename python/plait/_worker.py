@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import NoReturn
 
-from plait import _core, _depth, _output
+from plait import _core, _depth, _inherit, _output
 from plait._nursery import THREAD_LIMITS
 
 
@@ -107,6 +107,7 @@ def _prepare(loop: _core.WorkerLoop, told: dict) -> bool:
     for name in THREAD_LIMITS:
         os.environ.setdefault(name, str(told["threads"]))
     _leave_traces(loop)
+    _inherit.be_child(told["key"], told["program"], f"plait-worker-{loop.records().worker}")
     if told["logging"] is not None:
         from plait import _logs
 
@@ -117,10 +118,11 @@ def _prepare(loop: _core.WorkerLoop, told: dict) -> bool:
         function, args, kwargs = _core.codec.decode_direct(told["initializer"])
         function(*args, **(kwargs or {}))
     except BaseException:
+        import logging
         import traceback
 
-        text = traceback.format_exc()
-        print(f"Exception in initializer:\n{text}", end="", file=sys.stderr)
-        loop.refuse(text.strip().splitlines()[-1])
+        # As in the stdlib: on standard error, unless somebody has made it something else.
+        logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
+        loop.refuse(traceback.format_exc().strip().splitlines()[-1])
         return False
     return True

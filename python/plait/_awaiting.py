@@ -1,0 +1,85 @@
+"""Futures of pools that event loops wait for: those that end together wake their loop once.
+
+asyncio ties a future of a loop to one of a pool by a callback, which calls the loop from the thread where
+the task ended. Such a call costs a system call and an interrupted loop, for each of thousands of futures.
+Here the callback is replaced by one that does the same for all futures that have ended until the loop gets
+round to it.
+
+What asyncio's callback would do is taken from its closure. Where that does not look as known, it is left as
+it is, and each future wakes its loop by itself, as with the stdlib's pools.
+"""
+
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+_inboxes: "weakref.WeakKeyDictionary[Any, _Inbox]" = weakref.WeakKeyDictionary()
+
+
+class _Inbox:
+    """What has ended and was not told to its loop yet."""
+
+    def __init__(self, loop: Any) -> None:
+        # Weak: the inbox is found by the loop, which would live for ever otherwise.
+        self._loop = weakref.ref(loop)
+        self._ended: deque[tuple[Callable[[Any, Any], object], Any, Any]] = deque()
+        self._called = False
+
+    def put(self, tell: Callable[[Any, Any], object], destination: Any, source: Any) -> None:
+        """Have the loop's thread call `tell(destination, source)`."""
+        self._ended.append((tell, destination, source))
+        # Two threads may both find it unset: then the loop is called once more than it need be.
+        if self._called:
+            return
+        loop = self._loop()
+        if loop is None or loop.is_closed():
+            self._ended.clear()
+            return
+        self._called = True
+        try:
+            loop.call_soon_threadsafe(self._empty, loop)
+        except RuntimeError:
+            # It was closed just now: nobody waits any more.
+            self._called = False
+            self._ended.clear()
+
+    def _empty(self, loop: Any) -> None:
+        # First, so that what comes from now on calls the loop again.
+        self._called = False
+        # Not what comes meanwhile: the loop has other things to do in between.
+        for _ in range(len(self._ended)):
+            try:
+                tell, destination, source = self._ended.popleft()
+            except IndexError:
+                return
+            try:
+                tell(destination, source)
+            except (SystemExit, KeyboardInterrupt):
+                if self._ended and not self._called:
+                    self._called = True
+                    loop.call_soon(self._empty, loop)
+                raise
+            except BaseException as error:
+                message = f"plait: the end of {source!r} could not be told to {destination!r}"
+                loop.call_exception_handler({"message": message, "exception": error, "future": destination})
+
+
+def _inbox_of(loop: Any) -> _Inbox:
+    inbox = _inboxes.get(loop)
+    return _inboxes.setdefault(loop, _Inbox(loop)) if inbox is None else inbox
+
+
+def chain(callback: Callable[[Any], object]) -> Callable[[Any], object]:
+    """Give what to call in place of asyncio's `callback` when a future has ended."""
+    try:
+        names = callback.__code__.co_freevars  # type: ignore[attr-defined]
+        closure = callback.__closure__  # type: ignore[attr-defined]
+        cells = {name: cell.cell_contents for name, cell in zip(names, closure)}
+        loop, destination, tell = cells["dest_loop"], cells["destination"], cells["_set_state"]
+        if cells["source_loop"] is not None or not callable(tell):
+            return callback
+        inbox = _inbox_of(loop)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return callback
+    return lambda source: inbox.put(tell, destination, source)
