@@ -1,7 +1,7 @@
 """The tests that Python brings for `multiprocessing.pool`, run on plait's pools.
 
 A module that puts `plait.Pool` and `plait.ThreadPool` where those tests find the stdlib's. Its `main` runs
-them, or those alone that are named, and prints one line of JSON: the outcome of each test by its name, "ok",
+those of some classes, and prints one line of JSON: the outcome of each test by its name, "ok",
 "skipped" or what went wrong. Workers import it for the test classes. `test_pool_stdlib.py` runs it, in a
 process of its own.
 """
@@ -121,8 +121,8 @@ class Outcomes(unittest.TestResult):
             self.addError(test, err)
 
 
-def main(names):
-    """Run the tests, or those of these names."""
+def main(*classes):
+    """Run the tests of these classes."""
     from test.support import script_helper
 
     run_with_plait(script_helper)
@@ -130,13 +130,13 @@ def main(names):
     # Older versions of the test wait so long for what threads have begun, the newer ones for a second.
     case = WithThreadsTestPool  # noqa: F821
     case.test_terminate = with_short_timeout(case.test_terminate)
-    suites = []
+    suite = unittest.TestSuite()
     for case, tests in CASES.items():
-        tests = tests or unittest.defaultTestLoader.getTestCaseNames(case)
-        tests = [case(test) for test in tests]
-        suites.append(unittest.TestSuite(test for test in tests if not names or short(test) in names))
+        if case.__name__ in classes:
+            suite.addTests(case(test) for test in tests or unittest.defaultTestLoader.getTestCaseNames(case))
     outcomes = Outcomes()
-    unittest.TestSuite(suites).run(outcomes)
+    # In a suite of its own, which sees to what a class sets up.
+    unittest.TestSuite([suite]).run(outcomes)
     print(json.dumps(outcomes.by_name))
 
 

@@ -5,6 +5,7 @@ dropped, processes are killed, threads are left behind.
 """
 
 import atexit
+import concurrent.futures
 import multiprocessing.process
 import os
 import threading
@@ -40,6 +41,17 @@ class Engine:
         self.feeds = Feeds(self._close)
         self.terminated = False
         _at_work.add(self)
+
+    def start(self) -> None:
+        """Have all workers start, as far as they have not."""
+        raise NotImplementedError
+
+    def _start_at_once(self) -> None:
+        try:
+            self.start()
+        except concurrent.futures.BrokenExecutor:
+            # An initializer has raised already, as every call will say.
+            pass
 
     def close(self) -> None:
         """Take no calls but those of inputs that are still being read."""
@@ -92,7 +104,7 @@ class ProcessEngine(Engine):
         super().__init__(workers)
         self.submit = executor.submit
         if initializer is not None:
-            self.start()
+            self._start_at_once()
 
     def start(self) -> None:
         """Have all workers start, as far as they have not."""
@@ -158,7 +170,7 @@ class ThreadEngine(Engine):
         self.submit = Door(crew).submit
         super().__init__(workers)
         if initializer is not None:
-            self.start()
+            self._start_at_once()
 
     def start(self) -> None:
         """Have all threads start, as far as they have not."""
