@@ -1,26 +1,34 @@
 """What a pool's worker process does beside its calls: looking like a worker of `multiprocessing`.
 
-Loads next to nothing. The worker's process object, its number and its key are there as soon as something
-imports `multiprocessing`: a manager's proxies need the key, and programs number their workers by
-`current_process()._identity`.
+Loads next to nothing. The worker's number is there as soon as something imports `multiprocessing`: programs
+number their workers by `current_process()._identity`.
 """
 
+import fcntl
 import os
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
-_MODULE = "multiprocessing.process"
+from plait import _inherit
 
 
-def begin(
-    key: bytes, numbers: str, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]
-) -> None:
+def begin(numbers: str, initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
     """Start a worker. `numbers`: the file in which the program counts its workers."""
-    if _MODULE in sys.modules:
-        _dress(sys.modules[_MODULE], key, numbers)
+
+    def dress(module: ModuleType) -> None:
+        process = module.current_process()
+        number = _next_number(numbers)
+        process._identity = (number,)
+        process._name = f"PoolWorker-{number}"
+        process._config["daemon"] = True
+
+    loaded = sys.modules.get("multiprocessing.process")
+    if loaded is not None:
+        dress(loaded)
     else:
-        sys.meta_path.insert(0, _Dresser(key, numbers))
+        _inherit._when_imported(dress)
     if initializer is not None:
         initializer(*initargs)
 
@@ -29,42 +37,8 @@ def nothing() -> None:
     """Be a call, so that there is a worker for it."""
 
 
-class _Dresser:
-    """Waits for the import of `multiprocessing.process`."""
-
-    def __init__(self, key: bytes, numbers: str) -> None:
-        self._told = (key, numbers)
-
-    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        """As every finder; it finds one module, once."""
-        if name != _MODULE:
-            return None
-        sys.meta_path.remove(self)  # type: ignore[arg-type]
-        for finder in sys.meta_path:
-            spec = finder.find_spec(name, path, target)
-            if spec is not None and spec.loader is not None:
-                self._run = spec.loader.exec_module
-                spec.loader.exec_module = self._exec_module  # type: ignore[method-assign]
-                return spec
-        return None
-
-    def _exec_module(self, module: Any) -> None:
-        self._run(module)
-        _dress(module, *self._told)
-
-
-def _dress(module: Any, key: bytes, numbers: str) -> None:
-    process = module.current_process()
-    number = _next_number(numbers)
-    process._identity = (number,)
-    process._name = f"PoolWorker-{number}"
-    process._config = {**process._config, "authkey": module.AuthenticationString(key), "daemon": True}
-
-
 def _next_number(numbers: str) -> int:
     """Count this worker; by its process id where the program's count cannot be reached."""
-    import fcntl
-
     try:
         file = os.open(numbers, os.O_RDWR | os.O_CLOEXEC)
     except OSError:

@@ -6,7 +6,6 @@ dropped, processes are killed, threads are left behind.
 
 import atexit
 import concurrent.futures
-import multiprocessing.process
 import os
 import threading
 import time
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from plait import _exit, _pool_worker
+from plait._attributes import WorkerProcess
 from plait._errors import NotPicklable
 from plait._future import Future
 from plait._pool.courier import Courier
@@ -92,8 +92,7 @@ class ProcessEngine(Engine):
         maxtasksperchild: int | None,
     ) -> None:
         """Raises what the executor raises; NotPicklable names `initializer` or `initargs`."""
-        key = bytes(multiprocessing.process.current_process().authkey)
-        told = (key, _numbers(), initializer, tuple(initargs))
+        told = (_numbers(), initializer, tuple(initargs))
         most = min(workers, MAX_WORKERS)
         try:
             self._executor = executor = _Executor(
@@ -112,23 +111,18 @@ class ProcessEngine(Engine):
         for _ in range(self._executor._max_workers):
             self._executor.submit(_pool_worker.nothing)
 
-    def pids(self) -> list[int]:
-        """Give the process ids of the workers that live."""
-        return self._executor._stats()["pids"]
-
-    def started(self) -> list[int]:
-        """Give the process ids of all workers, started if need be; of those that live, once it is closed."""
+    def started(self) -> list[WorkerProcess]:
+        """Give all workers, started if need be; those that live, once it is closed."""
         deadline = time.monotonic() + BIRTH
-        pids = self.pids()
+        executor = self._executor
         try:
-            while len(pids) < self._executor._max_workers and time.monotonic() < deadline:
+            while len(executor._stats()["pids"]) < executor._max_workers and time.monotonic() < deadline:
                 self.start()
                 time.sleep(0.002)
-                pids = self.pids()
         except RuntimeError:
             # It takes no more tasks.
             pass
-        return pids
+        return list(self._executor._processes.values())
 
     def pending(self) -> int:
         """How many calls have not ended."""
@@ -224,7 +218,7 @@ class _Executor(ProcessPoolExecutor):
 
 def _of_initializer(error: NotPicklable) -> NotPicklable:
     """Name the culprit as the user knows it."""
-    renamed = {"args[2]": "initializer", "args[3]": "initargs"}
+    renamed = {"args[1]": "initializer", "args[2]": "initargs"}
     path, text = error.path or "", str(error)
     for mine, theirs in renamed.items():
         if path.startswith(mine):

@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, NoReturn, Self
 
+from plait._attributes import Backlog, WorkerProcess
 from plait._future import Future
-from plait._pool import calls, looks
+from plait._pool import calls
 from plait._pool.engines import Engine, ProcessEngine, forget
 from plait._pool.failures import as_caught, failed
 from plait._pool.feeds import IN_FLIGHT, Feed
@@ -196,12 +197,12 @@ class BasePool(multiprocessing.pool.Pool):
             raise ValueError("Pool not running")
 
     @property
-    def _cache(self) -> looks.Pending:
-        return looks.Pending(self._engine)
+    def _cache(self) -> Backlog:
+        return Backlog(self._engine.pending)
 
     @property
-    def _taskqueue(self) -> looks.Pending:
-        return looks.Pending(self._engine)
+    def _taskqueue(self) -> Backlog:
+        return Backlog(self._engine.pending)
 
     def _repopulate_pool(self) -> None:
         self._engine.started()  # type: ignore[attr-defined]
@@ -378,5 +379,5 @@ class Pool(BasePool):
         return self._context or multiprocessing.get_context()
 
     @property
-    def _pool(self) -> list[looks.Worker]:
-        return [looks.Worker(self._engine, pid) for pid in self._engine.started()]
+    def _pool(self) -> list[WorkerProcess]:
+        return self._engine.started()
