@@ -1,4 +1,4 @@
-"""The stdlib's own tests of `concurrent.futures` pass on plait's classes, but for those in `differences.py`."""
+"""The stdlib's own tests of `concurrent.futures` pass with plait's classes, but for `differences.py`."""
 
 import concurrent.futures
 import importlib.util
@@ -30,7 +30,7 @@ AT_ONCE = 6
 
 
 def find_library():
-    """The standard library whose tests are run: this Python's, or the newest of this machine that has them."""
+    """The standard library whose tests are run: this Python's, or the newest here that has them."""
     if importlib.util.find_spec(f"test.{patching.PACKAGE}") is not None:
         return str(Path(os.__file__).parent)
     listed = subprocess.run(
