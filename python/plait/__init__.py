@@ -10,6 +10,7 @@
 Everything is loaded at first use, so importing plait costs next to nothing.
 """
 
+from plait import _joblib
 from plait._errors import NotPicklable, PlaitError, RemoteError, TaskTimeout
 
 # What type checkers take for `typing.TYPE_CHECKING`, without the import.
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from plait._process import ProcessPoolExecutor
     from plait._shared import empty, full, share, zeros
     from plait._thread import ThreadPoolExecutor
+
+    __version__: str
 
 __all__ = [
     "Comparison",
@@ -73,19 +76,25 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name == "__version__":
-        home = "plait._core"
-    elif name in _HOMES:
-        home = _HOMES[name]
-    else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:
+    # A name that is not there is a mistake, which type checkers are to find.
 
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            home = "plait._core"
+        elif name in _HOMES:
+            home = _HOMES[name]
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(home), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, "__version__"})
+
+
+_joblib.watch()

@@ -9,6 +9,11 @@ import sys
 # The C module holds the class that `pickle` re-exports, and loads in no time.
 from _pickle import PicklingError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from concurrent.futures.process import BrokenProcessPool
+    from typing import Any
+
 
 class PlaitError(Exception):
     """The root of plait's own errors. What a user's function raises is not one."""
@@ -80,7 +85,7 @@ class CallStopped(BaseException):
         """Says why it comes."""
         super().__init__("the call took longer than its timeout, or was cancelled")
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> "tuple[Any, ...]":
         """As for a class without arguments."""
         return (CallStopped, ())
 
@@ -102,6 +107,41 @@ class TaskTimeout(PlaitError, TimeoutError):
     """Where it was, if it did not end when asked to: the stacks of its process, innermost frame first."""
 
 
+class _Death(PlaitError):
+    """What is known of a worker's death: the attributes of `WorkerDied`."""
+
+    __module__ = "plait"
+
+    task: str | None = None
+    """The function, as `module.name`."""
+    index: int | None = None
+    """In a map: which item it was, counted from 0."""
+    pid: int | None = None
+    """The process that died."""
+    exitcode: int | None = None
+    """As `multiprocessing.Process.exitcode`: minus the signal if one killed it."""
+    signal: int | None = None
+    """The signal that killed it."""
+    tries: int = 1
+    """How often the call was tried; a worker died each time, or the call failed in another way."""
+    peak_memory: int | None = None
+    """The most memory the process had in use, in bytes."""
+    out_of_memory: bool = False
+    """Whether the kernel's OOM killer, or the pool's `memory_limit`, ended it."""
+    memory_limit: int | None = None
+    """The limit it was killed for, in bytes."""
+    stack: str | None = None
+    """The last Python stacks of its threads, innermost frame first, where a crash left them."""
+    output: str = ""
+    """The last lines it printed."""
+
+
+if TYPE_CHECKING:
+
+    class WorkerDied(_Death, BrokenProcessPool):
+        """See `__getattr__`."""
+
+
 def __getattr__(name: str) -> type:
     if name != "WorkerDied":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -112,34 +152,12 @@ def __getattr__(name: str) -> type:
     else:
         from concurrent.futures.process import BrokenProcessPool
 
-    class WorkerDied(PlaitError, BrokenProcessPool):
+    class WorkerDied(_Death, BrokenProcessPool):
         """A worker died while it ran the call: killed, crashed, out of memory, or by `os._exit`."""
 
         __module__ = "plait"
         __qualname__ = "WorkerDied"
 
-        task: str | None = None
-        """The function, as `module.name`."""
-        index: int | None = None
-        """In a map: which item it was, counted from 0."""
-        pid: int | None = None
-        """The process that died."""
-        exitcode: int | None = None
-        """As `multiprocessing.Process.exitcode`: minus the signal if one killed it."""
-        signal: int | None = None
-        """The signal that killed it."""
-        tries: int = 1
-        """How often the call was tried; a worker died each time, or the call failed in another way."""
-        peak_memory: int | None = None
-        """The most memory the process had in use, in bytes."""
-        out_of_memory: bool = False
-        """Whether the kernel's OOM killer, or the pool's `memory_limit`, ended it."""
-        memory_limit: int | None = None
-        """The limit it was killed for, in bytes."""
-        stack: str | None = None
-        """The last Python stacks of its threads, innermost frame first, where a crash left them."""
-        output: str = ""
-        """The last lines it printed."""
-
     # Two threads may come here at once; the first one's class counts.
-    return globals().setdefault(name, WorkerDied)
+    made: type = globals().setdefault(name, WorkerDied)
+    return made

@@ -2,11 +2,25 @@
 
 import concurrent.futures
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from plait import _own
 from plait._options import PoolMixin, check_limits
 
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from plait._future import Future
+    from plait._options import MapOptions
+    from plait._process import ProcessPoolExecutor
+    from plait._serial import SerialExecutor
+    from plait._thread import ThreadPoolExecutor
+
+    Inner = ProcessPoolExecutor | ThreadPoolExecutor | SerialExecutor
+
+A = TypeVar("A")
+B = TypeVar("B")
+P = ParamSpec("P")
 T = TypeVar("T")
 
 BACKENDS = ("serial", "threads", "processes")
@@ -70,7 +84,7 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         """See the class."""
         check_backend(backend)
         check_limits(timeout, retries)
-        options = {
+        options: dict[str, Any] = {
             "preload": tuple(preload) or None,
             "max_tasks_per_child": max_tasks_per_child,
             "memory_limit": memory_limit,
@@ -83,7 +97,7 @@ class Executor(PoolMixin, concurrent.futures.Executor):
                 raise ValueError(f"{name} is an option of backend 'processes', not of {backend!r}")
         self.backend = backend
         self._limits = (timeout, retries)
-        inner: concurrent.futures.Executor
+        inner: Inner
         if backend == "processes":
             from plait._process import ProcessPoolExecutor
 
@@ -102,25 +116,53 @@ class Executor(PoolMixin, concurrent.futures.Executor):
             inner = SerialExecutor(initializer, initargs, timeout=timeout, retries=retries)
         self._inner = inner
         # Read by other libraries, as that of the stdlib's pools is.
-        self._max_workers: int = inner._max_workers  # type: ignore[attr-defined]
-        if backend == "processes":
-            _own.register(inner._id, self, face=True)  # type: ignore[attr-defined]
+        self._max_workers: int = inner._max_workers
+        self._id: str | None = getattr(inner, "_id", None)
+        if self._id is not None:
+            _own.register(self._id, self, face=True)
         if type(self).submit is Executor.submit:
             # Straight to the engine: a call less for each task.
             self.submit = inner.submit  # type: ignore[method-assign]
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "concurrent.futures.Future[T]":
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Schedule `fn(*args, **kwargs)` and return its future."""
         return self._inner.submit(fn, *args, **kwargs)
 
-    def _submit_with(self, timeout: float | None, retries: int, fn: Any, args: tuple, kwargs: dict) -> Any:
-        return self._inner._submit_with(timeout, retries, fn, args, kwargs)  # type: ignore[attr-defined]
+    def _submit_with(
+        self,
+        timeout: float | None,
+        retries: int,
+        fn: Callable[..., T],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> "Future[T]":
+        return self._inner._submit_with(timeout, retries, fn, args, kwargs)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Arrive in one of its own workers as a handle on the pool, for tasks that submit further ones."""
-        if self.backend != "processes":
+        if self._id is None:
             return super().__reduce_ex__(protocol)
-        return _own.arrive, (self._inner._id, True)  # type: ignore[attr-defined]
+        return _own.arrive, (self._id, True)
+
+    @overload
+    def map(self, fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[MapOptions]") -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self, fn: Callable[[A, B], T], a: Iterable[A], b: Iterable[B], /, **how: "Unpack[MapOptions]"
+    ) -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self,
+        fn: Callable[..., T],
+        a: Iterable[Any],
+        b: Iterable[Any],
+        c: Iterable[Any],
+        /,
+        *iterables: Iterable[Any],
+        **how: "Unpack[MapOptions]",
+    ) -> Iterator[T]: ...
 
     def map(
         self,
@@ -131,18 +173,23 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         buffersize: int | None = None,
     ) -> Iterator[T]:
         """As `concurrent.futures.Executor.map`."""
-        return self._inner.map(fn, *iterables, timeout=timeout, chunksize=chunksize, buffersize=buffersize)  # type: ignore[call-arg]
+        return self._inner.map(fn, *iterables, timeout=timeout, chunksize=chunksize, buffersize=buffersize)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """As `concurrent.futures.Executor.shutdown`."""
         self._inner.shutdown(wait, cancel_futures=cancel_futures)
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: "TracebackType | None",
+    ) -> None:
         """Shut down as the backend does."""
-        self._inner.__exit__(*exc)
+        self._inner.__exit__(exc_type, exc_val, exc_tb)
 
     async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         """Shut down without blocking the event loop; at once if the block was cancelled."""
         from plait import _exit
 
-        await _exit.leave(self._inner, exc_type)  # type: ignore[arg-type]
+        await _exit.leave(self._inner, exc_type)

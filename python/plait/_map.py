@@ -7,19 +7,56 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 from plait import _core, _own
 from plait._executor import check_backend
 from plait._options import check_limits
 
+A = TypeVar("A")
+B = TypeVar("B")
 T = TypeVar("T")
+
+if TYPE_CHECKING:
+
+    class Options(TypedDict, total=False):
+        """What `map` takes by name."""
+
+        backend: str
+        workers: int | None
+        chunksize: int | None
+        buffersize: int | None
+        timeout: float | None
+        retries: int
+
 
 # Threads: enough calls ahead that no thread waits for the consumer's turn with the GIL.
 _AHEAD_PER_THREAD = 32
 
 _lock = threading.Lock()
-_pools: dict[tuple, Any] = {}
+_pools: dict[tuple[Any, ...], Any] = {}
+
+
+@overload
+def map(fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[Options]") -> Iterator[T]: ...
+
+
+@overload
+def map(
+    fn: Callable[[A, B], T], a: Iterable[A], b: Iterable[B], /, **how: "Unpack[Options]"
+) -> Iterator[T]: ...
+
+
+@overload
+def map(
+    fn: Callable[..., T],
+    a: Iterable[Any],
+    b: Iterable[Any],
+    c: Iterable[Any],
+    /,
+    *iterables: Iterable[Any],
+    **how: "Unpack[Options]",
+) -> Iterator[T]: ...
 
 
 def map(
@@ -95,13 +132,13 @@ _builtin_map = __builtins__["map"] if isinstance(__builtins__, dict) else __buil
 def submit_ahead(
     submit: Callable[..., Any],
     fn: Callable[..., T],
-    calls: Iterator[tuple],
+    calls: Iterator[tuple[Any, ...]],
     ahead: int | None,
     timeout: float | None,
 ) -> Iterator[T]:
     """Submit `calls` at once, or at most `ahead` of them before the consumer; iterate over their results."""
     deadline = None if timeout is None else time.monotonic() + timeout
-    futures: deque = deque()
+    futures: deque[Any] = deque()
     failure: list[BaseException] = []
     if ahead is None:
         # The iterator does not keep the executor: with nothing more to submit it needs it no more.
@@ -126,7 +163,7 @@ def submit_ahead(
 
 
 def _results(
-    futures: deque, fill: Callable[[], None], failure: list[BaseException], deadline: float | None
+    futures: deque[Any], fill: Callable[[], None], failure: list[BaseException], deadline: float | None
 ) -> Iterator[Any]:
     """Hand out what the futures hold, submitting more before each; then raise what is in `failure`."""
     value = []
@@ -156,7 +193,7 @@ def _results(
 
 def _pool(backend: str, workers: int) -> Any:
     """The pool that `map` keeps for this backend and number, while the program looks the same to a worker."""
-    looks: tuple = (backend, workers, os.getpid())
+    looks: tuple[Any, ...] = (backend, workers, os.getpid())
     depth = 0
     if backend == "processes":
         from plait import _logs

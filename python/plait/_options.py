@@ -2,8 +2,22 @@
 
 import concurrent.futures
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
+if TYPE_CHECKING:
+    from plait._future import Future
+
+    class MapOptions(TypedDict, total=False):
+        """What the maps of executors take by name."""
+
+        timeout: float | None
+        chunksize: int
+        buffersize: int | None
+
+
+A = TypeVar("A")
+B = TypeVar("B")
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _UNSET: Any = object()
@@ -77,9 +91,30 @@ class OptionsView(concurrent.futures.Executor):
             self._retries if retries is _UNSET else retries,
         )
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "concurrent.futures.Future[T]":
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Schedule `fn(*args, **kwargs)` and return its future."""
-        return self._executor._submit_with(self._timeout, self._retries, fn, args, kwargs)
+        future: Future[T] = self._executor._submit_with(self._timeout, self._retries, fn, args, kwargs)
+        return future
+
+    @overload
+    def map(self, fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[MapOptions]") -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self, fn: Callable[[A, B], T], a: Iterable[A], b: Iterable[B], /, **how: "Unpack[MapOptions]"
+    ) -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self,
+        fn: Callable[..., T],
+        a: Iterable[Any],
+        b: Iterable[Any],
+        c: Iterable[Any],
+        /,
+        *iterables: Iterable[Any],
+        **how: "Unpack[MapOptions]",
+    ) -> Iterator[T]: ...
 
     def map(
         self,

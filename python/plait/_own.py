@@ -6,11 +6,15 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from plait import _core, _depth
 from plait._options import PoolMixin, check_limits
 
+if TYPE_CHECKING:
+    from plait._future import Future
+
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _count = itertools.count()
@@ -73,7 +77,7 @@ class OwnPool(_core.OwnEngine, PoolMixin, concurrent.futures.Executor):
         """Go home as the executor itself."""
         return arrive, (_depth.pool, False)
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "concurrent.futures.Future[T]":
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Schedule `fn(*args, **kwargs)` on a worker of this pool and return its future.
 
         Raises:
@@ -156,7 +160,7 @@ def start_map(
 def _chunked(
     pool: OwnPool,
     fn: Callable[..., T],
-    calls: Iterator[tuple],
+    calls: Iterator[tuple[Any, ...]],
     chunksize: int | None,
     buffersize: int | None,
     timeout: float | None,
@@ -164,6 +168,7 @@ def _chunked(
     from plait._map import submit_ahead
 
     chunks = _Chunks(calls, chunksize)
+    ahead: int | None
     if buffersize is not None:
         ahead = max(1, buffersize // chunks.size)
     else:
@@ -184,14 +189,14 @@ def _chunked(
 class _Chunks:
     """Calls in lists; how long they are follows what they take."""
 
-    def __init__(self, calls: Iterator[tuple], size: int | None) -> None:
+    def __init__(self, calls: Iterator[tuple[Any, ...]], size: int | None) -> None:
         self.calls = calls
         self.fixed = size is not None
         self.size = size or 1
 
-    def __iter__(self) -> Iterator[list[tuple]]:
+    def __iter__(self) -> Iterator[list[tuple[Any, ...]]]:
         while True:
-            chunk: list[tuple] = []
+            chunk: list[tuple[Any, ...]] = []
             try:
                 chunk.extend(itertools.islice(self.calls, self.size))
             except Exception:
@@ -210,7 +215,7 @@ class _Chunks:
             self.size = max(1, min(goal, 2 * self.size, _LONGEST_CHUNK))
 
 
-def _call_all(fn: Callable[..., T], calls: list[tuple]) -> tuple[float, list[T], bytes | None]:
+def _call_all(fn: Callable[..., T], calls: list[tuple[Any, ...]]) -> tuple[float, list[T], bytes | None]:
     """Make the calls of a chunk, up to the first that raises: seconds, results, and what that raised."""
     begun = time.perf_counter()
     values: list[T] = []

@@ -6,12 +6,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from plait import _core, _depth, _exit, _inherit, _logs, _own
 from plait._attributes import Backlog, WorkerProcess
 from plait._options import PoolMixin, check_limits, parse_size
 
+if TYPE_CHECKING:
+    from plait._options import MapOptions
+
+A = TypeVar("A")
+B = TypeVar("B")
 T = TypeVar("T")
 
 # Worker ids are a byte in the claim ring, some of them spare.
@@ -123,6 +128,26 @@ class ProcessPoolExecutor(_core.ProcessEngine, PoolMixin, concurrent.futures.Exe
         setup = _setup(pool, initializer, initargs, growth is not None, self._lent)
         launch = _launch(tuple(preload))
         self._open(max_workers, max_tasks_per_child, setup, launch, timeout, retries, memory, growth, grace)
+
+    @overload
+    def map(self, fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[MapOptions]") -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self, fn: Callable[[A, B], T], a: Iterable[A], b: Iterable[B], /, **how: "Unpack[MapOptions]"
+    ) -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self,
+        fn: Callable[..., T],
+        a: Iterable[Any],
+        b: Iterable[Any],
+        c: Iterable[Any],
+        /,
+        *iterables: Iterable[Any],
+        **how: "Unpack[MapOptions]",
+    ) -> Iterator[T]: ...
 
     def map(
         self,

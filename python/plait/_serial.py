@@ -2,11 +2,12 @@
 
 import concurrent.futures
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from plait._future import Future
 from plait._options import PoolMixin, check_limits
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -34,12 +35,17 @@ class SerialExecutor(PoolMixin, concurrent.futures.Executor):
         if initializer is not None:
             initializer(*initargs)
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Call `fn(*args, **kwargs)` now; the future is done when this returns."""
         return self._submit_with(None, self._limits[1], fn, args, kwargs)
 
     def _submit_with(
-        self, timeout: float | None, retries: int, fn: Callable[..., T], args: tuple, kwargs: dict
+        self,
+        timeout: float | None,
+        retries: int,
+        fn: Callable[..., T],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> "Future[T]":
         _refuse_timeout(timeout)
         if self._closed:

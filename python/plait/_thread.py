@@ -7,12 +7,17 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
 
 from plait import _core, _exit
 from plait._attributes import Backlog
 from plait._options import PoolMixin, check_limits
 
+if TYPE_CHECKING:
+    from plait._options import MapOptions
+
+A = TypeVar("A")
+B = TypeVar("B")
 T = TypeVar("T")
 
 # By this name, because a program may have put plait's class where the stdlib's was.
@@ -61,11 +66,31 @@ class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, _Stdlib):
         check_limits(timeout, retries)
         self._limits = (timeout, retries)
         start = (initializer, tuple(initargs)) if initializer is not None else None
-        self._crew = crew = _Crew(max_workers, self._thread_name_prefix, start, weakref.ref(self))
+        self._crew = crew = _Crew(max_workers, self._thread_name_prefix or "", start, weakref.ref(self))
         self._threads = crew.threads
         self._work_queue = Backlog(lambda: crew.queue.queued)  # type: ignore[assignment]
         _exit.at_exit(crew)
         self._open(crew.queue, crew.start_thread, timeout, retries)
+
+    @overload
+    def map(self, fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[MapOptions]") -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self, fn: Callable[[A, B], T], a: Iterable[A], b: Iterable[B], /, **how: "Unpack[MapOptions]"
+    ) -> Iterator[T]: ...
+
+    @overload
+    def map(
+        self,
+        fn: Callable[..., T],
+        a: Iterable[Any],
+        b: Iterable[Any],
+        c: Iterable[Any],
+        /,
+        *iterables: Iterable[Any],
+        **how: "Unpack[MapOptions]",
+    ) -> Iterator[T]: ...
 
     def map(
         self,
@@ -135,7 +160,7 @@ class _Crew:
         self,
         max_workers: int,
         prefix: str,
-        start: tuple[Callable[..., object], tuple] | None,
+        start: tuple[Callable[..., object], tuple[Any, ...]] | None,
         executor: Callable[[], Any],
     ) -> None:
         self.queue = _core.ThreadQueue(max_workers)
@@ -207,4 +232,5 @@ class _Crew:
 
 def _decide(thread: threading.Thread, fate: str) -> str:
     """What becomes of a thread: what the first caller said."""
-    return vars(thread).setdefault("_plait_fate", fate)
+    said: str = vars(thread).setdefault("_plait_fate", fate)
+    return said
