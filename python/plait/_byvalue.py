@@ -6,6 +6,7 @@ Loaded when the first such value comes along. What differs from plain cloudpickl
 - connections, sockets and what else was given to `ForkingPickler.register` are duplicated, as
   multiprocessing does it;
 - open files are refused: a silent copy of a file's text is not the file;
+- a function of a module finds in its globals what the worker's initializer left there;
 - a class is never changed by what comes back. cloudpickle finds the class that it once sent, and writes the
   copy's attributes into it: a result would undo what the script changed meanwhile, and would give its methods
   globals of their own.
@@ -24,9 +25,9 @@ import weakref
 from _pickle import PicklingError
 
 import cloudpickle
-from cloudpickle.cloudpickle import _DYNAMIC_CLASS_TRACKER_BY_ID, _class_setstate
+from cloudpickle.cloudpickle import _DYNAMIC_CLASS_TRACKER_BY_ID, _class_setstate, _function_setstate
 
-from plait import _core
+from plait import _core, _initialized
 from plait._byname import goes_by_name_unfound, registered_reducers, workers
 from plait._interrupt import is_interrupt
 
@@ -245,4 +246,10 @@ class Pickler(cloudpickle.Pickler):
         if isinstance(reduced, tuple) and len(reduced) == 6 and reduced[5] is _class_setstate:
             make, args, state = reduced[:3]
             return _make_class, (make, *args), (_process(), state), None, None, _set_class_state
+        if isinstance(reduced, tuple) and len(reduced) == 6 and reduced[5] is _function_setstate:
+            module = _initialized.module_of(obj)
+            if module is not None:
+                _, args, state = reduced[:3]
+                make, fill = _initialized.make_function, _initialized.set_state
+                return make, (module, *args), (module, state), None, None, fill
         return reduced

@@ -210,6 +210,11 @@ def _remedy(culprit, reason: BaseException) -> str:
         return "send the path and open the file inside the function"
     if _is_iterator(kind):
         return "send a list of its items, or make it inside the function"
+    if module in ("_multiprocessing", "multiprocessing.synchronize"):
+        return (
+            "make it by multiprocessing.get_context('spawn'), and give it to the executor's initializer, "
+            "in its initargs"
+        )
     if module in ("_thread", "threading") or "lock" in name.lower():
         return "make it inside the function, use plait's own locks, or leave it out with __getstate__"
     if module in ("socket", "ssl", "_ssl", "sqlite3") or "onnection" in name:

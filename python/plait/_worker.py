@@ -115,8 +115,9 @@ def _prepare(loop: _core.WorkerLoop, told: dict) -> bool:
     if told["initializer"] is None:
         return True
     try:
-        function, args, kwargs = _core.codec.decode_direct(told["initializer"])
-        function(*args, **(kwargs or {}))
+        from plait import _initialized
+
+        _initialized.call(lambda: _core.codec.decode_direct(told["initializer"]))
     except BaseException:
         import logging
         import traceback
