@@ -126,7 +126,7 @@ class ProcessPoolExecutor(_core.ProcessEngine, PoolMixin, concurrent.futures.Exe
         self._initializer, self._initargs = initializer, initargs
         self._lent = _inherit.Lent()
         setup = _setup(pool, initializer, initargs, growth is not None, self._lent)
-        launch = _launch(tuple(preload))
+        launch = self._origin(tuple(preload))
         self._open(max_workers, max_tasks_per_child, setup, launch, timeout, retries, memory, growth, grace)
 
     @overload
@@ -194,6 +194,10 @@ class ProcessPoolExecutor(_core.ProcessEngine, PoolMixin, concurrent.futures.Exe
         self._shutdown(cancel_futures)
         if wait:
             self._join()
+
+    def _origin(self, preload: tuple[str, ...]) -> tuple[str, list[str], list[tuple[str, str]]]:
+        """How the nursery is started that this pool's workers come from."""
+        return _launch(preload)
 
     def terminate_workers(self) -> None:
         """Send all workers SIGTERM, cancel what was not begun, and take no more calls.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from plait import _byname, _core, _depth, _exit, _inherit, _own, _process
+from plait import _byname, _core, _exit, _inherit, _process
 from plait._patch import _inside
 from plait._patch._mould import Mould
 
@@ -58,38 +58,25 @@ class FaithfulPool(_process.ProcessPoolExecutor):
         numbers = [next(process._process_counter) for _ in range(max_workers)]
         child = _inside.Child(context, kind, daemon, numbers)
         self._mould: Mould | None = None
+        self._work: Callable | None = None
         if context.get_start_method() == "fork":
-            self._open_forked(max_workers, max_tasks_per_child, child, start)
+            self._work = partial(_inside.work, child, start)
+            super().__init__(max_workers, context, max_tasks_per_child=max_tasks_per_child)
+            if self._mould is not None:
+                self._mould.launched()
         else:
             args = self._spawned(child, context, start)
             super().__init__(
-                max_workers, None, _inside.prepare, args, max_tasks_per_child=max_tasks_per_child
+                max_workers, context, _inside.prepare, args, max_tasks_per_child=max_tasks_per_child
             )
+        self._initializer, self._initargs = start or (None, ())
 
-    def _open_forked(
-        self, max_workers: int, max_tasks_per_child: int | None, child: _inside.Child, start: tuple | None
-    ) -> None:
-        """What the executor's `__init__` does, with a mould as the nursery."""
-        self._max_workers = max_workers
-        self._limits = (None, 0)
-        _exit.at_exit(self)
-        self._id = _own.new_id()
-        _own.register(self._id, self)
-        told = {
-            "pool": self._id,
-            "workers": max_workers,
-            "limits": self._limits,
-            "depth": _depth.depth + 1,
-            "siblings": _depth.siblings * max_workers,
-        }
-        setup = pickle.dumps(told, protocol=5)
-        self._mould = mould = Mould(partial(_inside.work, child, start))
+    def _origin(self, preload: tuple[str, ...]) -> tuple[str, list[str], list[tuple[str, str]]]:
+        if self._work is None:
+            return super()._origin(preload)
+        self._mould = mould = Mould(self._work)
         weakref.finalize(self, mould.let_go).atexit = False
-        launch = mould.launch()
-        try:
-            self._open(max_workers, max_tasks_per_child, setup, launch, None, 0, None, None, _process.GRACE)
-        finally:
-            mould.launched()
+        return mould.launch()
 
     def _spawned(self, child: _inside.Child, context: Any, start: tuple | None) -> tuple:
         """What a worker of the clean nursery is to prepare itself with."""

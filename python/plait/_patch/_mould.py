@@ -29,9 +29,9 @@ GLANCE = 0.5
 # What the relay runs: it sends its standard input along, and waits for the other side to close.
 _RELAY = """
 import _socket, sys
-s = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, int(sys.argv[1]))
-s.sendmsg([b"s"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, (0).to_bytes(4, sys.byteorder))])
 try:
+    s = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, int(sys.argv[1]))
+    s.sendmsg([b"s"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, (0).to_bytes(4, sys.byteorder))])
     s.recv(1)
 except (OSError, KeyboardInterrupt):
     pass
