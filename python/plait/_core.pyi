@@ -6,8 +6,47 @@ from types import ModuleType
 from typing import Any, Final, Literal, ParamSpec, Self, SupportsIndex, TypeVar, final
 
 from typing_extensions import Buffer as AnyBuffer
+from typing_extensions import disjoint_base
 
 from plait._future import Future
+
+__all__ = [
+    "DUMP_SIGNAL",
+    "STOP_SIGNAL",
+    "Buffer",
+    "Figures",
+    "FutureBase",
+    "Meter",
+    "NurseryServer",
+    "OwnEngine",
+    "ProcessEngine",
+    "ProcessMap",
+    "RecordWriter",
+    "ThreadEngine",
+    "ThreadQueue",
+    "Watch",
+    "WatchReport",
+    "WorkerLoop",
+    "__version__",
+    "address_of",
+    "after_fork",
+    "before_fork",
+    "buffer_span",
+    "bytes_copied",
+    "codec",
+    "cpu_count",
+    "function",
+    "has_shared",
+    "is_shared",
+    "is_worker",
+    "join_orphans",
+    "leave_callbacks",
+    "memory_view",
+    "process_map",
+    "set_future_class",
+    "shared_buffer",
+    "start_native",
+]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -25,6 +64,7 @@ def start_native(work: Callable[[], object]) -> bool: ...
 
 # --- futures
 
+@disjoint_base
 class FutureBase:
     _condition: threading.Condition
     _done_callbacks: list[Callable[[Any], object]]
@@ -48,6 +88,7 @@ def set_future_class(class_: type[FutureBase], /) -> None: ...
 
 # --- engines
 
+@disjoint_base
 class ProcessEngine:
     def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
     def _open(
@@ -76,6 +117,7 @@ class ProcessEngine:
     def _give_up(self, politely: bool = False) -> None: ...
     def _stats(self) -> dict[str, Any]: ...
 
+@disjoint_base
 class ThreadEngine:
     def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
     def _open(
@@ -91,6 +133,7 @@ class ThreadEngine:
         kwargs: dict[str, Any] | None,
     ) -> Future[_T]: ...
 
+@disjoint_base
 class OwnEngine:
     def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
     def _submit_with(

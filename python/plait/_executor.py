@@ -144,7 +144,7 @@ class Executor(PoolMixin, concurrent.futures.Executor):
             return super().__reduce_ex__(protocol)
         return _own.arrive, (self._id, True)
 
-    @overload
+    @overload  # type: ignore[override]  # of no iterables
     def map(self, fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[MapOptions]") -> Iterator[T]: ...
 
     @overload

@@ -96,7 +96,7 @@ class OptionsView(concurrent.futures.Executor):
         future: Future[T] = self._executor._submit_with(self._timeout, self._retries, fn, args, kwargs)
         return future
 
-    @overload
+    @overload  # type: ignore[override]  # of no iterables
     def map(self, fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[MapOptions]") -> Iterator[T]: ...
 
     @overload

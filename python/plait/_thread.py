@@ -72,7 +72,7 @@ class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, _Stdlib):
         _exit.at_exit(crew)
         self._open(crew.queue, crew.start_thread, timeout, retries)
 
-    @overload
+    @overload  # type: ignore[override]  # of no iterables
     def map(self, fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[MapOptions]") -> Iterator[T]: ...
 
     @overload

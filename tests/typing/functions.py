@@ -1,0 +1,45 @@
+"""plait's functions as a program calls them; every type is stated. Read by type checkers, never run."""
+
+from collections.abc import Iterator
+from typing import Any, assert_type
+
+import numpy as np
+import numpy.typing as npt
+import plait
+
+
+def squared(n: int) -> int:
+    return n * n
+
+
+def clipped(n: int, low: int, high: int) -> int:
+    return max(low, min(n, high))
+
+
+def maps() -> None:
+    assert_type(plait.map(squared, range(5)), Iterator[int])
+    assert_type(plait.map(lambda n: n / 2, range(5), backend="threads", workers=2), Iterator[float])
+    assert_type(list(plait.map(lambda a, b: a + len(b), [1], ["x"], timeout=1.0, retries=2)), list[int])
+    assert_type(list(plait.map(clipped, [1], [2], [3], chunksize=10, buffersize=20)), list[int])
+
+
+def shared() -> None:
+    assert_type(plait.zeros((2, 3)), npt.NDArray[np.float64])
+    assert_type(plait.empty(10, np.int32), npt.NDArray[np.int32])
+    assert_type(plait.full([4], 7, dtype=np.dtype(np.uint8)), npt.NDArray[np.uint8])
+    assert_type(plait.zeros(3, "f4", order="F"), npt.NDArray[Any])
+    table: dict[str, npt.NDArray[np.float64]] = {"a": np.ones(3), "b": np.zeros(3)}
+    assert_type(plait.share(table), dict[str, npt.NDArray[np.float64]])
+    assert_type(plait.share(b"text"), memoryview)
+
+
+def machine() -> str:
+    assert_type(plait.cpu_count(), int)
+    return plait.__version__
+
+
+def compared() -> str:
+    comparison = plait.compare(squared, range(100))
+    assert_type(comparison, plait.Comparison)
+    assert_type(comparison.best, str | None)
+    return comparison.table(width=80)

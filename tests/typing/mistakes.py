@@ -1,0 +1,28 @@
+"""What a type checker must find: each line with `# wrong` in it, and no other. Never run."""
+
+import plait
+
+
+def size(path: str) -> int:
+    return len(path)
+
+
+def calls(
+    pool: plait.ProcessPoolExecutor, threads: plait.ThreadPoolExecutor, executor: plait.Executor
+) -> None:
+    pool.submit(size, 1)  # wrong: an argument's type
+    threads.submit(size)  # wrong: an argument is missing
+    executor.submit(size, "a", deep=True)  # wrong: an argument that is not there
+    pool.options(retries=1).submit(size, None)  # wrong: an argument's type
+    text: str = pool.submit(size, "a").result()  # wrong: the result's type
+    print(text)
+
+
+def names() -> None:
+    print(plait.proceses)  # wrong: a name that is not there
+
+
+def options() -> None:
+    plait.map(size, ["a"], worker=2)  # wrong: an option that is not there
+    plait.ProcessPoolExecutor(max_worker=2)  # wrong: an option that is not there
+    plait.zeros(3, order="X")  # wrong: an option's value
