@@ -1,6 +1,7 @@
 """The process pool."""
 
 import concurrent.futures
+import functools
 import os
 import sys
 import threading
@@ -129,7 +130,7 @@ class ProcessPoolExecutor(_core.ProcessEngine, PoolMixin, concurrent.futures.Exe
         launch = self._origin(tuple(preload))
         self._open(max_workers, max_tasks_per_child, setup, launch, timeout, retries, memory, growth, grace)
 
-    @overload
+    @overload  # type: ignore[override]  # of no iterables
     def map(self, fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[MapOptions]") -> Iterator[T]: ...
 
     @overload
@@ -211,6 +212,12 @@ class ProcessPoolExecutor(_core.ProcessEngine, PoolMixin, concurrent.futures.Exe
         self._give_up()
 
     @property
+    def __class__(self) -> type:  # type: ignore[override]
+        """What `isinstance` goes by: the stdlib's class counts too, once somebody can ask for it."""
+        # Deriving from it would import multiprocessing for everybody.
+        return _stdlib_like(type(self)) if "concurrent.futures.process" in sys.modules else type(self)
+
+    @property
     def _processes(self) -> dict[int, WorkerProcess]:
         """The workers of the moment, by process id; as in the stdlib not documented, but read by programs."""
         stats = self._stats()
@@ -255,6 +262,15 @@ class ProcessPoolExecutor(_core.ProcessEngine, PoolMixin, concurrent.futures.Exe
         """Give up: cancel what was not begun, kill the workers, wait a moment for their end."""
         self._give_up()
         self._join(_exit.MOMENT)
+
+
+@functools.cache
+def _stdlib_like(cls: type) -> type:
+    """A class that derives from `cls` and from the stdlib's, even where plait's has taken its name."""
+    for base in concurrent.futures.Executor.__subclasses__():
+        if base.__module__ == "concurrent.futures.process" and not issubclass(cls, base):
+            return type(cls.__name__, (cls, base), {"__module__": cls.__module__})
+    return cls
 
 
 def _read(items: Iterable[T], failure: list[BaseException]) -> Iterator[T]:
