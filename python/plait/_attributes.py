@@ -4,10 +4,15 @@
 pool is, and `_processes` to end its workers. What stands here answers that, and nothing more.
 """
 
+import concurrent.futures
+import functools
 import os
 import select
 import signal
+import sys
+import time
 from collections.abc import Callable
+from typing import Any
 
 
 class Backlog:
@@ -98,3 +103,60 @@ class WorkerProcess:
         """Let go of it."""
         if getattr(self, "_file", None) is not None:
             os.close(self._file)  # type: ignore[arg-type]
+
+
+# Seconds in which a worker should be there.
+_BIRTH = 5.0
+
+
+class ProcessAttributes:
+    """Those of a process pool."""
+
+    _stats: Callable[[], dict[str, Any]]
+    _context: Any
+    _max_tasks_per_child: int | None
+    _handles: dict[int, WorkerProcess] | None = None
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        """What `isinstance` goes by: the stdlib's class counts too, once somebody can ask for it."""
+        # Deriving from it would import multiprocessing for everybody.
+        return _stdlib_like(type(self)) if "concurrent.futures.process" in sys.modules else type(self)
+
+    @property
+    def _processes(self) -> dict[int, WorkerProcess]:
+        """The workers of the moment, by process id; as in the stdlib not documented, but read by programs."""
+        stats = self._stats()
+        patience = time.monotonic() + _BIRTH
+        while stats["pending"] and not stats["pids"] and time.monotonic() < patience:
+            # In the stdlib there is a worker when the first `submit` returns; here it is on its way.
+            time.sleep(0.001)
+            stats = self._stats()
+        before, self._handles = self._handles or {}, {}
+        for pid in stats["pids"]:
+            self._handles[pid] = before.get(pid) or WorkerProcess(pid)
+        return dict(self._handles)
+
+    @property
+    def _pending_work_items(self) -> Backlog:
+        """What was submitted and has not ended, to be counted."""
+        return Backlog(lambda: self._stats()["pending"])
+
+    @property
+    def _mp_context(self) -> Any:
+        """The context that was given, or that the stdlib would use; plait needs none."""
+        if self._context is None:
+            import multiprocessing
+
+            method = None if self._max_tasks_per_child is None else "spawn"
+            self._context = multiprocessing.get_context(method)
+        return self._context
+
+
+@functools.cache
+def _stdlib_like(cls: type) -> type:
+    """A class that derives from `cls` and from the stdlib's, even where plait's has taken its name."""
+    for base in concurrent.futures.Executor.__subclasses__():
+        if base.__module__ == "concurrent.futures.process" and not issubclass(cls, base):
+            return type(cls.__name__, (cls, base), {"__module__": cls.__module__})
+    return cls

@@ -1,16 +1,14 @@
 """The process pool."""
 
 import concurrent.futures
-import functools
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from plait import _core, _depth, _exit, _inherit, _logs, _own
-from plait._attributes import Backlog, WorkerProcess
+from plait._attributes import ProcessAttributes
 from plait._options import PoolMixin, check_limits, parse_size
 
 if TYPE_CHECKING:
@@ -30,9 +28,6 @@ MAX_DEPTH = 5
 # Seconds in which a call that is stopped can tidy up: so that its worker is free within a tenth of a second.
 GRACE = 0.05
 
-# Seconds in which a worker should be there.
-_BIRTH = 5.0
-
 # Iterables that never raise.
 _UNFAILING = frozenset([list, tuple, range, str, bytes, set, frozenset, dict])
 
@@ -40,7 +35,7 @@ _launch_lock = threading.Lock()
 _launches: dict[tuple[str, ...], tuple[str, list[str], list[tuple[str, str]]]] = {}
 
 
-class ProcessPoolExecutor(_core.ProcessEngine, PoolMixin, concurrent.futures.Executor):
+class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, concurrent.futures.Executor):
     """Run calls in worker processes. A drop-in for `concurrent.futures.ProcessPoolExecutor`.
 
     Workers are forked from a clean helper process in about a millisecond, never import or re-run the main
@@ -118,7 +113,6 @@ class ProcessPoolExecutor(_core.ProcessEngine, PoolMixin, concurrent.futures.Exe
         self._max_workers = max_workers
         self._max_tasks_per_child = max_tasks_per_child
         self._context = mp_context
-        self._handles: dict[int, WorkerProcess] = {}
         self._limits = (timeout, retries)
         _exit.at_exit(self)
         self._id = _own.new_id()
@@ -211,41 +205,6 @@ class ProcessPoolExecutor(_core.ProcessEngine, PoolMixin, concurrent.futures.Exe
         """Kill all workers, cancel what was not begun, and take no more calls. As in Python 3.14."""
         self._give_up()
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
-        """What `isinstance` goes by: the stdlib's class counts too, once somebody can ask for it."""
-        # Deriving from it would import multiprocessing for everybody.
-        return _stdlib_like(type(self)) if "concurrent.futures.process" in sys.modules else type(self)
-
-    @property
-    def _processes(self) -> dict[int, WorkerProcess]:
-        """The workers of the moment, by process id; as in the stdlib not documented, but read by programs."""
-        stats = self._stats()
-        patience = time.monotonic() + _BIRTH
-        while stats["pending"] and not stats["pids"] and time.monotonic() < patience:
-            # In the stdlib there is a worker when the first `submit` returns; here it is on its way.
-            time.sleep(0.001)
-            stats = self._stats()
-        before, self._handles = self._handles, {}
-        for pid in stats["pids"]:
-            self._handles[pid] = before.get(pid) or WorkerProcess(pid)
-        return dict(self._handles)
-
-    @property
-    def _pending_work_items(self) -> Backlog:
-        """What was submitted and has not ended, to be counted."""
-        return Backlog(lambda: self._stats()["pending"])
-
-    @property
-    def _mp_context(self) -> Any:
-        """The context that was given, or that the stdlib would use; plait needs none."""
-        if self._context is None:
-            import multiprocessing
-
-            method = None if self._max_tasks_per_child is None else "spawn"
-            self._context = multiprocessing.get_context(method)
-        return self._context
-
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         """Shut down; after Ctrl-C at once, whatever the workers are doing."""
         if _exit.is_interrupt(exc_type):
@@ -262,15 +221,6 @@ class ProcessPoolExecutor(_core.ProcessEngine, PoolMixin, concurrent.futures.Exe
         """Give up: cancel what was not begun, kill the workers, wait a moment for their end."""
         self._give_up()
         self._join(_exit.MOMENT)
-
-
-@functools.cache
-def _stdlib_like(cls: type) -> type:
-    """A class that derives from `cls` and from the stdlib's, even where plait's has taken its name."""
-    for base in concurrent.futures.Executor.__subclasses__():
-        if base.__module__ == "concurrent.futures.process" and not issubclass(cls, base):
-            return type(cls.__name__, (cls, base), {"__module__": cls.__module__})
-    return cls
 
 
 def _read(items: Iterable[T], failure: list[BaseException]) -> Iterator[T]:
