@@ -25,12 +25,10 @@ class Changed:
 
     def __init__(self, cls: type, is_on: "Callable[[], bool]") -> None:
         """Nothing is replaced yet; `is_on` says whether new instances are served."""
-        import weakref
-
         self.cls = cls
         self.is_on = is_on
         self._originals: dict[str, Any] = {}
-        self._served: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._alive = 0
 
     def replace(self, name: str, method: "Any") -> None:
         """Put a method in the place of the class's own."""
@@ -41,13 +39,19 @@ class Changed:
         """An instance needs the methods as long as it lives."""
         import weakref
 
-        self._served.add(instance)
-        weakref.finalize(instance, self.restore_if_idle).atexit = False
+        with _lock:
+            self._alive += 1
+        weakref.finalize(instance, self._gone).atexit = False
+
+    def _gone(self) -> None:
+        with _lock:
+            self._alive -= 1
+            self.restore_if_idle()
 
     def restore_if_idle(self) -> None:
         """Put the originals back, unless they are not wanted or an instance is served."""
         with _lock:
-            if self.is_on() or len(self._served):
+            if self.is_on() or self._alive:
                 return
             while self._originals:
                 name, original = self._originals.popitem()
