@@ -167,6 +167,23 @@ def test_initializer():
         assert plait_pools() == [first]
 
 
+def test_an_initializer_takes_what_processes_share():
+    script = """
+import multiprocessing, plait
+from joblib import Parallel, delayed
+def take(lock):
+    global shared
+    shared = lock
+def hold():
+    with shared:
+        return type(shared).__name__
+lock = multiprocessing.get_context("spawn").Lock()
+parallel = Parallel(n_jobs=2, backend="plait", initializer=take, initargs=(lock,))
+print(parallel(delayed(hold)() for _ in range(3)))
+"""
+    assert run_program("-c", script).lines == ["['Lock', 'Lock', 'Lock']"]
+
+
 def test_an_initializer_that_fails_breaks_only_its_calls():
     def fail():
         raise ValueError("not here")

@@ -2,7 +2,7 @@
 
 import concurrent.futures
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, Unpack, overload
 
 from plait import _own
 from plait._options import PoolMixin, check_limits
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from plait._serial import SerialExecutor
     from plait._thread import ThreadPoolExecutor
 
-    Inner = ProcessPoolExecutor | ThreadPoolExecutor | SerialExecutor
+    Inner: TypeAlias = ProcessPoolExecutor | ThreadPoolExecutor | SerialExecutor
 
 A = TypeVar("A")
 B = TypeVar("B")

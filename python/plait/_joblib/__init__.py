@@ -28,7 +28,7 @@ def watch() -> None:
     if module is not None and hasattr(module, "Parallel"):
         _register(module)
     if not any(getattr(finder, "__module__", None) == __name__ for finder in sys.meta_path):
-        sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, Finder)
 
 
 def stand_in(names: "tuple[str, ...]" = ("loky", "multiprocessing")) -> None:
@@ -72,7 +72,7 @@ class Finder:
         """Give joblib's module as the finders after this one do, and see it loaded."""
         if name != _MODULE:
             return None
-        for finder in sys.meta_path[sys.meta_path.index(cls) + 1 :]:  # type: ignore[arg-type]
+        for finder in sys.meta_path[sys.meta_path.index(cls) + 1 :]:
             find_spec = getattr(finder, "find_spec", None)
             spec = find_spec(name, path, target) if find_spec is not None else None
             if spec is not None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-from plait import _core, _logs
+from plait import _core, _inherit, _logs
 from plait._errors import NotPicklable
 from plait._joblib import worker
 from plait._process import ProcessPoolExecutor
@@ -30,8 +30,12 @@ AnyFuture = concurrent.futures.Future[Any]
 class _Pool:
     """A process pool, and who uses it."""
 
-    def __init__(self, key: tuple[Any, ...], executor: ProcessPoolExecutor, idle: float) -> None:
+    def __init__(
+        self, key: tuple[Any, ...], executor: ProcessPoolExecutor, idle: float, lent: _inherit.Lent
+    ) -> None:
         self.key = key
+        # What the initializer's arguments refer to, as long as workers may start.
+        self.lent = lent
         self.executor = executor
         self.idle = idle
         self.idle_since = 0.0
@@ -134,22 +138,22 @@ def take(
         ValueError, TypeError: an option that the pool refuses.
 
     """
-    first = None
+    first, lent = None, _inherit.Lent()
     if initializer is not None:
-        _, first = _core.codec.encode_direct(initializer, tuple(initargs))
+        with lent:
+            _, first = _core.codec.encode_direct(initializer, tuple(initargs))
     try:
         cwd = os.getcwd()
     except OSError:
         cwd = None
-    begin = (environ, worker.authkey(), first)
-    key = (workers, tuple(environ.items()), begin[1:], options, tuple(sys.path), cwd, _logs.of_program())
+    key = (workers, environ, first, options, list(sys.path), cwd, _logs.of_program())
     with _lock:
         for pool in _pools:
             if pool.key == key:
                 break
         else:
-            executor = ProcessPoolExecutor(workers, None, worker.begin, begin, **options)
-            pool = _Pool(key, executor, idle)
+            executor = ProcessPoolExecutor(workers, None, worker.begin, (environ, first), **options)
+            pool = _Pool(key, executor, idle, lent)
             _pools.append(pool)
         # The one that was used last is the one that is kept.
         _pools.remove(pool)

@@ -1,30 +1,23 @@
 """What workers of joblib's backend run. It imports no library that reads how many threads it may have."""
 
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
 
-def begin(environ: dict[str, str], authkey: bytes | None, initializer: bytes | None) -> None:
+def begin(environ: dict[str, str], initializer: bytes | None) -> None:
     """Take the environment, then run the initializer that the user gave.
 
     Args:
         environ: Variables to set, such as the number of threads of BLAS libraries.
-        authkey: The parent's, by which objects of a `multiprocessing.Manager` are reached.
         initializer: The user's, with its arguments, pickled apart: loading it may import such a library.
 
     """
     os.environ.update(environ)
-    if authkey is not None:
-        from multiprocessing import process
-
-        process.current_process().authkey = authkey
     if initializer is not None:
-        from plait import _core
+        from plait import _core, _initialized
 
-        function, args, kwargs = _core.codec.decode_direct(initializer)
-        function(*args, **(kwargs or {}))
+        _initialized.call(lambda: _core.codec.decode_direct(initializer))
 
 
 def call(batch: Callable[[], list[Any]]) -> list[Any]:
@@ -38,12 +31,8 @@ def caller(function: Callable[..., Any]) -> Callable[[list[tuple[Any, ...]], Any
     def call_each(calls: list[tuple[Any, ...]], backend_and_jobs: Any) -> list[Any]:
         from joblib.parallel import BatchedCalls
 
-        return BatchedCalls([(function, args, kwargs) for args, kwargs in calls], backend_and_jobs)()
+        batch: Callable[[], list[Any]]
+        batch = BatchedCalls([(function, args, kwargs) for args, kwargs in calls], backend_and_jobs)
+        return batch()
 
     return call_each
-
-
-def authkey() -> bytes | None:
-    """Give this program's key for `multiprocessing`, if that is loaded."""
-    process = sys.modules.get("multiprocessing.process")
-    return None if process is None else bytes(process.current_process().authkey)
