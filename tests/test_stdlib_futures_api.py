@@ -252,3 +252,38 @@ def test_a_broken_thread_pool_says_so():
         until(lambda: pool._broken, "the pool to be broken")
         with pytest.raises(concurrent.futures.thread.BrokenThreadPool, match="initializer failed"):
             pool.submit(int)
+
+
+def add(one, two):
+    return one + two
+
+
+@pytest.mark.parametrize("how", ["class", "instance"])
+def test_a_submit_of_ones_own_sees_the_calls_of_a_map(pair, how):
+    seen = []
+
+    def note(submit):
+        def noted(fn, /, *args, **kwargs):
+            seen.append(args)
+            return submit(fn, *args, **kwargs)
+
+        return noted
+
+    class Noting(pair[1]):
+        def submit(self, fn, /, *args, **kwargs):
+            return note(super().submit)(fn, *args, **kwargs)
+
+    with (Noting if how == "class" else pair[1])(1) as pool:
+        if how == "instance":
+            pool.submit = note(pool.submit)
+        assert list(pool.map(add, range(5), range(1, 9))) == [1, 3, 5, 7, 9]
+        assert seen == [(number, number + 1) for number in range(5)]
+        for options in (
+            {"chunksize": 2},
+            {"chunksize": 3, "buffersize": 1},
+            {"buffersize": 2, "timeout": 30},
+        ):
+            seen.clear()
+            assert list(pool.map(add, range(5), range(1, 9), **options)) == [1, 3, 5, 7, 9]
+            assert seen
+        assert list(pool.map(add, [], [], chunksize=2)) == []

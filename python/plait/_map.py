@@ -1,6 +1,7 @@
 """`plait.map`, and what the maps of the backends share."""
 
 import atexit
+import itertools
 import os
 import sys
 import threading
@@ -160,6 +161,26 @@ def submit_ahead(
 
     fill()
     return _results(futures, fill, failure, deadline)
+
+
+def submit_chunks(
+    submit: Callable[..., Any],
+    fn: Callable[..., T],
+    calls: Iterator[tuple[Any, ...]],
+    chunksize: int,
+    ahead: int | None,
+    timeout: float | None,
+) -> Iterator[T]:
+    """The same with so many calls in each that is submitted."""
+    if chunksize == 1:
+        return submit_ahead(submit, fn, calls, ahead, timeout)
+    chunks = iter(lambda: tuple(itertools.islice(calls, chunksize)), ())
+    results = submit_ahead(submit, _call_chunk, ((fn, chunk) for chunk in chunks), ahead, timeout)
+    return itertools.chain.from_iterable(results)
+
+
+def _call_chunk(fn: Callable[..., T], chunk: tuple[tuple[Any, ...], ...]) -> list[T]:
+    return [fn(*args) for args in chunk]
 
 
 def _results(

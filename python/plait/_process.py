@@ -166,6 +166,11 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
         check_buffersize(buffersize)
+        if type(self).submit is not _core.ProcessEngine.submit or "submit" in vars(self):
+            # Somebody's own `submit`, which as in the stdlib is to see all calls.
+            from plait._map import submit_chunks
+
+            return submit_chunks(self.submit, fn, zip(*iterables), chunksize, buffersize, timeout)
         failure: list[BaseException] = []
         if buffersize is None:
             # All is read before this returns: what fails is raised here, and not where its result would come.
