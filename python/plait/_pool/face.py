@@ -7,7 +7,7 @@ import operator
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from plait._attributes import Backlog, WorkerProcess
 from plait._future import Future
@@ -18,6 +18,12 @@ from plait._pool.feeds import IN_FLIGHT, Feed
 from plait._pool.iterators import OrderedResults, UnorderedResults
 from plait._pool.results import AnnouncedMapResult, AnnouncedResult, AsyncResult, Callback, MapResult
 from plait._process import default_workers
+
+if TYPE_CHECKING:
+    from multiprocessing.pool import ApplyResult
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 RUN, CLOSE, TERMINATE = "RUN", "CLOSE", "TERMINATE"
 
@@ -43,7 +49,7 @@ class BasePool(multiprocessing.pool.Pool):
         self._processes = count
         return count
 
-    def apply(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> Any:
+    def apply(self, func: Callable[..., T], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> T:
         """Return `func(*args, **kwds)`, called by a worker."""
         self._check_running()
         try:
@@ -54,12 +60,12 @@ class BasePool(multiprocessing.pool.Pool):
 
     def apply_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., T],
         args: Iterable[Any] = (),
         kwds: Mapping[str, Any] = {},
         callback: Callback = None,
         error_callback: Callback = None,
-    ) -> AsyncResult:
+    ) -> "ApplyResult[T]":
         """Have a worker call `func(*args, **kwds)`.
 
         Args:
@@ -81,7 +87,7 @@ class BasePool(multiprocessing.pool.Pool):
             return AsyncResult(engine, future)
         return AnnouncedResult(engine, future, callback, error_callback)
 
-    def map(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None) -> list:
+    def map(self, func: Callable[[S], T], iterable: Iterable[S], chunksize: int | None = None) -> list[T]:
         """Return the list of `func(item)` for all items, in order.
 
         Args:
@@ -96,34 +102,36 @@ class BasePool(multiprocessing.pool.Pool):
         return self._map(func, iterable, chunksize, False)
 
     def starmap(
-        self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
-    ) -> list:
+        self, func: Callable[..., T], iterable: Iterable[Iterable[Any]], chunksize: int | None = None
+    ) -> list[T]:
         """Return the list of `func(*item)` for all items, as `map`."""
         return self._map(func, iterable, chunksize, True)
 
-    def map_async(
+    def map_async(  # type: ignore[override]  # of another class
         self,
-        func: Callable[[Any], Any],
-        iterable: Iterable[Any],
+        func: Callable[[S], T],
+        iterable: Iterable[S],
         chunksize: int | None = None,
         callback: Callback = None,
         error_callback: Callback = None,
-    ) -> MapResult:
+    ) -> "ApplyResult[list[T]]":
         """Have workers do what `map` does; the callbacks get its list, or what it raises."""
         return self._map_async(func, iterable, chunksize, False, callback, error_callback)
 
     def starmap_async(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., T],
         iterable: Iterable[Iterable[Any]],
         chunksize: int | None = None,
         callback: Callback = None,
         error_callback: Callback = None,
-    ) -> MapResult:
+    ) -> "ApplyResult[list[T]]":
         """Have workers do what `starmap` does; the callbacks get its list, or what it raises."""
         return self._map_async(func, iterable, chunksize, True, callback, error_callback)
 
-    def imap(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1) -> Iterator[Any]:
+    def imap(  # type: ignore[override]  # an iterator is all that is promised
+        self, func: Callable[[S], T], iterable: Iterable[S], chunksize: int = 1
+    ) -> Iterator[T]:
         """Return an iterator over `func(item)` for all items, in order.
 
         Args:
@@ -135,9 +143,9 @@ class BasePool(multiprocessing.pool.Pool):
         """
         return self._imap(OrderedResults, func, iterable, chunksize)
 
-    def imap_unordered(
-        self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1
-    ) -> Iterator[Any]:
+    def imap_unordered(  # type: ignore[override]  # an iterator is all that is promised
+        self, func: Callable[[S], T], iterable: Iterable[S], chunksize: int = 1
+    ) -> Iterator[T]:
         """Return an iterator over `func(item)` for all items, as the calls end; else as `imap`."""
         return self._imap(UnorderedResults, func, iterable, chunksize)
 
@@ -209,7 +217,7 @@ class BasePool(multiprocessing.pool.Pool):
 
     def _submitting(
         self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int, star: bool
-    ) -> Generator[Future, None, None]:
+    ) -> Generator[Future[Any], None, None]:
         """Submit the calls one after the other; what the input raises is the last of them."""
         submit = self._engine.submit
         if chunksize > 1:
@@ -229,7 +237,7 @@ class BasePool(multiprocessing.pool.Pool):
         _check_chunksize(chunksize)
         return iterable, chunksize
 
-    def _map(self, func: Any, iterable: Iterable[Any], chunksize: int | None, star: bool) -> list:
+    def _map(self, func: Any, iterable: Iterable[Any], chunksize: int | None, star: bool) -> list[Any]:
         items, size = self._chunks_of(iterable, chunksize)
         values: list[Any] = []
         failure: BaseException | None = None
@@ -292,8 +300,8 @@ def _check_chunksize(chunksize: int) -> None:
 
 
 def _submitting(
-    submit: Callable[..., Future], func: Any, items: Iterator[Any], star: bool
-) -> Generator[Future, None, None]:
+    submit: Callable[..., Future[Any]], func: Any, items: Iterator[Any], star: bool
+) -> Generator[Future[Any], None, None]:
     while True:
         try:
             item = next(items)
@@ -312,8 +320,8 @@ def _submitting(
 
 
 def _submitting_at_hand(
-    submit: Callable[..., Future], func: Any, items: Iterable[Any]
-) -> Generator[Future, None, None]:
+    submit: Callable[..., Future[Any]], func: Any, items: Iterable[Any]
+) -> Generator[Future[Any], None, None]:
     """The same for what raises nothing itself."""
     sent = map(submit, itertools.repeat(func), items)
     while True:
