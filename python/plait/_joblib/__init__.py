@@ -72,7 +72,8 @@ class Finder:
         """Give joblib's module as the finders after this one do, and see it loaded."""
         if name != _MODULE:
             return None
-        for finder in sys.meta_path[sys.meta_path.index(cls) + 1 :]:
+        finders = list(sys.meta_path)
+        for finder in finders[finders.index(cls) + 1 :] if cls in finders else finders:
             find_spec = getattr(finder, "find_spec", None)
             spec = find_spec(name, path, target) if find_spec is not None else None
             if spec is not None:
