@@ -128,7 +128,7 @@ def test_a_class_derived_before_keeps_its_methods(patch):
 
 
 def run_apart(text, **names):
-    """Runs a text as a module of its own, and gives its names: what this module looks at, plait looks at too."""
+    """Runs a text as a module of its own, since plait reads the one that makes a pool; gives its names."""
     namespace = {"__name__": "apart", **names}
     exec(text, namespace)
     return namespace

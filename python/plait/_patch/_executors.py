@@ -28,6 +28,7 @@ class Served:
         """Not decided yet."""
         self.entry = Entry(face, caller())
         self.engine: Any = None
+        self.submit: Callable[..., Any] = _refused
         self._base = base
         self._undecided = True
         self._lock = threading.Lock()
@@ -62,6 +63,10 @@ class Served:
         raise NotImplementedError
 
 
+def _refused(*_: object) -> None:
+    raise RuntimeError("nobody serves this executor yet")
+
+
 class Left(Exception):
     """Why an executor is not served."""
 
@@ -78,6 +83,7 @@ class ServedThreads(Served):
             raise Left("this Python's executor keeps its initializer in a way that is not known") from None
         engine = ThreadPoolExecutor(executor._max_workers, executor._thread_name_prefix, *start)
         executor._threads = engine._threads
+        self.submit = engine.submit
         return engine, f"{executor._max_workers} threads at most"
 
 
@@ -99,6 +105,7 @@ class ServedProcesses(Served):
         except Unsuitable as error:
             raise Left(str(error)) from None
         executor._processes = ByPid(engine)
+        self.submit = engine.call
         return engine, how(context, workers)
 
 
@@ -134,7 +141,7 @@ def submit(cls: type) -> Callable:
         if engine is None:
             return original(self, fn, *args, **kwargs)
         try:
-            future = engine.submit(fn, *args, **kwargs)
+            future = served.submit(fn, *args, **kwargs)
         except NotPicklable as error:
             # There it shows when the result is asked for.
             future = concurrent.futures.Future()

@@ -97,20 +97,18 @@ class FaithfulPool(_process.ProcessPoolExecutor):
             raise Unsuitable(f"its initializer or initargs cannot be sent to a worker: {what}") from None
         return pickle.dumps(child), pickle.dumps(data), pickled
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """As the executor's."""
+    def call(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Submit a call of the program's."""
         name = own_name(fn)
         with _shared_modules():
             if name is not None:
-                return super().submit(_inside.call, *name, *args, **kwargs)
-            return super().submit(fn, *args, **kwargs)
+                return self.submit(_inside.call, *name, *args, **kwargs)
+            return self.submit(_named(fn), *args, **kwargs)
 
     def map(self, fn: Callable[..., Any], *iterables: Iterable[Any], **options: Any) -> Iterator[Any]:
         """As the executor's."""
-        name = own_name(fn)
-        function = fn if name is None else partial(_inside.call, *name)
         with _shared_modules():
-            results = super().map(function, *iterables, **options)
+            results = super().map(_named(fn), *iterables, **options)
         return _Results(results)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -153,6 +151,15 @@ def _shared_modules() -> Iterator[None]:
         yield
     finally:
         workers.share_modules = before
+
+
+def _named(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The function itself, or what calls that of its name."""
+    if type(fn) is partial:
+        name = own_name(fn.func)
+        return fn if name is None else partial(_inside.call, *name, *fn.args, **fn.keywords)
+    name = own_name(fn)
+    return fn if name is None else partial(_inside.call, *name)
 
 
 def own_name(fn: Callable[..., Any]) -> tuple[str, str] | None:

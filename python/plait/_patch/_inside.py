@@ -64,6 +64,8 @@ class Child:
 def share_modules() -> None:
     """Have all pickles of this process name what its modules hold, `__main__` included."""
     _byname.Workers.share_modules = True
+    # Of this thread, which is a copy of one that may have said otherwise.
+    _byname.workers.share_modules = True
 
 
 def work(

@@ -82,14 +82,20 @@ def watch_processes() -> None:
 def _count_process() -> None:
     global _forks
     frame = sys._getframe().f_back
-    while frame is not None:
-        name = frame.f_code.co_filename.replace(os.sep, "/")
-        if name.endswith(("multiprocessing/pool.py", "futures/process.py")) or "/plait/_patch/" in name:
-            return
-        if name.endswith("multiprocessing/popen_fork.py"):
-            _forks += 1
-            return
+    if frame is None or not frame.f_code.co_filename.endswith("popen_fork.py"):
+        return
+    while frame is not None and _name_of(frame).endswith(_STARTING):
         frame = frame.f_back
+    # Who starts it; a pool that was left alone starts its workers so.
+    if frame is None or not _name_of(frame).endswith(("multiprocessing/pool.py", "futures/process.py")):
+        _forks += 1
+
+
+_STARTING = tuple(f"multiprocessing/{name}.py" for name in ("popen_fork", "context", "process"))
+
+
+def _name_of(frame: FrameType) -> str:
+    return frame.f_code.co_filename.replace(os.sep, "/")
 
 
 def entries() -> list[Entry]:

@@ -36,7 +36,7 @@ class ServedEngine(engines.ProcessEngine):
         # The end of the program does not wait for its calls.
         _exit._pools.discard(self._executor)
         Engine.__init__(self, workers)
-        self.submit = self._executor.submit
+        self.submit = self._executor.call  # type: ignore[attr-defined]
         if initializer is not None:
             self.start()
 
