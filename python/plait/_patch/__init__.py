@@ -186,6 +186,12 @@ def _pools(module: "ModuleType") -> None:
             changed.replace("__init__", init(cls, is_on))
 
 
+def _backend(module: "ModuleType") -> None:
+    from plait._patch._parallel import count
+
+    count(module, is_on)
+
+
 def _joblib(on: bool) -> None:
     try:
         from plait import _joblib
@@ -199,6 +205,7 @@ _ACTIONS = {
     "concurrent.futures.thread": _threads,
     "concurrent.futures.process": _processes,
     "multiprocessing.pool": _pools,
+    "plait._joblib.backend": _backend,
 }
 
 
