@@ -10,12 +10,14 @@ import sys
 import threading
 from typing import Protocol
 
+from plait._pool import daemon
+
 
 class Told(Protocol):
     """A result with a callback."""
 
     def _tell(self) -> None:
-        """Run the callback."""
+        """Take the result and run the callback."""
 
 
 class Courier:
@@ -27,15 +29,18 @@ class Courier:
         self._changed = threading.Condition()
         self._owed = 0
         self._closed = False
-        self._thread: threading.Thread | None = None
+        self._begun = False
+        self._ident = 0
+        # Its thread is not at work: it waits, or runs a callback.
+        self.aside = True
 
     def expect(self) -> None:
         """A result with a callback was promised."""
         with self._changed:
+            if not self._begun:
+                daemon.start(self._run, "plait-callbacks")
+                self._begun = True
             self._owed += 1
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="plait-callbacks", daemon=True)
-                self._thread.start()
 
     def bring(self, result: Told) -> None:
         """The call of such a result has ended."""
@@ -45,27 +50,36 @@ class Courier:
         """No more will be promised."""
         with self._changed:
             self._closed = True
-            if self._owed == 0 and self._thread is not None:
+            if self._owed == 0 and self._begun:
                 self._ended.put(None)
 
     def settle(self) -> None:
         """Wait until all callbacks were run; on their own thread, return at once."""
-        if threading.current_thread() is self._thread:
+        if threading.get_ident() == self._ident:
             return
         with self._changed:
             self._changed.wait_for(lambda: self._owed == 0)
 
     def _run(self) -> None:
-        while (result := self._ended.get()) is not None:
-            try:
-                result._tell()
-            except BaseException:
-                threading.excepthook(threading.ExceptHookArgs([*sys.exc_info(), threading.current_thread()]))
+        self._ident = threading.get_ident()
+        while True:
+            result = self._ended.get()
+            if result is not None:
+                self._tell(result)
             # Not kept while this waits for the next.
-            del result
+            told, result = result is not None, None
             with self._changed:
-                self._owed -= 1
+                self._owed -= told
                 if self._owed == 0:
                     self._changed.notify_all()
                     if self._closed:
+                        # Whoever promises another, because the pool was being closed then, starts it again.
+                        self._begun = False
                         return
+
+    @staticmethod
+    def _tell(result: Told) -> None:
+        try:
+            result._tell()
+        except BaseException:
+            threading.excepthook(threading.ExceptHookArgs([*sys.exc_info(), threading.current_thread()]))

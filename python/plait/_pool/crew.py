@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from plait import _core
+from plait._pool import daemon
+from plait._pool.failures import REFUSED
 
 BROKEN = "the initializer of a thread raised; the pool is not usable any more"
 
@@ -23,6 +25,8 @@ class Crew:
         """`start`: what each thread calls first, and its arguments."""
         self.queue = _core.ThreadQueue(workers)
         self.threads: set[threading.Thread] = set()
+        # Threads that Python does not know.
+        self.unknown = 0
         self.failure: BaseException | None = None
         self._numbers = itertools.count(1)
         self._start = start
@@ -33,7 +37,9 @@ class Crew:
         thread = threading.Thread(target=self._work, name=name, daemon=True)
         self.threads.add(thread)
         try:
-            thread.start()
+            if not daemon.start_thread(thread, self._work):
+                self.threads.discard(thread)
+                self.unknown += 1
         except BaseException as error:
             # After Ctrl-C it may have started all the same: whoever comes first decides.
             if _decide(thread, "dismissed") == "dismissed":
@@ -45,7 +51,7 @@ class Crew:
         """Say why the queue takes no call."""
         if self.failure is not None:
             raise concurrent.futures.thread.BrokenThreadPool(BROKEN) from self.failure
-        raise RuntimeError("the pool takes no more calls")
+        raise RuntimeError(f"{REFUSED} after shutdown")
 
     def _work(self) -> None:
         """The life of a thread."""

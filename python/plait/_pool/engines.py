@@ -10,7 +10,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from plait import _exit, _pool_worker
@@ -19,11 +19,14 @@ from plait._errors import NotPicklable
 from plait._future import Future
 from plait._pool.courier import Courier
 from plait._pool.crew import Crew, Door
-from plait._pool.feeds import Feeds
+from plait._pool.feeds import Feed, Feeds
 from plait._process import MAX_WORKERS, ProcessPoolExecutor
 
 # Seconds that workers have to end by themselves after SIGTERM.
 GRACE = 0.5
+
+# Seconds of looking for results.
+GLANCE = 0.0001
 
 # Seconds in which workers that somebody wants to look at should have started.
 BIRTH = 10.0
@@ -53,6 +56,20 @@ class Engine:
             # An initializer has raised already, as every call will say.
             pass
 
+    def feed(self, feed: Feed, calls: Iterator[Future]) -> None:
+        """Have the calls of an input submitted in the background."""
+        self.feeds.start(feed, calls)
+
+    def end(self) -> None:
+        """At the end of the program: be gone, without waiting for more than a moment."""
+        self.terminated = True
+        feeds = self.feeds.stop()
+        self._abandon()
+        # A thread that the interpreter ends amid a call to the engine would take the program down.
+        deadline = time.monotonic() + _exit.MOMENT
+        while not all(it.aside for it in [*feeds, self.courier]) and time.monotonic() < deadline:
+            time.sleep(0.001)
+
     def close(self) -> None:
         """Take no calls but those of inputs that are still being read."""
         self.courier.close()
@@ -78,6 +95,9 @@ class Engine:
         raise NotImplementedError
 
     def _wait(self) -> None:
+        raise NotImplementedError
+
+    def _abandon(self) -> None:
         raise NotImplementedError
 
 
@@ -113,12 +133,15 @@ class ProcessEngine(Engine):
 
     def started(self) -> list[WorkerProcess]:
         """Give all workers, started if need be; those that live, once it is closed."""
-        deadline = time.monotonic() + BIRTH
         executor = self._executor
+        deadline = time.monotonic() + BIRTH
+        stats = executor._stats()
         try:
-            while len(executor._stats()["pids"]) < executor._max_workers and time.monotonic() < deadline:
-                self.start()
+            while len(stats["pids"]) < executor._max_workers and time.monotonic() < deadline:
+                if stats["pending"] < executor._max_workers:
+                    self.start()
                 time.sleep(0.002)
+                stats = executor._stats()
         except RuntimeError:
             # It takes no more tasks.
             pass
@@ -126,6 +149,8 @@ class ProcessEngine(Engine):
 
     def pending(self) -> int:
         """How many calls have not ended."""
+        # What has ended counts when somebody has looked.
+        self._executor._join(GLANCE)
         return self._executor._stats()["pending"]
 
     def _close(self) -> None:
@@ -141,10 +166,7 @@ class ProcessEngine(Engine):
     def _wait(self) -> None:
         self._executor._join()
 
-    def end(self) -> None:
-        """At the end of the program: be gone, without waiting for more than a moment."""
-        self.terminated = True
-        self.feeds.stop()
+    def _abandon(self) -> None:
         self._executor._abort()
 
     def ended(self) -> bool:
@@ -170,7 +192,7 @@ class ThreadEngine(Engine):
         """Have all threads start, as far as they have not."""
         complete = threading.Event()
         try:
-            while len(self._crew.threads) < self.workers:
+            while len(self._crew.threads) + self._crew.unknown < self.workers:
                 # Who has nothing to do takes it and waits, so that a new thread is needed in the end.
                 self.submit(complete.wait)
         finally:
@@ -197,10 +219,12 @@ class ThreadEngine(Engine):
         for thread in list(self._crew.threads):
             thread.join()
 
-    def end(self) -> None:
-        """At the end of the program: begin nothing more."""
-        self.terminated = True
-        self.feeds.stop()
+    def feed(self, feed: Feed, calls: Iterator[Future]) -> None:
+        """Have the calls of an input submitted in the background, by a thread that starts no other."""
+        self._start_at_once()
+        super().feed(feed, calls)
+
+    def _abandon(self) -> None:
         self._queue.close(True)
 
     def ended(self) -> bool:

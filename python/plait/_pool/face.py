@@ -241,27 +241,29 @@ class BasePool(multiprocessing.pool.Pool):
         items, size = self._chunks_of(iterable, chunksize)
         values: list[Any] = []
         failure: BaseException | None = None
-        sent = self._submitting(func, items, size, star)
-        batch = list(itertools.islice(sent, BATCH))
-        while batch:
-            # Workers have something to do while results are taken.
-            following = list(itertools.islice(sent, BATCH))
-            results = map(Future.result, batch)
-            taken = itertools.chain.from_iterable(results) if size > 1 else results
-            while True:
-                try:
-                    if failure is None:
-                        values.extend(taken)
-                    else:
-                        deque(results, maxlen=0)
-                    break
-                except BaseException as error:
-                    if not isinstance(error, Exception) and not all(future.done() for future in batch):
-                        # Ctrl-C while this waits.
-                        raise
-                    # The calls behind it are made all the same, and waited for.
-                    failure = failure or as_caught(error, self._engine.terminated)
-            batch = following
+        with self._engine.feeds.open():
+            sent = self._submitting(func, items, size, star)
+            batch = list(itertools.islice(sent, BATCH))
+            while batch:
+                # Workers have something to do while results are taken.
+                following = list(itertools.islice(sent, BATCH))
+                results = map(Future.result, batch)
+                taken = itertools.chain.from_iterable(results) if size > 1 else results
+                while True:
+                    try:
+                        if failure is None:
+                            values.extend(taken)
+                        else:
+                            deque(results, maxlen=0)
+                        break
+                    except BaseException as error:
+                        if not isinstance(error, Exception) and not all(future.done() for future in batch):
+                            # Ctrl-C while this waits.
+                            raise
+                        # The calls behind it are made all the same, and waited for.
+                        if failure is None:
+                            failure = as_caught(error, self._engine.terminated)
+                batch = following
         if failure is not None:
             raise failure
         return values
@@ -276,7 +278,8 @@ class BasePool(multiprocessing.pool.Pool):
         error_callback: Callback,
     ) -> MapResult:
         items, size = self._chunks_of(iterable, chunksize)
-        futures = list(self._submitting(func, items, size, star))
+        with self._engine.feeds.open():
+            futures = list(self._submitting(func, items, size, star))
         if callback is None and error_callback is None:
             return MapResult(self._engine, futures, size > 1)
         return AnnouncedMapResult(self._engine, futures, size > 1, callback, error_callback)
@@ -285,11 +288,15 @@ class BasePool(multiprocessing.pool.Pool):
         self._check_running()
         _check_chunksize(chunksize)
         length = len(iterable) if hasattr(iterable, "__len__") else None
-        feed = Feed(self._submitting(func, iterable, chunksize, False), length is None)
-        if length is not None and length <= IN_FLIGHT * chunksize and type(iterable) in _AT_HAND:
-            feed.read_all()
+        feed = Feed(length is None)
+        at_hand = type(iterable) in _AT_HAND
+        items = iterable if at_hand else feed.guarded(iterable)
+        sent = self._submitting(func, items, chunksize, False)
+        if at_hand and length is not None and length <= IN_FLIGHT * chunksize:
+            with self._engine.feeds.open():
+                feed.read_all(sent)
         else:
-            self._engine.feeds.start(feed)
+            self._engine.feed(feed, sent)
         results = kind(self, self._engine, feed)
         return results if chunksize == 1 else (item for chunk in results for item in chunk)
 

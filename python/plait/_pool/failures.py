@@ -16,6 +16,9 @@ from plait._future import Future
 
 TERMINATED = "the pool was terminated before the call had ended"
 
+# How an engine begins to say that it takes no more calls.
+REFUSED = "cannot schedule new futures"
+
 
 class UnsentResult(NotPicklable, multiprocessing.pool.MaybeEncodingError):
     """A call's result cannot be sent: `exc` says why, `value` what."""
@@ -36,7 +39,9 @@ class UnsentError(RemoteError, multiprocessing.pool.MaybeEncodingError):
 
     def __init__(self, type_name: str, message: str, traceback: str) -> None:
         """Takes what plait says of it."""
-        RemoteError.__init__(self, type_name, message, traceback)
+        Exception.__init__(self, type_name, message, traceback)
+        self.type_name, self.message, self.traceback = type_name, message, traceback
+        self.__cause__ = RemoteTraceback(traceback)
         self.exc = str(self)
         self.value = type_name
 
@@ -57,20 +62,36 @@ def as_caught(error: BaseException, terminated: bool) -> BaseException:
     """Give `error` as it is raised to the user of a pool, or of one that was `terminated`."""
     if not isinstance(error, Exception):
         return error
-    if terminated and isinstance(error, (WorkerDied, concurrent.futures.CancelledError)):
+    if terminated and (
+        isinstance(error, (WorkerDied, concurrent.futures.CancelledError))
+        or (isinstance(error, RuntimeError) and str(error).startswith(REFUSED))
+    ):
         return concurrent.futures.CancelledError(TERMINATED)
     kind = type(error)
-    if kind is NotPicklable:
-        path = error.path or ""  # type: ignore[attr-defined]
-        if path.startswith("result"):
-            return UnsentResult(error)  # type: ignore[arg-type]
-        return _also(error)
-    if kind is RemoteError:
-        return UnsentError(*error.args)
+    if kind is NotPicklable or kind is RemoteError:
+        # The same each time that it is asked for.
+        again = vars(error).get(_AGAIN)
+        if again is None:
+            again = _also_the_stdlibs(error)
+            if again is not error:
+                setattr(error, _AGAIN, again)
+        return again
     cause = error.__cause__
     if type(cause) is RemoteTraceback:
         error.__cause__ = multiprocessing.pool.RemoteTraceback(str(cause))
     return error
+
+
+# Where an error holds the one that is raised in its place.
+_AGAIN = "_plait_again"
+
+
+def _also_the_stdlibs(error: Exception) -> Exception:
+    if isinstance(error, RemoteError):
+        return UnsentError(*error.args)
+    if isinstance(error, NotPicklable) and (error.path or "").startswith("result"):
+        return UnsentResult(error)
+    return _also(error)
 
 
 _kinds: dict[type, type] = {}

@@ -6,12 +6,15 @@ nobody is left to take anything, or the pool is joined; what the input raises co
 a short list needs no thread.
 """
 
+import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
+from typing import Any
 
 from plait._future import Future
+from plait._pool import daemon
 from plait._pool.failures import TERMINATED, failed
 
 # Calls that wait for a worker or are with one: enough for the busiest, and little to be kept.
@@ -24,33 +27,69 @@ AHEAD = 1024
 _STRIDE = IN_FLIGHT // 2
 
 
+class Stopped(BaseException):
+    """Raised in a feed's thread when the pool is terminated, to leave what reads the input."""
+
+
 class Feed:
     """One input, and the futures of its calls."""
 
-    def __init__(self, calls: Iterator[Future], bounded: bool) -> None:
-        """`calls` submits one call at each step; `bounded`: the input may be endless."""
+    def __init__(self, bounded: bool) -> None:
+        """`bounded`: the input may be endless."""
         self.futures: deque[Future] = deque()
         # Set when there is something new for a consumer that said it is `hungry`.
         self.news = threading.Event()
         self.hungry = False
         # No future will be added.
         self.complete = False
-        self._calls = calls
+        # Its thread is not at work: it waits for the input or for results, or has ended.
+        self.aside = True
         self._bounded = bounded
         self._room = threading.Event()
         self._waits = False
         self._unheard = False
 
-    def read_all(self) -> None:
-        """Read a short input here and now."""
-        self.futures.extend(self._calls)
+    def read_all(self, calls: Iterable[Future]) -> None:
+        """Take the futures of a short input here and now."""
+        self.futures.extend(calls)
         self._end()
 
-    def run(self) -> None:
-        """Read the input to its end; on a thread of its own."""
+    def guarded(self, items: Iterable[Any]) -> Iterator[Any]:
+        """Read an input that may wait, until the pool is terminated."""
+        rest = iter(items)
+
+        def read() -> Iterator[Any]:
+            while True:
+                self.aside = True
+                try:
+                    item = next(rest)
+                except StopIteration:
+                    return
+                finally:
+                    # In this order: who stops it looks whether it is aside after that.
+                    self.aside = False
+                    if self.complete:
+                        raise Stopped
+                yield item
+                del item
+
+        return read()
+
+    def run(self, calls: Iterator[Future]) -> None:
+        """Submit the calls of an input, one at each step of `calls`; on a thread of its own."""
+        self.aside = False
+        try:
+            self._run(calls)
+        except Stopped:
+            pass
+        finally:
+            self._end()
+            self.aside = True
+
+    def _run(self, calls: Iterator[Future]) -> None:
         marks: deque[Future] = deque()
         futures = self.futures
-        for count, future in enumerate(self._calls, 1):
+        for count, future in enumerate(calls, 1):
             if self.complete:
                 # The pool was terminated.
                 return
@@ -59,18 +98,18 @@ class Feed:
                 self.news.set()
             if count % _STRIDE == 0:
                 marks.append(future)
+                self.aside = True
                 if len(marks) > 1:
                     # Ends with the call, whatever it comes to.
                     _wait_for(marks.popleft())
                 self._wait_for_room()
+                self.aside = False
             if self._unheard:
                 futures.clear()
             del future
-        self._end()
 
     def _end(self) -> None:
         self.complete = True
-        self._calls = iter(())
         self.news.set()
 
     def _wait_for_room(self) -> None:
@@ -129,22 +168,33 @@ class Feeds:
         self._running: set[Feed] = set()
         self._changed = threading.Condition()
         self._closed = False
-        self._close = close
+        self._close: Callable[[], None] | None = close
 
-    def start(self, feed: Feed) -> None:
-        """Have a feed read its input."""
+    def start(self, feed: Feed, calls: Iterator[Future]) -> None:
+        """Have a feed submit the calls of its input."""
         with self._changed:
             self._running.add(feed)
-        thread = threading.Thread(target=self._run, args=(feed,), name="plait-imap", daemon=True)
+
+        def run() -> None:
+            try:
+                feed.run(calls)
+            finally:
+                self._ended(feed)
+
         try:
-            thread.start()
+            daemon.start(run, "plait-imap")
         except BaseException:
             self._ended(feed)
             raise
 
-    def _run(self, feed: Feed) -> None:
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Keep the pool open while this thread submits the calls of an input."""
+        feed = Feed(False)
+        with self._changed:
+            self._running.add(feed)
         try:
-            feed.run()
+            yield
         finally:
             self._ended(feed)
 
@@ -154,7 +204,7 @@ class Feeds:
             last = self._closed and not self._running
             self._changed.notify_all()
         if last:
-            self._close()
+            self._close_once()
 
     def close(self) -> None:
         """There will be no more of them."""
@@ -164,7 +214,7 @@ class Feeds:
             self._closed = True
             last = not self._running
         if last:
-            self._close()
+            self._close_once()
 
     def join(self) -> None:
         """Wait until all inputs are read to their ends."""
@@ -173,8 +223,8 @@ class Feeds:
                 feed.lift()
             self._changed.wait_for(lambda: not self._running)
 
-    def stop(self) -> None:
-        """Have them read no more, and wait for none: an input may block for ever."""
+    def stop(self) -> list[Feed]:
+        """Have them read no more, without waiting: an input may block for ever. Gives those that had to."""
         with self._changed:
             self._closed = True
             running = list(self._running)
@@ -182,3 +232,11 @@ class Feeds:
             self._changed.notify_all()
         for feed in running:
             feed.stop()
+        self._close = None
+        return running
+
+    def _close_once(self) -> None:
+        # Not kept: it leads back to whoever has this.
+        close, self._close = self._close, None
+        if close is not None:
+            close()

@@ -204,16 +204,23 @@ class Announced:
 
     def _tell(self) -> None:
         """On the courier's thread: run the callback that is due."""
+        engine = self._engine
         try:
+            # In this order: who ends the program looks whether it is aside after that.
+            engine.courier.aside = False
+            if engine.terminated:
+                # Whoever terminates a pool wants to hear no more of it.
+                return
             try:
                 value, error = super().get(), None  # type: ignore[misc]
             except BaseException as raised:
                 value, error = None, raised
+            engine.courier.aside = True
             callback = self._callback if error is None else self._error_callback
-            # Whoever terminates a pool wants to hear no more of it.
-            if callback is not None and not self._engine.terminated:
+            if callback is not None and not engine.terminated:
                 callback(value if error is None else error)
         finally:
+            engine.courier.aside = True
             self._callback = self._error_callback = None
             self._told.set()
 
