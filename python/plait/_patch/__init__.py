@@ -198,7 +198,9 @@ def _joblib(on: bool) -> None:
     except ImportError:
         return
     _joblib.watch()
-    _joblib.stand_in(("loky", "multiprocessing") if on else ())
+    # Not for its "multiprocessing", whose workers are forks that have the program's globals: those of plait's
+    # backend are not.
+    _joblib.stand_in(("loky",) if on else ())
 
 
 _ACTIONS = {

@@ -97,6 +97,10 @@ def why_processes_left(context: Any, workers: int) -> str | None:
 
     if process.current_process().daemon:
         return "daemonic processes are not allowed to have children"
+    begin = process.BaseProcess._bootstrap  # type: ignore[attr-defined]
+    if begin.__module__ != process.__name__:
+        # Such as coverage, which measures what workers run.
+        return f"{begin.__module__} has changed how multiprocessing's processes begin"
     if context.get_start_method() != "fork":
         from multiprocessing import spawn
 

@@ -53,19 +53,19 @@ class Mould:
         mine, self._handed = socket.socketpair()
         watched, self._held = os.pipe()
         _flush()
-        with warnings.catch_warnings():
-            # Of other threads of the program, and of those of plait's engine, which are prepared for it.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            try:
+        try:
+            with warnings.catch_warnings():
+                # Of other threads of the program, and of those of plait's engine, which are prepared for it.
+                warnings.simplefilter("ignore", DeprecationWarning)
                 self.pid = os.fork()
-            except OSError:
-                mine.close()
-                self._handed.close()
-                os.close(watched)
-                os.close(self._held)
-                raise
-            if self.pid == 0:
-                _live(mine, watched, [self._handed.fileno(), self._held], work)
+        except OSError:
+            mine.close()
+            self._handed.close()
+            os.close(watched)
+            os.close(self._held)
+            raise
+        if self.pid == 0:
+            _live(mine, watched, [self._handed.fileno(), self._held], work)
         mine.close()
         os.close(watched)
         self._process = os.pidfd_open(self.pid)
