@@ -117,11 +117,12 @@ class ProcessAttributes:
     _max_tasks_per_child: int | None
     _handles: dict[int, WorkerProcess] | None = None
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         """What `isinstance` goes by: the stdlib's class counts too, once somebody can ask for it."""
         # Deriving from it would import multiprocessing for everybody.
-        return _stdlib_like(type(self)) if "concurrent.futures.process" in sys.modules else type(self)
+        made: Any = type(self)
+        return _stdlib_like(made) if "concurrent.futures.process" in sys.modules else made
 
     @property
     def _processes(self) -> dict[int, WorkerProcess]:

@@ -70,11 +70,11 @@ def _inbox_of(loop: Any) -> _Inbox:
     return _inboxes.setdefault(loop, _Inbox(loop)) if inbox is None else inbox
 
 
-def chain(callback: Callable[[Any], object]) -> Callable[[Any], object]:
+def chain(callback: Any) -> Any:
     """Give what to call in place of asyncio's `callback` when a future has ended."""
     try:
-        names = callback.__code__.co_freevars  # type: ignore[attr-defined]
-        closure = callback.__closure__  # type: ignore[attr-defined]
+        names = callback.__code__.co_freevars
+        closure = callback.__closure__
         cells = {name: cell.cell_contents for name, cell in zip(names, closure)}
         loop, destination, tell = cells["dest_loop"], cells["destination"], cells["_set_state"]
         if cells["source_loop"] is not None or not callable(tell):

@@ -6,6 +6,10 @@ Asked once per module (the answer is kept in Rust), so it may look at files. Imp
 import sys
 import threading
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 class Workers(threading.local):
     """Of which kind the workers are that this thread pickles for."""
@@ -43,7 +47,7 @@ def _has_reducers(name: str) -> bool:
     return any(cls.__module__ == name for cls in registered_reducers())
 
 
-def registered_reducers() -> dict:
+def registered_reducers() -> "dict[Any, Any]":
     """The reducers registered with multiprocessing's pickler, without those that any pickler gets right."""
     reduction = sys.modules.get("multiprocessing.reduction")
     if reduction is None:
@@ -100,11 +104,11 @@ def is_being_imported(name: str) -> bool:
     return any(_is_half_imported(sys.modules.get(".".join(parts[:n]))) for n in range(1, len(parts) + 1))
 
 
-def _is_half_imported(module) -> bool:
+def _is_half_imported(module: "Any") -> bool:
     return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
 
 
-def _same_origin(spec, module) -> bool:
+def _same_origin(spec: "Any", module: "Any") -> bool:
     """Whether what import finds is what the module was made from."""
     own = getattr(module, "__spec__", None)
     origins = {getattr(own, "origin", None), getattr(module, "__file__", None)}

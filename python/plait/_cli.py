@@ -235,7 +235,7 @@ def _run(contest: "Contest", asked: argparse.Namespace) -> int:
 
 def _stop_at_second_interrupt() -> None:
     """Let the first Ctrl-C end the measuring in good order, and another one end everything."""
-    seen = []
+    seen: list[bool] = []
 
     def on_interrupt(*_: object) -> None:
         if seen:

@@ -68,7 +68,7 @@ class _Importing:
         from importlib.util import find_spec
 
         try:
-            sys.meta_path.remove(self)  # type: ignore[arg-type]
+            sys.meta_path.remove(self)
         except ValueError:
             return None
         spec = find_spec(name)
@@ -85,7 +85,7 @@ class _Importing:
 
 
 def _when_imported(then: Callable[[ModuleType], None]) -> None:
-    sys.meta_path.insert(0, _Importing(then))  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _Importing(then))
 
 
 class Lent:

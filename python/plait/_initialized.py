@@ -24,7 +24,7 @@ def module_of(function: Any) -> str | None:
     namespace = function.__globals__
     name = namespace.get("__name__")
     module = sys.modules.get(name) if isinstance(name, str) else None
-    if module is not None and getattr(module, "__dict__", None) is namespace:
+    if isinstance(name, str) and module is not None and getattr(module, "__dict__", None) is namespace:
         return name
     # In a worker the globals of a function that arrived belong to the program's module.
     return name if name in _left else None

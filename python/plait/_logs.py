@@ -30,7 +30,7 @@ _STANDARD_LEVELS = {
 }
 
 
-def of_program() -> tuple | None:
+def of_program() -> tuple[Any, ...] | None:
     """What workers are told of this program's logging: hashable; None where nothing is configured."""
     root = logging.root
     manager = root.manager
@@ -48,14 +48,14 @@ def of_program() -> tuple | None:
             configured = not all(isinstance(handler, logging.NullHandler) for handler in logger.handlers)
     if not configured and not loggers:
         return None
-    names = logging._levelToName  # type: ignore[attr-defined]
+    names = logging._levelToName
     levels = tuple(item for item in names.items() if _STANDARD_LEVELS.get(item[0]) != item[1])
     captures = logging._warnings_showwarning is not None  # type: ignore[attr-defined]
     flags = (logging.raiseExceptions, captures)
     return (root.level, root.disabled, manager.disable, tuple(sorted(loggers)), levels, flags)
 
 
-def install(told: tuple, writer: _core.RecordWriter) -> None:
+def install(told: tuple[Any, ...], writer: _core.RecordWriter) -> None:
     """In a worker: log as `of_program` said, to the parent."""
     level, disabled, limit, loggers, levels, (raises, captures) = told
     for number, name in levels:
@@ -123,7 +123,7 @@ class Sender(logging.Handler):
             plain["processName"] = self._worker
         return pickle.dumps((plain, others, self._written(record)), 5)
 
-    def _written(self, record: logging.LogRecord) -> list[tuple]:
+    def _written(self, record: logging.LogRecord) -> list[tuple[Any, ...]]:
         """The places to which handlers of this process write the record."""
         written = []
         logger: logging.Logger | None = logging.getLogger(record.name)

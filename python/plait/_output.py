@@ -138,7 +138,7 @@ def replace(keep: Callable[[bytes, bool], None]) -> None:
             continue
         _streams.append(lines)
         text = io.TextIOWrapper(lines, stream.encoding, stream.errors, newline="\n", write_through=True)
-        text.mode = "w"  # type: ignore[attr-defined, misc]
+        text.mode = "w"  # type: ignore[misc]
         setattr(sys, name, text)
         setattr(sys, f"__{name}__", text)
 

@@ -79,7 +79,7 @@ def _bound(tree: Any, exception: BaseException | None) -> None:
         if len(tree.stack) == _FRAMES:
             tree.stack = _ends(tree.stack, exception.__traceback__)
         stack += [(tree.__cause__, exception.__cause__), (tree.__context__, exception.__context__)]
-        if tree.exceptions:
+        if tree.exceptions and isinstance(exception, BaseExceptionGroup):
             stack += zip(tree.exceptions, exception.exceptions)
 
 
@@ -99,7 +99,7 @@ def _ends(stack: traceback.StackSummary, frames: TracebackType | None) -> traceb
     if last <= _FRAMES:
         return stack
     for _ in range(last - _ENDS):
-        frames = frames.tb_next
+        frames = frames and frames.tb_next
     ends = _Ends(stack[:_ENDS])
     tail = traceback.StackSummary.extract(traceback.walk_tb(frames))
     ends.rest = [f"  [... {last - 2 * _ENDS} frames left out ...]\n", *tail.format()]

@@ -179,7 +179,7 @@ def _run_file(path: str, arguments: list[str]) -> None:
         try:
             with open(full, "rb") as file:
                 if compiled and (known := read_code(file)) is not None:
-                    return known
+                    return known  # type: ignore[no-any-return]
                 file.seek(0)
                 text = file.read()
         except OSError as error:

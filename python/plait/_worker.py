@@ -7,7 +7,7 @@ import pickle
 import signal
 import sys
 import threading
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from plait import _core, _depth, _inherit, _output
 from plait._nursery import THREAD_LIMITS
@@ -92,7 +92,7 @@ def _leave_traces(loop: _core.WorkerLoop) -> None:
     faulthandler.register(_core.DUMP_SIGNAL, dump, all_threads=True, chain=False)
 
 
-def _prepare(loop: _core.WorkerLoop, told: dict) -> bool:
+def _prepare(loop: _core.WorkerLoop, told: dict[str, Any]) -> bool:
     """Make this process look like its parent, then run the initializer; False if that failed."""
     _depth.depth, _depth.siblings = told["depth"], told["siblings"]
     _depth.pool, _depth.workers, _depth.limits = told["pool"], told["workers"], told["limits"]

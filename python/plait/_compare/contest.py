@@ -159,7 +159,8 @@ class Contest:
 
     def notes(self) -> list[str]:
         """What else has to be known, a line each."""
-        reasons = {entry.watched.reason for entry in self.entries if entry.watched is not None} - {None}
+        told = [entry.watched.reason for entry in self.entries if entry.watched is not None]
+        reasons = [reason for reason in told if reason is not None]
         if reasons and _has_gil():
             return [*self._notes, f"waits for the GIL could not be measured: {min(reasons)}"]
         return self._notes

@@ -83,7 +83,8 @@ class Entry:
             "gil_wait": watched.gil_wait,
         }
         # In serial the calls ran in this thread; of others it would say nothing.
-        if self.lane.workers == 1 and pool is None and None not in (starved, starved_before):
+        alone = self.lane.workers == 1 and pool is None
+        if alone and starved is not None and starved_before is not None:
             figures["starved_seconds"] = starved - starved_before
         return figures, outcomes, watched
 
