@@ -201,7 +201,7 @@ def test_the_installed_command_is_the_same():
     (entry,) = [
         entry for entry in importlib.metadata.entry_points(group="console_scripts") if entry.name == "plait"
     ]
-    from plait._cli import main
+    from plait.__main__ import main
 
     assert entry.load() is main
 
