@@ -71,7 +71,7 @@ def outcomes(tmp_path_factory):
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(("file", "part"), JOBS, ids="-".join)
+@pytest.mark.parametrize(("file", "part"), JOBS, ids=["-".join(job) for job in JOBS])
 def test_the_stdlibs_tests_pass(outcomes, file, part):
     found = outcomes[file, part].result()
     wrong = []

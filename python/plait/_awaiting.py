@@ -14,33 +14,34 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-_inboxes: "weakref.WeakKeyDictionary[Any, _Inbox]" = weakref.WeakKeyDictionary()
+# Weak on both sides: what has ended refers to the loop. An inbox belongs to the futures that it waits for.
+_inboxes: "weakref.WeakKeyDictionary[Any, weakref.ref[_Inbox]]" = weakref.WeakKeyDictionary()
 
 
 class _Inbox:
     """What has ended and was not told to its loop yet."""
 
     def __init__(self, loop: Any) -> None:
-        # Weak: the inbox is found by the loop, which would live for ever otherwise.
         self._loop = weakref.ref(loop)
         self._ended: deque[tuple[Callable[[Any, Any], object], Any, Any]] = deque()
         self._called = False
 
     def put(self, tell: Callable[[Any, Any], object], destination: Any, source: Any) -> None:
         """Have the loop's thread call `tell(destination, source)`."""
+        loop = self._loop()
+        if loop is None or loop.is_closed():
+            # Nobody waits any more.
+            self._ended.clear()
+            return
         self._ended.append((tell, destination, source))
         # Two threads may both find it unset: then the loop is called once more than it need be.
         if self._called:
-            return
-        loop = self._loop()
-        if loop is None or loop.is_closed():
-            self._ended.clear()
             return
         self._called = True
         try:
             loop.call_soon_threadsafe(self._empty, loop)
         except RuntimeError:
-            # It was closed just now: nobody waits any more.
+            # It was closed just now.
             self._called = False
             self._ended.clear()
 
@@ -66,8 +67,12 @@ class _Inbox:
 
 
 def _inbox_of(loop: Any) -> _Inbox:
-    inbox = _inboxes.get(loop)
-    return _inboxes.setdefault(loop, _Inbox(loop)) if inbox is None else inbox
+    found = _inboxes.get(loop)
+    inbox = None if found is None else found()
+    if inbox is None:
+        inbox = _Inbox(loop)
+        _inboxes[loop] = weakref.ref(inbox)
+    return inbox
 
 
 def chain(callback: Any) -> Any:
