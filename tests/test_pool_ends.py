@@ -2,12 +2,13 @@
 
 import concurrent.futures
 import os
+import signal
 import threading
 
 import plait
 import pytest
 import workloads as w
-from outside import is_alive, run_program, until
+from outside import finish, is_alive, run_program, start_program, until
 
 
 @pytest.fixture(params=["Pool", "ThreadPool"])
@@ -259,3 +260,38 @@ def test_a_pool_that_is_closed_while_a_map_is_under_way(kind):
     pool.join()
     thread.join()
     assert results == list(range(n))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "with pool: pool.map(wait, range(5), 1)",
+        "list(pool.imap(wait, endless()))",
+        "list(pool.imap_unordered(wait, endless()))",
+        "pool.apply_async(wait, (1,), callback=print).get()",
+        "pool.map_async(wait, range(5), 1).wait()",
+        "pool.apply_async(wait, (1,)); pool.close(); pool.join()",
+    ],
+)
+def test_ctrl_c_ends_a_program_that_waits(kind, use, tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(f"""
+import itertools, os, time
+import plait
+
+def wait(_):
+    open({str(tmp_path / "begun")!r}, "w").close()
+    time.sleep(1000)
+
+def endless():
+    yield from itertools.count()
+
+pool = plait.{kind.__name__}(2)
+{use}
+""")
+    program = start_program(script)
+    until((tmp_path / "begun").exists, "the start of a call")
+    program.send_signal(signal.SIGINT)
+    ended = finish(program)
+    assert ended.code == -signal.SIGINT
+    assert ended.err.count("Traceback") == 1 and ended.err.rstrip().endswith("KeyboardInterrupt")

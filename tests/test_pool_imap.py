@@ -45,7 +45,9 @@ def test_an_endless_input_is_read_a_little_ahead(pool, method):
     results = getattr(pool, method)(w.identity, source)
     until(lambda: source.read >= feeds.AHEAD, "the input to be read ahead")
     taken = [next(results) for _ in range(5 * feeds.AHEAD)]
-    assert sorted(taken)[:1000] == list(range(1000))
+    assert len(set(taken)) == len(taken) and max(taken) < len(taken) + 3 * feeds.AHEAD
+    if method == "imap":
+        assert taken == list(range(len(taken)))
     until(lambda: results._feed.is_waiting, "the end of the reading")
     assert source.read - len(taken) <= 3 * feeds.AHEAD
     pool.terminate()

@@ -9,7 +9,7 @@ others wait (`feed.py`).
 `engines.py` the workers, `failures.py` the errors as users of `multiprocessing` catch them.
 """
 
-from plait._pool.face import Pool
+from plait._pool.processes import Pool
 from plait._pool.threads import ThreadPool
 
 __all__ = ["Pool", "ThreadPool"]

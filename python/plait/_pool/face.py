@@ -1,4 +1,4 @@
-"""`plait.Pool`, and what it has in common with `plait.ThreadPool`."""
+"""The methods of `plait.Pool` and `plait.ThreadPool`."""
 
 import itertools
 import multiprocessing
@@ -9,15 +9,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
-from plait._attributes import Backlog, WorkerProcess
+from plait._attributes import Backlog
 from plait._future import Future
 from plait._pool import calls
-from plait._pool.engines import Engine, ProcessEngine, forget
+from plait._pool.engines import Engine, forget
 from plait._pool.failures import as_caught, failed
 from plait._pool.feeds import IN_FLIGHT, Feed
 from plait._pool.iterators import OrderedResults, UnorderedResults
 from plait._pool.results import AnnouncedMapResult, AnnouncedResult, AsyncResult, Callback, MapResult
-from plait._process import default_workers
 
 if TYPE_CHECKING:
     from multiprocessing.pool import ApplyResult
@@ -337,62 +336,3 @@ def _submitting_at_hand(
             return
         except Exception as error:
             yield failed(error)
-
-
-class Pool(BasePool):
-    """Worker processes with the interface of `multiprocessing.Pool`.
-
-        with plait.Pool(4) as pool:
-            results = pool.map(work, items)
-
-    Functions, arguments and results travel as with `plait.ProcessPoolExecutor`: lambdas and closures too, and
-    no `if __name__ == "__main__":` is needed. A call whose worker dies raises `plait.WorkerDied`; all others
-    go on.
-
-    Args:
-        processes: How many workers, of which 192 at most exist; by default `plait.cpu_count()`. They start
-            when they are needed, and with an initializer at once.
-        initializer: Called in each worker as it starts. If it raises, the pool is broken, and calls say why.
-        initargs: Its arguments.
-        maxtasksperchild: Calls, or chunks of a map, after which a worker is replaced; by default never.
-        context: Accepted so that calls written for the stdlib work; plait has one way to start workers.
-
-    Raises:
-        ValueError: `processes` is below 1, or `maxtasksperchild` is no positive integer.
-        TypeError: `initializer` cannot be called.
-        plait.NotPicklable: `initializer` or `initargs` cannot be sent to a worker.
-
-    """
-
-    __module__ = "plait"
-
-    _engine: ProcessEngine
-
-    def __init__(
-        self,
-        processes: int | None = None,
-        initializer: Callable[..., object] | None = None,
-        initargs: Iterable[Any] = (),
-        maxtasksperchild: int | None = None,
-        context: Any = None,
-    ) -> None:
-        """See the class."""
-        workers = self._open(processes, default_workers())
-        if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0):
-            raise ValueError("maxtasksperchild must be a positive int or None")
-        if initializer is not None and not callable(initializer):
-            raise TypeError("initializer must be a callable")
-        self._context = context
-        self._maxtasksperchild = maxtasksperchild
-        self._initializer = initializer
-        self._initargs = initargs
-        self._engine = ProcessEngine(workers, initializer, tuple(initargs), maxtasksperchild)
-        self._state = RUN
-
-    @property
-    def _ctx(self) -> Any:
-        return self._context or multiprocessing.get_context()
-
-    @property
-    def _pool(self) -> list[WorkerProcess]:
-        return self._engine.started()

@@ -49,10 +49,8 @@ class OrderedResults(multiprocessing.pool.IMapIterator):
             Exception: what the call raised, or the input.
 
         """
-        futures = self._futures
-        try:
-            future = futures.popleft()
-        except IndexError:
+        future = _oldest(self._futures)
+        if future is None:
             deadline = None if timeout is None else time.monotonic() + timeout
             future = self._await(deadline)
             if deadline is not None:
@@ -84,11 +82,10 @@ class OrderedResults(multiprocessing.pool.IMapIterator):
             try:
                 # What is complete was complete with all that it has.
                 complete = feed.complete
-                try:
-                    return self._futures.popleft()
-                except IndexError:
-                    if complete:
-                        self._over()
+                if future := _oldest(self._futures):
+                    return future
+                if complete:
+                    self._over()
                 if not feed.news.wait(_left(deadline)):
                     raise late()
             finally:
@@ -128,9 +125,8 @@ class UnorderedResults(OrderedResults):
             Exception: what the call raised, or the input.
 
         """
-        try:
-            future = self._ready.popleft()
-        except IndexError:
+        future = _oldest(self._ready)
+        if future is None:
             future = self._first(None if timeout is None else time.monotonic() + timeout)
         try:
             return future.result()
@@ -153,10 +149,8 @@ class UnorderedResults(OrderedResults):
                     oldest = self._sweep()
                 if feed._waits:
                     feed.took()
-                try:
-                    return self._ready.popleft()
-                except IndexError:
-                    pass
+                if future := _oldest(self._ready):
+                    return future
                 if oldest is None and complete and not self._watched:
                     self._over()
                 left = _left(deadline)
@@ -201,6 +195,14 @@ class UnorderedResults(OrderedResults):
         if self._watched.pop(id(future), None) is not None:
             self._ready.append(future)
             self._feed.news.set()
+
+
+def _oldest(futures: deque[Future]) -> Future | None:
+    # Outside of a handler, so that what is raised later has nothing to do with an empty queue.
+    try:
+        return futures.popleft()
+    except IndexError:
+        return None
 
 
 def _left(deadline: float | None) -> float | None:
