@@ -2,9 +2,10 @@
 
 Each program gets the same input, copied anew for each run into the same place: sources of the standard
 library of the Python that runs it. What it prints, its exit code and every file that it leaves must be the
-same, byte for byte. The two ways take turns; a time is the median of the rounds, a ratio the median of the
-rounds' ratios. Pools are those that `plait run --report` tells of. Exits 1 when a program behaves otherwise
-under plait.
+same, byte for byte, and nothing of it may be left running. The two ways take turns; a time is the median of
+the rounds; `wall` and `CPU` are the medians of the rounds' ratios, of CPU time with that of all processes
+together, which holds on a loaded machine. Pools are those that `plait run --report` tells of. Exits 1 when
+a program behaves otherwise under plait.
 
     scripts/compat.py [--rounds N] [NAME...]
 
@@ -12,10 +13,12 @@ Runs in the environment of requirements/compat.txt, with plait importable.
 """
 
 import argparse
+import ctypes
 import dataclasses
 import hashlib
 import os
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -94,9 +97,10 @@ ALL = [
 
 @dataclasses.dataclass
 class Run:
-    """How a run went: seconds, exit code, what it printed, and the digest of each file that it left."""
+    """How a run went: seconds, CPU time, exit code, what it printed, a digest of each file that it left."""
 
     seconds: float
+    cpu: float
     code: int
     out: bytes
     err: bytes
@@ -119,9 +123,9 @@ def run(program: Program, place: Path, report: Path | None) -> Run:
     home.mkdir()
     env = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "PLAIT_"))}
     # No cache of an earlier run, and sets in the same order in all of them.
-    env.update(HOME=str(home), XDG_CACHE_HOME=str(home), PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1")
+    env.update(HOME=str(home), XDG_CACHE_HOME=str(home), PYTHONHASHSEED="0")
     under = [] if report is None else ["-m", "plait", "run", f"--report={report}"]
-    began = time.perf_counter()
+    began, spent = time.perf_counter(), cpu_of_children()
     done = subprocess.run(
         [sys.executable, *under, *program.arguments],
         cwd=place,
@@ -132,12 +136,41 @@ def run(program: Program, place: Path, report: Path | None) -> Run:
         check=False,
     )
     seconds = time.perf_counter() - began
+    wait_for_orphans()
+    cpu = cpu_of_children() - spent
     files = {}
     for path in place.rglob("*"):
         name = str(path.relative_to(place.parent))
         if path.is_file() and not FLEETING.search(name):
             files[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Run(seconds, done.returncode, done.stdout, done.stderr, files)
+    return Run(seconds, cpu, done.returncode, done.stdout, done.stderr, files)
+
+
+def cpu_of_children() -> float:
+    """Seconds of CPU time of all processes that have ended below this one."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def adopt_orphans() -> None:
+    """Have processes that a program leaves behind become children of this one."""
+    subreaper = 36
+    if ctypes.CDLL(None, use_errno=True).prctl(subreaper, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "cannot adopt the processes that programs leave behind")
+
+
+def wait_for_orphans() -> None:
+    """Wait until nothing is left of a program; what stays hangs."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+        except ChildProcessError:
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError("a program has left a process behind")
+        time.sleep(0.005)
 
 
 def pools_of(report: Path) -> str:
@@ -158,6 +191,7 @@ def compare(program: Program, folder: Path, rounds: int) -> tuple[list[str], lis
     """Run a program both ways in turns; its line of the table, and in what the ways are not alike."""
     place, report = folder / "place", folder / "report"
     times: tuple[list[float], list[float]] = ([], [])
+    works: tuple[list[float], list[float]] = ([], [])
     differences: list[str] = []
     for turn in range(rounds):
         pair: dict[bool, Run] = {}
@@ -165,16 +199,20 @@ def compare(program: Program, folder: Path, rounds: int) -> tuple[list[str], lis
         for plait in (turn % 2 == 1, turn % 2 == 0):
             pair[plait] = run(program, place, report if plait else None)
             times[plait].append(pair[plait].seconds)
+            works[plait].append(pair[plait].cpu)
         differences = differences or pair[False].differences(pair[True])
-    ratio = statistics.median(mine / theirs for theirs, mine in zip(*times, strict=True))
+    wall, work = (
+        statistics.median(mine / theirs for theirs, mine in zip(*sides, strict=True))
+        for sides in (times, works)
+    )
     try:
         known = version(program.package) if program.package else sys.version.split()[0]
     except PackageNotFoundError:
         known = "?"
     alone, under = map(statistics.median, times)
     verdict = "same" if not differences else "DIFFERS"
-    row = [program.name, known, pools_of(report), f"{alone:.2f}", f"{under:.2f}", f"{ratio:.2f}", verdict]
-    return row, differences
+    figures = [f"{figure:.2f}" for figure in (alone, under, wall, work)]
+    return [program.name, known, pools_of(report), *figures, verdict], differences
 
 
 def main() -> int:
@@ -183,12 +221,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("names", nargs="*", metavar="NAME", help="the first letters of a program's name")
     asked = parser.parse_args()
-    widths = [18, 9, 30, 7, 7, 6, 7]
-    heads = ["program", "version", "pools served: tasks", "alone s", "plait s", "ratio", "output"]
+    widths = [18, 9, 30, 7, 7, 6, 6, 7]
+    heads = ["program", "version", "pools served: tasks", "alone s", "plait s", "wall", "CPU", "output"]
+    adopt_orphans()
 
     def show(row: list[str]) -> None:
         cells = [
-            cell.rjust(w) if 3 <= n <= 5 else cell.ljust(w) for n, (cell, w) in enumerate(zip(row, widths))
+            cell.rjust(w) if 3 <= n <= 6 else cell.ljust(w) for n, (cell, w) in enumerate(zip(row, widths))
         ]
         print("  ".join(cells).rstrip(), flush=True)
 

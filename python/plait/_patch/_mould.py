@@ -184,13 +184,8 @@ def _serve(mine: socket.socket, watched: int, work: Callable) -> int:
 
     server = NurseryServer(control)
     children: list[int] = []
-    loaded = False
     for number in itertools.count():
         while (order := server.next_order(GLANCE)) == "idle":
-            if not loaded:
-                # Not before the first workers, which may not need it.
-                loaded = True
-                import plait._byvalue  # noqa: F401
             children = [pid for pid in children if _lives(pid)]
             if not children and _is_closed(watched):
                 return 0
