@@ -352,11 +352,13 @@ def test_a_failure_stops_what_runs(gate):
 
 
 def test_a_timeout_stops_what_runs(gate):
-    with pytest.raises(multiprocessing.TimeoutError):
-        Parallel(n_jobs=2, backend="plait", timeout=1)(
-            delayed(w.pass_gate)(gate.folder, name) for name in ("a", "b")
-        )
+    results = Parallel(n_jobs=2, backend="plait", timeout=0.05, return_as="generator")(
+        delayed(w.pass_gate)(gate.folder, name) for name in ("a", "b")
+    )
     pids = gate.wait_for("a", "b")
+    # The time counts from when a result is asked for.
+    with pytest.raises(multiprocessing.TimeoutError):
+        next(results)
     until(lambda: not any(map(is_alive, pids)), "the end of the workers that were stopped")
 
 
