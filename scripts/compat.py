@@ -34,7 +34,7 @@ LIBRARY = Path(os.__file__).resolve().parent
 # Longer than any of them takes; one that is still running hangs.
 PATIENCE = 300
 # Files that differ between any two runs of a program, or say where it ran.
-FLEETING = re.compile(r"(\.doctrees/|environment\.pickle$|__pycache__/.*\.pyc\.\d+$|/home/)")
+FLEETING = re.compile(r"(\.doctrees/|environment\.pickle$|__pycache__/.*\.pyc\.\d+$|/private/)")
 
 
 @dataclasses.dataclass
@@ -146,7 +146,7 @@ def run(program: Program, place: Path, report: Path | None) -> Run:
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     program.input(place)
-    home = place / "home"
+    home = place / "private"
     home.mkdir()
     env = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "PLAIT_"))}
     # No cache of an earlier run, and sets in the same order in all of them.
