@@ -7,7 +7,7 @@ pool reads parts of it that are private to the standard library and that plait's
 
 import sys
 import types
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any
 
 # What only the standard library's own pools have. Names that programs use for things of their own too, such
@@ -67,14 +67,19 @@ MOST_WORKERS = 192
 _seen: dict[int, tuple[Any, frozenset[str]]] = {}
 
 
-def why_left(face: str, pool: object, base: type, frame: FrameType | None) -> str | None:
-    """Why a pool is not served, whatever it runs on; None when nothing stands against it."""
+def why_left(
+    face: str, pool: object, base: type, origin: tuple[dict[str, Any], CodeType] | None
+) -> str | None:
+    """Why a pool is not served, whatever it runs on; None when nothing stands against it.
+
+    `origin` is where the pool is made: the globals and the code.
+    """
     cls = type(pool)
     for part in cls.__mro__[: cls.__mro__.index(base)]:
         reason = _changed_by(part, base, PRIVATE[face])
         if reason is not None:
             return reason
-    used = _names_in(frame) & PRIVATE[face] if frame is not None else None
+    used = _names_in(*origin) & PRIVATE[face] if origin is not None else None
     if used:
         return f"the module that makes it uses private attributes ({', '.join(sorted(used))})"
     return None
@@ -123,9 +128,8 @@ def _changed_by(cls: type, base: type, private: frozenset[str]) -> str | None:
     return None
 
 
-def _names_in(frame: FrameType) -> frozenset[str]:
-    """The names that the code around a frame looks up, in its functions and classes."""
-    module = frame.f_globals
+def _names_in(module: dict[str, Any], code: CodeType) -> frozenset[str]:
+    """The names that some code looks up, and the functions and classes around it."""
     known = _seen.get(id(module))
     if known is None or known[0] is not module:
         found: set[str] = set()
@@ -133,7 +137,7 @@ def _names_in(frame: FrameType) -> frozenset[str]:
             if getattr(value, "__module__", None) == module.get("__name__"):
                 found |= _codes(value)
         known = _seen[id(module)] = module, frozenset(found)
-    return known[1] | _code_names(frame.f_code)
+    return known[1] | _code_names(code)
 
 
 def _codes(value: object) -> frozenset[str]:

@@ -48,7 +48,7 @@ class Served:
             self._undecided = False
 
     def _decide(self, executor: Any) -> None:
-        reason = _choice.why_left(self.entry.face, executor, self._base, self.entry.frame)
+        reason = _choice.why_left(self.entry.face, executor, self._base, self.entry.origin)
         if reason is None:
             try:
                 self.engine, how = self._make(executor)

@@ -24,8 +24,8 @@ class Entry:
     def __init__(self, face: str, frame: FrameType | None) -> None:
         """`face` names the class that was asked for, `frame` is who asked."""
         self.face = face
-        # Kept for the time until it is decided who serves the pool.
-        self.frame = frame
+        # Globals and code of who asked, for the time until it is decided who serves the pool.
+        self.origin = None if frame is None else (frame.f_globals, frame.f_code)
         self.place = "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
         self.how: str | None = None
         self.reason: str | None = None
@@ -42,7 +42,7 @@ class Entry:
         self._decided()
 
     def _decided(self) -> None:
-        self.frame = None
+        self.origin = None
         with _lock:
             _entries.append(self)
 

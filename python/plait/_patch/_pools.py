@@ -23,7 +23,7 @@ def init(cls: type, is_on: Callable[[], bool]) -> Callable:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         if is_on() and not _is_own(self, threads):
             entry = Entry(cls.__name__, caller())
-            reason = _choice.why_left(cls.__name__, self, cls, entry.frame)
+            reason = _choice.why_left(cls.__name__, self, cls, entry.origin)
             if reason is None:
                 serve = _serve_threads if threads else _serve_processes
                 reason = serve(self, cls, entry, *args, **kwargs)
