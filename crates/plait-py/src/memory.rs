@@ -112,16 +112,24 @@ pub fn no_room(heap: &Heap, what: &str, error: &impl std::fmt::Display) -> PyErr
 /// Objects over pieces of a message, for unpickling it; `None` for a message without.
 ///
 /// # Errors
-/// `MemoryError` when a piece cannot be mapped.
-pub fn buffers<'py>(py: Python<'py>, pieces: &[Piece]) -> PyResult<Option<Bound<'py, PyList>>> {
+/// As [`list`].
+pub fn buffers<'py>(py: Python<'py>, pieces: &[Piece]) -> PyResult<Option<Bound<'py, PyAny>>> {
     if pieces.is_empty() {
         return Ok(None);
     }
+    Ok(Some(list(py, pieces)?.into_any()))
+}
+
+/// The same as a list.
+///
+/// # Errors
+/// `MemoryError` when a piece cannot be mapped.
+pub fn list<'py>(py: Python<'py>, pieces: &[Piece]) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for piece in pieces {
         list.append(object(py, piece)?)?;
     }
-    Ok(Some(list))
+    Ok(list)
 }
 
 /// The Python object over a piece.

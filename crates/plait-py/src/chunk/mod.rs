@@ -8,9 +8,9 @@ use plait_engine::pool::{Loss, Outcome};
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::errors;
 use crate::future::{FutureCore, Held, decode_outcome};
-use crate::{errors, memory};
-use answer::{ANSWER, Results};
+use answer::{ANSWER, Beside, Results};
 
 /// A chunk on its way.
 pub struct Chunk {
@@ -44,8 +44,7 @@ impl Chunk {
                 let bytes = payload.bytes().map_err(|error| errors::plait_error(py, &error.to_string()))?;
                 let pieces = payload.pieces();
                 let weight = bytes.len() + pieces.iter().map(|piece| piece.at.len as usize).sum::<usize>();
-                let buffers = memory::buffers(py, pieces)?;
-                let results = answer::read(py, bytes, self.items, buffers.as_ref());
+                let results = answer::read(py, bytes, self.items, &Beside::Told(pieces));
                 Ok(Ended { results, cost: Some((*nanos, weight)) })
             }
             Outcome::Lost(loss) => Ok(Ended { results: self.salvage(py, &outcome, loss), cost: None }),
@@ -55,10 +54,10 @@ impl Chunk {
 
     /// The results that a worker had noted before it died, then its death.
     fn salvage(&self, py: Python<'_>, outcome: &Outcome, loss: &Loss) -> Results {
-        let Some((done, noted)) = &loss.progress else { return (Vec::new(), Some(self.blame(py, outcome, 0))) };
-        let done = *done as usize;
-        let results = match noted.bytes() {
-            Ok(bytes) => answer::read(py, bytes, done, None),
+        let Some(finished) = &loss.progress else { return (Vec::new(), Some(self.blame(py, outcome, 0))) };
+        let done = finished.items as usize;
+        let results = match finished.results.bytes() {
+            Ok(bytes) => answer::read(py, bytes, done, &Beside::Noted(finished)),
             Err(error) => (Vec::new(), Some(errors::plait_error(py, &error.to_string()))),
         };
         match results {
