@@ -104,9 +104,3 @@ pub fn buffer_span(py: Python<'_>, address: usize, nbytes: usize) -> PyResult<Op
 pub fn address_of(memory: &Bound<'_, PyAny>) -> PyResult<usize> {
     Ok(TakenBuffer::of(memory)?.ptr() as usize)
 }
-
-/// Whether this process has mapped memory that everybody writes to.
-#[pyfunction]
-pub fn has_shared() -> bool {
-    any_shared()
-}

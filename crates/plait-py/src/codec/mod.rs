@@ -13,6 +13,7 @@ pub mod hooks;
 mod load;
 mod message;
 mod native;
+mod outlook;
 mod pickle;
 pub mod series;
 mod sink;
