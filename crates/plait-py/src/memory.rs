@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plait_engine::budget::{Gate, NotNow, Permit};
 use plait_engine::heap::{Access, Block, Heap, Mapped, Piece};
@@ -31,6 +31,17 @@ pub struct Placed {
     pub pieces: Vec<Piece>,
     /// For its body, if that is long.
     pub rest: Option<Arc<Permit>>,
+    /// What it took to place its buffers.
+    pub effort: Effort,
+}
+
+/// What it took to place buffers, not counting how long there was no room for them.
+#[derive(Clone, Copy, Default)]
+pub struct Effort {
+    /// Bytes that were copied.
+    pub copied: usize,
+    /// For copying and comparing.
+    pub time: Duration,
 }
 
 /// A body of up to so many bytes is not worth counting.
@@ -47,7 +58,7 @@ const SLICE: Duration = Duration::from_millis(50);
 pub fn place(py: Python<'_>, heap: &Arc<Heap>, message: &Message) -> PyResult<Placed> {
     let body = Some(message.len()).filter(|len| *len > LONG).unwrap_or(0);
     if message.buffers.is_empty() && body == 0 {
-        return Ok(Placed { pieces: Vec::new(), rest: None });
+        return Ok(Placed { pieces: Vec::new(), rest: None, effort: Effort::default() });
     }
     let known: Vec<_> = message.buffers.iter().map(|taken| known(heap, taken)).collect();
     let new: usize =
@@ -56,20 +67,24 @@ pub fn place(py: Python<'_>, heap: &Arc<Heap>, message: &Message) -> PyResult<Pl
         Some(gate) if body + new > 0 => Some(permit(py, gate, (body + new) as u64)?),
         _ => None,
     };
+    let began = Instant::now();
+    let mut effort = Effort::default();
     let mut pieces = Vec::with_capacity(known.len());
     for (taken, known) in message.buffers.iter().zip(known) {
         pieces.push(match known {
             Some(piece) => piece,
             None => {
                 let permit = permit.as_mut().map(|permit| permit.split(taken.len() as u64));
-                let hold = py
+                let (hold, new) = py
                     .detach(|| heap.put_again(taken.bytes(), permit))
                     .map_err(|error| no_room(heap, "a buffer", &error))?;
+                effort.copied += if new { taken.len() } else { 0 };
                 Piece::snapshot(hold)
             }
         });
     }
-    Ok(Placed { pieces, rest: permit.map(Arc::new) })
+    effort.time = began.elapsed();
+    Ok(Placed { pieces, rest: permit.map(Arc::new), effort })
 }
 
 /// Leave to use so much memory, once there is room for it.

@@ -3,7 +3,9 @@
 pub mod answer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use plait_engine::heap::{Access, Piece};
 use plait_engine::pool::{Loss, Outcome};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -20,8 +22,10 @@ pub struct Chunk {
     pub first: u64,
     /// How many items it has.
     pub items: usize,
-    /// Bytes of its arguments.
+    /// Bytes of its arguments, but for what lay in shared memory already.
     pub bytes: usize,
+    /// How long it took to place its buffers.
+    pub placing: Duration,
 }
 
 /// What became of a chunk.
@@ -43,7 +47,8 @@ impl Chunk {
             Outcome::Called { payload, nanos, .. } if payload.kind == ANSWER => {
                 let bytes = payload.bytes().map_err(|error| errors::plait_error(py, &error.to_string()))?;
                 let pieces = payload.pieces();
-                let weight = bytes.len() + pieces.iter().map(|piece| piece.at.len as usize).sum::<usize>();
+                let weight = bytes.len()
+                    + pieces.iter().filter(|piece| is_new(piece)).map(|piece| piece.at.len as usize).sum::<usize>();
                 let results = answer::read(py, bytes, self.items, &Beside::Told(pieces));
                 Ok(Ended { results, cost: Some((*nanos, weight)) })
             }
@@ -81,4 +86,9 @@ impl Chunk {
         let index = self.first + done as u64;
         error.value(py).setattr(intern!(py, "index"), index).map_or_else(|error| error, |()| error)
     }
+}
+
+/// Whether a piece of a result was copied for it.
+fn is_new(piece: &Piece) -> bool {
+    piece.access == Access::Snapshot && !piece.hold.is_own()
 }
