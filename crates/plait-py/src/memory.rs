@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use plait_engine::budget::{Gate, NotNow, Permit};
 use plait_engine::heap::{Access, Block, Heap, Mapped, Piece};
-use pyo3::exceptions::PyMemoryError;
+use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -17,12 +17,23 @@ use crate::{own, program};
 /// The memory for large data that this process allocates in.
 ///
 /// # Errors
-/// `OSError` when it cannot be made.
+/// As [`program`].
 pub fn heap() -> PyResult<Arc<Heap>> {
     if let Some(heap) = own::heap() {
         return Ok(heap);
     }
-    Ok(program::heap()?)
+    program()
+}
+
+/// That of the program, in whichever process.
+///
+/// # Errors
+/// `ValueError` for a `PLAIT_MEMORY_BUDGET` that is no size; `OSError` when it cannot be made.
+pub fn program() -> PyResult<Arc<Heap>> {
+    program::heap().map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => PyValueError::new_err(error.to_string()),
+        _ => error.into(),
+    })
 }
 
 /// What a message has of shared memory.
@@ -156,7 +167,12 @@ pub fn object(py: Python<'_>, piece: &Piece) -> PyResult<Py<Buffer>> {
         Access::Snapshot => piece.map().map(Arc::new),
         Access::Shared => shared_mapping(piece),
     };
-    let mapped = mapped.map_err(|error| PyMemoryError::new_err(format!("a buffer cannot be mapped: {error}")))?;
+    let mapped = mapped.map_err(|error| {
+        PyMemoryError::new_err(format!(
+            "a buffer cannot be mapped: {error}; a process may have so many (`sysctl vm.max_map_count`), and so much address \
+             space (`ulimit -v`): keep fewer arrays, or one that has them as its rows"
+        ))
+    })?;
     let len = mapped.len();
     Buffer::new(py, mapped, 0..len, Arc::new(piece.clone()))
 }

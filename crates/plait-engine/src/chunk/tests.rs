@@ -232,5 +232,5 @@ fn what_costs_more_to_send_than_to_run_is_sent_seldom() {
         chunks += 1;
     }
     // Steps of eight, then halves of what remains.
-    assert!(chunks <= 12, "{chunks} chunks");
+    assert!(chunks <= 13, "{chunks} chunks");
 }
