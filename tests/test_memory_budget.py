@@ -1,4 +1,4 @@
-"""How much memory senders may fill: `PLAIT_MEMORY_BUDGET`, or a quarter of what there is. Beyond it they wait."""
+"""How much memory senders may fill: a quarter of what there is, or what is set. Beyond it they wait."""
 
 import pytest
 from outside import run_program

@@ -1,16 +1,16 @@
 //! Buffers into shared memory on their way out, and Python objects over it on their way in.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plait_engine::budget::{Gate, NotNow, Permit};
-use plait_engine::heap::{Access, Block, Heap, Mapped, Piece};
+use plait_engine::heap::{Access, Block, Heap, Piece};
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::buffer::{self, Buffer};
+use crate::buffer::{self, Buffer, spare};
 use crate::codec::{Message, TakenBuffer};
 use crate::{own, program};
 
@@ -163,11 +163,7 @@ pub fn list<'py>(py: Python<'py>, pieces: &[Piece]) -> PyResult<Bound<'py, PyLis
 /// # Errors
 /// `MemoryError` when it cannot be mapped.
 pub fn object(py: Python<'_>, piece: &Piece) -> PyResult<Py<Buffer>> {
-    let mapped = match piece.access {
-        Access::Snapshot => piece.map().map(Arc::new),
-        Access::Shared => shared_mapping(piece),
-    };
-    let mapped = mapped.map_err(|error| {
+    let mapped = spare::map(piece).map_err(|error| {
         PyMemoryError::new_err(format!(
             "a buffer cannot be mapped: {error}; a process may have so many (`sysctl vm.max_map_count`), and so much address \
              space (`ulimit -v`): keep fewer arrays, or one that has them as its rows"
@@ -175,31 +171,6 @@ pub fn object(py: Python<'_>, piece: &Piece) -> PyResult<Py<Buffer>> {
     })?;
     let len = mapped.len();
     Buffer::new(py, mapped, 0..len, Arc::new(piece.clone()))
-}
-
-/// So many mappings of shared memory are kept for the next task that has it.
-const KEPT: usize = 32;
-
-/// Which stretch of which heap's file is mapped where, the last one at the end. A mapping shows what is in the file, and keeps
-/// nothing there, so it is as good for whatever comes to lie in the same place later.
-static MAPPINGS: Mutex<Vec<(u64, Block, Arc<Mapped>)>> = Mutex::new(Vec::new());
-
-/// The mapping of a piece of shared memory: one that was made before has its pages at hand.
-fn shared_mapping(piece: &Piece) -> io::Result<Arc<Mapped>> {
-    // A thread that is not there any more may have the lock in a forked child.
-    let Ok(mut mappings) = MAPPINGS.try_lock() else { return piece.map().map(Arc::new) };
-    let heap = piece.hold.heap_number();
-    let known = mappings.iter().position(|(other, at, _)| *other == heap && *at == piece.at);
-    let entry = match known {
-        Some(known) => mappings.remove(known),
-        None => (heap, piece.at, Arc::new(piece.map()?)),
-    };
-    let mapped = Arc::clone(&entry.2);
-    // What is unmapped takes its time, and is dropped without the lock.
-    let _oldest = (mappings.len() >= KEPT).then(|| mappings.remove(0));
-    mappings.push(entry);
-    drop(mappings);
-    Ok(mapped)
 }
 
 /// New shared memory of `nbytes` zeros, which everybody who gets it sees and may write to.

@@ -6,6 +6,7 @@
 
 mod live;
 mod shaped;
+pub mod spare;
 
 use std::ffi::c_int;
 use std::ops::Range;
