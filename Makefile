@@ -42,7 +42,7 @@ help:
 	@echo 'make bench    plait against its peers, each ratio beside its goal (ARGS=--quick for four minutes)'
 	@echo 'make compat   other people'"'"'s programs with and without `plait run`: the same output, and how long they take'
 	@echo 'make chaos    real pools in a seeded storm of faults; fails if anything is lost (ARGS="--seconds 60 --seed 7")'
-	@echo 'make docs     the site of docs/ in .build/site, links checked; its snippets run in make test'
+	@echo 'make docs     the site of docs/ in .build/site, links checked, with figures of this machine'
 	@echo 'make clean    remove all that was built'
 	@echo 'PYTHON=…      the interpreter to build for (default python3)'
 
@@ -81,7 +81,9 @@ compat: $(VENV)/built .build/compat-$(TAG)/made
 chaos: $(VENV)/built
 	$(VENV)/bin/python chaos/run.py $(ARGS)
 
-docs: $(TOOLS)/made
+# The figures on the page "Sharing data" are those of the machine that builds it.
+docs: $(TOOLS)/made $(VENV)/built $(VENV)/test-ready
+	$(VENV)/bin/python scripts/sharing_figures.py .build/sharing-figures.md
 	NO_MKDOCS_2_WARNING=1 $(TOOLS)/bin/mkdocs build --strict --quiet --site-dir $(ROOT)/.build/site
 	@echo 'built .build/site/index.html; the snippets of the docs run in make test (tests/test_snippets.py)'
 

@@ -222,6 +222,9 @@ def difference(left, right, where="it"):
 
 def array_difference(left, right, where):
     """The same of two arrays of one type."""
+    if left.dtype != right.dtype and left.dtype.newbyteorder("=") == right.dtype:
+        # What pickle copies, it turns into the order of bytes of this machine; what leaves it keeps its own.
+        left = left.astype(right.dtype)
     for fact in ("dtype", "shape", "fill_value" if isinstance(left, np.ma.MaskedArray) else "ndim"):
         ours, theirs = getattr(left, fact), getattr(right, fact)
         if ours != theirs:

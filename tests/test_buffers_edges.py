@@ -5,6 +5,7 @@ Memory is counted in the files that it lies in, each once, so that what other pr
 """
 
 import array
+import fcntl
 import os
 import signal
 import threading
@@ -303,6 +304,16 @@ def marks(value):
     return type(value).__name__, len(value), [int(value[at]) for at in marked(len(value)) if at < len(value)]
 
 
+@pytest.fixture
+def alone():
+    """The only test that has much memory, also where the suites of several Pythons run at the same time."""
+    with open(__file__) as mine:
+        fcntl.flock(mine, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.mark.timeout(250, method="signal")
+@pytest.mark.usefixtures("alone")
 def test_objects_beyond_2_and_4_gib():
     if available() < 3 * BEYOND["array"]:
         pytest.skip("takes 12 GiB of memory")

@@ -127,10 +127,10 @@ def total(array):
     return int(array.sum())
 def run():
     {little_memory(ENOUGH).strip()}
-    array = np.ones(8 << 20, "u1")
     with plait.ProcessPoolExecutor(2) as pool:
-        futures = [pool.submit(total, array) for _ in range(200)]
-        assert [future.result() for future in futures] == [8 << 20] * 200
+        # No two alike: what was sent before is not sent again.
+        futures = [pool.submit(total, np.full(8 << 20, n, "u1")) for n in range(200)]
+        assert [future.result() for future in futures] == [n << 23 for n in range(200)]
         print("done")
 run()
 """

@@ -3,6 +3,7 @@
 import array
 import functools
 import itertools
+import tempfile
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,24 @@ def numbers():
 def table():
     """The same as a table."""
     return numbers().reshape(400, 1000)
+
+
+def file():
+    """The same in a file."""
+    with tempfile.TemporaryFile() as place:
+        mapped = np.memmap(place, float, "w+", shape=N)
+    mapped[:] = numbers()
+    return mapped
+
+
+def dates():
+    """A table of dates."""
+    return pd.DataFrame({"when": numbers().astype("M8[s]")})
+
+
+def texts():
+    """A table of text."""
+    return pd.DataFrame({"text": numbers().astype(int).astype("U10")}, dtype="str")
 
 
 def sparse():
@@ -58,8 +77,14 @@ def to_worker(worker, value):
 ONCE = {
     "array": (numbers, 8 * N),
     "array of another order": (lambda: table().T, 8 * N),
+    "records": (lambda: numbers().view("f4,i4"), 8 * N),
+    "text of fixed length": (lambda: numbers().astype(int).astype("U7"), 28 * N),
+    "dates": (lambda: numbers().astype("M8[s]"), 8 * N),
+    "numbers of other machines": (lambda: numbers().astype(">f8"), 8 * N),
     "memoryview": (lambda: memoryview(numbers()), 8 * N),
     "frame": (lambda: pd.DataFrame({"a": numbers(), "b": numbers()}), 16 * N),
+    "frame of dates": (dates, 8 * N),
+    "series of dates with a zone": (lambda: dates()["when"].dt.tz_localize("Asia/Tokyo"), 8 * N),
     "series": (lambda: pd.Series(numbers()), 8 * N),
     "Arrow": (lambda: pa.table({"a": numbers()}), 8 * N),
 }
@@ -84,17 +109,19 @@ def test_sparse_matrices_go_once(worker):
 
 
 def test_arrays_with_steps_go_without_the_gaps(worker):
-    size, arrived = to_worker(worker, table()[::2])
-    assert 4 * N <= size < 5 * N
-    assert arrived.flags.c_contiguous
+    sent = table()[::2]
+    size, arrived = to_worker(worker, sent)
+    assert size == 4 * N
+    assert arrived.flags.c_contiguous and (arrived == sent).all()
+    assert to_worker(worker, arrived)[0] == 0
 
 
 OWNERS = {
     "bytes": lambda: numbers().tobytes(),
     "bytearray": lambda: bytearray(numbers()),
     "array.array": lambda: array.array("d", numbers()),
-    "dates": lambda: numbers().astype("M8[s]"),
     "masked": lambda: np.ma.masked_array(numbers()),
+    "file": file,
     "image": lambda: Image.fromarray(table().astype("f4")),
 }
 
@@ -135,10 +162,14 @@ SHARED = {
     "columns": lambda: plait.zeros((100, N // 100))[:, 3:5],
     "dates": lambda: plait.zeros(N, "M8[s]"),
     "shared array": lambda: plait.share(numbers()),
+    "shared records": lambda: plait.share(numbers().view("f4,i4")),
+    "shared text": lambda: plait.share(numbers().astype(int).astype("U7")),
+    "shared file": lambda: plait.share(file()),
     "shared bytes": lambda: plait.share(numbers().tobytes()),
     "shared bytearray": lambda: plait.share(bytearray(numbers())),
     "shared array.array": lambda: plait.share(array.array("d", numbers())),
     "shared frame": lambda: plait.share(pd.DataFrame({"a": numbers(), "b": numbers()})),
+    "shared dates": lambda: plait.share(dates()),
     "shared Arrow": lambda: plait.share(pa.table({"a": numbers()})),
     "shared sparse": lambda: plait.share(sparse()),
 }
@@ -152,6 +183,20 @@ def test_what_is_shared_is_never_copied(worker, make):
         assert size == 0
         assert to_worker(worker, arrived)[0] == 0
     assert copied(plait.share, shared)[0] == 0
+
+
+def text_is_shared(frame):
+    """Whether the text of a table lies in memory that all see."""
+    column = frame["text"].array.__arrow_array__()
+    buffers = [buffer for chunk in column.chunks for buffer in chunk.buffers() if buffer is not None]
+    return all(_core.is_shared(buffer.address, buffer.size) for buffer in buffers)
+
+
+def test_text_of_pandas_arrives_as_a_copy_even_if_it_is_shared(worker):
+    shared = plait.share(texts())
+    assert text_is_shared(shared)
+    assert not worker.submit(text_is_shared, shared).result()
+    assert worker.submit(w.identity, shared).result().equals(shared)
 
 
 def take(array, index):

@@ -228,8 +228,8 @@ class Pickler(cloudpickle.Pickler):
             table.update(part)
         table.update(registered_reducers())
         table.update(own)
-        if buffer_callback is not None and _core.has_shared():
-            from plait._shared import reducers
+        if buffer_callback is not None:
+            from plait._reducers import reducers
 
             table.update(reducers())
         self.reduce_exception = reduce_exception

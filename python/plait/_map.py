@@ -90,6 +90,7 @@ def map(
 
     Raises:
         ValueError: no such backend, a number below 1, or a limit that makes no sense.
+        MemoryError: there is no room for what a worker process is to be sent, and waiting would not help.
         Exception: what `fn` or an input raised, where its result would have come; what came before is yielded
             first.
 

@@ -42,6 +42,10 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
     script, and take lambdas, closures and functions typed into a notebook. A worker that dies fails only the
     call it ran, with `plait.WorkerDied`; the pool heals.
 
+    Large data in arguments and results is copied once, and what lies in shared memory (`plait.zeros`,
+    `plait.share`) not at all. While more of it is on its way than `PLAIT_MEMORY_BUDGET` allows, `submit`
+    waits; where waiting would not help, it raises `MemoryError`.
+
     Args:
         max_workers: The most worker processes; by default `plait.cpu_count()`, in a worker its share of that.
             They start as work comes in.

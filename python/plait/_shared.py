@@ -2,19 +2,19 @@
 
 Their memory is a `_core` buffer, which lives as long as anything refers to it, in whichever process; they
 themselves are what they would be anywhere, a plain `numpy.ndarray` or whatever was shared. The codec finds
-them by the address of their data; `reducers` is for those that pickle would copy on the way. Imports numpy
+them by the address of their data; `_reducers` is for those that pickle would copy on the way. Imports numpy
 only where an array is asked for.
 """
 
-import copyreg
 import io
 import operator
 import sys
-from _pickle import PickleBuffer, Pickler, loads
+from _pickle import PickleBuffer, loads
 from math import prod
 
 from plait import _core
 from plait._interrupt import is_interrupt
+from plait._reducers import offers_buffer, plain_pickler, rebuild, reduce_in_place, reduce_view
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,32 +87,6 @@ def share(obj):
     return loads(data, buffers=taken.placed())
 
 
-def reducers() -> dict:
-    """Gives the reducers by which what lies in shared memory is pickled as a view of that memory.
-
-    For a pickler's `dispatch_table`. Without them a slice with a step, or an array of dates, goes as a copy.
-    """
-    numpy = sys.modules.get("numpy")
-    ndarray = getattr(numpy, "ndarray", None)
-    if ndarray is not None and ndarray not in _REDUCERS:
-        _REDUCERS[ndarray] = _reduce_array
-    return _REDUCERS
-
-
-def pickler(file, take) -> Pickler:
-    """C's pickler, which pickles views of shared memory as such; `take` gets the buffers."""
-    made = _plain_pickler(file, take)
-    made.dispatch_table.update(reducers())
-    return made
-
-
-def dumps(value, take) -> bytes:
-    """Pickles by such a pickler."""
-    with io.BytesIO() as file:
-        pickler(file, take).dump(value)
-        return file.getvalue()
-
-
 def _numpy(name: str):
     try:
         import numpy
@@ -154,66 +128,6 @@ def _sizes(shape) -> tuple:
         return (-1,)
 
 
-# --- views of what is shared, as what they are
-
-
-def _reduce_array(array):
-    """Reduces an array that pickle would copy to the shared memory that it lies in; others as they do."""
-    if _offers_buffer(array):
-        return array.__reduce_ex__(5)
-    return _reduce_in_place(array) or array.__reduce_ex__(5)
-
-
-def _offers_buffer(array) -> bool:
-    """Whether numpy gives pickle the array's own memory: not for steps between items, nor for dates."""
-    return array.flags.forc and array.dtype.isbuiltin == 1 and array.dtype.kind not in "mMO"
-
-
-def _reduce_in_place(array):
-    """Reduces an array to the shared memory that it lies in; `None` where it does not."""
-    dtype = array.dtype
-    if not array.size or not dtype.itemsize or dtype.hasobject:
-        return None
-    start = array.__array_interface__["data"][0]
-    low, high = 0, dtype.itemsize
-    for size, stride in zip(array.shape, array.strides):
-        if stride < 0:
-            low += (size - 1) * stride
-        else:
-            high += (size - 1) * stride
-    if not _core.is_shared(start + low, high - low):
-        return None
-    span = _core.buffer_span(start + low, high - low)
-    if span is None:
-        return None
-    return _rebuild, (PickleBuffer(span), dtype, array.shape, array.strides, -low, array.flags.writeable)
-
-
-def _rebuild(buffer, dtype, shape, strides, offset, writeable):
-    import numpy
-
-    array = numpy.ndarray(shape, dtype, buffer, offset, strides)
-    if not writeable:
-        array.flags.writeable = False
-    return array
-
-
-def _reduce_view(view: memoryview):
-    """Reduces a memoryview to the shared memory that it lies in; others as they go without any."""
-    numpy = sys.modules.get("numpy")
-    if not view.contiguous and numpy is not None:
-        # Only numpy says where such a view lies.
-        array = numpy.asarray(view)
-        if _reduce_in_place(array) is not None:
-            return memoryview, (array,)
-    from plait import _byvalue
-
-    return _byvalue._memoryview(view)
-
-
-_REDUCERS = {memoryview: _reduce_view}
-
-
 # --- taking an object apart, and putting it together in shared memory
 
 
@@ -229,7 +143,7 @@ class _Taken:
     def apart(self, obj) -> bytes:
         """Pickles the object without its buffers."""
         try:
-            return self._pickled(obj, _plain_pickler)
+            return self._pickled(obj, plain_pickler)
         except MemoryError:
             raise
         except BaseException as error:
@@ -273,7 +187,7 @@ class _Taken:
                 _copy(room, buffer.raw())
             else:
                 array, strides = strided
-                _rebuild(room, array.dtype, array.shape, strides, 0, True)[...] = array
+                rebuild(room, array.dtype, array.shape, strides, 0, True)[...] = array
         return [found[id(buffer)] for buffer in self.buffers]
 
     def _pickled(self, obj, make) -> bytes:
@@ -281,7 +195,7 @@ class _Taken:
         self._strided.clear()
         with io.BytesIO() as file:
             pickler = make(file, self.buffers.append)
-            pickler.dispatch_table[memoryview] = _reduce_view
+            pickler.dispatch_table[memoryview] = reduce_view
             numpy = sys.modules.get("numpy")
             if numpy is not None:
                 pickler.dispatch_table[numpy.ndarray] = self._reduce_array
@@ -290,16 +204,16 @@ class _Taken:
             return file.getvalue()
 
     def _reduce_array(self, array):
-        if _offers_buffer(array) or array.dtype.hasobject or not array.size or not array.itemsize:
+        if offers_buffer(array) or array.dtype.hasobject or not array.size or not array.itemsize:
             # Of a subclass of ndarray, no buffer comes of this.
             return array.__reduce_ex__(5)
-        in_place = _reduce_in_place(array)
+        in_place = reduce_in_place(array)
         if in_place is not None:
             return in_place
         strides = _dense_strides(array)
         stand_in = PickleBuffer(bytearray(1))
         self._strided[id(stand_in)] = array, strides
-        return _rebuild, (stand_in, array.dtype, array.shape, strides, 0, array.flags.writeable)
+        return rebuild, (stand_in, array.dtype, array.shape, strides, 0, array.flags.writeable)
 
     def _size(self, buffer) -> int:
         strided = self._strided.get(id(buffer))
@@ -310,12 +224,6 @@ class _Taken:
             return False
         raw = buffer.raw()
         return _core.is_shared(_core.address_of(raw), raw.nbytes)
-
-
-def _plain_pickler(file, take):
-    pickler = Pickler(file, 5, buffer_callback=take)
-    pickler.dispatch_table = dict(copyreg.dispatch_table)
-    return pickler
 
 
 def _pickler_by_value(file, take):

@@ -10,7 +10,7 @@
 //! - From the same state, a chunk that took longer never leads to a larger size.
 //! - As soon as an item takes [`LONG_ITEM_SHARE`] of the aim (2 ms where the transport is fast), the size is 1.
 //! - With a known length, a chunk is at most a quarter of an equal share of what remains, so that the workers end
-//!   together.
+//!   together; or the whole share, where it would cost more to send than to run.
 
 /// The run time to aim at: a thousand times what a chunk costs the local transport, and short enough that progress,
 /// cancellation and the first results do not seem to stutter.
@@ -77,8 +77,10 @@ impl ChunkSizer {
     /// How many items the next chunk should have; `remaining` are the items not yet taken, if that is known.
     pub fn next_size(&self, remaining: Option<u64>) -> usize {
         let by_bytes = (MOST_BYTES as f64 / self.item_bytes) as u64;
-        let by_share =
-            remaining.map_or(u64::MAX, |items| items.div_ceil(self.workers.saturating_mul(SHARES_PER_WORKER)));
+        let by_share = remaining.map_or(u64::MAX, |items| {
+            let share = items.div_ceil(self.workers);
+            share.div_ceil(SHARES_PER_WORKER).max(self.worth_sending().min(share))
+        });
         usize::try_from(self.size.min(by_bytes).min(by_share).max(1)).unwrap_or(usize::MAX)
     }
 
@@ -95,6 +97,12 @@ impl ChunkSizer {
             if self.measured { (self.wire_seconds + chunk.wire_seconds) / 2.0 } else { chunk.wire_seconds };
         self.measured = true;
         self.size = self.size_after(chunk.items);
+    }
+
+    /// So many items take as long as it takes to send them.
+    fn worth_sending(&self) -> u64 {
+        // A cast saturates, and of no number it makes none.
+        (self.wire_seconds / self.item_seconds) as u64
     }
 
     /// The run time aimed at, in seconds.

@@ -30,7 +30,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use crate::buffer::{Buffer, address_of, buffer_span, has_shared, memory_view};
+    use crate::buffer::{Buffer, address_of, buffer_span, memory_view};
     #[pymodule_export]
     use crate::compare::{Figures, Meter, Watch, WatchReport};
     #[pymodule_export]

@@ -1,28 +1,39 @@
 //! Buffers into shared memory on their way out, and Python objects over it on their way in.
 
 use std::io;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use plait_engine::budget::{Gate, NotNow, Permit};
-use plait_engine::heap::{Access, Block, Heap, Mapped, Piece};
-use pyo3::exceptions::PyMemoryError;
+use plait_engine::heap::{Access, Block, Heap, Piece};
+use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::buffer::{self, Buffer};
+use crate::buffer::{self, Buffer, spare};
 use crate::codec::{Message, TakenBuffer};
 use crate::{own, program};
 
 /// The memory for large data that this process allocates in.
 ///
 /// # Errors
-/// `OSError` when it cannot be made.
+/// As [`program`].
 pub fn heap() -> PyResult<Arc<Heap>> {
     if let Some(heap) = own::heap() {
         return Ok(heap);
     }
-    Ok(program::heap()?)
+    program()
+}
+
+/// That of the program, in whichever process.
+///
+/// # Errors
+/// `ValueError` for a `PLAIT_MEMORY_BUDGET` that is no size; `OSError` when it cannot be made.
+pub fn program() -> PyResult<Arc<Heap>> {
+    program::heap().map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => PyValueError::new_err(error.to_string()),
+        _ => error.into(),
+    })
 }
 
 /// What a message has of shared memory.
@@ -31,6 +42,17 @@ pub struct Placed {
     pub pieces: Vec<Piece>,
     /// For its body, if that is long.
     pub rest: Option<Arc<Permit>>,
+    /// What it took to place its buffers.
+    pub effort: Effort,
+}
+
+/// What it took to place buffers, not counting how long there was no room for them.
+#[derive(Clone, Copy, Default)]
+pub struct Effort {
+    /// Bytes that were copied.
+    pub copied: usize,
+    /// For copying and comparing.
+    pub time: Duration,
 }
 
 /// A body of up to so many bytes is not worth counting.
@@ -47,7 +69,7 @@ const SLICE: Duration = Duration::from_millis(50);
 pub fn place(py: Python<'_>, heap: &Arc<Heap>, message: &Message) -> PyResult<Placed> {
     let body = Some(message.len()).filter(|len| *len > LONG).unwrap_or(0);
     if message.buffers.is_empty() && body == 0 {
-        return Ok(Placed { pieces: Vec::new(), rest: None });
+        return Ok(Placed { pieces: Vec::new(), rest: None, effort: Effort::default() });
     }
     let known: Vec<_> = message.buffers.iter().map(|taken| known(heap, taken)).collect();
     let new: usize =
@@ -56,20 +78,24 @@ pub fn place(py: Python<'_>, heap: &Arc<Heap>, message: &Message) -> PyResult<Pl
         Some(gate) if body + new > 0 => Some(permit(py, gate, (body + new) as u64)?),
         _ => None,
     };
+    let began = Instant::now();
+    let mut effort = Effort::default();
     let mut pieces = Vec::with_capacity(known.len());
     for (taken, known) in message.buffers.iter().zip(known) {
         pieces.push(match known {
             Some(piece) => piece,
             None => {
                 let permit = permit.as_mut().map(|permit| permit.split(taken.len() as u64));
-                let hold = py
+                let (hold, new) = py
                     .detach(|| heap.put_again(taken.bytes(), permit))
                     .map_err(|error| no_room(heap, "a buffer", &error))?;
+                effort.copied += if new { taken.len() } else { 0 };
                 Piece::snapshot(hold)
             }
         });
     }
-    Ok(Placed { pieces, rest: permit.map(Arc::new) })
+    effort.time = began.elapsed();
+    Ok(Placed { pieces, rest: permit.map(Arc::new), effort })
 }
 
 /// Leave to use so much memory, once there is room for it.
@@ -112,16 +138,24 @@ pub fn no_room(heap: &Heap, what: &str, error: &impl std::fmt::Display) -> PyErr
 /// Objects over pieces of a message, for unpickling it; `None` for a message without.
 ///
 /// # Errors
-/// `MemoryError` when a piece cannot be mapped.
-pub fn buffers<'py>(py: Python<'py>, pieces: &[Piece]) -> PyResult<Option<Bound<'py, PyList>>> {
+/// As [`list`].
+pub fn buffers<'py>(py: Python<'py>, pieces: &[Piece]) -> PyResult<Option<Bound<'py, PyAny>>> {
     if pieces.is_empty() {
         return Ok(None);
     }
+    Ok(Some(list(py, pieces)?.into_any()))
+}
+
+/// The same as a list.
+///
+/// # Errors
+/// `MemoryError` when a piece cannot be mapped.
+pub fn list<'py>(py: Python<'py>, pieces: &[Piece]) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for piece in pieces {
         list.append(object(py, piece)?)?;
     }
-    Ok(Some(list))
+    Ok(list)
 }
 
 /// The Python object over a piece.
@@ -129,38 +163,14 @@ pub fn buffers<'py>(py: Python<'py>, pieces: &[Piece]) -> PyResult<Option<Bound<
 /// # Errors
 /// `MemoryError` when it cannot be mapped.
 pub fn object(py: Python<'_>, piece: &Piece) -> PyResult<Py<Buffer>> {
-    let mapped = match piece.access {
-        Access::Snapshot => piece.map().map(Arc::new),
-        Access::Shared => shared_mapping(piece),
-    };
-    let mapped = mapped.map_err(|error| PyMemoryError::new_err(format!("a buffer cannot be mapped: {error}")))?;
+    let mapped = spare::map(piece).map_err(|error| {
+        PyMemoryError::new_err(format!(
+            "a buffer cannot be mapped: {error}; a process may have so many (`sysctl vm.max_map_count`), and so much address \
+             space (`ulimit -v`): keep fewer arrays, or one that has them as its rows"
+        ))
+    })?;
     let len = mapped.len();
     Buffer::new(py, mapped, 0..len, Arc::new(piece.clone()))
-}
-
-/// So many mappings of shared memory are kept for the next task that has it.
-const KEPT: usize = 32;
-
-/// Which stretch of which heap's file is mapped where, the last one at the end. A mapping shows what is in the file, and keeps
-/// nothing there, so it is as good for whatever comes to lie in the same place later.
-static MAPPINGS: Mutex<Vec<(u64, Block, Arc<Mapped>)>> = Mutex::new(Vec::new());
-
-/// The mapping of a piece of shared memory: one that was made before has its pages at hand.
-fn shared_mapping(piece: &Piece) -> io::Result<Arc<Mapped>> {
-    // A thread that is not there any more may have the lock in a forked child.
-    let Ok(mut mappings) = MAPPINGS.try_lock() else { return piece.map().map(Arc::new) };
-    let heap = piece.hold.heap_number();
-    let known = mappings.iter().position(|(other, at, _)| *other == heap && *at == piece.at);
-    let entry = match known {
-        Some(known) => mappings.remove(known),
-        None => (heap, piece.at, Arc::new(piece.map()?)),
-    };
-    let mapped = Arc::clone(&entry.2);
-    // What is unmapped takes its time, and is dropped without the lock.
-    let _oldest = (mappings.len() >= KEPT).then(|| mappings.remove(0));
-    mappings.push(entry);
-    drop(mappings);
-    Ok(mapped)
 }
 
 /// New shared memory of `nbytes` zeros, which everybody who gets it sees and may write to.

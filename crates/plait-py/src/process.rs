@@ -18,6 +18,7 @@ pub use crate::function::name_of;
 use crate::function::{FunctionTable, Prepared};
 use crate::future::{FutureCore, Home, ProcessTicket, new_future};
 pub use crate::limits::Limits;
+use crate::memory::Effort;
 pub use crate::program::forks;
 use crate::scratch::with_message;
 use crate::worker::is_loading;
@@ -197,7 +198,7 @@ impl ProcessHome {
         new_future(py, core)
     }
 
-    /// Submits an encoded task whose end `core` will be told.
+    /// Submits an encoded task whose end `core` will be told; what it took to place its buffers.
     #[expect(clippy::too_many_arguments, reason = "the parts of a message")]
     pub fn send(
         &self,
@@ -208,9 +209,9 @@ impl ProcessHome {
         kind: u8,
         message: &codec::Message,
         limits: &Limits,
-    ) -> PyResult<()> {
+    ) -> PyResult<Effort> {
         let Limits { timeout, retries } = *limits;
-        let memory::Placed { pieces, rest } = memory::place(py, &self.heap, message)?;
+        let memory::Placed { pieces, rest, effort } = memory::place(py, &self.heap, message)?;
         let (short, long): ([&[u8]; 1], Vec<_>);
         let payload = if message.long.is_empty() {
             short = [&message.bytes];
@@ -231,7 +232,7 @@ impl ProcessHome {
         match sent {
             Ok(task) => {
                 core.set_task(task);
-                Ok(())
+                Ok(effort)
             }
             Err((_, refused)) => Err(errors::refused(py, &refused)),
         }

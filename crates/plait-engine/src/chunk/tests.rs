@@ -141,7 +141,11 @@ proptest! {
             prop_assert!(size == 1 || size * (bytes / items) <= MOST_BYTES);
             prop_assert!(size == 1 || run_seconds / (items as f64) < LONG_ITEM_SHARE * sizer.aim_seconds());
             if let Some(remaining) = remaining {
-                prop_assert!(size <= remaining.div_ceil(SHARES_PER_WORKER * workers as u64));
+                let share = remaining.div_ceil(workers as u64);
+                prop_assert!(size <= share);
+                // What takes longer to run than to send leaves shares for the end.
+                let quarter = share.div_ceil(SHARES_PER_WORKER);
+                prop_assert!(size <= quarter || (size as f64) * sizer.item_seconds <= sizer.wire_seconds);
                 prop_assert!(size <= sizer.next_size(None) as u64);
             }
         }
@@ -213,4 +217,20 @@ fn the_tail_is_cut_fine() {
     assert_eq!(sizes.iter().sum::<u64>(), 10_000);
     assert!(sizes.is_sorted_by(|a, b| a >= b));
     assert_eq!((sizes[0], sizes[sizes.len() - 1]), (625, 1));
+}
+
+#[test]
+fn what_costs_more_to_send_than_to_run_is_sent_seldom() {
+    let mut sizer = ChunkSizer::new(2);
+    // Tiny items, and 6 ms for each chunk: the same large argument is compared each time.
+    let slow = |items: u64| Measured { items, run_seconds: 1e-6 * items as f64, wire_seconds: 6e-3, bytes: 8 * items };
+    let (mut rest, mut chunks) = (1_000_u64, 0);
+    while rest > 0 {
+        let size = (sizer.next_size(Some(rest)) as u64).min(rest);
+        sizer.on_chunk(slow(size));
+        rest -= size;
+        chunks += 1;
+    }
+    // Steps of eight, then halves of what remains.
+    assert!(chunks <= 13, "{chunks} chunks");
 }

@@ -68,7 +68,7 @@ impl Hold {
     }
 
     /// Whether this process allocated the block.
-    pub(crate) fn is_own(&self) -> bool {
+    pub fn is_own(&self) -> bool {
         matches!(self.owner, Owner::Own { .. })
     }
 

@@ -160,21 +160,26 @@ impl Heap {
     }
 
     /// A block with these bytes: the one that they were put into the last time, if they are still what they were then. What
-    /// is the same memory of the sender's is compared; that takes a third of the time of copying, and no memory.
+    /// is the same memory of the sender's is compared; that takes a third of the time of copying, and no memory. Second:
+    /// whether they were copied.
     ///
     /// # Errors
     /// As [`Heap::put`].
-    pub fn put_again(self: &Arc<Self>, bytes: &[u8], mut permit: Option<Permit>) -> Result<Arc<Hold>, ArenaError> {
+    pub fn put_again(
+        self: &Arc<Self>,
+        bytes: &[u8],
+        mut permit: Option<Permit>,
+    ) -> Result<(Arc<Hold>, bool), ArenaError> {
         let place = Place { address: bytes.as_ptr() as usize, len: bytes.len() };
         let before = locked(&self.sent).get(place);
         if let Some(hold) = before.and_then(|block| self.frozen(block, &mut permit))
             && self.holds(hold.block(), bytes)
         {
-            return Ok(hold);
+            return Ok((hold, false));
         }
         let hold = self.put(&[bytes], permit)?;
         locked(&self.sent).note(place, hold.block());
-        Ok(hold)
+        Ok((hold, true))
     }
 
     /// A hold on a block that was put, while it is there or can be had again.

@@ -64,20 +64,24 @@ fn one_that_is_told_of_again_is_the_same_hold() {
 fn the_same_bytes_are_not_copied_again() {
     let heap = Heap::new().unwrap();
     let mut bytes = vec![7; 2 * STEP + 100];
-    let first = heap.put_again(&bytes, None).unwrap();
-    assert!(Arc::ptr_eq(&first, &heap.put_again(&bytes, None).unwrap()));
+    let (first, new) = heap.put_again(&bytes, None).unwrap();
+    let (second, again) = heap.put_again(&bytes, None).unwrap();
+    assert!(new && !again && Arc::ptr_eq(&first, &second));
+    drop(second);
     let block = first.block();
     drop(first);
-    let again = heap.put_again(&bytes, None).unwrap();
+    let (again, new) = heap.put_again(&bytes, None).unwrap();
+    assert!(!new);
     assert_eq!((again.block(), heap.arena().get(block).unwrap()), (block, &bytes[..]));
     // Changed, while the old ones are in use and when they are not.
     bytes[2 * STEP + 99] = 8;
-    let changed = heap.put_again(&bytes, None).unwrap();
+    let (changed, new) = heap.put_again(&bytes, None).unwrap();
+    assert!(new);
     assert_ne!(changed.block(), block);
     assert_eq!(heap.arena().get(block).unwrap()[2 * STEP + 99], 7);
     drop((again, changed));
     bytes[0] = 9;
-    let changed = heap.put_again(&bytes, None).unwrap();
+    let (changed, _) = heap.put_again(&bytes, None).unwrap();
     assert_eq!(heap.arena().get(changed.block()).unwrap(), bytes);
     drop(changed);
     assert_eq!(heap.used(), 0);
@@ -89,5 +93,5 @@ fn what_others_may_write_to_is_not_taken_for_a_copy() {
     let bytes = vec![0; 100_000];
     drop(heap.put_again(&bytes, None).unwrap());
     let shared = heap.zeros(bytes.len(), None).unwrap();
-    assert_ne!(heap.put_again(&bytes, None).unwrap().block(), shared.block());
+    assert_ne!(heap.put_again(&bytes, None).unwrap().0.block(), shared.block());
 }

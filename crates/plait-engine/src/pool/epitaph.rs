@@ -8,7 +8,7 @@ use crate::machine::OomKills;
 use crate::nursery::Exit;
 
 use super::link::{Fate, Link, Why};
-use super::outcome::{Loss, MemoryCause, Outcome, Payload, Ticket, TimedOut};
+use super::outcome::{Finished, Loss, MemoryCause, Outcome, Payload, Ticket, TimedOut};
 use super::state::{Job, Shared, locked};
 
 const SIGKILL: i32 = 9;
@@ -65,7 +65,10 @@ impl<T: Ticket> Shared<T> {
             None => MemoryCause::None,
         };
         let progress = memory.status().progress().map(|progress| {
-            (progress.items, Payload::lent(DRAFT, Arc::clone(link), progress.block, progress.block.len))
+            let results = Payload::lent(DRAFT, Arc::clone(link), progress.block, progress.block.len);
+            let pieces = job.pieces.iter().chain(&job.function.pieces);
+            let kept = pieces.map(|piece| Arc::clone(&piece.hold)).chain(link.leased()).collect();
+            Finished::new(progress.items, results, Arc::clone(link), kept)
         });
         Outcome::Lost(Box::new(Loss {
             function,

@@ -14,12 +14,12 @@ pub struct Function {
     pub(super) block: Block,
     pub(super) name: Arc<str>,
     heap: Arc<Heap>,
-    _pieces: Box<[Piece]>,
+    pub(super) pieces: Box<[Piece]>,
 }
 
 impl Function {
     pub(super) fn new(number: u64, block: Block, name: &str, heap: Arc<Heap>, pieces: &[Piece]) -> Self {
-        Self { number, block, name: name.into(), heap, _pieces: pieces.into() }
+        Self { number, block, name: name.into(), heap, pieces: pieces.into() }
     }
 }
 

@@ -117,6 +117,11 @@ impl Link {
         drop(ended);
     }
 
+    /// What it keeps.
+    pub(super) fn leased(&self) -> Vec<Arc<Hold>> {
+        self.leases().held.values().map(|(hold, _)| Arc::clone(hold)).collect()
+    }
+
     /// The worker has ended, and uses nothing any more.
     pub(super) fn end_leases(&self) {
         let held = {

@@ -44,7 +44,7 @@ pub(crate) use drive::WORKER_READY;
 pub use function::Function;
 pub(crate) use link::Link;
 pub use notes::{LOG, Note};
-pub use outcome::{Loss, MemoryCause, Outcome, Payload, Ticket, TimedOut};
+pub use outcome::{Finished, Loss, MemoryCause, Outcome, Payload, Ticket, TimedOut};
 pub use overseer::Limits;
 pub use relay::Relay;
 pub(crate) use reserve::Reserves;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use plait_shm::{Block, Malformed};
 
-use crate::heap::Piece;
+use crate::heap::{Hold, Piece};
 use crate::nursery::Exit;
-use crate::wire::{Kind, Verdict};
+use crate::wire::{Garbled, Kind, Verdict, table};
 
 use super::Pool;
 use super::link::Link;
@@ -56,8 +56,39 @@ pub struct Loss {
     pub stack: Option<String>,
     /// The last it printed, from the beginning of a line.
     pub output: String,
-    /// Of a chunk: how many items it had finished, and their results.
-    pub progress: Option<(u32, Payload)>,
+    /// Of a chunk: what it had finished.
+    pub progress: Option<Finished>,
+}
+
+/// What a worker had finished of a chunk when it died.
+pub struct Finished {
+    /// So many items.
+    pub items: u32,
+    /// Their results, as the worker noted them.
+    pub results: Payload,
+    link: Arc<Link>,
+    /// What of shared memory may belong to them, since the worker had it.
+    _kept: Vec<Arc<Hold>>,
+}
+
+impl fmt::Debug for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Finished").field("items", &self.items).field("results", &self.results).finish_non_exhaustive()
+    }
+}
+
+impl Finished {
+    pub(super) fn new(items: u32, results: Payload, link: Arc<Link>, kept: Vec<Arc<Hold>>) -> Self {
+        Self { items, results, link, _kept: kept }
+    }
+
+    /// The pieces of shared memory that a table in the results tells of.
+    ///
+    /// # Errors
+    /// [`Garbled`] when it is not what a worker writes.
+    pub fn pieces(&self, table: &[u8]) -> Result<Vec<Piece>, Garbled> {
+        self.link.accept(&table::split(table)?.1)
+    }
 }
 
 /// What memory had to do with the end of a worker.

@@ -37,7 +37,7 @@ pub(super) struct Job<T> {
     /// Arguments that lie in the arena.
     pub(super) args: Option<Block>,
     /// Held so that what of shared memory belongs to them stays in place.
-    pub(super) _pieces: Box<[Piece]>,
+    pub(super) pieces: Box<[Piece]>,
     /// Given back with the arguments.
     pub(super) _permit: Option<Arc<Permit>>,
     /// The message, while it may have to be sent (again).

@@ -129,7 +129,7 @@ impl<T: Ticket> Pool<T> {
             ticket,
             function: Arc::clone(task.function),
             args,
-            _pieces: pieces,
+            pieces,
             _permit: task.permit.cloned(),
             message: keep.then(|| parts.concat().into_boxed_slice()),
             position: None,

@@ -1,12 +1,13 @@
 //! The draft of a chunk's answer: the results of its items as they come, where the parent finds them whatever happens.
 //!
 //! A chunk is one task with many results. Its worker puts each into a block of its arena as soon as it has it, then notes
-//! in its status how many there are. Promises: a result that is noted survives the worker's death, however it comes; what
+//! in its status how many there are. What of shared memory belongs to them is held here until the answer is told. Promises: a result that is noted survives the worker's death, however it comes; what
 //! the status says is true at every moment; an answer that goes by the arena is the draft itself, not a copy of it.
 
 use plait_shm::{Arena, ArenaError, Block, WorkerStatus};
 
 use super::{Claimed, IN_RING, TellError, Worker, write_record};
+use crate::heap::Piece;
 use crate::wire::table::HAS_TABLE;
 use crate::wire::{Kind, Place, Verdict};
 
@@ -26,16 +27,20 @@ pub(super) struct Draft {
     room: Option<Block>,
     items: u32,
     bytes: usize,
+    pieces: Vec<Piece>,
 }
 
 impl Worker {
-    /// Adds the encoded result of the next item of the chunk in hand. From then on it survives the end of this process.
+    /// Adds the encoded result of the next item of the chunk in hand, which also says what `pieces` belong to it
+    /// ([`crate::heap::table_of`]). From then on it survives the end of this process.
     ///
     /// # Errors
     /// [`ArenaError`] when there is no shared memory for it; what was noted before stays.
     #[inline]
-    pub fn note_item(&mut self, result: &[u8]) -> Result<(), ArenaError> {
-        self.draft.note(&mut self.out, self.mine.status(), result)
+    pub fn note_item(&mut self, result: &[u8], pieces: Vec<Piece>) -> Result<(), ArenaError> {
+        self.draft.note(&mut self.out, self.mine.status(), result)?;
+        self.draft.pieces.extend(pieces);
+        Ok(())
     }
 
     /// Adds how the chunk in hand ended, when it was not by its last item.
@@ -51,7 +56,7 @@ impl Worker {
     /// # Errors
     /// [`TellError`].
     pub fn tell_noted(&mut self, task: &Claimed, verdict: Verdict, kind: Kind) -> Result<(), TellError> {
-        let told = self.borrowed.table(&[]);
+        let told = self.borrowed.table(&self.draft.pieces);
         let (table, kind) = if told.is_empty() { (&[][..], kind) } else { (told.bytes(), kind | HAS_TABLE) };
         match self.draft.block() {
             Some(_) if self.draft.bytes + table.len() > IN_RING => {
@@ -71,17 +76,18 @@ impl Worker {
                 write_record(&mut self.results, task, verdict, kind, Place::Inline, [noted, table])?;
             }
         }
-        told.was_told(self.desk.heap(), &[]);
+        told.was_told(self.desk.heap(), &self.draft.pieces);
         self.on_told();
         Ok(())
     }
 }
 
 impl Draft {
-    /// Another task begins: nothing is written of its answer.
+    /// The answer was told: nothing is written of the next one.
     pub(super) fn reset(&mut self) {
         self.items = 0;
         self.bytes = 0;
+        self.pieces.clear();
     }
 
     /// Appends the result of the next item, and notes that it is there.

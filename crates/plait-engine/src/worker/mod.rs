@@ -208,7 +208,6 @@ impl Worker {
             return Ok(None);
         };
         self.left -= 1;
-        self.draft.reset();
         self.borrowed.clear();
         if std::mem::take(&mut self.looked) && !self.claims.is_empty() {
             // Pushed while this worker looked, and so without waking anybody.
@@ -263,6 +262,7 @@ impl Worker {
 
     /// After the record: a worker that dies in between has told its result, and the parent sees that first.
     fn on_told(&mut self) {
+        self.draft.reset();
         self.doomed = !self.mine.status().end();
         self.desk.pay();
         if let Some(growth) = &mut self.growth {

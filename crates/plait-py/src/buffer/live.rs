@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use plait_engine::heap::{Access, Mapped};
+use plait_engine::heap::{Access, Mapped, Piece};
+
+use super::spare;
 
 /// What keeps a block from being used anew.
 pub type Keep = Arc<dyn Any + Send + Sync>;
 
-/// A mapped block. What keeps it is let go after the memory is unmapped.
+/// A mapped block. What keeps it is let go after the memory is unmapped, or kept where nobody looks at it.
 pub struct Mapping {
     // Dropped in this order.
     mapped: Arc<Mapped>,
@@ -66,10 +68,15 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // Before it is unmapped: the next mapping may get the address. It may be known anew, or was not made known at all.
         let mut live = live();
-        if live.get(&self.address()).is_some_and(|known| std::ptr::eq(known.as_ptr(), self)) {
+        let is_known = live.get(&self.address()).is_some_and(|known| std::ptr::eq(known.as_ptr(), self));
+        if is_known {
             let _ours = live.remove(&self.address());
             COUNT.fetch_sub(1, Ordering::Relaxed);
             SHARED.fetch_sub(self.shared(), Ordering::Relaxed);
+        }
+        drop(live);
+        if is_known && let Some(piece) = self.keep.downcast_ref::<Piece>() {
+            spare::give_back(piece, &self.mapped);
         }
     }
 }

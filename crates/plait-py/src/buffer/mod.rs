@@ -6,6 +6,7 @@
 
 mod live;
 mod shaped;
+pub mod spare;
 
 use std::ffi::c_int;
 use std::ops::Range;
@@ -103,10 +104,4 @@ pub fn buffer_span(py: Python<'_>, address: usize, nbytes: usize) -> PyResult<Op
 #[pyfunction]
 pub fn address_of(memory: &Bound<'_, PyAny>) -> PyResult<usize> {
     Ok(TakenBuffer::of(memory)?.ptr() as usize)
-}
-
-/// Whether this process has mapped memory that everybody writes to.
-#[pyfunction]
-pub fn has_shared() -> bool {
-    any_shared()
 }

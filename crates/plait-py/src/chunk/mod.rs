@@ -3,14 +3,16 @@
 pub mod answer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use plait_engine::heap::{Access, Piece};
 use plait_engine::pool::{Loss, Outcome};
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::errors;
 use crate::future::{FutureCore, Held, decode_outcome};
-use crate::{errors, memory};
-use answer::{ANSWER, Results};
+use answer::{ANSWER, Beside, Results};
 
 /// A chunk on its way.
 pub struct Chunk {
@@ -20,8 +22,10 @@ pub struct Chunk {
     pub first: u64,
     /// How many items it has.
     pub items: usize,
-    /// Bytes of its arguments.
+    /// Bytes of its arguments, but for what lay in shared memory already.
     pub bytes: usize,
+    /// How long it took to place its buffers.
+    pub placing: Duration,
 }
 
 /// What became of a chunk.
@@ -43,9 +47,9 @@ impl Chunk {
             Outcome::Called { payload, nanos, .. } if payload.kind == ANSWER => {
                 let bytes = payload.bytes().map_err(|error| errors::plait_error(py, &error.to_string()))?;
                 let pieces = payload.pieces();
-                let weight = bytes.len() + pieces.iter().map(|piece| piece.at.len as usize).sum::<usize>();
-                let buffers = memory::buffers(py, pieces)?;
-                let results = answer::read(py, bytes, self.items, buffers.as_ref());
+                let weight = bytes.len()
+                    + pieces.iter().filter(|piece| is_new(piece)).map(|piece| piece.at.len as usize).sum::<usize>();
+                let results = answer::read(py, bytes, self.items, &Beside::Told(pieces));
                 Ok(Ended { results, cost: Some((*nanos, weight)) })
             }
             Outcome::Lost(loss) => Ok(Ended { results: self.salvage(py, &outcome, loss), cost: None }),
@@ -55,10 +59,10 @@ impl Chunk {
 
     /// The results that a worker had noted before it died, then its death.
     fn salvage(&self, py: Python<'_>, outcome: &Outcome, loss: &Loss) -> Results {
-        let Some((done, noted)) = &loss.progress else { return (Vec::new(), Some(self.blame(py, outcome, 0))) };
-        let done = *done as usize;
-        let results = match noted.bytes() {
-            Ok(bytes) => answer::read(py, bytes, done, None),
+        let Some(finished) = &loss.progress else { return (Vec::new(), Some(self.blame(py, outcome, 0))) };
+        let done = finished.items as usize;
+        let results = match finished.results.bytes() {
+            Ok(bytes) => answer::read(py, bytes, done, &Beside::Noted(finished)),
             Err(error) => (Vec::new(), Some(errors::plait_error(py, &error.to_string()))),
         };
         match results {
@@ -82,4 +86,9 @@ impl Chunk {
         let index = self.first + done as u64;
         error.value(py).setattr(intern!(py, "index"), index).map_or_else(|error| error, |()| error)
     }
+}
+
+/// Whether a piece of a result was copied for it.
+fn is_new(piece: &Piece) -> bool {
+    piece.access == Access::Snapshot && !piece.hold.is_own()
 }

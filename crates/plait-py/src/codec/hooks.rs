@@ -99,7 +99,7 @@ fn decode<'py>(
     py: Python<'py>,
     kind: u8,
     bytes: &[u8],
-    buffers: Option<&Bound<'py, PyList>>,
+    buffers: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     super::decode_value(py, kind.try_into()?, bytes, buffers)
 }
@@ -123,7 +123,7 @@ fn decode_call<'py>(
     py: Python<'py>,
     kind: u8,
     bytes: &[u8],
-    buffers: Option<&Bound<'py, PyList>>,
+    buffers: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>)> {
     super::decode_call(py, kind.try_into()?, bytes, buffers)
 }
@@ -147,7 +147,7 @@ fn encode_direct<'py>(
 fn decode_direct<'py>(
     py: Python<'py>,
     bytes: &[u8],
-    buffers: Option<&Bound<'py, PyList>>,
+    buffers: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<super::DirectCall<'py>> {
     super::decode_direct(py, bytes, buffers)
 }
@@ -172,7 +172,7 @@ fn decode_chunk<'py>(
     py: Python<'py>,
     kind: u8,
     bytes: &[u8],
-    buffers: Option<&Bound<'py, PyList>>,
+    buffers: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyList>> {
     super::decode_chunk(py, kind.try_into()?, bytes, buffers)
 }

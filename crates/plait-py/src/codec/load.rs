@@ -7,7 +7,7 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyTuple};
 
 use super::globals::some_names;
 use super::pickle::is_interrupt;
@@ -35,7 +35,7 @@ pub(crate) enum Content {
 pub(crate) fn load_message<'py>(
     py: Python<'py>,
     bytes: &[u8],
-    buffers: Option<&Bound<'py, PyList>>,
+    buffers: Option<&Bound<'py, PyAny>>,
     content: Content,
 ) -> PyResult<Bound<'py, PyAny>> {
     loads(py, bytes, buffers).map_err(|error| explained(py, error, bytes, content))
@@ -71,7 +71,7 @@ fn unloadable(py: Python<'_>, error: PyErr, bytes: &[u8], content: Content) -> P
 pub(crate) fn loads<'py>(
     py: Python<'py>,
     bytes: &[u8],
-    buffers: Option<&Bound<'py, PyList>>,
+    buffers: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     if bytes.len() < LEND_FROM {
         return c_loads(PyBytes::new(py, bytes).as_any(), buffers);
@@ -80,7 +80,7 @@ pub(crate) fn loads<'py>(
     c_loads(&view.0, buffers)
 }
 
-fn c_loads<'py>(pickle: &Bound<'py, PyAny>, buffers: Option<&Bound<'py, PyList>>) -> PyResult<Bound<'py, PyAny>> {
+fn c_loads<'py>(pickle: &Bound<'py, PyAny>, buffers: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static NAMES: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
     let py = pickle.py();

@@ -13,6 +13,7 @@ pub mod hooks;
 mod load;
 mod message;
 mod native;
+mod outlook;
 mod pickle;
 pub mod series;
 mod sink;
@@ -81,7 +82,7 @@ pub fn decode_call<'py>(
     py: Python<'py>,
     kind: Kind,
     bytes: &[u8],
-    buffers: Option<&Bound<'py, PyList>>,
+    buffers: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>)> {
     match kind {
         Kind::Native => native::read_call(py, bytes),
@@ -126,7 +127,7 @@ pub type DirectCall<'py> = (Bound<'py, PyAny>, Bound<'py, PyTuple>, Option<Bound
 pub fn decode_direct<'py>(
     py: Python<'py>,
     bytes: &[u8],
-    buffers: Option<&Bound<'py, PyList>>,
+    buffers: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<DirectCall<'py>> {
     let triple = load_message(py, bytes, buffers, Content::Call)?.cast_into::<PyTuple>()?;
     let (function, args, kwargs) =
@@ -163,7 +164,7 @@ pub fn decode_value<'py>(
     py: Python<'py>,
     kind: Kind,
     bytes: &[u8],
-    buffers: Option<&Bound<'py, PyList>>,
+    buffers: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     match kind {
         Kind::Native => native::read_value(py, bytes),
@@ -226,7 +227,7 @@ pub fn decode_chunk<'py>(
     py: Python<'py>,
     kind: Kind,
     bytes: &[u8],
-    buffers: Option<&Bound<'py, PyList>>,
+    buffers: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyList>> {
     Ok(decode_value(py, kind, bytes, buffers)?.cast_into::<PyList>()?)
 }

@@ -10,6 +10,7 @@ use pyo3::types::{PyBytes, PyInt, PyList, PyString, PyTuple};
 use super::byname::{self, Reach};
 use super::globals::Pickle;
 use super::message::Message;
+use super::outlook::{Outlook, look};
 use super::sink::{self, Written};
 use super::taken::{Frame, TakenBuffer, callback};
 use crate::buffer::any_shared;
@@ -76,10 +77,11 @@ fn try_dumps_into(py: Python<'_>, value: &Bound<'_, PyAny>, root: Root, out: &mu
         return append(&dumps(py, value, root)?, out);
     }
     let frame = Frame::open();
-    let dumped = if out.takes_long && sink::is_long(value) {
-        sink::dump(py, value).map(Dumped::Written)
-    } else {
-        c_dumps(py, value, true).map(Dumped::Whole)
+    let outlook = look(value);
+    let dumped = match outlook {
+        Outlook::Long | Outlook::Apart if out.takes_long => sink::dump(py, value).map(Dumped::Written),
+        Outlook::Plain | Outlook::Long if !any_shared() => c_dumps(py, value, true).map(Dumped::Whole),
+        _ => dumps_apart(py, value).map(Dumped::Whole),
     };
     match dumped {
         Ok(pickle) => match pickle.reach(py)? {
@@ -200,9 +202,6 @@ fn c_dumps<'py>(py: Python<'py>, value: &Bound<'py, PyAny>, takes_buffers: bool)
     static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static PROTOCOL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static NAMES: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
-    if takes_buffers && any_shared() {
-        return dumps_live(py, value);
-    }
     let dumps = DUMPS.import(py, "_pickle", "dumps")?;
     let protocol = PROTOCOL.get_or_try_init(py, || PyResult::Ok(PyInt::new(py, 5).into_any().unbind()))?;
     let mut args = [value.as_ptr(), protocol.as_ptr(), std::ptr::null_mut()];
@@ -221,10 +220,10 @@ fn c_dumps<'py>(py: Python<'py>, value: &Bound<'py, PyAny>, takes_buffers: bool)
     Ok(pickle.cast_into::<PyBytes>()?)
 }
 
-/// The same in a process that has shared memory: what lies there goes as what it is, also where C pickle would copy it.
-fn dumps_live<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+/// The same of what C pickle would copy: arrays with gaps or of dates, and views of shared memory, which stay such.
+fn dumps_apart<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let pickle = DUMPS.import(py, "plait._shared", "dumps")?.call1((value, callback(py)?))?;
+    let pickle = DUMPS.import(py, "plait._reducers", "dumps")?.call1((value, callback(py)?))?;
     Ok(pickle.cast_into::<PyBytes>()?)
 }
 

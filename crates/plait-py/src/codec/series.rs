@@ -21,7 +21,10 @@ use pyo3::types::{PyBytes, PyCFunction, PyDict, PyFunction, PyList, PyType};
 use super::byname::{self, Reach};
 use super::globals::{Pickle, Step, Unknown, Walk, each_global};
 use super::load::{Content, explained};
-use super::pickle::{Root, dumps, is_final};
+use super::message::Message;
+use super::pickle::{Root, dumps_into, is_final};
+use super::taken::{Frame, TakenBuffer, callback};
+use crate::buffer::any_shared;
 
 /// So many pickles with names are written alone before a base is made: one costs as much as it saves in a few.
 const ALONE: u32 = 4;
@@ -53,6 +56,8 @@ pub struct SeriesWriter<'py> {
     /// Pickles with names that were written alone since the last base.
     alone: u32,
     given_up: bool,
+    /// The pickle in hand, if it is written alone.
+    message: Message,
 }
 
 #[derive(Default)]
@@ -76,31 +81,43 @@ struct Base<'py> {
     /// What the pickler writes to.
     parts: Bound<'py, PyList>,
     numbers: Numbers,
+    /// Arrays are among what it names, and shared ones are not for this pickler.
+    has_arrays: bool,
 }
 
 impl<'py> SeriesWriter<'py> {
     pub fn new() -> Self {
-        Self { base: None, globals: Globals::default(), alone: 0, given_up: false }
+        let message = Message { takes_buffers: true, ..Message::default() };
+        Self { base: None, globals: Globals::default(), alone: 0, given_up: false, message }
     }
 
-    /// Hands `write` a pickle of a result, and before it that of a new base when one is due.
+    /// Hands `write` a pickle of a result, and before it that of a new base when one is due. What leaves the pickle is added
+    /// to `buffers`.
     ///
     /// # Errors
     /// As `encode_value`.
-    pub fn push(&mut self, value: &Bound<'py, PyAny>, mut write: impl FnMut(Part, &[u8])) -> PyResult<()> {
+    pub fn push(
+        &mut self,
+        value: &Bound<'py, PyAny>,
+        buffers: &mut Vec<TakenBuffer>,
+        mut write: impl FnMut(Part, &[u8]),
+    ) -> PyResult<()> {
         let py = value.py();
         if self.alone >= ALONE && !self.given_up {
             self.alone = 0;
             self.renew(py, &mut write)?;
         }
         if let Some(base) = &mut self.base
-            && base.write(value, &mut write)?
+            && base.write(value, buffers, &mut write)?
         {
             return Ok(());
         }
-        let pickle = dumps(py, value, Root::Value)?;
-        write(Part::Alone, pickle.as_bytes());
-        if !self.given_up && self.globals.learn(py, pickle.as_bytes())? {
+        self.message.bytes.clear();
+        dumps_into(py, value, Root::Value, &mut self.message)?;
+        buffers.append(&mut self.message.buffers);
+        let pickle = &self.message.bytes;
+        write(Part::Alone, pickle);
+        if !self.given_up && self.globals.learn(py, pickle)? {
             self.alone += 1;
         }
         Ok(())
@@ -193,14 +210,26 @@ impl<'py> Base<'py> {
         }
         let memo = source.getattr(intern!(py, "memo"))?;
         let known = memo.call_method0(intern!(py, "copy"))?.cast_into::<PyDict>()?.len();
-        let pickler = new_pickler.call1((&sink, 5))?;
+        let options = PyDict::new(py);
+        options.set_item(intern!(py, "buffer_callback"), callback(py)?)?;
+        let pickler = new_pickler.call((&sink, 5), Some(&options))?;
         let dump = pickler.getattr(intern!(py, "dump"))?;
-        Ok(Some((Self { memo, known, pickler, dump, parts, numbers: Numbers::default() }, pickle)))
+        let has_arrays = globals.names.iter().any(|(module, _)| module.starts_with(b"numpy"));
+        Ok(Some((Self { memo, known, pickler, dump, parts, numbers: Numbers::default(), has_arrays }, pickle)))
     }
 
     /// Writes a value after the base; false, and nothing written, when it cannot be, or names what the base does not have.
-    fn write(&mut self, value: &Bound<'py, PyAny>, write: &mut impl FnMut(Part, &[u8])) -> PyResult<bool> {
+    fn write(
+        &mut self,
+        value: &Bound<'py, PyAny>,
+        buffers: &mut Vec<TakenBuffer>,
+        write: &mut impl FnMut(Part, &[u8]),
+    ) -> PyResult<bool> {
         let py = value.py();
+        if self.has_arrays && any_shared() {
+            return Ok(false);
+        }
+        let frame = Frame::open();
         self.pickler.setattr(intern!(py, "memo"), &self.memo)?;
         let dumped = self.dump.call1((value,));
         let pickle = take(&self.parts)?;
@@ -211,6 +240,7 @@ impl<'py> Base<'py> {
             Err(_) => return Ok(false),
         }
         let Ok(numbered) = self.numbers.rewrite(pickle.as_bytes(), self.known) else { return Ok(false) };
+        frame.give(buffers);
         write(Part::Based, numbered);
         Ok(true)
     }
@@ -293,11 +323,17 @@ impl<'a> SeriesReader<'a> {
         self.base = base;
     }
 
-    /// Reads pickles that come after the base, as far as they can be read.
+    /// Reads pickles that come after the base, as far as they can be read. `buffers` is an iterator of what left them.
     ///
     /// # Errors
     /// As `decode_value`; `ValueError` for bytes that no writer wrote.
-    pub fn read(&self, py: Python<'_>, pickles: &[&[u8]], values: &mut Vec<Py<PyAny>>) -> PyResult<()> {
+    pub fn read(
+        &self,
+        py: Python<'_>,
+        pickles: &[&[u8]],
+        buffers: Option<&Bound<'_, PyAny>>,
+        values: &mut Vec<Py<PyAny>>,
+    ) -> PyResult<()> {
         let mut rest = pickles;
         while !rest.is_empty() {
             let mut length = 0;
@@ -309,7 +345,7 @@ impl<'a> SeriesReader<'a> {
             let run;
             (run, rest) = rest.split_at(count);
             let bytes = concat(py, self.base, run)?;
-            let (file, unpickler) = unpickler(&bytes)?;
+            let (file, unpickler) = unpickler(&bytes, buffers)?;
             let load = unpickler.getattr(intern!(py, "load"))?;
             let load = || load.call0().map_err(|error| explained(py, error, self.base, Content::Value));
             load()?;
@@ -336,8 +372,11 @@ fn concat<'py>(py: Python<'py>, base: &[u8], run: &[&[u8]]) -> PyResult<Bound<'p
     })
 }
 
-/// An unpickler of these bytes, and the file that it reads.
-fn unpickler<'py>(bytes: &Bound<'py, PyBytes>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+/// An unpickler of these bytes, which takes `buffers` as it needs them, and the file that it reads.
+fn unpickler<'py>(
+    bytes: &Bound<'py, PyBytes>,
+    buffers: Option<&Bound<'_, PyAny>>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     static BYTES_IO: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static READER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static UNPICKLER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -345,6 +384,8 @@ fn unpickler<'py>(bytes: &Bound<'py, PyBytes>) -> PyResult<(Bound<'py, PyAny>, B
     let file = BYTES_IO.import(py, "_io", "BytesIO")?.call1((bytes,))?;
     // It can be looked into ahead, which saves a call for each opcode.
     let file = READER.import(py, "_io", "BufferedReader")?.call1((file,))?;
-    let unpickler = UNPICKLER.import(py, "_pickle", "Unpickler")?.call1((&file,))?;
+    let options = PyDict::new(py);
+    options.set_item(intern!(py, "buffers"), buffers)?;
+    let unpickler = UNPICKLER.import(py, "_pickle", "Unpickler")?.call((&file,), Some(&options))?;
     Ok((file, unpickler))
 }

@@ -5,22 +5,15 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use super::globals::{Pickle, Step, Walk};
 use super::taken::{TakenBuffer, callback};
-use crate::buffer::any_shared;
 
 /// Shorter stretches the pickler keeps to itself.
-const LONG: usize = 64 << 10;
-
-/// So many items of a container are looked at, and so deep.
-const LOOKED_AT: usize = 8;
-const DEPTH: u32 = 5;
+pub(super) const LONG: usize = 64 << 10;
 
 /// What a pickler has written.
 #[derive(Default)]
@@ -91,48 +84,9 @@ fn announced(piece: &[u8]) -> Option<usize> {
 /// A pickle by C pickle that refers to the long stretches; buffers are taken into the innermost frame.
 pub(super) fn dump(py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Written> {
     static PICKLER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    static LIVE_PICKLER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let sink = Bound::new(py, Sink(Mutex::default()))?;
-    let pickler = if any_shared() {
-        // What lies in shared memory goes as what it is, also where C pickle would copy it.
-        LIVE_PICKLER.import(py, "plait._shared", "pickler")?.call1((&sink, callback(py)?))?
-    } else {
-        let named = PyDict::new(py);
-        named.set_item(intern!(py, "buffer_callback"), callback(py)?)?;
-        PICKLER.import(py, "_pickle", "Pickler")?.call((&sink, 5), Some(&named))?
-    };
+    let pickler = PICKLER.import(py, "plait._reducers", "pickler")?.call1((&sink, callback(py)?))?;
     pickler.call_method1(intern!(py, "dump"), (value,))?;
     let written = std::mem::take(&mut *sink.get().written());
     Ok(written)
-}
-
-/// Whether a value is a long stretch of bytes or text, or has one among its first parts.
-pub(super) fn is_long(value: &Bound<'_, PyAny>) -> bool {
-    has_long(value, 0)
-}
-
-fn has_long(value: &Bound<'_, PyAny>, depth: u32) -> bool {
-    if let Ok(bytes) = value.cast_exact::<PyBytes>() {
-        return bytes.as_bytes().len() >= LONG;
-    }
-    if let Ok(text) = value.cast_exact::<PyString>() {
-        // SAFETY: a live str, whose length is read.
-        return unsafe { ffi::PyUnicode_GetLength(text.as_ptr()) } >= LONG as ffi::Py_ssize_t;
-    }
-    if let Ok(bytes) = value.cast_exact::<PyByteArray>() {
-        return bytes.len() >= LONG;
-    }
-    if depth == DEPTH {
-        return false;
-    }
-    let look = |part: Bound<'_, PyAny>| has_long(&part, depth + 1);
-    if let Ok(parts) = value.cast_exact::<PyTuple>() {
-        parts.iter().take(LOOKED_AT).any(look)
-    } else if let Ok(parts) = value.cast_exact::<PyList>() {
-        parts.iter().take(LOOKED_AT).any(look)
-    } else if let Ok(parts) = value.cast_exact::<PyDict>() {
-        parts.iter().take(LOOKED_AT).any(|(_, part)| look(part))
-    } else {
-        false
-    }
 }

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plait_engine::heap::{Heap, Piece, table_of};
 use pyo3::prelude::*;
-use pyo3::types::{PyFunction, PyList, PyType};
+use pyo3::types::{PyFunction, PyType};
 
 use crate::codec::{Content, Message, Root, byname, dumps_by_value, dumps_into, load_message};
 use crate::memory;
@@ -173,7 +173,7 @@ fn cached(entry: &Entry<Nature>) -> Prepared {
 ///
 /// # Errors
 /// What unpickling raises (such as `ModuleNotFoundError`), with a note that says where.
-pub fn decode_function(py: Python<'_>, bytes: &[u8], buffers: Option<&Bound<'_, PyList>>) -> PyResult<Py<PyAny>> {
+pub fn decode_function(py: Python<'_>, bytes: &[u8], buffers: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
     load_message(py, bytes, buffers, Content::Function).map(Bound::unbind).inspect_err(|error| {
         let _ = error.value(py).call_method1("add_note", ("raised while a plait worker loaded the function",));
     })

@@ -321,9 +321,10 @@ impl ProcessMap {
                 Err(error) if error.is_instance_of::<PyException>(py) => return Ok(Err(error)),
                 Err(error) => return Err(error),
             };
-            self.home.send(py, &core, &self.callee, form, kind as u8, out, &self.limits)?;
+            let effort = self.home.send(py, &core, &self.callee, form, kind as u8, out, &self.limits)?;
             let first = self.state().sent;
-            Ok(Ok(Some(Chunk { core, first, items: items.len(), bytes: out.weight() })))
+            let bytes = out.len() + effort.copied;
+            Ok(Ok(Some(Chunk { core, first, items: items.len(), bytes, placing: effort.time })))
         })
     }
 
@@ -352,7 +353,7 @@ impl ProcessMap {
             self.state().sizer.on_chunk(Measured {
                 items: chunk.items as u64,
                 run_seconds: nanos as f64 * 1e-9,
-                wire_seconds: WIRE_SECONDS,
+                wire_seconds: WIRE_SECONDS + chunk.placing.as_secs_f64(),
                 bytes: (chunk.bytes + bytes) as u64,
             });
         }

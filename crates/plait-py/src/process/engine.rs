@@ -15,7 +15,7 @@ use super::{Limits, ProcessHome, forks};
 use crate::function::FunctionTable;
 use crate::future::deadline;
 use crate::program::nursery;
-use crate::{errors, program};
+use crate::{errors, memory, program};
 
 /// The engine of `plait.ProcessPoolExecutor`, which derives from it.
 #[pyclass(subclass, frozen, weakref, module = "plait._core")]
@@ -74,7 +74,7 @@ impl ProcessEngine {
         let grace = Duration::try_from_secs_f64(grace).map_err(|error| PyValueError::new_err(error.to_string()))?;
         let limits = plait_engine::pool::Limits { memory, growth, grace };
         let config = PoolConfig { max_workers, max_tasks_per_child, limits, setup };
-        let heap = program::heap()?;
+        let heap = memory::program()?;
         let pool = py
             .detach(|| Pool::new(config, Arc::clone(&heap), move || nursery(&launch)))
             .map_err(|error| errors::new_pool(&error))?;

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use plait_engine::heap::{Piece, table_of};
 use plait_engine::wire::Verdict;
 use plait_engine::worker::{Claimed, Desk, TellError, Worker};
 use pyo3::exceptions::PyRuntimeError;
@@ -10,7 +11,7 @@ use pyo3::types::{PyList, PyTuple};
 
 use super::functions::Functions;
 use super::{output, stop, worker_error};
-use crate::chunk::answer::{ANSWER, AnswerWriter, push_only, push_raised};
+use crate::chunk::answer::{ANSWER, AnswerWriter, push_only, push_raised, push_table};
 use crate::process::form;
 use crate::{codec, errors, function, memory, own};
 
@@ -172,17 +173,30 @@ impl Hands {
                 function.call1((item,))
             };
             self.out.clear();
-            let mut pushed = value.and_then(|value| {
-                if noted { writer.push(&value, &mut self.out.bytes) } else { push_only(&value, &mut self.out) }
+            let pushed = value.and_then(|value| {
+                if !noted {
+                    return push_only(&value, &mut self.out);
+                }
+                writer.push(&value, &mut self.out)?;
+                let pieces = self.placed(py)?;
+                worker.note_item(&self.out.bytes, pieces).map_err(|error| self.no_room(&error))
             });
-            if noted && pushed.is_ok() {
-                pushed = worker.note_item(&self.out.bytes).map_err(|error| self.no_room(&error));
-            }
             if let Err(error) = pushed {
                 return self.end_chunk(py, worker, noted, error);
             }
         }
         Ok(Answer::of_chunk(noted, Verdict::Returned))
+    }
+
+    /// What of shared memory belongs to the result in hand, which says so from now on.
+    #[inline]
+    fn placed(&mut self, py: Python<'_>) -> PyResult<Vec<Piece>> {
+        if self.out.buffers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let pieces = memory::place(py, self.desk.heap(), &self.out)?.pieces;
+        push_table(&table_of(&pieces), &mut self.out.bytes);
+        Ok(pieces)
     }
 
     /// The answer of a chunk that ends with an error of one of its items.
