@@ -176,7 +176,7 @@ def test_exceptions_come_with_their_traceback(make):
 def test_what_cannot_be_sent_says_so(pool):
     def outer():
         try:
-            pool.submit(add, threading.Lock(), 1)
+            pool.submit(add, threading.Lock(), 1).result()
         except plait.NotPicklable as error:
             return str(error)
 
@@ -317,7 +317,7 @@ def test_a_forked_child_of_a_worker_is_refused(pool):
 
 def test_thread_pools_are_not_sent(make):
     with plait.Executor("threads", 1) as threads, make(1) as pool, pytest.raises(plait.NotPicklable):
-        pool.submit(ask, threads, add, 1, 1)
+        pool.submit(ask, threads, add, 1, 1).result()
 
 
 def test_a_global_of_the_main_script():

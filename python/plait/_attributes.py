@@ -144,6 +144,11 @@ class ProcessAttributes:
         return Backlog(lambda: self._stats()["pending"])
 
     @property
+    def _broken(self) -> str | bool:
+        """Why it takes no more calls; False while it does."""
+        return self._stats()["broken"] or False
+
+    @property
     def _mp_context(self) -> Any:
         """The context that was given, or that the stdlib would use; plait needs none."""
         if self._context is None:

@@ -81,7 +81,7 @@ class OwnPool(_core.OwnEngine, PoolMixin, concurrent.futures.Executor):
         """Schedule `fn(*args, **kwargs)` on a worker of this pool and return its future.
 
         Raises:
-            plait.NotPicklable: the call cannot be sent.
+            RuntimeError: the pool takes no more calls.
 
         """
         return self._submit_with(*self._limits, fn, args, kwargs)

@@ -56,11 +56,6 @@ DIFFERENCES = [
         _PROCESSES + "(test_saturation|test_processes_terminate)",
         "counts the processes started for calls that cannot be pickled; plait starts none for those",
     ),
-    Difference(
-        "ProcessPool(Forkserver|Spawn)FailingInitializerTest.test_initializer"
-        "|FailingInitializerResourcesTest.test_(forkserver|spawn)",
-        "reads `_broken`, which a process pool of plait's has not; `submit` says the same",
-    ),
     # In the table of the documentation.
     Difference(
         "ProcessPoolForkFailingInitializerTest.test_initializer",
@@ -69,10 +64,6 @@ DIFFERENCES = [
     Difference(
         _PROCESSES + "test_killed_child",
         "kills a worker before it has begun the call, which another runs then: the pool heals",
-    ),
-    Difference(
-        _PROCESSES + "test_error_at_task_pickle",
-        "what cannot be pickled is refused by `submit` itself",
     ),
     Difference(
         _PROCESSES + "test_(error|exit)_at_task_unpickle",

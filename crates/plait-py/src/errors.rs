@@ -19,6 +19,13 @@ pub fn plait_error(py: Python<'_>, message: &str) -> PyErr {
     make(py, "plait._errors", "PlaitError", message)
 }
 
+/// Whether an error says that something cannot be sent.
+pub fn is_not_picklable(py: Python<'_>, error: &PyErr) -> bool {
+    py.import("plait._errors")
+        .and_then(|module| error.value(py).is_instance(&module.getattr("NotPicklable")?))
+        .unwrap_or(false)
+}
+
 /// The pool cannot go on.
 pub fn broken_pool(py: Python<'_>, message: &str) -> PyErr {
     make(py, "concurrent.futures.process", "BrokenProcessPool", message)

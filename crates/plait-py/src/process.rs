@@ -16,7 +16,7 @@ use rustix::process::Signal;
 pub(crate) use crate::form;
 pub use crate::function::name_of;
 use crate::function::{FunctionTable, Prepared};
-use crate::future::{FutureCore, Home, ProcessTicket, new_future};
+use crate::future::{FutureCore, Held, Home, Phase, ProcessTicket, new_future};
 pub use crate::limits::Limits;
 use crate::memory::Effort;
 pub use crate::program::forks;
@@ -174,7 +174,7 @@ impl ProcessHome {
         Ok(Callee { function: Arc::clone(function), direct })
     }
 
-    /// Submits a call and gives its future.
+    /// Submits a call and gives its future, which fails at once if the call cannot be pickled.
     fn submit<'py>(
         self: &Arc<Self>,
         py: Python<'py>,
@@ -183,8 +183,26 @@ impl ProcessHome {
         kwargs: Option<&Bound<'py, PyDict>>,
         limits: &Limits,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let callee = self.callee(py, function)?;
         let core = FutureCore::new(Home::Processes(Arc::clone(self)));
+        if let Err(error) = self.send_call(py, &core, function, args, kwargs, limits) {
+            if !errors::is_not_picklable(py, &error) {
+                return Err(error);
+            }
+            core.transition(&[Phase::Pending], Phase::Finished, Held::Error(error.into_value(py).into_any()));
+        }
+        new_future(py, core)
+    }
+
+    fn send_call(
+        &self,
+        py: Python<'_>,
+        core: &Arc<FutureCore>,
+        function: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+        limits: &Limits,
+    ) -> PyResult<()> {
+        let callee = self.callee(py, function)?;
         with_message(|out| {
             out.takes_buffers = true;
             out.takes_long = true;
@@ -193,9 +211,8 @@ impl ProcessHome {
             } else {
                 (form::CALL, codec::encode_call(py, args, kwargs, out)?)
             };
-            self.send(py, &core, &callee, form, kind as u8, out, limits)
-        })?;
-        new_future(py, core)
+            self.send(py, core, &callee, form, kind as u8, out, limits).map(|_| ())
+        })
     }
 
     /// Submits an encoded task whose end `core` will be told; what it took to place its buffers.

@@ -111,6 +111,8 @@ pub struct Stats {
     pub pids: Vec<i32>,
     /// Workers that died unexpectedly so far.
     pub deaths: u64,
+    /// Why it takes no more tasks, if it is broken.
+    pub broken: Option<Arc<str>>,
 }
 
 /// A pool of worker processes. Dropping it lets the pending tasks end first.
@@ -246,6 +248,7 @@ impl<T: Ticket> Pool<T> {
             pending: state.scheduler.pending(),
             pids: state.links.iter().map(|link| link.pid()).filter(|&pid| pid > 0).collect(),
             deaths: state.deaths,
+            broken: state.broken.clone(),
         }
     }
 

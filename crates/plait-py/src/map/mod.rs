@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use plait_engine::chunk::{ChunkSizer, Measured};
-use pyo3::exceptions::{PyException, PyKeyboardInterrupt};
+use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyRuntimeError, PyStopIteration};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyIterator;
@@ -147,7 +147,7 @@ impl ProcessMap {
                 (state.chunks.pop_front(), state.error.take())
             };
             if let Some(error) = error {
-                return Err(error);
+                return Err(seen(py, error));
             }
             let Some(chunk) = chunk else {
                 let late = self.state().input_error.take();
@@ -209,6 +209,17 @@ impl ProcessMap {
             (std::mem::take(&mut state.ready), state.error.take())
         };
     }
+}
+
+/// An error of a call, as it may come out of an iterator: a `StopIteration` would pass for its end, and results be lost.
+fn seen(py: Python<'_>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyStopIteration>(py) {
+        return error;
+    }
+    // What a generator would say.
+    let said = PyRuntimeError::new_err("generator raised StopIteration");
+    said.set_cause(py, Some(error));
+    said
 }
 
 impl Drop for ProcessMap {

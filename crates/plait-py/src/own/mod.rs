@@ -27,7 +27,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::function::FunctionTable;
-use crate::future::{FutureCore, Held, Home};
+use crate::future::{FutureCore, Held, Home, Phase};
 use crate::process::Limits;
 use crate::{errors, process};
 pub use call::OwnCall;
@@ -119,7 +119,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Own {
-    /// Submits a call; gives the state of its future.
+    /// Submits a call; gives the state of its future, which fails at once if the call cannot be pickled.
     fn submit(
         &self,
         py: Python<'_>,
@@ -129,7 +129,15 @@ impl Own {
         limits: &Limits,
     ) -> PyResult<Arc<FutureCore>> {
         process::refuse_while_loading()?;
-        let call = Arc::new(OwnCall::encode(py, &self.table, self.desk.heap(), function, args, kwargs, limits)?);
+        let call = match OwnCall::encode(py, &self.table, self.desk.heap(), function, args, kwargs, limits) {
+            Ok(call) => Arc::new(call),
+            Err(error) if errors::is_not_picklable(py, &error) => {
+                let core = FutureCore::new(Home::Own);
+                core.transition(&[Phase::Pending], Phase::Finished, Held::Error(error.into_value(py).into_any()));
+                return Ok(core);
+            }
+            Err(error) => return Err(error),
+        };
         let inner = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let core = FutureCore::new(Home::Own);
         core.set_task(TaskId::from_bits(inner));

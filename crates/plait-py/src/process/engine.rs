@@ -157,6 +157,7 @@ impl ProcessEngine {
         dict.set_item("pending", stats.pending)?;
         dict.set_item("pids", stats.pids)?;
         dict.set_item("deaths", stats.deaths)?;
+        dict.set_item("broken", stats.broken.as_deref())?;
         Ok(dict)
     }
 }

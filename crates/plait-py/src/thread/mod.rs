@@ -221,7 +221,7 @@ impl ThreadEngine {
         match this.tasks.push(core) {
             Ok(Pushed::Woken | Pushed::Queued) => {}
             Ok(Pushed::Hire) => {
-                this.start.call0(py)?;
+                callout::call(this.start.bind(py), &PyTuple::empty(py), None)?;
             }
             Err(_task) => {
                 // Says what happened in the words the stdlib uses for each case.

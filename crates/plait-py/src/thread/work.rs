@@ -120,7 +120,7 @@ pub fn help(py: Python<'_>, core: &Arc<FutureCore>, home: ThreadHome) -> PyResul
     }
     let lent = Lent(Arc::clone(&works.tasks));
     if works.tasks.add_place() == Pushed::Hire {
-        works.start.call0(py)?;
+        callout::call(works.start.bind(py), &PyTuple::empty(py), None)?;
     }
     Ok(Some(lent))
 }
