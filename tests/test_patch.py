@@ -296,7 +296,7 @@ def test_joblib_is_served_and_counted(patch):
     joblib = pytest.importorskip("joblib")
     answers = joblib.Parallel(n_jobs=2)(joblib.delayed(square)(n) for n in range(10))
     # Its workers are kept for the next call.
-    sys.modules["plait._joblib.pools"]._clear()
+    sys.modules["plait._joblib.pools"].clear(kept=True)
     assert answers == [n * n for n in range(10)]
     assert decided() == [("joblib.Parallel", True, 10)]
     assert __file__ in patch.report()
