@@ -8,6 +8,7 @@ import multiprocessing.dummy
 import multiprocessing.pool
 import os
 import queue
+import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing.pool import Pool, ThreadPool
@@ -289,3 +290,49 @@ def test_patching_from_many_threads():
         thread.join()
     assert wrong == []
     assert methods() == BEFORE
+
+
+def test_joblib_is_served_and_counted(patch):
+    joblib = pytest.importorskip("joblib")
+    answers = joblib.Parallel(n_jobs=2)(joblib.delayed(square)(n) for n in range(10))
+    # Its workers are kept for the next call.
+    sys.modules["plait._joblib.pools"].clear(kept=True)
+    assert answers == [n * n for n in range(10)]
+    assert decided() == [("joblib.Parallel", True, 10)]
+    assert __file__ in patch.report()
+
+
+def test_what_follows_every_process_of_multiprocessing_is_not_deprived_of_it(patch, monkeypatch):
+    begin = multiprocessing.process.BaseProcess._bootstrap
+
+    def follow(self, *args, **kwargs):
+        return begin(self, *args, **kwargs)
+
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "_bootstrap", follow)
+    with ProcessPoolExecutor(1) as executor:
+        assert executor.submit(square, 3).result() == 9
+    assert decided() == [("ProcessPoolExecutor", False, 0)]
+    assert "has changed how multiprocessing's processes begin" in patch.report()
+
+
+def test_large_data_of_the_program_is_there_and_comes_back_changed(patch, monkeypatch):
+    numpy = pytest.importorskip("numpy")
+    with ProcessPoolExecutor(1) as executor:
+        data = executor.submit(numpy.arange, 300_000).result()
+    monkeypatch.setitem(globals(), "DATA", data)
+    with Pool(2) as pool:
+        assert [part.sum() for part in pool.map(part_of_data, [0, 200_000])] == [
+            data[:100_000].sum(),
+            data[200_000:].sum(),
+        ]
+        assert pool.apply(changed, (data,))[:2].tolist() == [-1, 1]
+    assert data[0] == 0
+
+
+def part_of_data(start):
+    return DATA[start : start + 100_000]  # noqa: F821 - set by the test
+
+
+def changed(array):
+    array[0] = -1
+    return array
