@@ -12,10 +12,8 @@ Loaded when the first such value comes along. What differs from plain cloudpickl
   globals of their own.
 """
 
-import copyreg
 import io
 import os
-import pickle
 import sys
 import threading
 import types
@@ -28,42 +26,15 @@ import cloudpickle
 from cloudpickle.cloudpickle import _DYNAMIC_CLASS_TRACKER_BY_ID, _class_setstate, _function_setstate
 
 from plait import _core, _initialized
-from plait._byname import goes_by_name_unfound, registered_reducers, workers
-from plait._interrupt import is_interrupt
+from plait._byname import goes_by_name_unfound, registered_reducers
+from plait._pickled import refuse_file, taker
+from plait._reducers import reduce_to_bytes
 
 _registering = threading.Lock()
 
 
-def dumps(value, root: str, first: int = 0, buffers: list | None = None) -> bytes:
-    """Pickles, or raises `NotPicklable` with the path to the culprit.
-
-    `root` says what the value is; the items of a chunk are counted from `first`. Large buffers are added to
-    `buffers`, and stay in the pickle if that is None.
-    """
-    try:
-        return pickled(value, buffers=buffers)
-    except MemoryError:
-        raise
-    except BaseException as error:
-        if is_interrupt(error):
-            raise
-        from plait._culprit import explain
-
-        raise explain(value, root, error, first) from error
-
-
-def pickled(value, reduce_exception=None, buffers: list | None = None) -> bytes:
-    """Pickles by value what a worker cannot import; raises what the picklers raise.
-
-    `reduce_exception` says how exceptions within go, by what a `__reduce__` of theirs would return; `buffers`
-    is as for `dumps`.
-    """
-    if workers.share_modules:
-        try:
-            return _by_name(value, reduce_exception, buffers)
-        except Exception:
-            # What no name leads to, such as a lambda.
-            pass
+def pickled(value, reduce_exception, buffers: list | None) -> bytes:
+    """Pickles by value what a worker cannot import; the arguments are those of `_pickled.pickled`."""
     data, unfound = _dump(value, reduce_exception, buffers)
     if not unfound:
         return data
@@ -82,57 +53,9 @@ def pickled(value, reduce_exception=None, buffers: list | None = None) -> bytes:
     return data
 
 
-def _taker(buffers: list | None):
-    """What decides for each buffer whether it stays in the pickle, and keeps those that do not."""
-    if buffers is None:
-        return None
-    # Those of a pickle that was made before and does not go.
-    buffers.clear()
-
-    def take(buffer: pickle.PickleBuffer) -> bool:
-        stays = _core.codec.stays(buffer)
-        if not stays:
-            buffers.append(buffer)
-        return stays
-
-    return take
-
-
-class _NamingPickler(pickle.Pickler):
-    """Pickles by name what has one, as the standard library's pools do."""
-
-    def __init__(self, file, reduce_exception, buffer_callback):
-        super().__init__(file, protocol=5, buffer_callback=buffer_callback)
-        self.dispatch_table = {
-            **copyreg.dispatch_table,
-            **registered_reducers(),
-            io.TextIOWrapper: _refuse_file,
-        }
-        if buffer_callback is not None and _core.has_shared():
-            from plait._shared import reducers
-
-            self.dispatch_table.update(reducers())
-        self._reduce_exception = reduce_exception
-
-    def reducer_override(self, obj):
-        if issubclass(type(obj), BaseException):
-            if self._reduce_exception is None:
-                from plait._rebuild import reduced
-
-                self._reduce_exception = reduced
-            return self._reduce_exception(obj)
-        return NotImplemented
-
-
-def _by_name(value, reduce_exception, buffers) -> bytes:
-    with io.BytesIO() as file:
-        _NamingPickler(file, reduce_exception, _taker(buffers)).dump(value)
-        return file.getvalue()
-
-
 def _dump(value, reduce_exception, buffers) -> tuple[bytes, set[str]]:
     """Gives the pickle, and the modules that it names but workers will not find."""
-    take = _taker(buffers)
+    take = taker(buffers)
     with io.BytesIO() as file:
         pickler = Pickler(file, reduce_exception, take)
         pickler.dump(value)
@@ -148,31 +71,11 @@ def _dump(value, reduce_exception, buffers) -> tuple[bytes, set[str]]:
     return data, unfound
 
 
-def _refuse_file(file: io.TextIOWrapper):
-    for name in ("stdin", "stdout", "stderr"):
-        if file is getattr(sys, name, None):
-            return getattr, (sys, name)
-    raise TypeError("cannot pickle '_io.TextIOWrapper' object")
-
-
 def _new_type(new_type: typing.NewType):
     # By itself it pickles as its name, even in `__main__`.
     if _core.codec.travels(new_type.__module__):
         return new_type.__reduce__()
     return typing.NewType, (new_type.__name__, new_type.__supertype__)
-
-
-def _memoryview(view: memoryview):
-    if view.contiguous:
-        # Raw, because in the pickle no buffer may be in the order of Fortran.
-        memory, fortran = pickle.PickleBuffer(view).raw(), not view.c_contiguous
-    else:
-        # In the order of its elements, as its own tobytes() has them.
-        memory, fortran = view.tobytes(), False
-        if not view.readonly:
-            memory = bytearray(memory)
-    shaped = view.format, view.itemsize, view.shape, fortran
-    return _core.memory_view, (pickle.PickleBuffer(memory), *shaped)
 
 
 # The classes that came from another process; it may change them.
@@ -217,10 +120,10 @@ class Pickler(cloudpickle.Pickler):
             return cloudpickle.Pickler.dispatch_table[types.ModuleType](value)
 
         own = {
-            io.TextIOWrapper: _refuse_file,
+            io.TextIOWrapper: refuse_file,
             typing.NewType: _new_type,
             types.ModuleType: module,
-            memoryview: _memoryview,
+            memoryview: reduce_to_bytes,
         }
         # One dict, because it is asked for every object.
         table = self.dispatch_table = {}

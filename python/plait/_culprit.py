@@ -10,10 +10,11 @@ import _pickle
 import io
 import time
 
-from plait._byvalue import Pickler, pickled
+from plait._byvalue import Pickler
 from plait._errors import NotPicklable
 from plait._interrupt import is_interrupt
 from plait._parts import ATOMS, last_met, last_step, parts_of
+from plait._pickled import pickled
 from plait._remote import message_of, type_name
 
 # Deeper than people nest by hand; a structure deeper than that is named by its outermost part.

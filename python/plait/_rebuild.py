@@ -123,10 +123,10 @@ class _Travel:
                 return data
         except Exception:  # perhaps it goes by value
             pass
-        from plait import _byvalue
+        from plait import _pickled
 
         self.certain = False
-        return _byvalue.pickled(value, self.reduced)
+        return _pickled.pickled(value, self.reduced)
 
     def reduced(self, exception: BaseException) -> Any:
         """What a pickler is to make of an exception."""

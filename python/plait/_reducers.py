@@ -135,9 +135,21 @@ def reduce_view(view: memoryview):
         array = numpy.asarray(view)
         if reduce_in_place(array) is not None:
             return memoryview, (array,)
-    from plait import _byvalue
+    return reduce_to_bytes(view)
 
-    return _byvalue._memoryview(view)
+
+def reduce_to_bytes(view: memoryview):
+    """Reduces a memoryview to its memory, and what says how it lies there."""
+    if view.contiguous:
+        # Raw, because in the pickle no buffer may be in the order of Fortran.
+        memory, fortran = PickleBuffer(view).raw(), not view.c_contiguous
+    else:
+        # In the order of its elements, as its own tobytes() has them.
+        memory, fortran = view.tobytes(), False
+        if not view.readonly:
+            memory = bytearray(memory)
+    shaped = view.format, view.itemsize, view.shape, fortran
+    return _core.memory_view, (PickleBuffer(memory), *shaped)
 
 
 _REDUCERS = {memoryview: reduce_view}

@@ -1,4 +1,4 @@
-//! The codec's private face in Python, `plait._core.codec`: for `plait._byvalue` and for the tests.
+//! The codec's private face in Python, `plait._core.codec`: for `plait._pickled` and for the tests.
 
 use std::sync::{Arc, PoisonError};
 

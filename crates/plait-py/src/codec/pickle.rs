@@ -1,4 +1,4 @@
-//! Pickles: C pickle first, `plait._byvalue` (cloudpickle) for what it cannot send.
+//! Pickles: C pickle first, `plait._pickled` (in the end cloudpickle) for what it cannot send.
 
 use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::ffi;
@@ -193,7 +193,7 @@ fn by_value<'py>(
     taken: Option<&Bound<'py, PyList>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let dumps = DUMPS.import(py, "plait._byvalue", "dumps")?;
+    let dumps = DUMPS.import(py, "plait._pickled", "dumps")?;
     Ok(dumps.call1((value, root.name(py), root.first(), taken))?.cast_into::<PyBytes>()?)
 }
 
