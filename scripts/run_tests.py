@@ -2,7 +2,7 @@
 
 Called by the Makefile, which has built what is tested. A run that failed does not keep the next from
 running; the exit code is 1 when any of them failed. A hung Python test dumps the stacks of its threads and
-ends its run. Suites of several Pythons run at the same time, as many as there are processors: they mostly
+ends its run. Suites of several Pythons run at the same time, two for each processor: they mostly
 wait. What each prints is shown when it has ended.
 """
 
@@ -70,7 +70,7 @@ def main() -> int:
     ended = [run(*step, shown=True) for step in alone]
     if alone is not listed:
         print(f"\n== {', '.join(title for title, _ in pythons)} at the same time", flush=True)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
             ended += pool.map(lambda step: run(*step, shown=False), pythons)
     print("\n== Summary", *[line for line, _ in ended], sep="\n", flush=True)
     return 0 if all(passed for _, passed in ended) else 1
