@@ -222,13 +222,15 @@ def test_no_file_and_no_thread_is_left(kind):
     def abs_of(values):
         return values
 
+    # Those that `plait.map` keeps are others'.
+    before = set(threading.enumerate())
     use()
     files = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
         use()
     names = ("plait-", "ThreadPool")
     until(
-        lambda: not [thread for thread in threading.enumerate() if thread.name.startswith(names)],
+        lambda: not [t for t in set(threading.enumerate()) - before if t.name.startswith(names)],
         lambda: f"the end of threads: {threading.enumerate()}",
     )
     until(lambda: len(os.listdir("/proc/self/fd")) <= files, "files to be closed")

@@ -62,6 +62,9 @@ class Lease:
         future: AnyFuture
         try:
             future = self._send(batch)
+            refused = future.exception() if future.done() and not future.cancelled() else None
+            if isinstance(refused, NotPicklable) and not (refused.path or "").startswith("result"):
+                raise refused
         except Exception as error:
             # joblib submits from a callback, too, where nobody would see it.
             future = concurrent.futures.Future()
