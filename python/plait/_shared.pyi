@@ -2,8 +2,7 @@
 
 import array
 import mmap
-from collections.abc import Callable, Sequence
-from pickle import PickleBuffer, Pickler
+from collections.abc import Sequence
 from typing import Any, Literal, SupportsIndex, TypeVar, overload
 
 import numpy
@@ -42,5 +41,3 @@ def full(
 def share(obj: bytes | bytearray | array.array[Any] | mmap.mmap) -> memoryview: ...
 @overload
 def share(obj: _T) -> _T: ...
-
-# What other modules of plait use.
