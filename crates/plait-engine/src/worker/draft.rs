@@ -1,8 +1,9 @@
 //! The draft of a chunk's answer: the results of its items as they come, where the parent finds them whatever happens.
 //!
 //! A chunk is one task with many results. Its worker puts each into a block of its arena as soon as it has it, then notes
-//! in its status how many there are. What of shared memory belongs to them is held here until the answer is told. Promises: a result that is noted survives the worker's death, however it comes; what
-//! the status says is true at every moment; an answer that goes by the arena is the draft itself, not a copy of it.
+//! in its status how many there are. What of shared memory belongs to them is held here until the answer is told.
+//! Promises: a result that is noted survives the worker's death, however it comes; what the status says is true at every
+//! moment; an answer that goes by the arena is the draft itself, not a copy of it.
 
 use plait_shm::{Arena, ArenaError, Block, WorkerStatus};
 
