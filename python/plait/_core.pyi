@@ -95,7 +95,7 @@ class ProcessEngine:
         max_workers: int,
         max_tasks_per_child: int | None,
         setup: bytes,
-        launch: _Program,
+        origin: _Program | int,
         timeout: float | None,
         retries: int,
         memory: int | None,

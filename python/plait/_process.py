@@ -31,8 +31,11 @@ GRACE = 0.05
 # Iterables that never raise.
 _UNFAILING = frozenset([list, tuple, range, str, bytes, set, frozenset, dict])
 
+# A program, its arguments, and variables of its environment.
+Program = tuple[str, list[str], list[tuple[str, str]]]
+
 _launch_lock = threading.Lock()
-_launches: dict[tuple[str, ...], tuple[str, list[str], list[tuple[str, str]]]] = {}
+_launches: dict[tuple[str, ...], Program] = {}
 
 
 class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, concurrent.futures.Executor):
@@ -125,8 +128,8 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         self._initializer, self._initargs = initializer, initargs
         self._lent = _inherit.Lent()
         setup = _setup(pool, initializer, initargs, growth is not None, self._lent)
-        launch = self._origin(tuple(preload))
-        self._open(max_workers, max_tasks_per_child, setup, launch, timeout, retries, memory, growth, grace)
+        origin = self._origin(tuple(preload))
+        self._open(max_workers, max_tasks_per_child, setup, origin, timeout, retries, memory, growth, grace)
 
     @overload  # type: ignore[override]  # of no iterables
     def map(self, fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[MapOptions]") -> Iterator[T]: ...
@@ -199,8 +202,8 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         if wait:
             self._join()
 
-    def _origin(self, preload: tuple[str, ...]) -> tuple[str, list[str], list[tuple[str, str]]]:
-        """How the nursery is started that this pool's workers come from."""
+    def _origin(self, preload: tuple[str, ...]) -> Program | int:
+        """How the nursery is started that this pool's workers come from, or a socket to one that runs."""
         return _launch(preload)
 
     def terminate_workers(self) -> None:
@@ -335,7 +338,7 @@ def _setup(
     return pickle.dumps(told, protocol=5)
 
 
-def _launch(preload: tuple[str, ...]) -> tuple[str, list[str], list[tuple[str, str]]]:
+def _launch(preload: tuple[str, ...]) -> Program:
     """How the nursery is started: the same for all pools of a program that preload the same."""
     with _launch_lock:
         if preload not in _launches:

@@ -1,6 +1,7 @@
 //! The process pool's face to Python: submitting, and what futures need of their pool.
 
 mod engine;
+mod origin;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -63,7 +63,7 @@ class FaithfulPool(_process.ProcessPoolExecutor):
             self._work = partial(_inside.work, child, start)
             super().__init__(max_workers, context, max_tasks_per_child=max_tasks_per_child)
             if self._mould is not None:
-                self._mould.launched()
+                self._mould.opened()
         else:
             args = self._spawned(child, context, start)
             super().__init__(
@@ -71,12 +71,12 @@ class FaithfulPool(_process.ProcessPoolExecutor):
             )
         self._initializer, self._initargs = start or (None, ())
 
-    def _origin(self, preload: tuple[str, ...]) -> tuple[str, list[str], list[tuple[str, str]]]:
+    def _origin(self, preload: tuple[str, ...]) -> _process.Program | int:
         if self._work is None:
             return super()._origin(preload)
         self._mould = mould = Mould(self._work)
         weakref.finalize(self, mould.let_go).atexit = False
-        return mould.launch()
+        return mould.fileno()
 
     def _spawned(self, child: _inside.Child, context: Any, start: tuple | None) -> tuple:
         """What a worker of the clean nursery is to prepare itself with."""

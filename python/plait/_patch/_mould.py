@@ -2,15 +2,12 @@
 
 The standard library's fork pools give their workers all that the program had at that moment: changed
 globals of any module, locks and queues of multiprocessing, open descriptors, an initializer that no pickle
-could hold. So do these. To the engine the mould is a nursery like any other. The engine starts nurseries as
-programs, though, and a mould is none: so what it starts is a relay, a bare interpreter that hands the
-nursery's socket on to the mould, which was forked just before, and ends when the mould does.
+could hold. So do these. To the engine the mould is a nursery like any other, which somebody else has started.
 
 Promises: the program is forked once for each pool, in the thread that makes it, and the child goes on with
 one thread; the mould is gone when the pool is, or the program.
 """
 
-import array
 import itertools
 import os
 import select
@@ -26,18 +23,6 @@ from typing import NoReturn
 # Seconds between two looks whether the pool is over, when there is nothing to do.
 GLANCE = 0.5
 
-# What the relay runs: it sends its standard input along, and waits for the other side to close.
-_RELAY = """
-import _socket, sys
-try:
-    s = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, int(sys.argv[1]))
-    s.sendmsg([b"s"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, (0).to_bytes(4, sys.byteorder))])
-    s.recv(1)
-except (OSError, KeyboardInterrupt):
-    pass
-"""
-
-_numbers = itertools.count(1)
 _living: "weakref.WeakSet[Mould]" = weakref.WeakSet()
 
 
@@ -50,7 +35,9 @@ class Mould:
 
     def __init__(self, work: Callable[[object, int], NoReturn]) -> None:
         """Fork. Raises the OSError of a fork that the system refuses."""
-        mine, self._handed = socket.socketpair()
+        self._socket, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        # They block, whatever `socket.setdefaulttimeout` says.
+        self._socket.setblocking(True)
         watched, self._held = os.pipe()
         _flush()
         try:
@@ -59,30 +46,27 @@ class Mould:
                 warnings.simplefilter("ignore", DeprecationWarning)
                 self.pid = os.fork()
         except OSError:
-            mine.close()
-            self._handed.close()
+            self._socket.close()
+            theirs.close()
             os.close(watched)
             os.close(self._held)
             raise
         if self.pid == 0:
-            _live(mine, watched, [self._handed.fileno(), self._held], work)
-        mine.close()
+            _live(theirs, watched, [self._socket.fileno(), self._held], work)
+        theirs.close()
         os.close(watched)
         self._process = os.pidfd_open(self.pid)
         self._owner = os.getpid()
         self._lock = threading.Lock()
         _living.add(self)
 
-    def launch(self) -> tuple[str, list[str], list[tuple[str, str]]]:
-        """How the engine starts the relay; until `launched` is called."""
-        fd = self._handed.fileno()
-        os.set_inheritable(fd, True)
-        # The number makes it unlike every other pool's.
-        return (sys.executable, ["-I", "-S", "-c", _RELAY, str(fd), str(next(_numbers))], [])
+    def fileno(self) -> int:
+        """The socket to it, for the engine to make its own; until `opened` is called."""
+        return self._socket.fileno()
 
-    def launched(self) -> None:
-        """Let go of the relay's end."""
-        self._handed.close()
+    def opened(self) -> None:
+        """The engine has the socket."""
+        self._socket.close()
 
     def let_go(self) -> None:
         """Have it end when its last worker has; nobody waits for that."""
@@ -148,13 +132,13 @@ def _flush() -> None:
             pass
 
 
-def _live(mine: socket.socket, watched: int, others: list[int], work: Callable) -> NoReturn:
+def _live(theirs: socket.socket, watched: int, others: list[int], work: Callable) -> NoReturn:
     """The life of the mould, which is just forked."""
     code = 1
     try:
         for fd in others:
             os.close(fd)
-        code = _serve(mine, watched, work)
+        code = _serve(theirs, watched, work)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
@@ -165,7 +149,7 @@ def _unheard(*_: object) -> None:
     """What to do about Ctrl-C at the terminal is the program's business."""
 
 
-def _serve(mine: socket.socket, watched: int, work: Callable) -> int:
+def _serve(theirs: socket.socket, watched: int, work: Callable) -> int:
     # An event loop of the program must not hear of the mould's signals, nor any handler of it.
     try:
         signal.set_wakeup_fd(-1)
@@ -176,13 +160,14 @@ def _serve(mine: socket.socket, watched: int, work: Callable) -> int:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGCHLD)}
     for number in before:
         signal.signal(number, signal.SIG_DFL)
-    control = _receive(mine)
-    if control is None:
-        return 0
 
     from plait._core import NurseryServer
 
-    server = NurseryServer(control)
+    try:
+        server = NurseryServer(theirs.detach())
+    except SystemExit:
+        # The program has given the pool up.
+        return 0
     children: list[int] = []
     for number in itertools.count():
         while (order := server.next_order(GLANCE)) == "idle":
@@ -197,7 +182,6 @@ def _serve(mine: socket.socket, watched: int, work: Callable) -> int:
             server.failed(error.errno or 11)
             continue
         if pid == 0:
-            mine.close()
             os.close(watched)
             for signum, handler in before.items():
                 if handler is not None:
@@ -206,19 +190,6 @@ def _serve(mine: socket.socket, watched: int, work: Callable) -> int:
         children.append(pid)
         server.forked(pid)
     raise AssertionError("itertools.count has no end")
-
-
-def _receive(mine: socket.socket) -> int | None:
-    """The nursery's socket; None when the program has given the pool up."""
-    fds = array.array("i")
-    _, beside, _, _ = mine.recvmsg(1, socket.CMSG_SPACE(fds.itemsize))
-    for level, kind, data in beside:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(data[: fds.itemsize])
-    if not fds:
-        return None
-    os.set_inheritable(fds[0], False)
-    return fds[0]
 
 
 def _lives(pid: int) -> bool:

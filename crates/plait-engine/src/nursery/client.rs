@@ -50,7 +50,8 @@ pub trait Sink: Send + Sync {
 /// A running nursery, shared by all pools of the program.
 pub struct Nursery {
     socket: OwnedFd,
-    process: Mutex<Child>,
+    /// Whom to wait for at its end; nobody if it was not started here.
+    process: Mutex<Option<Child>>,
     workers: Mutex<HashMap<u64, Worker>>,
     /// Nurseries that died before this one, some of whose workers live on.
     elders: Mutex<Vec<Arc<Nursery>>>,
@@ -97,11 +98,17 @@ impl Nursery {
             .stdin(theirs)
             .process_group(0)
             .spawn()?;
-        Self::over(ours, process)
+        Self::over(ours, Some(process))
+    }
+
+    /// The nursery at the other end of `socket`, whose process somebody else has made, and will wait for.
+    pub fn adopt(socket: OwnedFd) -> io::Result<Arc<Self>> {
+        greet(&socket)?;
+        Self::over(socket, None)
     }
 
     /// A nursery at the other end of `socket`.
-    pub(super) fn over(socket: OwnedFd, process: Child) -> io::Result<Arc<Self>> {
+    pub(super) fn over(socket: OwnedFd, process: Option<Child>) -> io::Result<Arc<Self>> {
         let nursery = Arc::new(Self {
             socket,
             process: Mutex::new(process),
@@ -113,10 +120,11 @@ impl Nursery {
         let thread = thread::Builder::new().name("plait-supervisor".into());
         let started = native::spawn(thread, move || watched.supervise());
         if let Err(error) = started {
-            let mut process = locked(&nursery.process);
             // Not to leave a zombie: it has nothing to lose yet.
-            let _ = process.kill();
-            let _ = process.wait();
+            if let Some(process) = &mut *locked(&nursery.process) {
+                let _ = process.kill();
+                let _ = process.wait();
+            }
             return Err(error);
         }
         Ok(nursery)
@@ -193,7 +201,9 @@ impl Nursery {
             self.on_report(received);
         }
         self.gone.store(true, Ordering::Release);
-        let _ = locked(&self.process).wait();
+        if let Some(process) = &mut *locked(&self.process) {
+            let _ = process.wait();
+        }
         while self.mourn() {}
     }
 

@@ -51,7 +51,7 @@ fn sockets() -> (OwnedFd, OwnedFd) {
 fn parent() -> (Arc<Nursery>, OwnedFd) {
     let (ours, theirs) = sockets();
     let process = Command::new("true").spawn().unwrap();
-    (Nursery::over(ours, process).unwrap(), theirs)
+    (Nursery::over(ours, Some(process)).unwrap(), theirs)
 }
 
 fn request(socket: &OwnedFd) -> Request {
@@ -105,7 +105,7 @@ fn serve(socket: OwnedFd, command: fn() -> io::Result<Child>) -> thread::JoinHan
 fn workers_are_born_signalled_and_reaped_with_their_peak() {
     let (ours, socket) = sockets();
     client::greet(&ours).unwrap();
-    let nursery = Nursery::over(ours, Command::new("true").spawn().unwrap()).unwrap();
+    let nursery = Nursery::over(ours, Some(Command::new("true").spawn().unwrap())).unwrap();
     let other_end = rustix::io::dup(&socket).unwrap();
     let serving = serve(socket, || Ok(lasting()));
     let keys: Vec<u64> = (0..3).map(|n| new_key(WorkerId(n))).collect();

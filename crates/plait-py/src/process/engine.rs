@@ -1,20 +1,18 @@
 //! The class that `plait.ProcessPoolExecutor` derives from.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use plait_engine::nursery::Launch;
 use plait_engine::pool::{Pool, PoolConfig};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::origin::Origin;
 use super::{Limits, ProcessHome, forks};
 use crate::function::FunctionTable;
 use crate::future::deadline;
-use crate::program::nursery;
 use crate::{errors, memory, program};
 
 /// The engine of `plait.ProcessPoolExecutor`, which derives from it.
@@ -50,10 +48,11 @@ impl ProcessEngine {
         Self { home: OnceLock::new() }
     }
 
-    /// Opens the pool. `launch` is (program, arguments, environment) of the nursery, `setup` what each worker is given.
+    /// Opens the pool. `origin` is (program, arguments, environment) of the nursery, or a socket to one that runs already and is
+    /// this pool's alone. `setup` is what each worker is given.
     #[pyo3(
         name = "_open",
-        signature = (max_workers, max_tasks_per_child, setup, launch, timeout, retries, memory, growth, grace)
+        signature = (max_workers, max_tasks_per_child, setup, origin, timeout, retries, memory, growth, grace)
     )]
     #[expect(clippy::too_many_arguments, reason = "called from one place")]
     fn open(
@@ -62,21 +61,19 @@ impl ProcessEngine {
         max_workers: usize,
         max_tasks_per_child: Option<u64>,
         setup: Vec<u8>,
-        launch: (OsString, Vec<OsString>, Vec<(OsString, OsString)>),
+        origin: Origin,
         timeout: Option<f64>,
         retries: u32,
         memory: Option<u64>,
         growth: Option<u64>,
         grace: f64,
     ) -> PyResult<()> {
-        let (program, args, env) = launch;
-        let launch = Launch { program, args, env };
         let grace = Duration::try_from_secs_f64(grace).map_err(|error| PyValueError::new_err(error.to_string()))?;
         let limits = plait_engine::pool::Limits { memory, growth, grace };
         let config = PoolConfig { max_workers, max_tasks_per_child, limits, setup };
         let heap = memory::program()?;
         let pool = py
-            .detach(|| Pool::new(config, Arc::clone(&heap), move || nursery(&launch)))
+            .detach(|| Pool::new(config, Arc::clone(&heap), origin.nursery()?))
             .map_err(|error| errors::new_pool(&error))?;
         let home = ProcessHome {
             pool: Some(pool),
