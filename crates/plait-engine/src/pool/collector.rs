@@ -2,7 +2,7 @@
 //! tickets put off (callbacks), and that hears workers' notes at any time.
 //!
 //! It is started with the first worker. It stays out of the way of threads that wait: while somebody else drains, it
-//! only looks every millisecond or so whether that is still so.
+//! only looks every few milliseconds whether that is still so.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -110,17 +110,20 @@ impl<T: Ticket> Shared<T> {
                 }
                 continue;
             }
-            glance = GLANCE;
             if !missed && !this.needs_collector() && matches!(woken, Wake::TimedOut) {
+                glance = GLANCE;
                 continue;
             }
-            if let Ok(role) = this.role.try_lock() {
-                missed = false;
-                let driven: Result<bool, Infallible> = Self::drive(this, &relief, None, &mut || Ok(()));
-                drop(role);
-                this.hand_over();
-                let Ok(_) = driven;
-            }
+            let Ok(role) = this.role.try_lock() else {
+                // Somebody waits, for as long as it may take.
+                glance = (glance * 2).min(LONG_GLANCE);
+                continue;
+            };
+            (glance, missed) = (GLANCE, false);
+            let driven: Result<bool, Infallible> = Self::drive(this, &relief, None, &mut || Ok(()));
+            drop(role);
+            this.hand_over();
+            let Ok(_) = driven;
         }
     }
 }
