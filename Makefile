@@ -76,6 +76,7 @@ bench: $(VENV)/built .build/bench-$(TAG)/made
 	PYTHONPATH=$(ROOT)/python:$(ROOT)/bench .build/bench-$(TAG)/bin/python bench/run.py $(ARGS)
 
 compat: $(VENV)/built .build/compat-$(TAG)/made
+	@$(VENV)/bin/python -m compileall -q python/plait
 	PYTHONPATH=$(ROOT)/python .build/compat-$(TAG)/bin/python scripts/compat.py $(ARGS)
 
 chaos: $(VENV)/built
@@ -120,6 +121,8 @@ $(TOOLS)/made: requirements/tools.txt
 .build/venv-3.%/built: $(SOURCES) .build/venv-3.%/made $(TOOLS)/made \
 		$$(if $$(wildcard python/plait/_core.cpython-3$$(subst .,,$$*)-*.so),,force)
 	VIRTUAL_ENV=$(ROOT)/.build/venv-3.$* $(TOOLS)/bin/maturin develop --release --quiet
+	@# As an installer does; where the environment keeps Python from it, each start would compile anew.
+	.build/venv-3.$*/bin/python -m compileall -q python/plait
 	@touch $@
 
 .build/nextest:

@@ -227,6 +227,21 @@ def test_dispatch(pre_dispatch, batch_size):
     assert parallel(delayed(lambda x: x * factor)(i) for i in range(100)) == [3 * i for i in range(100)]
 
 
+def test_workers_that_are_faster_than_their_dispatcher(monkeypatch):
+    """joblib sends a task when it is told that another one has ended; each of these has ended by then."""
+    send = pools.Lease._send
+
+    def send_and_wait(lease, batch):
+        future = send(lease, batch)
+        future.exception()
+        return future
+
+    monkeypatch.setattr(pools.Lease, "_send", send_and_wait)
+    number = 2 * sys.getrecursionlimit()
+    with Parallel(2, backend="plait", batch_size=1) as parallel:
+        assert parallel(delayed(abs)(-n) for n in range(number)) == list(range(number))
+
+
 def test_functions_of_all_kinds_in_one_call():
     from functools import partial
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -25,6 +26,35 @@ from plait._process import ProcessPoolExecutor
 IDLE = 300.0
 
 AnyFuture = concurrent.futures.Future[Any]
+
+# In a thread that submits: the tasks that had ended already, and whom to tell.
+_here = threading.local()
+
+
+def _tell(future: AnyFuture, ended: Callable[[AnyFuture], None]) -> None:
+    """Call `ended` at the end of a task; if that is now, not within another such call.
+
+    joblib submits the next task when it is told of an end. Where each has ended before that, the stack would
+    grow by each.
+    """
+    if hasattr(_here, "told"):
+        future.add_done_callback(lambda future: _later(future, ended))
+        return
+    told = _here.told = deque([(future, ended)])
+    try:
+        while told:
+            future, ended = told.popleft()
+            future.add_done_callback(ended)
+    finally:
+        del _here.told
+
+
+def _later(future: AnyFuture, ended: Callable[[AnyFuture], None]) -> None:
+    told = getattr(_here, "told", None)
+    if told is None:
+        ended(future)
+    else:
+        told.append((future, ended))
 
 
 class _Pool:
@@ -79,7 +109,7 @@ class Lease:
             finally:
                 self._pending.pop(future, None)
 
-        future.add_done_callback(ended)
+        _tell(future, ended)
         return future
 
     def _send(self, batch: Any) -> AnyFuture:
