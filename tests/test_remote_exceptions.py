@@ -10,7 +10,7 @@ import traceback
 import plait
 import pytest
 from plait import _core
-from plait._errors import RemoteError, RemoteTraceback
+from plait._errors import RemoteError, is_remote_traceback
 
 codec = _core.codec
 
@@ -66,7 +66,7 @@ def test_exceptions_travel_as_themselves(error):
     assert type(back) is type(error)
     assert str(back) == str(error)
     assert back.args == error.args or isinstance(error, ExceptionGroup)
-    assert isinstance(back.__cause__, RemoteTraceback)
+    assert is_remote_traceback(back.__cause__)
     assert "raising_function" in str(back.__cause__)
 
 

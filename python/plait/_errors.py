@@ -32,7 +32,11 @@ class NotPicklable(PlaitError, PicklingError):
 
 
 class RemoteTraceback(Exception):
-    """The traceback of another process, as the cause of the exception that was raised there."""
+    """The traceback of another process, as the cause of the exception that was raised there.
+
+    Stands in for the class of `concurrent.futures` in programs that have not loaded it, since it takes all of
+    multiprocessing along: see `remote_traceback`.
+    """
 
     def __init__(self, text: str) -> None:
         """Takes the formatted traceback."""
@@ -51,6 +55,22 @@ class RemoteTraceback(Exception):
         return str(self)
 
 
+def remote_traceback(text: str) -> Exception:
+    """Give what the formatted traceback of another process is as a cause."""
+    own = RemoteTraceback(text)
+    kind: type[Exception] | None = _stdlibs_remote_traceback()
+    return own if kind is None else kind(str(own))
+
+
+def is_remote_traceback(cause: object) -> bool:
+    """Whether something is what `remote_traceback` gives."""
+    return type(cause) in (RemoteTraceback, _stdlibs_remote_traceback())
+
+
+def _stdlibs_remote_traceback() -> "Any":
+    return getattr(sys.modules.get("concurrent.futures.process"), "_RemoteTraceback", None)
+
+
 class RemoteError(PlaitError):
     """Stands for an exception of another process that could not be sent as itself.
 
@@ -65,7 +85,7 @@ class RemoteError(PlaitError):
         self.type_name = type_name
         self.message = message
         self.traceback = traceback
-        self.__cause__ = RemoteTraceback(traceback)
+        self.__cause__ = remote_traceback(traceback)
 
     def __str__(self) -> str:
         """What the last line of the original's own traceback would say."""

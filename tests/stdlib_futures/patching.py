@@ -68,7 +68,6 @@ def apply():
     import concurrent.futures.thread
 
     import plait
-    from plait._errors import RemoteTraceback
 
     futures = concurrent.futures
     for module in (futures, futures.thread):
@@ -77,7 +76,6 @@ def apply():
         module.ProcessPoolExecutor = plait.ProcessPoolExecutor
     for module in (futures, futures._base):
         module.Future = plait.Future
-    futures.process._RemoteTraceback = RemoteTraceback
 
 
 def patch_programs():

@@ -11,7 +11,7 @@ import multiprocessing
 import multiprocessing.pool
 from typing import Any
 
-from plait._errors import NotPicklable, RemoteError, RemoteTraceback, WorkerDied
+from plait._errors import NotPicklable, RemoteError, WorkerDied, is_remote_traceback, remote_traceback
 from plait._future import Future
 
 TERMINATED = "the pool was terminated before the call had ended"
@@ -41,7 +41,7 @@ class UnsentError(RemoteError, multiprocessing.pool.MaybeEncodingError):
         """Takes what plait says of it."""
         Exception.__init__(self, type_name, message, traceback)
         self.type_name, self.message, self.traceback = type_name, message, traceback
-        self.__cause__ = RemoteTraceback(traceback)
+        self.__cause__ = remote_traceback(traceback)
         self.exc = str(self)
         self.value = type_name
 
@@ -77,7 +77,7 @@ def as_caught(error: BaseException, terminated: bool) -> BaseException:
                 setattr(error, _AGAIN, again)
         return again
     cause = error.__cause__
-    if type(cause) is RemoteTraceback:
+    if is_remote_traceback(cause):
         error.__cause__ = multiprocessing.pool.RemoteTraceback(str(cause))
     return error
 

@@ -57,7 +57,7 @@ pub fn decode_exception(py: Python<'_>, bytes: &[u8]) -> PyErr {
             return replacement(py, &[type_name, message, traceback]);
         }
     };
-    if let Ok(cause) = from_errors(py, "RemoteTraceback").and_then(|class| class.call1((traceback,))) {
+    if let Ok(cause) = from_errors(py, "remote_traceback").and_then(|class| class.call1((traceback,))) {
         exception.set_cause(py, Some(PyErr::from_value(cause)));
     }
     exception
