@@ -14,7 +14,7 @@ from multiprocessing.pool import Pool
 import parcels
 import plait
 import pytest
-from outside import until
+from outside import run_program, until
 
 # Locks of spawned processes need it; it lives as long as this process.
 resource_tracker.ensure_running()
@@ -212,3 +212,26 @@ def test_a_process_of_the_programs_own_may_use_pools():
 def use_pool(answers):
     with ProcessPoolExecutor(2) as executor:
         answers.put(list(executor.map(abs, range(3))))
+
+
+@pytest.mark.parametrize("kind", ["Thread", "Process"])
+def test_a_failing_initializer_breaks_an_executor(kind):
+    script = f"""
+import concurrent.futures, plait
+def fail():
+    raise ValueError("no database")
+if __name__ == "__main__":
+    with plait.patch(), concurrent.futures.{kind}PoolExecutor(2, initializer=fail) as executor:
+        print(executor._broken)
+        future = executor.submit(abs, -1)
+        print(isinstance(future.exception(), concurrent.futures.BrokenExecutor), bool(executor._broken))
+        try:
+            executor.submit(abs, -1)
+        except concurrent.futures.BrokenExecutor:
+            print("refused")
+    print(bool(executor._broken))
+    del executor, future
+    print("_broken" in vars(concurrent.futures.{kind}PoolExecutor))
+"""
+    out = run_program("-c", script).out
+    assert out.splitlines() == ["False", "True True", "refused", "True", "False"]

@@ -1,11 +1,17 @@
 """What programs written for the stdlib do with workers: initializers, locks, managers."""
 
+import multiprocessing
 import os
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import plait
 import pytest
 from outside import TESTS, run_program
+
+# Locks of spawned processes need it; it lives as long as this process.
+resource_tracker.ensure_running()
 
 
 @pytest.fixture
@@ -186,3 +192,20 @@ def test_a_failing_initializer_is_logged(run_script):
     assert "CRITICAL concurrent.futures Exception in initializer:" in ended.err
     assert "LookupError: nothing there" in ended.err
     assert "LookupError: nothing there" in ended.out
+
+
+def test_what_a_failing_initializer_has_sent_is_there_when_the_pool_breaks():
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    with plait.ProcessPoolExecutor(1, initializer=put_and_fail, initargs=(queue,)) as executor:
+        with pytest.raises(BrokenProcessPool, match="no database"):
+            executor.submit(abs, -1).result()
+        # A worker's thread writes to the queue; the worker has waited for it.
+        assert queue.get_nowait() == "trying"
+    queue.close()
+    queue.join_thread()
+
+
+def put_and_fail(queue):
+    queue.put("trying")
+    raise ValueError("no database")

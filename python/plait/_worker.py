@@ -7,6 +7,7 @@ import pickle
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from plait import _core, _depth, _inherit, _output
@@ -15,13 +16,15 @@ from plait._nursery import THREAD_LIMITS
 
 def main(server: _core.NurseryServer) -> NoReturn:
     """Become a worker: never returns into the nursery."""
-    code = 1
+    code, last_words = 1, None
     try:
         atexit._clear()
         loop, setup = server.become_worker()
         told = pickle.loads(setup)
         _output.replace(loop.keep)
-        if _prepare(loop, told):
+        _prepare(loop, told)
+        last_words = run_initializer(loop, _initializer(told))
+        if last_words is None:
             loop.run(_output.flush, told["watch_growth"])
             code = 0
     except SystemExit as error:
@@ -29,15 +32,18 @@ def main(server: _core.NurseryServer) -> NoReturn:
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
-        _end(code)
+        _end(code, last_words)
 
 
 # Seconds that threads and processes which calls have left behind have to end once their worker does.
 LEFTOVERS = 2.0
 
 
-def _end(code: int) -> NoReturn:
-    """End as Python would, but without waiting for ever for what calls have left behind."""
+def _end(code: int, last_words: Callable[[], None] | None = None) -> NoReturn:
+    """End as Python would, but without waiting for ever for what calls have left behind.
+
+    `last_words` come after all that.
+    """
     turn = threading.Lock()
 
     def finish() -> NoReturn:
@@ -55,6 +61,8 @@ def _end(code: int) -> NoReturn:
             except (AttributeError, OSError, ValueError):
                 pass
         _output.flush()
+        if last_words is not None:
+            last_words()
         os._exit(code)
 
     try:
@@ -92,8 +100,8 @@ def _leave_traces(loop: _core.WorkerLoop) -> None:
     faulthandler.register(_core.DUMP_SIGNAL, dump, all_threads=True, chain=False)
 
 
-def _prepare(loop: _core.WorkerLoop, told: dict[str, Any]) -> bool:
-    """Make this process look like its parent, then run the initializer; False if that failed."""
+def _prepare(loop: _core.WorkerLoop, told: dict[str, Any]) -> None:
+    """Make this process look like its parent."""
     _depth.depth, _depth.siblings = told["depth"], told["siblings"]
     _depth.pool, _depth.workers, _depth.limits = told["pool"], told["workers"], told["limits"]
     sys.path[:] = told["path"]
@@ -112,18 +120,35 @@ def _prepare(loop: _core.WorkerLoop, told: dict[str, Any]) -> bool:
         from plait import _logs
 
         _logs.install(told["logging"], loop.records())
+
+
+def _initializer(told: dict[str, Any]) -> Callable[[], object] | None:
+    """What calls the initializer."""
     if told["initializer"] is None:
-        return True
-    try:
+        return None
+
+    def initialize() -> None:
         from plait import _initialized
 
         _initialized.call(lambda: _core.codec.decode_direct(told["initializer"]))
+
+    return initialize
+
+
+def run_initializer(
+    loop: _core.WorkerLoop, initialize: Callable[[], object] | None
+) -> Callable[[], None] | None:
+    """Run it; if it raises, give what tells the pool: what is still on its way comes before that."""
+    if initialize is None:
+        return None
+    try:
+        initialize()
     except BaseException:
         import logging
         import traceback
 
         # As in the stdlib: on standard error, unless somebody has made it something else.
         logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
-        loop.refuse(traceback.format_exc().strip().splitlines()[-1])
-        return False
-    return True
+        why = traceback.format_exc().strip().splitlines()[-1]
+        return lambda: loop.refuse(why)
+    return None

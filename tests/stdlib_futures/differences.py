@@ -61,11 +61,6 @@ DIFFERENCES = [
         "asks multiprocessing's resource tracker for an exit code that older versions do not note",
         sometimes=True,
     ),
-    Difference(
-        r"ProcessPool(Forkserver|Spawn)FailingInitializerTest\.test_initializer",
-        "looks for what the initializer's failure logged as `_broken` says so; it may come a little later",
-        sometimes=True,
-    ),
     # In the table of the documentation.
     Difference(
         "ProcessPoolForkFailingInitializerTest.test_initializer",

@@ -149,6 +149,7 @@ def _threads(module: "ModuleType") -> None:
         init = made.init(cls, "ThreadPoolExecutor", made.ServedThreads, is_on, changed.born)
         changed.replace("submit", submit)
         changed.replace("shutdown", shutdown)
+        changed.replace("_broken", made.Broken())
         changed.replace("__init__", init)
 
 
@@ -161,10 +162,11 @@ def _processes(module: "ModuleType") -> None:
         from plait._patch import _executors as made
 
         submit = made.submit(cls)
-        replacements = {
+        replacements: dict[str, object] = {
             "submit": submit,
             "map": made.map_processes(cls, submit),
             "shutdown": made.shutdown(cls),
+            "_broken": made.Broken(),
         }
         for name in ("terminate_workers", "kill_workers"):
             if hasattr(cls, name):

@@ -130,6 +130,27 @@ def init(cls: type, face: str, kind: type[Served], is_on: Callable[[], bool], bo
     return __init__
 
 
+class Broken:
+    """The attribute `_broken`: what has broken an executor, or False."""
+
+    def __get__(self, executor: Any, cls: type) -> Any:
+        """Ask what serves the executor."""
+        if executor is None:
+            return self
+        served = executor.__dict__.get(SEAT)
+        engine = None if served is None else served.engine
+        if engine is not None and engine._broken:
+            return engine._broken
+        try:
+            return executor.__dict__["_broken"]
+        except KeyError:
+            raise AttributeError(f"{cls.__name__!r} object has no attribute '_broken'") from None
+
+    def __set__(self, executor: Any, value: object) -> None:
+        """Keep what the standard library's own methods say."""
+        executor.__dict__["_broken"] = value
+
+
 def submit(cls: type) -> Callable:
     """Make the method."""
     original = cls.submit  # type: ignore[attr-defined]

@@ -72,7 +72,7 @@ def work(
     child: Child, start: tuple[Callable[..., object], tuple] | None, server: _core.NurseryServer, index: int
 ) -> NoReturn:
     """The life of a worker that is a fork of the program; `start` is initializer and arguments."""
-    code = 1
+    code, last_words = 1, None
     try:
         atexit._clear()
         loop, setup = server.become_worker()
@@ -85,7 +85,10 @@ def work(
         _worker._leave_traces(loop)
         child.become(index)
         share_modules()
-        if _initialized(loop, start):
+        if start is not None:
+            initializer, initargs = start
+            last_words = _worker.run_initializer(loop, lambda: initializer(*initargs))
+        if last_words is None:
             loop.run(_output.flush, False)
             code = 0
     except SystemExit as error:
@@ -93,23 +96,7 @@ def work(
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
-        _worker._end(code)
-
-
-def _initialized(loop: _core.WorkerLoop, start: tuple[Callable[..., object], tuple] | None) -> bool:
-    if start is None:
-        return True
-    initializer, initargs = start
-    try:
-        initializer(*initargs)
-    except BaseException:
-        import traceback
-
-        text = traceback.format_exc()
-        print(f"Exception in initializer:\n{text}", end="", file=sys.stderr)
-        loop.refuse(text.strip().splitlines()[-1])
-        return False
-    return True
+        _worker._end(code, last_words)
 
 
 def prepare(child: bytes, data: bytes, start: bytes | None) -> None:
