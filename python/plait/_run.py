@@ -29,9 +29,8 @@ program:
   -c CODE         a text
 
 options:
-  --report[=FILE] say at the end which pools were served, with how many tasks, and what was left alone, and
-  why;
-                  on standard error, or in FILE
+  --report[=FILE] say at the end which pools were served, with how many tasks, and what was
+                  left alone, and why; on standard error, or in FILE
   -h, --help      show this help and exit
 
 examples:
