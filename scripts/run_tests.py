@@ -2,8 +2,9 @@
 
 Called by the Makefile, which has built what is tested. A run that failed does not keep the next from
 running; the exit code is 1 when any of them failed. A hung Python test dumps the stacks of its threads and
-ends its run. Suites of several Pythons run at the same time, two for each processor: they mostly
-wait. What each prints is shown when it has ended.
+ends its run. Suites of several Pythons run at the same time, two for each processor: they mostly wait. What
+does not depend on the Python (marked `once`) is left to the first. What each prints is shown when it has
+ended.
 """
 
 import argparse
@@ -31,9 +32,10 @@ def steps(arguments: argparse.Namespace) -> list[tuple[str, list[str]]]:
         listed.append(("Rust doc tests", ["cargo", "test", "--quiet", "--doc", *RUST]))
     if arguments.rust or arguments.loom:
         listed.append(("Models (loom)", LOOM))
-    for tag in arguments.python:
+    for number, tag in enumerate(arguments.python):
         python = str(ROOT / ".build" / f"venv-{tag}" / "bin" / "python")
-        listed.append((f"Python {tag}", [python, "-m", "pytest", *PYTEST, *arguments.pytest]))
+        chosen = ["-m", "not once"] if number else []
+        listed.append((f"Python {tag}", [python, "-m", "pytest", *PYTEST, *chosen, *arguments.pytest]))
     return listed
 
 

@@ -312,6 +312,7 @@ def alone():
         yield
 
 
+@pytest.mark.once
 @pytest.mark.timeout(250, method="signal")
 @pytest.mark.usefixtures("alone")
 def test_objects_beyond_2_and_4_gib():

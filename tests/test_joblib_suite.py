@@ -12,6 +12,7 @@ import pytest
 TESTS = Path(__file__).resolve().parent
 
 
+@pytest.mark.once
 @pytest.mark.timeout(580)
 def test_joblibs_own_tests_pass(tmp_path):
     file = joblib_suite.write(tmp_path)

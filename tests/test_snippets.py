@@ -96,6 +96,7 @@ def test_script_runs(block: Block, tmp_path: Path) -> None:
         assert printed == block.prints
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("block, command", COMMANDS, ids=lambda value: getattr(value, "place", None))
 def test_command_runs(block: Block, command: list[str], tmp_path: Path) -> None:
     run(command, tmp_path)

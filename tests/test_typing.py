@@ -74,22 +74,26 @@ def with_numpy():
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.once
 def test_mypy_finds_nothing_wrong_with_a_users_program(tmp_path):
     assert "Success: no issues found" in mypy(tmp_path, *CORRECT)
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.once
 def test_mypy_finds_mistakes(tmp_path):
     said = mypy(tmp_path, MISTAKES)
     assert {int(number) for number in re.findall(r"mistakes\.py:(\d+): error", said)} == marked(), said
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.once
 def test_pyright_finds_nothing_wrong_with_a_users_program(tmp_path):
     assert pyright(tmp_path, *CORRECT) == []
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.once
 def test_pyright_finds_mistakes(tmp_path):
     found = pyright(tmp_path, MISTAKES)
     assert {
@@ -98,6 +102,7 @@ def test_pyright_finds_mistakes(tmp_path):
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.once
 def test_mypy_finds_nothing_wrong_with_plait(tmp_path):
     """Where a type is wrong in plait, it is wrong in each program."""
     options = ["--python-executable", sys.executable, "--cache-dir", str(tmp_path / "cache")]

@@ -100,5 +100,5 @@ def test_exceptions_come_back_without_what_is_in_the_way(processes, function, na
     assert type(error) is getattr(w, name)
     assert text is None or str(error) == text
     assert not hasattr(error, "lock")
-    assert function.__name__ in error.__cause__.text
+    assert function.__name__ in error.__cause__.tb
     assert processes.submit(w.add_one, 1).result() == 2

@@ -129,8 +129,9 @@ class ProcessAttributes:
         """The workers of the moment, by process id; as in the stdlib not documented, but read by programs."""
         stats = self._stats()
         patience = time.monotonic() + _BIRTH
-        while stats["pending"] and not stats["pids"] and time.monotonic() < patience:
-            # In the stdlib there is a worker when the first `submit` returns; here it is on its way.
+        while not stats["pids"] and (stats["pending"] or stats["expected"]) and time.monotonic() < patience:
+            # In the stdlib there is a worker when the first `submit` returns; here it is on its way. It may
+            # even have answered before the nursery has told of it.
             time.sleep(0.001)
             stats = self._stats()
         before, self._handles = self._handles or {}, {}

@@ -109,6 +109,8 @@ pub struct Stats {
     pub pending: usize,
     /// Process ids of the workers that live.
     pub pids: Vec<i32>,
+    /// Workers that were asked for, and whose processes nobody has told of.
+    pub expected: usize,
     /// Workers that died unexpectedly so far.
     pub deaths: u64,
     /// Why it takes no more tasks, if it is broken.
@@ -243,10 +245,12 @@ impl<T: Ticket> Pool<T> {
     /// Figures of this moment.
     pub fn stats(&self) -> Stats {
         let state = locked(&self.shared.state);
+        let pids: Vec<_> = state.links.iter().map(|link| link.pid()).filter(|&pid| pid > 0).collect();
         Stats {
             submitted: self.shared.submitted.load(Ordering::Relaxed),
             pending: state.scheduler.pending(),
-            pids: state.links.iter().map(|link| link.pid()).filter(|&pid| pid > 0).collect(),
+            expected: state.links.len() - pids.len(),
+            pids,
             deaths: state.deaths,
             broken: state.broken.clone(),
         }

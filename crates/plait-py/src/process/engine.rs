@@ -143,7 +143,7 @@ impl ProcessEngine {
         }
     }
 
-    /// Figures of the moment: tasks submitted and pending, process ids of the workers, unexpected deaths.
+    /// Figures of the moment: tasks submitted and pending, process ids of the workers, workers expected, unexpected deaths.
     #[pyo3(name = "_stats")]
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let home = self.home()?;
@@ -153,6 +153,7 @@ impl ProcessEngine {
         dict.set_item("submitted", stats.submitted)?;
         dict.set_item("pending", stats.pending)?;
         dict.set_item("pids", stats.pids)?;
+        dict.set_item("expected", stats.expected)?;
         dict.set_item("deaths", stats.deaths)?;
         dict.set_item("broken", stats.broken.as_deref())?;
         Ok(dict)
