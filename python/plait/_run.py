@@ -158,9 +158,7 @@ def _interpreter_of(path: str) -> str | None:
 
 def _run_file(path: str, arguments: list[str]) -> None:
     """Run a script, or what has a `__main__.py` in it."""
-    from pkgutil import get_importer, read_code
-
-    if get_importer(path) is not None:
+    if _can_be_imported_from(path):
         _set_up([path, *arguments], os.path.abspath(path), always=True)
         _run_module("__main__", False)
         return
@@ -177,9 +175,12 @@ def _run_file(path: str, arguments: list[str]) -> None:
         vars(main).update(__file__=full, __cached__=None, __loader__=kind("__main__", full))
         try:
             with open(full, "rb") as file:
-                if compiled and (known := read_code(file)) is not None:
-                    return known  # type: ignore[no-any-return]
-                file.seek(0)
+                if compiled:
+                    from pkgutil import read_code
+
+                    if (known := read_code(file)) is not None:
+                        return known  # type: ignore[no-any-return]
+                    file.seek(0)
                 text = file.read()
         except OSError as error:
             print(f"plait: cannot open {full!r}: {error.strerror}", file=sys.stderr)
@@ -187,6 +188,17 @@ def _run_file(path: str, arguments: list[str]) -> None:
         return compile(text, full, "exec", dont_inherit=True)
 
     _run_code(code)
+
+
+def _can_be_imported_from(path: str) -> bool:
+    """Whether it is a folder or a zip file: something that modules are looked for in."""
+    for hook in sys.path_hooks:
+        try:
+            hook(path)
+        except ImportError:
+            continue
+        return True
+    return False
 
 
 def _set_up(argv: list[str], first: str, always: bool = False) -> None:
