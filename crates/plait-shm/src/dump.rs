@@ -36,7 +36,7 @@ impl Dump {
 
     /// What was written, up to the first zero.
     pub(crate) fn read(&self) -> String {
-        // Relaxed: who reads knows from elsewhere that the worker has ended.
+        // Relaxed: who needs all of it knows from elsewhere that the worker has ended; others look whether it has begun.
         let bytes = self.words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes());
         let written: Vec<u8> = bytes.take_while(|&byte| byte != 0).collect();
         String::from_utf8_lossy(&written).into_owned()

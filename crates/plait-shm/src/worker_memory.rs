@@ -194,7 +194,7 @@ impl WorkerMemory {
         self.dump.file(self.fd.as_ref().ok_or(io::ErrorKind::Unsupported)?)
     }
 
-    /// What the worker has written there; to be read when it has ended.
+    /// What the worker has written there; all of it once the worker has ended.
     pub fn dump(&self) -> String {
         self.dump.read()
     }

@@ -65,8 +65,8 @@ pub(super) enum Why {
 pub(super) enum Stage {
     /// Its main thread got an exception.
     Asked,
-    /// It notes down where it is.
-    Dumped,
+    /// It notes down where it is; if nothing is there at this time, in ns of the clock, it is killed without.
+    Dumping { begin_by: u64 },
     /// It was killed.
     Killed,
 }

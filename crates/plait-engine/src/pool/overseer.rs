@@ -49,6 +49,9 @@ const CANCEL_PERIOD: Duration = Duration::from_millis(1);
 /// The time to note down where it is.
 const DUMP_TIME: Duration = Duration::from_millis(10);
 
+/// The time to begin with that: on a busy machine the worker may first have to wait for a processor.
+const DUMP_BEGIN_TIME: Duration = Duration::from_millis(150);
+
 /// The shortest rest between two looks for tasks that have begun.
 const SHORTEST_REST: Duration = Duration::from_millis(1);
 
@@ -235,9 +238,13 @@ impl Round {
             match fate.stage {
                 Stage::Asked => {
                     self.steps.push(Step::Dump(Arc::clone(link)));
-                    (fate.stage, fate.due) = (Stage::Dumped, self.now + DUMP_TIME.as_nanos() as u64);
+                    fate.stage = self.dumping();
+                    fate.due = self.now + DUMP_TIME.as_nanos() as u64;
                 }
-                Stage::Dumped | Stage::Killed => {
+                Stage::Dumping { begin_by } if self.now < begin_by && link.memory.dump().is_empty() => {
+                    fate.due = self.now + DUMP_TIME.as_nanos() as u64;
+                }
+                Stage::Dumping { .. } | Stage::Killed => {
                     self.steps.push(Step::Kill(Arc::clone(link)));
                     fate.stage = Stage::Killed;
                     return false;
@@ -248,12 +255,16 @@ impl Round {
         false
     }
 
+    fn dumping(&self) -> Stage {
+        Stage::Dumping { begin_by: self.now + DUMP_BEGIN_TIME.as_nanos() as u64 }
+    }
+
     /// The worker is doomed: asks it to end, or leaves that out.
     fn begin(&mut self, link: &Arc<Link>, task: TaskId, why: Why, grace: Duration) {
         let (stage, wait) = match why {
             Why::OverMemory { .. } => {
                 self.steps.push(Step::Dump(Arc::clone(link)));
-                (Stage::Dumped, DUMP_TIME)
+                (self.dumping(), DUMP_TIME)
             }
             Why::TimedOut(_) | Why::Cancelled => {
                 self.steps.push(Step::Ask(Arc::clone(link)));
