@@ -95,6 +95,25 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Sets how many places there are. Returns how many threads the caller starts for tasks that wait, which count as
+    /// present already; what is too many leaves when it next looks for a task.
+    #[must_use]
+    pub fn resize(&self, places: usize) -> usize {
+        let mut inner = self.inner();
+        inner.places = places;
+        if inner.present > places && inner.sleeping > 0 {
+            inner.called += std::mem::take(&mut inner.sleeping);
+            drop(inner);
+            self.ready.notify_all();
+            return 0;
+        }
+        // Threads that were called are on their way to a task each.
+        let waiting = inner.tasks.len().saturating_sub(inner.called);
+        let hired = places.saturating_sub(inner.present).min(waiting);
+        inner.present += hired;
+        hired
+    }
+
     /// The call of a present thread is given up: the thread does not count until it comes back. `task` is what follows
     /// from that, and comes before all others, also when the queue is closed.
     pub fn abandon(&self, task: Option<T>) -> Pushed {

@@ -145,3 +145,42 @@ fn a_thread_that_could_not_be_started_leaves_its_place() {
     assert_eq!(queue.gone(), 0);
     assert_eq!(queue.push(2), Ok(Pushed::Hire));
 }
+
+#[test]
+fn more_places_are_filled_with_what_waits() {
+    let queue = Queue::new(1);
+    assert_eq!(queue.push(1), Ok(Pushed::Hire));
+    for task in 2..=4 {
+        assert_eq!(queue.push(task), Ok(Pushed::Queued));
+    }
+    assert_eq!(queue.resize(3), 2);
+    assert_eq!(queue.resize(3), 0);
+    assert_eq!(queue.push(5), Ok(Pushed::Queued));
+    assert_eq!(queue.resize(64), 5, "none has come for its task yet");
+}
+
+#[test]
+fn with_fewer_places_those_that_sleep_leave_and_those_that_work_leave_later() {
+    let queue = Queue::new(3);
+    for task in 0..3 {
+        assert_eq!(queue.push(task), Ok(Pushed::Hire));
+    }
+    let left = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Popped::Task(_) = queue.pop_wait(None) {}
+                left.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        while !queue.is_empty() {
+            thread::yield_now();
+        }
+        assert_eq!(queue.resize(1), 0);
+        while left.load(Ordering::Relaxed) < 2 {
+            thread::yield_now();
+        }
+        assert_eq!(queue.push(3), Ok(Pushed::Queued), "the third thread is present");
+        assert_eq!(queue.pop_nowait(), Popped::Task(3));
+    });
+}

@@ -167,6 +167,11 @@ impl ThreadQueue {
         self.home.is_foreign() || self.tasks.is_closed()
     }
 
+    /// Sets how many threads there may be; returns how many the caller is to start now.
+    fn resize(&self, max_workers: usize) -> usize {
+        if self.home.is_foreign() { 0 } else { self.tasks.resize(max_workers) }
+    }
+
     /// Tasks that no thread has begun.
     #[getter]
     fn queued(&self) -> usize {
