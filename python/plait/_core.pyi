@@ -40,7 +40,10 @@ __all__ = [
     "is_worker",
     "join_orphans",
     "leave_callbacks",
+    "machine",
+    "memory_available",
     "memory_view",
+    "physical_cores",
     "process_map",
     "set_future_class",
     "shared_buffer",
@@ -58,6 +61,9 @@ STOP_SIGNAL: Final[int]
 DUMP_SIGNAL: Final[int]
 
 def cpu_count() -> int: ...
+def machine() -> dict[str, Any]: ...
+def memory_available() -> int | None: ...
+def physical_cores() -> int: ...
 def is_worker() -> bool: ...
 def start_native(work: Callable[[], object]) -> bool: ...
 

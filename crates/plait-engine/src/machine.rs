@@ -1,6 +1,6 @@
 //! What this machine allows and how it is used: how many processors this process may really use, and beside that, in
-//! modules of their own, how much memory it may use (`allowance`), how many processes were killed for want of memory
-//! (`oom`) and how much memory one takes (`memory`).
+//! modules of their own, which cores they belong to (`cores`), how much memory it may use (`allowance`), how many
+//! processes were killed for want of memory (`oom`) and how much memory one takes (`memory`).
 //!
 //! Of processors: three rules, and the smallest figure decides: the affinity mask, the CPU quota of every control group from the
 //! process's own up to the one that is mounted (cgroup v1 and v2, in a container or not), and `PLAIT_MAX_WORKERS`. A
@@ -12,6 +12,7 @@
 
 mod allowance;
 mod cgroup;
+mod cores;
 mod memory;
 mod oom;
 
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 pub use allowance::{Allowance, Bound, MemoryLimits, memory_allowance, memory_available};
 pub use cgroup::Quota;
+pub use cores::Processors;
 pub use memory::MemoryReader;
 pub use oom::OomKills;
 
@@ -95,7 +97,7 @@ impl CpuLimits {
     /// The limits of this process, as they are now.
     pub fn of_this_process() -> Self {
         let variable = Variable::parse(env::var_os(VARIABLE).as_deref());
-        Self::read(Path::new("/"), affinity(), variable)
+        Self::read(Path::new("/"), cores::allowed().len(), variable)
     }
 
     /// The limits that the files under `root` describe, which has a `proc` and the mounts it names. A file that is
@@ -152,24 +154,6 @@ fn read_quota(root: &Path, directory: &Path, version: cgroup::Version) -> Option
 /// Where `path` is, if `root` stands for `/`.
 fn under(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
-}
-
-#[cfg(target_os = "linux")]
-fn affinity() -> usize {
-    // Fails where the kernel has more processors than the mask of 1,024.
-    match rustix::thread::sched_getaffinity(None) {
-        Ok(mask) => mask.count() as usize,
-        Err(_) => available_parallelism(),
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn affinity() -> usize {
-    available_parallelism()
-}
-
-fn available_parallelism() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod function;
 mod future;
 mod limits;
 mod logs;
+mod machine;
 mod map;
 mod memory;
 mod own;
@@ -40,6 +41,8 @@ mod _core {
     #[pymodule_export]
     use crate::logs::RecordWriter;
     #[pymodule_export]
+    use crate::machine::{cpu_count, machine, memory_available, physical_cores};
+    #[pymodule_export]
     use crate::map::{ProcessMap, process_map};
     #[pymodule_export]
     use crate::memory::{bytes_copied, is_shared, shared_buffer};
@@ -54,8 +57,6 @@ mod _core {
     #[pymodule_export]
     use crate::worker::{NurseryServer, WorkerLoop};
 
-    #[pymodule_export]
-    use super::cpu_count;
     use super::*;
 
     #[pymodule_init]
@@ -67,10 +68,4 @@ mod _core {
         module.add("DUMP_SIGNAL", plait_engine::pool::DUMP_SIGNAL)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
-}
-
-/// How many processors this process may really use.
-#[pyfunction]
-fn cpu_count() -> usize {
-    plait_engine::machine::cpu_count()
 }

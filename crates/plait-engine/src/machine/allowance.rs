@@ -123,6 +123,11 @@ impl MemoryLimits {
         least
     }
 
+    /// How much memory the machine has; `None` if it does not say.
+    pub fn total(&self) -> Option<u64> {
+        kibibytes(&self.meminfo(), "MemTotal:")
+    }
+
     fn meminfo(&self) -> String {
         read(&self.root, "proc/meminfo").unwrap_or_default()
     }
