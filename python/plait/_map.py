@@ -118,7 +118,7 @@ def map(
     own = _own.current() if workers is None else None
     if own is not None:
         # In a worker: no process is started for it, however deep maps are nested.
-        return _own.start_map(own, fn, iterables, chunksize, buffersize, None, timeout, retries)
+        return _own.start_map(own, fn, zip(*iterables), chunksize, buffersize, None, timeout, retries)
     from plait._process import default_workers, start_map
 
     pool = _pool("processes", workers or default_workers())

@@ -110,7 +110,7 @@ class OwnPool(_core.OwnEngine, PoolMixin, concurrent.futures.Executor):
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
         check_buffersize(buffersize)
-        return start_map(self, fn, iterables, chunksize, buffersize, timeout, *self._limits)
+        return start_map(self, fn, zip(*iterables), chunksize, buffersize, timeout, *self._limits)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Do nothing: the pool is its owner's to shut down."""
@@ -138,7 +138,7 @@ _PER_WORKER = 4
 def start_map(
     pool: OwnPool,
     fn: Callable[..., T],
-    iterables: tuple[Iterable[Any], ...],
+    calls: Iterator[tuple[Any, ...]],
     chunksize: int | None,
     buffersize: int | None,
     timeout: float | None,
@@ -147,7 +147,6 @@ def start_map(
 ) -> Iterator[T]:
     """Start a map on the worker's own pool. `chunksize` None: as the items' duration suggests."""
     check_limits(item_timeout, retries)
-    calls = zip(*iterables)
     alone = chunksize == 1 or (chunksize is None and buffersize is not None)
     if alone or item_timeout is not None or retries:
         from plait._map import submit_ahead

@@ -7,6 +7,7 @@
 mod window;
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -42,6 +43,8 @@ pub struct ProcessMap {
     chunksize: Option<usize>,
     window: Window,
     state: Mutex<MapState>,
+    /// It has raised.
+    failed: AtomicBool,
 }
 
 struct MapState {
@@ -112,6 +115,7 @@ pub fn process_map(
             error: None,
             input_error: None,
         }),
+        failed: AtomicBool::new(false),
     };
     // Starts at once: a map nobody iterates over runs too. A pool that takes no tasks says so at once.
     map.fill(py)?;
@@ -147,11 +151,13 @@ impl ProcessMap {
                 (state.chunks.pop_front(), state.error.take())
             };
             if let Some(error) = error {
+                self.failed.store(true, Ordering::Relaxed);
                 return Err(seen(py, error));
             }
             let Some(chunk) = chunk else {
-                let late = self.state().input_error.take();
-                return late.map_or(Ok(None), Err);
+                let Some(late) = self.state().input_error.take() else { return Ok(None) };
+                self.failed.store(true, Ordering::Relaxed);
+                return Err(late);
             };
             let taken = self.take(py, &chunk);
             let mut interrupted = false;
@@ -179,6 +185,12 @@ impl ProcessMap {
                 self.refill(py);
             }
         }
+    }
+
+    /// Whether it has raised: what an input or a call did, or an interrupt of the waiting.
+    #[getter]
+    fn failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
