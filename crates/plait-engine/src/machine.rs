@@ -1,6 +1,7 @@
 //! What this machine allows and how it is used: how many processors this process may really use, and beside that, in
 //! modules of their own, which cores they belong to (`cores`), how much memory it may use (`allowance`), how many
-//! processes were killed for want of memory (`oom`) and how much memory one takes (`memory`).
+//! processes were killed for want of memory (`oom`), how much memory one takes (`memory`) and how many workers a pool gets
+//! from all that (`workers`).
 //!
 //! Of processors: three rules, and the smallest figure decides: the affinity mask, the CPU quota of every control group from the
 //! process's own up to the one that is mounted (cgroup v1 and v2, in a container or not), and `PLAIT_MAX_WORKERS`. A
@@ -15,6 +16,7 @@ mod cgroup;
 mod cores;
 mod memory;
 mod oom;
+mod workers;
 
 use std::env;
 use std::ffi::OsStr;
@@ -26,6 +28,7 @@ pub use cgroup::Quota;
 pub use cores::Processors;
 pub use memory::MemoryReader;
 pub use oom::OomKills;
+pub use workers::{WORKER_MEMORY, default_workers, physical_cores};
 
 /// The environment variable that sets an upper limit.
 pub const VARIABLE: &str = "PLAIT_MAX_WORKERS";
@@ -103,10 +106,8 @@ impl CpuLimits {
     /// The limits that the files under `root` describe, which has a `proc` and the mounts it names. A file that is
     /// missing or makes no sense limits nothing.
     pub fn read(root: &Path, affinity: usize, variable: Variable) -> Self {
-        let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
-        let groups = cgroup::groups("cpu", &text("proc/self/cgroup"), &text("proc/self/mountinfo"));
         let mut quotas = Vec::new();
-        for group in groups {
+        for group in groups_under(root, "cpu") {
             quotas.extend(group.directories().filter_map(|directory| read_quota(root, &directory, group.version)));
         }
         Self::decide(affinity, quotas, variable)
@@ -133,9 +134,24 @@ impl CpuLimits {
     }
 }
 
-/// How many processors this process may really use: how many workers a pool gets when nobody says.
+/// How many processors this process may really use.
 pub fn cpu_count() -> usize {
     CpuLimits::of_this_process().count
+}
+
+/// The directories of the control groups in which a controller, such as `cpu` or `pids`, can limit this process: its own
+/// first, then each one above it, up to the one that is mounted. Empty if there are none to be seen.
+pub fn control_groups(controller: &str) -> Vec<PathBuf> {
+    control_groups_of(Path::new("/"), controller)
+}
+
+fn control_groups_of(root: &Path, controller: &str) -> Vec<PathBuf> {
+    groups_under(root, controller).iter().flat_map(|group| group.directories()).collect()
+}
+
+fn groups_under(root: &Path, controller: &str) -> Vec<cgroup::Group> {
+    let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+    cgroup::groups(controller, &text("proc/self/cgroup"), &text("proc/self/mountinfo"))
 }
 
 fn read_quota(root: &Path, directory: &Path, version: cgroup::Version) -> Option<GroupQuota> {
