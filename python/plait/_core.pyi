@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
-from typing import Any, Final, Literal, ParamSpec, Self, SupportsIndex, TypeVar, final
+from typing import Any, Final, Literal, ParamSpec, Self, SupportsIndex, TypedDict, TypeVar, final
 
 from typing_extensions import Buffer as AnyBuffer
 from typing_extensions import disjoint_base
@@ -16,6 +16,7 @@ __all__ = [
     "Buffer",
     "Figures",
     "FutureBase",
+    "Gauge",
     "Meter",
     "NurseryServer",
     "OwnEngine",
@@ -34,7 +35,9 @@ __all__ = [
     "buffer_span",
     "bytes_copied",
     "codec",
+    "control_groups",
     "cpu_count",
+    "default_workers",
     "function",
     "is_shared",
     "is_worker",
@@ -42,6 +45,7 @@ __all__ = [
     "leave_callbacks",
     "machine",
     "memory_available",
+    "memory_budget",
     "memory_view",
     "physical_cores",
     "process_map",
@@ -61,8 +65,11 @@ STOP_SIGNAL: Final[int]
 DUMP_SIGNAL: Final[int]
 
 def cpu_count() -> int: ...
+def default_workers() -> int: ...
+def control_groups(controller: str) -> list[str]: ...
 def machine() -> dict[str, Any]: ...
 def memory_available() -> int | None: ...
+def memory_budget() -> tuple[int, bool]: ...
 def physical_cores() -> int: ...
 def is_worker() -> bool: ...
 def start_native(work: Callable[[], object]) -> bool: ...
@@ -166,8 +173,55 @@ class ThreadQueue:
     def join(self) -> None: ...
     def abandoned(self) -> list[threading.Thread]: ...
 
+class GaugeFigures(TypedDict):
+    """What a `Gauge` tells. Times are in seconds, and means per call unless said otherwise; None is "not known"."""
+
+    calls: int  # that ended
+    failed: int  # of those, raised
+    running: int  # in flight; a `call_all` counts as one
+    unfinished: (
+        bool  # a call in flight is part of the means: none has ended, or it takes longer than they did
+    )
+    wall: float
+    longest: float  # not a mean
+    cpu: float | None  # of the calling thread
+    delay: float | None  # ready to run, without a processor; of `call_all` alone
+    held: float | None  # the GIL
+    wanted: float | None  # the GIL, which another thread had
+    switches: float | None  # times the thread gave its processor away by itself, per call
+    native: float | None  # processors that other threads of this process used meanwhile
+    memory: int | None  # bytes by which the process grew since the first call began
+    seconds: float  # since the first call began
+    busy: float  # all calls added up
+    gil_held_by_any: float | None  # the share of looks in which any thread held the GIL
+    samples: int  # looks at the GIL while a call was in flight
+    gil_reason: str | None  # why the GIL cannot be looked at
+
+@final
+class Gauge:
+    """Calls `function` with the same arguments, result and exception, on any thread, and measures that.
+
+    With `sample`, it is looked who holds the GIL for `sample_for` seconds from the first call on.
+    """
+
+    def __new__(
+        cls, function: Callable[..., Any], /, sample: bool = False, sample_for: float = 0.05
+    ) -> Self: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    @property
+    def __wrapped__(self) -> Callable[..., Any]: ...
+    def call_all(self, items: list[tuple[Any, ...]], results: list[Any], limit: float) -> int:
+        """Calls with each tuple in turn until `limit` seconds are over; gives how many results were appended."""
+    def wait(self, timeout: float) -> bool:
+        """Waits without the GIL until every `call_all` begun has ended, and one at least; False when time is over."""
+    def sample(self, seconds: float) -> None:
+        """Looks for so long from now on who holds the GIL."""
+    def figures(self) -> GaugeFigures: ...
+
 @final
 class ProcessMap(Iterator[Any]):
+    @property
+    def failed(self) -> bool: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> Any: ...
     def close(self) -> None: ...

@@ -13,6 +13,7 @@ mod exit;
 mod form;
 mod function;
 mod future;
+mod gauge;
 mod limits;
 mod logs;
 mod machine;
@@ -39,9 +40,13 @@ mod _core {
     #[pymodule_export]
     use crate::future::{FutureBase, set_future_class};
     #[pymodule_export]
+    use crate::gauge::Gauge;
+    #[pymodule_export]
     use crate::logs::RecordWriter;
     #[pymodule_export]
-    use crate::machine::{cpu_count, machine, memory_available, physical_cores};
+    use crate::machine::{
+        control_groups, cpu_count, default_workers, machine, memory_available, memory_budget, physical_cores,
+    };
     #[pymodule_export]
     use crate::map::{ProcessMap, process_map};
     #[pymodule_export]

@@ -1,6 +1,8 @@
 //! The limits of this machine as Python sees them.
 
+use plait_engine::budget::Budget;
 use plait_engine::machine::{Bound as Limiter, CpuLimits, MemoryLimits, Processors, Rule, Variable};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -13,7 +15,13 @@ pub fn cpu_count() -> usize {
 /// How many physical cores the processors belong to that this process may run on.
 #[pyfunction]
 pub fn physical_cores() -> usize {
-    Processors::of_this_process().physical
+    plait_engine::machine::physical_cores()
+}
+
+/// How many worker processes a pool gets when nobody says, in a process that is nobody's worker.
+#[pyfunction]
+pub fn default_workers() -> usize {
+    plait_engine::machine::default_workers()
 }
 
 /// How many bytes of memory could be taken now; None if nothing is known.
@@ -72,6 +80,24 @@ pub fn machine(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     told.set_item("memory_rule", rule)?;
     told.set_item("memory_file", file.map(|file| file.to_string_lossy().into_owned()))?;
     Ok(told)
+}
+
+/// The directories of the control groups in which a controller, such as "cpu" or "pids", can limit this process, its own
+/// first.
+#[pyfunction]
+pub fn control_groups(controller: &str) -> Vec<String> {
+    let groups = plait_engine::machine::control_groups(controller);
+    groups.iter().map(|group| group.to_string_lossy().into_owned()).collect()
+}
+
+/// How many bytes may be on their way to workers and back, and whether that was set.
+///
+/// # Errors
+/// `ValueError`: `PLAIT_MEMORY_BUDGET` is no size.
+#[pyfunction]
+pub fn memory_budget() -> PyResult<(u64, bool)> {
+    let budget = Budget::of_this_process().map_err(|error| PyValueError::new_err(error.to_string()))?;
+    Ok((budget.limit, budget.is_set))
 }
 
 /// The engine's figure for nothing known is its largest number.

@@ -74,6 +74,20 @@ fn v1_the_tightest_group_on_the_path_decides() {
     assert_eq!(answer(&limits), (2, Rule::Quota, files));
 }
 
+#[test]
+fn the_groups_of_a_controller_are_the_process_own_and_those_above_it() {
+    let root = tree(&[
+        ("proc/self/cgroup", "9:memory:/elsewhere\n2:cpu,cpuacct:/batch/job\n0::/\n"),
+        ("proc/self/mountinfo", V1),
+    ]);
+    let found = |controller| control_groups_of(root.path(), controller);
+    let cpu = "/sys/fs/cgroup/cpu,cpuacct";
+    assert_eq!(found("cpu"), [format!("{cpu}/batch/job"), format!("{cpu}/batch"), cpu.to_owned()].map(PathBuf::from));
+    assert_eq!(found("memory").len(), 2);
+    assert!(found("pids").is_empty());
+    assert!(control_groups_of(Path::new("/nonexistent"), "cpu").is_empty());
+}
+
 /// Docker with cgroup v2 and a namespace: the container's own group is the mount, and is called `/`.
 #[test]
 fn docker_v2_sees_its_own_group_as_the_root() {
