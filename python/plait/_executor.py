@@ -10,23 +10,25 @@ from plait._options import PoolMixin, check_limits
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from plait._auto.executor import AutoExecutor
+    from plait._choice import Choice
     from plait._future import Future
     from plait._options import MapOptions
     from plait._process import ProcessPoolExecutor
     from plait._serial import SerialExecutor
     from plait._thread import ThreadPoolExecutor
 
-    Inner: TypeAlias = ProcessPoolExecutor | ThreadPoolExecutor | SerialExecutor
+    Inner: TypeAlias = AutoExecutor | ProcessPoolExecutor | ThreadPoolExecutor | SerialExecutor
 
 A = TypeVar("A")
 B = TypeVar("B")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BACKENDS = ("serial", "threads", "processes")
+BACKENDS = ("auto", "serial", "threads", "processes")
 
 # Named in the design, not built yet: asking for one says so.
-_NOT_YET = ("auto", "interpreters", "asyncio", "dask", "ray")
+_NOT_YET = ("interpreters", "asyncio", "dask", "ray")
 
 
 def check_backend(backend: object) -> None:
@@ -43,9 +45,12 @@ class Executor(PoolMixin, concurrent.futures.Executor):
     """A `concurrent.futures.Executor` over the backend of your choice.
 
     Args:
-        backend: "processes" (the default), "threads" or "serial".
-        max_workers: The most workers; by default `plait.cpu_count()` processes, or as many threads as the
-            stdlib starts.
+        backend: "auto" (the default), "processes", "threads" or "serial". With "auto" the first calls of each
+            function run on a thread of this process while they are measured; then that and further calls of it
+            go to threads or to worker processes, whichever promises to be faster. An option that only worker
+            processes have decides for them.
+        max_workers: The most workers; by default as measured, `plait.cpu_count()` processes, or as many threads
+            as the stdlib starts.
         initializer: Called in each worker as it starts.
         initargs: Its arguments.
         max_tasks_per_child: Calls after which a worker process is replaced; processes only.
@@ -92,13 +97,19 @@ class Executor(PoolMixin, concurrent.futures.Executor):
             "grace": grace,
         }
         options = {name: value for name, value in options.items() if value is not None}
+        if backend == "auto" and options:
+            backend = "processes"
         if backend != "processes":
             for name in options:
                 raise ValueError(f"{name} is an option of backend 'processes', not of {backend!r}")
         self.backend = backend
         self._limits = (timeout, retries)
         inner: Inner
-        if backend == "processes":
+        if backend == "auto":
+            from plait._auto.executor import AutoExecutor
+
+            inner = AutoExecutor(max_workers, initializer, initargs, self._limits)
+        elif backend == "processes":
             from plait._process import ProcessPoolExecutor
 
             inner = ProcessPoolExecutor(
@@ -123,6 +134,11 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         if type(self).submit is Executor.submit:
             # Straight to the engine: a call less for each task.
             self.submit = inner.submit  # type: ignore[method-assign]
+
+    @property
+    def choice(self) -> "Choice | None":
+        """What backend "auto" has chosen last, and why; None while it measures, and with others."""
+        return getattr(self._inner, "choice", None)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Schedule `fn(*args, **kwargs)` and return its future."""

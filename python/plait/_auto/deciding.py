@@ -1,0 +1,57 @@
+"""Questions to the chooser: figures of a run and limits of the machine, and what follows from them."""
+
+import json
+from typing import Any
+
+from plait import _core, _depth, _own
+
+
+class Bounds:
+    """What the user has settled: workers, chunksize, and which backends there may be."""
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        chunksize: int | None = None,
+        backends: tuple[str, ...] = ("serial", "threads", "processes"),
+        why: str | None = None,
+    ) -> None:
+        self.workers = workers
+        self.chunksize = chunksize
+        self.backends = backends
+        self.why = why
+
+    def told(self) -> str:
+        """The same as JSON."""
+        return json.dumps(
+            {"workers": self.workers, "chunksize": self.chunksize, "backends": self.backends, "why": self.why}
+        )
+
+
+def machine(process_pool: str) -> dict[str, Any]:
+    """The limits that the chooser looks at; `process_pool` is "cold" or "warm"."""
+    limits = _core.machine()
+    cpus = max(1, limits["cpus"] // _depth.siblings)
+    return {
+        "cpus": cpus,
+        "physical": max(1, min(cpus, limits["physical"] // _depth.siblings)),
+        "memory": limits["memory_available"],
+        "thread_pool": "warm",
+        "process_pool": "warm" if _own.current() is not None else process_pool,
+    }
+
+
+def choose(figures: dict[str, Any], machine: dict[str, Any], bounds: Bounds) -> dict[str, Any]:
+    """The backend, the workers and the chunk that these figures ask for."""
+    answer: dict[str, Any] = json.loads(_core.choose(json.dumps(figures), json.dumps(machine), bounds.told()))
+    return answer
+
+
+def revise(
+    choice: dict[str, Any], figures: dict[str, Any], machine: dict[str, Any], bounds: Bounds, switches: int
+) -> dict[str, Any] | None:
+    """What should go on instead of `choice`, if that is clearly better; `switches` were made before."""
+    answer = _core.revise(
+        json.dumps(choice), json.dumps(figures), json.dumps(machine), bounds.told(), switches
+    )
+    return None if answer is None else json.loads(answer)

@@ -1,0 +1,90 @@
+"""The inputs of a map that may change its backend: what was not called yet, wherever it is read from next."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+Call = tuple[Any, ...]
+
+
+class Inputs:
+    """Items of one iterable, or tuples of several, read once and in order.
+
+    What was read and not called can be put back. An exception of the input is kept in `failure`: it is raised
+    where its result would have come.
+    """
+
+    def __init__(self, iterables: tuple[Iterable[Any], ...]) -> None:
+        self.star = len(iterables) != 1
+        self.left: int | None = None
+        try:
+            self.left = min(len(it) for it in iterables)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            pass
+        self._items: Iterator[Any] = zip(*iterables) if self.star else iter(iterables[0])
+        self.ended = False
+        self.failure: Exception | None = None
+
+    def take(self, count: int) -> list[Call]:
+        """Read up to `count` items, as tuples of arguments."""
+        items: list[Any] = []
+        if self.ended:
+            return items
+        try:
+            # What was read before an exception stays in the list.
+            items.extend(itertools.islice(self._items, count))
+        except Exception as error:
+            self.failure = error
+            self.ended = True
+        else:
+            self.ended = len(items) < count
+        self._took(len(items))
+        return items if self.star else [(item,) for item in items]
+
+    def put_back(self, calls: list[Call]) -> None:
+        """The next to be read are these."""
+        if not calls:
+            return
+        items: Iterable[Any] = calls if self.star else [call[0] for call in calls]
+        if self.ended:
+            self._items = iter(())
+            self.ended = False
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            self._items = itertools.chain(items, _raise(failure))
+        else:
+            self._items = itertools.chain(items, self._items)
+        if self.left is not None:
+            self.left += len(calls)
+
+    def tap(self, step: Callable[[], int]) -> Iterator[Any]:
+        """Iterate over the items; before each block `step` says how many it may have, or 0: no more for now.
+
+        What is in a block is read one by one, as it is asked for.
+        """
+        return itertools.chain.from_iterable(self._blocks(step))
+
+    def _blocks(self, step: Callable[[], int]) -> Iterator[Iterable[Any]]:
+        while not self.ended and (size := step()):
+            if self.left is not None and self.left > size:
+                # Read without Python's help: the length says that there are so many.
+                self._took(size)
+                yield itertools.islice(self._items, size)
+                continue
+            for item in self._items:
+                self._took(1)
+                yield (item,)
+                size -= 1
+                if not size:
+                    break
+            else:
+                self.ended = True
+
+    def _took(self, count: int) -> None:
+        if self.left is not None:
+            self.left = max(0, self.left - count)
+
+
+def _raise(error: Exception) -> Iterator[Any]:
+    raise error
+    yield

@@ -1,0 +1,182 @@
+"""The first calls of a map: made on one thread while they are measured, their results kept."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from plait import _core
+from plait._auto import sending
+from plait._auto.crew import Crew
+from plait._auto.inputs import Call, Inputs
+
+# Seconds of measured calls: enough looks at the GIL to tell a fifth from a half.
+_ENOUGH = 0.008
+
+# Seconds after which the figures so far must do.
+_LONGEST = 0.025
+
+# Seconds of calls that go to the thread together.
+_BATCH = 0.002
+
+# The most calls that go together, whatever they seem to take: one of them may be long.
+_MOST_CALLS = 1 << 14
+
+# Below this share of a call on a processor, worker processes have nothing to offer, and sending is not tried.
+_BUSY = 0.05
+
+_END = object()
+
+
+class Probe:
+    """The measured calls of one map, and their results in order."""
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        inputs: Inputs,
+        crew: Crew,
+        most: int | None,
+        limits: tuple[float | None, int],
+    ) -> None:
+        """Prepare to measure calls of `fn`, at most `most` of them, each held to `limits`."""
+        self.fn = fn
+        self.gauge = _core.Gauge(fn, sample=True)
+        self.calls: list[Call] = []
+        self.results: list[Any] = []
+        self.seconds = 0.0
+        # The call or calls that the thread still runs.
+        self.running: Any = None
+        self._inputs = inputs
+        self._crew = crew
+        self._most = most
+        self._limits = limits
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Make calls until their figures will do, the inputs have ended, or a call takes long."""
+        begun = time.perf_counter()
+        alone = self._limits != (None, 0)
+        count = 1
+        try:
+            while not self.failed and not self._inputs.ended:
+                if self._most is not None:
+                    count = min(count, self._most - len(self.calls))
+                calls = self._inputs.take(count)
+                if not calls:
+                    break
+                took = self._make_one(calls[0], begun) if alone else self._make(calls, begun)
+                if took is None:
+                    break
+                now = time.perf_counter() - begun
+                if now >= _LONGEST or self.gauge.figures()["busy"] >= _ENOUGH:
+                    break
+                each = took / len(calls)
+                count = 1 if alone else max(1, min(_MOST_CALLS, 8 * count, int(_BATCH / max(each, 1e-8))))
+        finally:
+            self.seconds = time.perf_counter() - begun
+
+    @property
+    def failed(self) -> bool:
+        """Whether a measured call raised: what came before it is handed out, then that is raised."""
+        return self._failure is not None
+
+    def figures(self, *, look_at_sending: bool) -> dict[str, Any]:
+        """What was measured, as the chooser takes it."""
+        figures = dict(self.gauge.figures())
+        figures["remaining"] = self._inputs.left
+        if look_at_sending and figures["cpu"] >= _BUSY * figures["wall"]:
+            figures |= sending.weigh(self.fn, self.calls, self.results)
+        return figures
+
+    def hand_out(self) -> Iterator[Any]:
+        """Iterate over the results, then raise what a call raised. Nothing here keeps what was handed out."""
+        if self.running is not None:
+            return self._hand_out_slowly(self.running)
+        return itertools.chain(self._so_far(), self._raise_failure())
+
+    def _so_far(self) -> Iterator[Any]:
+        results, self.results = self.results, []
+        results.append(_END)
+        results.reverse()
+        return iter(results.pop, _END)
+
+    def _hand_out_slowly(self, running: Any) -> Iterator[Any]:
+        made = len(self.results)
+        for _ in range(made):
+            yield self.results.pop(0)
+        try:
+            value = [running.result()]
+        except BaseException as error:
+            if not running.done():
+                # Ctrl-C while this waited.
+                running.cancel()
+                raise
+            self._failure = error
+        else:
+            if self._limits == (None, 0):
+                value = self.results
+            yield from self._drain(value)
+        yield from self._raise_failure()
+
+    @staticmethod
+    def _drain(values: list[Any]) -> Iterator[Any]:
+        while values:
+            yield values.pop(0)
+
+    def _raise_failure(self) -> Iterator[Any]:
+        if self._failure is not None:
+            raise self._failure
+        yield from ()
+
+    def _make(self, calls: list[Call], begun: float) -> float | None:
+        """Make these calls; their seconds, or None if there is nothing more to be made now."""
+        before = time.perf_counter()
+        patience = max(0.001, _LONGEST - (before - begun))
+        # The thread takes them from the end of the list, one by one; what it has not taken can be taken back.
+        stack = calls[::-1]
+        future = self._crew.pool.submit(self.gauge.call_all, stack, self.results, patience)
+        over = self._wait(future, patience)
+        left: list[Call] = []
+        while stack:
+            try:
+                left.append(stack.pop())
+            except IndexError:
+                break
+        self.calls += calls[: len(calls) - len(left)]
+        self._inputs.put_back(left)
+        if not over:
+            self.running = future
+            return None
+        return None if self.failed else (time.perf_counter() - before) * len(calls) / (len(calls) - len(left))
+
+    def _make_one(self, call: Call, begun: float) -> float | None:
+        before = time.perf_counter()
+        timeout, retries = self._limits
+        future = self._crew.pool._submit_with(timeout, retries, self.gauge, call, {})
+        self.calls.append(call)
+        if not self._wait(future, max(0.001, _LONGEST - (before - begun))):
+            self.running = future
+            return None
+        if self.failed:
+            return None
+        self.results.append(future.result())
+        return time.perf_counter() - before
+
+    def _wait(self, future: Any, patience: float) -> bool:
+        """Wait for a future; whether it is done. What it raised is kept."""
+        try:
+            future.result(patience)
+        except BaseException as error:
+            if not future.done():
+                if isinstance(error, TimeoutError):
+                    return False
+                # Ctrl-C: nobody will ask for what was to come.
+                future.cancel()
+                raise
+            try:
+                failure = future.exception()
+            except BaseException as cancelled:
+                failure = cancelled
+            self._failure = failure
+        return True

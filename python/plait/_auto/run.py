@@ -1,0 +1,278 @@
+"""A map that chooses: measured calls first, then stretches on the backend that their figures ask for."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from plait import _core, _own, _state, _task
+from plait._auto import crew as crews
+from plait._auto import deciding
+from plait._auto.inputs import Inputs
+from plait._auto.probe import Probe
+from plait._auto.segments import ProcessSegment, SerialSegment, ThreadSegment, Turn
+
+if TYPE_CHECKING:
+    from plait._choice import Choice
+
+# Seconds from one review to the next: soon at first, for a wrong guess costs most while much is left.
+_FIRST_REVIEW = 0.04
+_LAST_REVIEW = 0.5
+
+# Calls that a window of figures should have, unless it gets long.
+_WINDOW_CALLS = 8
+_LONGEST_WINDOW = 1.0
+
+
+class AutoMap(itertools.chain):  # type: ignore[type-arg]
+    """The iterator of a map that chooses its backend; `choice` is what it has chosen, and why."""
+
+    _run: "Run"
+    _batches: Iterator[Iterator[Any]]
+
+    @property
+    def choice(self) -> "Choice":
+        """The decision in force: backend, workers, chunksize, figures, reasons."""
+        return self._run.choice
+
+    def close(self) -> None:
+        """Take back what was not begun; the iterator is exhausted then."""
+        self._run.close()
+        self._batches.close()  # type: ignore[attr-defined]
+
+
+def start(
+    fn: Callable[..., Any],
+    iterables: tuple[Iterable[Any], ...],
+    bounds: deciding.Bounds,
+    buffersize: int | None,
+    limits: tuple[float | None, int],
+    pools: Callable[[int], Any],
+    is_warm: Callable[[], bool],
+) -> AutoMap:
+    """Make the first calls, choose, and start the rest; see `plait.map`."""
+    run = Run(fn, iterables, bounds, buffersize, limits, pools, is_warm)
+    run.begin()
+    batches = run.batches()
+    results = AutoMap.from_iterable(batches)
+    results._run, results._batches = run, batches
+    return results
+
+
+class Run:
+    """One map: its inputs, what was measured of it, and the segment in hand."""
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        bounds: deciding.Bounds,
+        buffersize: int | None,
+        limits: tuple[float | None, int],
+        pools: Callable[[int], Any],
+        is_warm: Callable[[], bool],
+    ) -> None:
+        """`pools` gives the process pool of so many workers, `is_warm` says whether there is one."""
+        self.fn = fn
+        self.inputs = Inputs(iterables)
+        self.bounds = bounds
+        self._buffersize = buffersize
+        self._limits = limits
+        self._pools = pools
+        self._is_warm = is_warm
+        self._crew: crews.Crew | None = crews.hire()
+        self._probe = Probe(fn, self.inputs, self._crew, buffersize, limits)
+        self._gauge = self._probe.gauge
+        self._told: dict[str, Any] = {}
+        self._first: dict[str, Any] = {}
+        self._machine: dict[str, Any] = {}
+        self._segment: Any = None
+        self._next: Any = None
+        self._deciding = 0.0
+        self._switches = 0
+        self._period = _FIRST_REVIEW
+        self._due = 0.0
+        self._turn = Turn(self._review, self._go_on)
+        self._processes: Any = None
+        self._window = 0.0
+        self._pulled = 0
+        self._cpu = 0.0
+        self._latest: dict[str, Any] = {}
+
+    @property
+    def choice(self) -> "Choice":
+        """The decision in force."""
+        from plait._choice import Choice
+
+        figures = self._latest or self._first
+        return Choice(self._told | {"deciding": self._deciding, "figures": figures, "machine": self._machine})
+
+    def begin(self) -> None:
+        """Make the measured calls, choose, and open the first segment."""
+        begun = time.perf_counter()
+        said = _task.said(self.fn)
+        look = _state.look(self.fn) if said is None else None
+        self._probe.run()
+        changed = look.changed(self._probe.calls) if look is not None else None
+        figures = self._probe.figures(look_at_sending=said is not True and changed is None)
+        figures |= {"task": said, "shares_state": changed}
+        if said is True:
+            figures["shares_state"] = "plait.task(shares_state=True) says so"
+        self._first = figures
+        self._machine = deciding.machine("warm" if self._is_warm() else "cold")
+        self._told = deciding.choose(figures, self._machine, self.bounds)
+        self._deciding = time.perf_counter() - begun - figures["busy"]
+        if not self._probe.failed and not self.inputs.ended:
+            self._segment = self._open()
+        if self._probe.running is None:
+            self._release()
+
+    def batches(self) -> Iterator[Iterator[Any]]:
+        """Iterators over results, one after the other."""
+        try:
+            yield self._probe.hand_out()
+            if self._probe.failed:
+                return
+            self._release()
+            while self._segment is not None:
+                yield from self._segment.batches()
+                if self._segment.failed:
+                    return
+                self._segment, self._next = self._next, None
+            if self.inputs.failure is not None:
+                raise self.inputs.failure
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Take back what was not begun."""
+        for segment in (self._segment, self._next):
+            if segment is not None:
+                segment.close()
+        self._segment = self._next = None
+        self._release()
+
+    def _open(self) -> Any:
+        """Open the segment that the choice asks for."""
+        backend, workers = self._told["backend"], self._told["workers"]
+        self._due = time.perf_counter() + self._period
+        self._window = time.perf_counter()
+        if backend == "serial":
+            self._gauge = _core.Gauge(self.fn)
+            return SerialSegment(self._gauge, self.inputs, self._turn)
+        if backend == "threads":
+            crew, self._crew = self._crew, None
+            if crew is None:
+                crew = crews.hire()
+            fixed = self.bounds.workers is not None
+            crew.resize(workers)
+            climber = None if fixed else _core.Climber(workers, self._told.get("most_workers", 512))
+            self._gauge = _core.Gauge(self.fn, sample=True)
+            return ThreadSegment(
+                self._gauge, self.inputs, self._turn, crew, climber, self._buffersize, self._limits
+            )
+        return ProcessSegment(self._start_processes, self.inputs, self._turn)
+
+    def _start_processes(self, items: Iterator[Any], star: bool, left: int | None) -> Any:
+        timeout, retries = self._limits
+        chunksize = self.bounds.chunksize
+        own = _own.current() if self.bounds.workers is None else None
+        if own is not None:
+            # In a worker: no process is started for it, however deep maps are nested.
+            calls = items if star else zip(items)
+            return Noting(
+                _own.start_map(own, self.fn, calls, chunksize, self._buffersize, None, timeout, retries)
+            )
+        pool = self._processes = self._pools(self._told["workers"])
+        self._cpu = _cpu_seconds(pool)
+        ahead = self._buffersize or 0
+        return _core.process_map(
+            pool, self.fn, items, star, pool._max_workers, left, chunksize, ahead, None, timeout, retries
+        )
+
+    def _review(self) -> bool:
+        """Whether the segment in hand is to end because another backend is clearly better."""
+        now = time.perf_counter()
+        if now < self._due:
+            return False
+        seconds = now - self._window
+        backend = self._told["backend"]
+        fresh = self._gauge.figures() if backend != "processes" else {}
+        if backend == "threads" and fresh["calls"] < _WINDOW_CALLS and seconds < _LONGEST_WINDOW:
+            self._due = now + self._period
+            return False
+        self._period = min(_LAST_REVIEW, 2 * self._period)
+        self._due = now + self._period
+        figures = self._first | fresh | {"remaining": self.inputs.left}
+        if backend == "threads":
+            figures["threads_tried"] = {
+                "workers": self._segment.width,
+                "rate": fresh["calls"] / seconds,
+                "cpu_share": fresh["gil_held_by_any"],
+            }
+            self._segment.gauge = self._gauge = _core.Gauge(self.fn, sample=True)
+        elif self._processes is not None:
+            pulled, cpu = self._segment.pace.pulled, _cpu_seconds(self._processes)
+            workers = self._processes._max_workers
+            figures["processes_tried"] = {
+                "workers": workers,
+                "rate": (pulled - self._pulled) / seconds,
+                "cpu_share": max(0.0, cpu - self._cpu) / (seconds * workers),
+            }
+            self._pulled, self._cpu = pulled, cpu
+        self._window = now
+        told = deciding.revise(self._told, figures, self._machine, self.bounds, self._switches)
+        if told is None:
+            return False
+        self._told, self._latest = told, figures
+        self._switches += 1
+        return True
+
+    def _go_on(self) -> None:
+        """Open the next segment, before the results of the one that was cut off are taken."""
+        self._period, self._pulled, self._processes = _FIRST_REVIEW, 0, None
+        if not self.inputs.ended:
+            self._next = self._open()
+
+    def _release(self) -> None:
+        """Give the thread of the measured calls back, unless threads have taken it over."""
+        crew, self._crew = self._crew, None
+        if crew is not None:
+            running = self._probe.running
+            crew.leave(running is None or running.done())
+
+
+class Noting:
+    """An iterator that knows whether it has raised."""
+
+    def __init__(self, results: Iterator[Any]) -> None:
+        self._results = results
+        self.failed = False
+
+    def __iter__(self) -> "Noting":
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return next(self._results)
+        except StopIteration:
+            raise
+        except BaseException:
+            self.failed = True
+            raise
+
+    def close(self) -> None:
+        """Take back what was not begun."""
+        self._results.close()  # type: ignore[attr-defined]
+
+
+def _cpu_seconds(pool: Any) -> float:
+    """Seconds on a processor that the worker processes have had."""
+    total = 0.0
+    for pid in pool._stats()["pids"]:
+        try:
+            # The clock of another process, as clock_getcpuclockid(3) makes it.
+            total += time.clock_gettime((~pid << 3) | 2)
+        except OSError:
+            pass
+    return total

@@ -1,0 +1,87 @@
+"""What it costs to send a call to another process: tried on calls that were measured, within a bound."""
+
+import pickle
+import time
+from collections.abc import Callable
+from typing import Any
+
+from plait import _core
+from plait._errors import NotPicklable
+
+# Seconds and bytes after which a trial is given up: the figure so far will do.
+_LONGEST = 0.01
+_MOST_BYTES = 32 << 20
+
+# Calls that are tried.
+_TRIED = 3
+
+
+class _TooMuch(Exception):
+    pass
+
+
+class _Scale:
+    """A file that weighs what is written to it."""
+
+    def __init__(self, until: float) -> None:
+        self.bytes = 0
+        self._until = until
+
+    def write(self, data: Any) -> int:
+        size = len(data) if isinstance(data, bytes) else memoryview(data).nbytes
+        self.bytes += size
+        if self.bytes > _MOST_BYTES or time.perf_counter() > self._until:
+            raise _TooMuch
+        return size
+
+
+def weigh(fn: Callable[..., Any], calls: list[tuple[Any, ...]], results: list[Any]) -> dict[str, Any]:
+    """Say whether `fn` and these calls can be sent, and what a call costs on the way there and back.
+
+    Gives `sendable`, `why_not`, and for one call `sent_bytes`, `buffer_bytes` and `pickle` (seconds, one way
+    each); a pickle that was given up counts as far as it came.
+    """
+    try:
+        _core.function.FunctionTable().prepare(fn)
+    except Exception as error:
+        return {"sendable": False, "why_not": _why(error)}
+    sent, apart, seconds = 0.0, 0.0, 0.0
+    for values, kind in ((calls[:_TRIED], "calls"), (results[:_TRIED], "results")):
+        for value in values:
+            try:
+                size, buffers, took = _weigh_one(value)
+            except Exception as error:
+                if kind == "calls":
+                    return {"sendable": False, "why_not": _why(error)}
+                return {"sendable": False, "why_not": f"its result: {_why(error)}"}
+            sent += size / len(values)
+            apart += buffers / len(values)
+            seconds += took / len(values)
+    return {"sendable": True, "why_not": None, "sent_bytes": sent, "buffer_bytes": apart, "pickle": seconds}
+
+
+def _weigh_one(value: Any) -> tuple[int, int, float]:
+    """Bytes in the pickle, bytes beside it, and seconds."""
+    buffers: list[pickle.PickleBuffer] = []
+    begun = time.perf_counter()
+    scale = _Scale(begun + _LONGEST)
+    try:
+        pickle.Pickler(scale, 5, buffer_callback=buffers.append).dump(value)
+    except _TooMuch:
+        pass
+    except Exception:
+        # By value, as the engine would: functions of the script, lambdas.
+        apart: list[Any] = []
+        args = value if isinstance(value, tuple) else (value,)
+        begun = time.perf_counter()
+        _, data = _core.codec.encode_call(args, None, apart)
+        return len(data), sum(memoryview(buffer).nbytes for buffer in apart), time.perf_counter() - begun
+    seconds = time.perf_counter() - begun
+    return scale.bytes, sum(memoryview(buffer).nbytes for buffer in buffers), seconds
+
+
+def _why(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    if not isinstance(error, NotPicklable):
+        text = f"{type(error).__name__}: {text}"
+    return text.splitlines()[0]
