@@ -21,8 +21,8 @@ def test_variables_set_and_removed_before_a_pool_is_made_are_seen(monkeypatch):
 
 
 def test_threads_of_numeric_libraries_are_limited_unless_the_user_says_otherwise(monkeypatch):
-    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
     with plait.ProcessPoolExecutor(plait.cpu_count()) as executor:
-        assert executor.submit(os.getenv, "OPENBLAS_NUM_THREADS").result() == "1"
-        assert executor.submit(os.getenv, "OMP_NUM_THREADS").result() == "7"
+        assert executor.submit(os.getenv, "OMP_NUM_THREADS").result() == "1"
+        assert executor.submit(os.getenv, "OPENBLAS_NUM_THREADS").result() == "7"

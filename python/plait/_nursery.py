@@ -67,9 +67,11 @@ def _preload(names: tuple[str, ...]) -> None:
     signal.siginterrupt(signal.SIGALRM, False)
     signal.setitimer(signal.ITIMER_REAL, GLANCE, GLANCE)
     # A BLAS that starts its threads at import would make this process unfit to fork. Workers get their own
-    # number later.
-    limits = [name for name in THREAD_LIMITS if name not in os.environ]
-    os.environ.update(dict.fromkeys(limits, "1"))
+    # number later, and that which the user has set as well.
+    from plait import _native_threads
+
+    before = dict(os.environ)
+    os.environ.update(dict.fromkeys(_native_threads.AT_IMPORT, "1"))
     for name in names:
         try:
             import_module(name)
@@ -77,8 +79,12 @@ def _preload(names: tuple[str, ...]) -> None:
             print(f"plait: cannot preload {name}: {type(error).__name__}: {error}", file=sys.stderr)
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    for name in limits:
-        del os.environ[name]
+    _native_threads.find()
+    for name in _native_threads.AT_IMPORT:
+        if name in before:
+            os.environ[name] = before[name]
+        else:
+            os.environ.pop(name, None)
     if len(os.listdir("/proc/self/task")) > 1:
         print(
             f"plait: preloading {', '.join(names)} started threads; workers import it themselves",
@@ -99,5 +105,3 @@ IDLE = 0.02
 
 # Seconds between two looks for the parent while modules are imported.
 GLANCE = 0.2
-
-THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")

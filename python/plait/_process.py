@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from plait import _core, _depth, _exit, _inherit, _logs, _own
+from plait import _core, _depth, _exit, _inherit, _logs, _native_threads, _own
 from plait._attributes import ProcessAttributes
 from plait._options import PoolMixin, check_limits, parse_size
 
@@ -247,15 +247,7 @@ def _read(items: Iterable[T], failure: list[BaseException]) -> Iterator[T]:
 def _forget_lock() -> None:
     # Another thread of the parent's may have held it.
     global _launch_lock
-    # Seconds in which a worker should be there.
-
-
-_BIRTH = 5.0
-
-# Iterables that never raise.
-_UNFAILING = frozenset([list, tuple, range, str, bytes, set, frozenset, dict])
-
-_launch_lock = threading.Lock()
+    _launch_lock = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget_lock)
@@ -325,8 +317,8 @@ def _setup(
         "path": list(sys.path),
         "argv": list(sys.argv),
         "cwd": cwd,
-        "environ": dict(os.environ),
-        "threads": max(1, _core.cpu_count() // max_workers),
+        "environ": _native_threads.without_own(),
+        "threads": _native_threads.share(max_workers),
         "initializer": first,
         "watch_growth": watch_growth,
         "depth": _depth.depth + 1,

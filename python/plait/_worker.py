@@ -10,8 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from plait import _core, _depth, _inherit, _output
-from plait._nursery import THREAD_LIMITS
+from plait import _core, _depth, _inherit, _native_threads, _output
 
 
 def main(server: _core.NurseryServer) -> NoReturn:
@@ -112,8 +111,7 @@ def _prepare(loop: _core.WorkerLoop, told: dict[str, Any]) -> None:
         except OSError as error:
             print(f"plait: a worker cannot enter {told['cwd']}: {error}", file=sys.stderr)
     _take_environment(told["environ"])
-    for name in THREAD_LIMITS:
-        os.environ.setdefault(name, str(told["threads"]))
+    _native_threads.set_variables(told["threads"])
     _leave_traces(loop)
     _inherit.be_child(told["key"], told["program"], f"plait-worker-{loop.records().worker}")
     if told["logging"] is not None:

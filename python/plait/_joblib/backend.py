@@ -16,7 +16,7 @@ from typing import Any
 from joblib._parallel_backends import FallbackToBackend, SequentialBackend
 from joblib.parallel import AutoBatchingMixin, ParallelBackendBase
 
-from plait import _depth
+from plait import _depth, _native_threads
 from plait._errors import WorkerDied
 from plait._joblib import pools
 from plait._process import MAX_DEPTH, MAX_WORKERS, default_workers
@@ -106,7 +106,7 @@ class PlaitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         idle = options.pop("idle_worker_timeout", None)
         self._workers = pools.take(
             n_jobs,
-            self._prepare_worker_env(n_jobs=n_jobs),
+            self._environment(n_jobs),
             initializer,
             initargs,
             pools.IDLE if idle is None else idle,
@@ -114,6 +114,18 @@ class PlaitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         )
         self.parallel = parallel
         return n_jobs
+
+    def _environment(self, n_jobs: int) -> dict[str, str]:
+        """The variables that joblib sets in workers."""
+        environ: dict[str, str] = self._prepare_worker_env(n_jobs=n_jobs)
+        if self.inner_max_num_threads is None:
+            # The engine divides the processors, and knows what else has a share of them. What the user has set
+            # stays, so that another number means other workers.
+            users = _native_threads.without_own()
+            for name in self.MAX_NUM_THREADS_VARS:
+                if name not in users:
+                    environ.pop(name, None)
+        return environ
 
     def submit(
         self, func: Any, callback: Callable[[Any], object] | None = None

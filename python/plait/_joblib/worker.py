@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from plait import _native_threads
+
 
 def begin(environ: dict[str, str], initializer: bytes | None) -> None:
     """Take the environment, then run the initializer that the user gave.
@@ -14,6 +16,7 @@ def begin(environ: dict[str, str], initializer: bytes | None) -> None:
 
     """
     os.environ.update(environ)
+    _native_threads.follow()
     if initializer is not None:
         from plait import _core, _initialized
 
