@@ -96,8 +96,17 @@ impl Gils {
     pub fn find(pid: Pid, finder: &mut Finder) -> Result<Self, Reason> {
         let memory = Memory::of(pid)?;
         let python = finder.find(pid, &memory)?;
+        Self::read(python, memory)
+    }
+
+    /// As [`Gils::find`], of a Python whose runtime is known already.
+    pub(crate) fn of(python: Python) -> Result<Self, Reason> {
+        Self::read(python, Memory::of(python.pid)?)
+    }
+
+    fn read(python: Python, memory: Memory) -> Result<Self, Reason> {
         if !cfg!(target_arch = "x86_64") {
-            return Err(Reason::Platform { pid });
+            return Err(Reason::Platform { pid: python.pid });
         }
         let layout = layout(&python, &memory)?;
         let mut found = Self { python, layout, memory, gils: Vec::new() };

@@ -1,16 +1,18 @@
 //! Looking into live programs from outside: which threads wait for the GIL, and what a process tree uses.
 //!
-//! Three things are measured, each by a thread of its own that states what it cost:
+//! Four things are measured, the first two by a thread of its own each that states what it cost:
 //!
 //! * [`Watch`] samples every thread of every CPython process under a root process about a thousand times a second,
 //!   and tells which share of the time that threads wanted to run they spent waiting for the GIL.
 //! * [`Meter`] tells the CPU time and the peak memory of a process tree between two moments.
 //! * [`tree`] lists the processes themselves.
+//! * [`own`] tells what calls in this very process do: CPU time, the GIL, native threads beside them.
 //!
 //! Nothing is injected, stopped or traced: the kernel tells each thread's state, and the memory of a process is read only to
 //! find where its GIL lies. What cannot be read is refused with a [`Reason`], never guessed. Linux only; the GIL on
-//! x86-64 with glibc only. The crate knows nothing of plait's engine, links no Python, and has no unsafe code.
-#![forbid(unsafe_code)]
+//! x86-64 with glibc only. The crate knows nothing of plait's engine, links no Python, and has unsafe code in one place
+//! only: where it reads the GIL of the process it lives in.
+#![deny(unsafe_code)]
 
 mod clock;
 mod gil;
@@ -18,6 +20,7 @@ mod identity;
 mod memory;
 mod meter;
 mod observer;
+pub mod own;
 mod python;
 mod reason;
 mod tree;

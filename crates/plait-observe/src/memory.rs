@@ -8,6 +8,11 @@ use std::os::unix::fs::FileExt;
 
 use crate::{Pid, Reason};
 
+#[allow(unsafe_code, reason = "reads the interpreter's own words where they lie")]
+mod own;
+
+pub(crate) use own::{OwnGil, OwnMoment};
+
 /// Read access to the memory that a process has now.
 #[derive(Debug)]
 pub(crate) struct Memory {

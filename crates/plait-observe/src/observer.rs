@@ -101,6 +101,11 @@ impl Turns {
         }
     }
 
+    /// For a thread that ends by itself and that nobody stops.
+    pub fn unbidden() -> Self {
+        Self { stop: Arc::default(), ready: None, told: Duration::ZERO }
+    }
+
     /// Sleeps until `deadline`; false as soon as the observer is to stop.
     pub fn wait_until(&mut self, deadline: Instant) -> bool {
         loop {
@@ -126,10 +131,10 @@ impl Turns {
 }
 
 /// Keeps the calling thread in the list of observers.
-struct Listed(Pid);
+pub(crate) struct Listed(Pid);
 
 impl Listed {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let tid = rustix::thread::gettid().as_raw_nonzero().get() as Pid;
         own_threads().push(tid);
         Self(tid)

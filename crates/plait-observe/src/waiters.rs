@@ -88,7 +88,7 @@ pub struct ProcessWaits {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(crate) enum State {
     Running,
     Waiting(Gil),
     Blocked,
@@ -254,7 +254,7 @@ fn settle(probes: &mut [Probe], gil: Gil, moment: Moment) {
 
 /// Reads a line of `/proc/PID/task/TID/syscall`: `running`, or `-1 …` asleep outside of any call, or the number
 /// of the call and its arguments.
-fn state_of(line: &[u8], gils: &[Gil]) -> Option<State> {
+pub(crate) fn state_of(line: &[u8], gils: &[Gil]) -> Option<State> {
     if line.starts_with(b"running") {
         return Some(State::Running);
     }

@@ -103,6 +103,7 @@ pub fn after_fork(in_child: bool) {
     if in_child {
         FORKS.fetch_add(1, Ordering::Relaxed);
         exit::forget_callbacks();
+        plait_observe::own::forked();
     }
 }
 

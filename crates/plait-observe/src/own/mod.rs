@@ -1,0 +1,75 @@
+//! What calls of functions do in this very process: their time, the CPU's, the GIL's, and what else ran meanwhile.
+//!
+//! [`Calls`] is the account of one function's calls, on any thread, many at once. Clocks are read where a call begins and ends; who
+//! holds the GIL in between cannot be read from a clock, so one thread of the process, the *sampler*, looks now and then
+//! at the words of the GIL and at the threads that have calls. It runs in windows of some milliseconds and ends with the
+//! last of them. It takes no lock that a call takes, and none is held in a fork.
+//!
+//! | file | what |
+//! |---|---|
+//! | `seat.rs` | a thread that has calls, and what the sampler saw of it |
+//! | `sampler.rs` | the thread that looks |
+//! | `calls.rs` | the account: calls that ended and calls in flight |
+//! | `figures.rs` | what is told of it |
+//! | `clocks.rs` | the kernel's figures of a thread and of the process |
+
+mod calls;
+mod clocks;
+mod figures;
+mod sampler;
+mod seat;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use calls::{Batch, Calls, Ticket};
+pub use figures::CallFigures;
+
+use crate::memory::OwnGil;
+use crate::{Gils, Python, Reason, Version};
+
+/// Where the GIL of this process lies, found once.
+static GIL: OnceLock<Result<OwnGil, Reason>> = OnceLock::new();
+
+/// Forks that this process has come through since it was another's child.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+/// Tells where the runtime of the Python lies that this process runs: the address of its `_PyRuntime`. Of all calls the first
+/// counts.
+///
+/// # Errors
+/// A [`Reason`] why the GIL of this process cannot be read.
+pub fn look_at(runtime: u64, version: Version) -> Result<(), Reason> {
+    GIL.get_or_init(|| find(runtime, version)).as_ref().map(|_| ()).map_err(Clone::clone)
+}
+
+fn find(runtime: u64, version: Version) -> Result<OwnGil, Reason> {
+    let pid = std::process::id();
+    if !cfg!(target_env = "gnu") {
+        return Err(Reason::Platform { pid });
+    }
+    let gils = Gils::of(Python { pid, version, runtime })?;
+    // New interpreters are put at the head of the list, so the main one is the last.
+    let main = gils.gils().last().ok_or(Reason::NotReady { pid })?;
+    OwnGil::within(runtime, main.address).ok_or(Reason::Unrecognised {
+        pid,
+        version,
+        what: "the GIL of its main interpreter is no part of its runtime",
+    })
+}
+
+/// The GIL that is looked at; `None` while it is not known.
+fn gil() -> Option<OwnGil> {
+    GIL.get()?.as_ref().ok().copied()
+}
+
+/// To be called in the child of a fork: the sampler and all other threads were the parent's.
+pub fn forked() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+    sampler::forget();
+    seat::keep_own();
+}
+
+fn forks() -> u64 {
+    FORKS.load(Ordering::Relaxed)
+}
