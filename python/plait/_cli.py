@@ -28,8 +28,16 @@ examples:
   plait compare primes.py --peers --html primes.html --json primes.json
 """
 
+_DOCTOR_EXAMPLES = """\
+examples:
+  plait doctor
+  plait doctor --json --no-trial
+  plait doctor --import mypackage
+"""
+
 _ALL_EXAMPLES = f"""{_EXAMPLES}\
   plait run --report script.py --verbose data.csv
+  plait doctor
 """
 
 
@@ -97,6 +105,31 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also run the standard library's executors, and loky's and joblib's if installed",
     )
+    doctor = commands.add_parser(
+        "doctor",
+        help="tell what of this machine and this Python limits parallel work, and what to change",
+        description="Look at processors, memory, this Python, native threads, limits, packages, plait\n"
+        "itself; say of each what was found, and what to do where something is wrong.",
+        epilog=_DOCTOR_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    doctor.add_argument(
+        "--color",
+        choices=["auto", "always", "never"],
+        default="auto",
+        help="colours in the text (default: auto, on a terminal unless NO_COLOR is set)",
+    )
+    doctor.add_argument(
+        "--import",
+        dest="modules",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="also import this module, in a process of its own, to see which threads it brings",
+    )
+    doctor.add_argument("--no-trial", action="store_true", help="start no pools")
     commands.add_parser(
         "run", help="run a Python program as it is, with its pools served by plait", add_help=False
     )
@@ -122,7 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.command is None:
         parser.error("no command given")
     try:
-        return _compare(asked)
+        return _doctor(asked) if asked.command == "doctor" else _compare(asked)
     except KeyboardInterrupt:
         _say("interrupted")
         return FAILED
@@ -134,6 +167,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _say(line: str) -> None:
     print(f"plait: {line}", file=sys.stderr, flush=True)
+
+
+def _doctor(asked: argparse.Namespace) -> int:
+    """Look at everything and print it; 1 if something keeps plait from working."""
+    from plait._doctor import examine, show
+
+    findings = examine(not asked.no_trial, tuple(asked.modules))
+    if asked.json:
+        print(show.as_json(findings), flush=True)
+    else:
+        print(show.for_terminal(findings, sys.stdout, asked.color), flush=True)
+    return FAILED if any(finding.level == "error" for finding in findings) else DONE
 
 
 def _compare(asked: argparse.Namespace) -> int:
