@@ -34,6 +34,7 @@ __all__ = [
     "before_fork",
     "buffer_span",
     "bytes_copied",
+    "choose",
     "codec",
     "control_groups",
     "cpu_count",
@@ -49,6 +50,7 @@ __all__ = [
     "memory_view",
     "physical_cores",
     "process_map",
+    "revise",
     "set_future_class",
     "shared_buffer",
     "start_native",
@@ -210,8 +212,8 @@ class Gauge:
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     @property
     def __wrapped__(self) -> Callable[..., Any]: ...
-    def call_all(self, items: list[tuple[Any, ...]], results: list[Any], limit: float) -> int:
-        """Calls with each tuple in turn until `limit` seconds are over; gives how many results were appended."""
+    def call_all(self, stack: list[tuple[Any, ...]], results: list[Any], limit: float) -> int:
+        """Calls with tuples from the end of `stack` until `limit` seconds are over; gives how many."""
     def wait(self, timeout: float) -> bool:
         """Waits without the GIL until every `call_all` begun has ended, and one at least; False when time is over."""
     def sample(self, seconds: float) -> None:
@@ -239,6 +241,11 @@ def process_map(
     item_timeout: float | None = None,
     retries: int = 0,
 ) -> ProcessMap: ...
+
+# --- choosing
+
+def choose(figures: str, machine: str, bounds: str) -> str: ...
+def revise(choice: str, figures: str, machine: str, bounds: str, switches: int) -> str | None: ...
 
 # --- worker processes
 

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use plait_observe::own::{self, Calls};
 use plait_observe::{Reason, Version};
-use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -53,17 +54,16 @@ impl Gauge {
         result
     }
 
-    /// Calls the function with each tuple of `items` in turn and appends each result to `results`, until all are done or, after
-    /// a call, `limit` seconds are over; gives the number of calls done. An exception of the function ends it and is raised.
-    fn call_all(&self, items: &Bound<'_, PyList>, results: &Bound<'_, PyList>, limit: f64) -> PyResult<usize> {
-        let py = items.py();
+    /// Takes tuples from the end of `stack`, calls the function with each and appends each result to `results`, until there
+    /// is none left or, after a call, `limit` seconds are over; gives the number of calls done. An exception of the function
+    /// ends it and is raised. Another thread may meanwhile take back from the stack what has not begun.
+    fn call_all(&self, stack: &Bound<'_, PyList>, results: &Bound<'_, PyList>, limit: f64) -> PyResult<usize> {
+        let py = stack.py();
         let limit = span("limit", limit)?;
         let function = self.function.bind(py);
         let mut batch = self.calls.batch(thread_state(py));
         let mut done = 0;
-        // The function may change the list, so its length is asked each time.
-        while done < items.len() {
-            let item = items.get_item(done)?;
+        while let Some(item) = pop(stack)? {
             let args = item.cast::<PyTuple>()?;
             let result = callout::call(function, args, None);
             let ran = batch.done(result.is_err());
@@ -165,4 +165,17 @@ fn look_at_gil(py: Python<'_>) -> Result<(), String> {
     let running = py.version_info();
     let version = Version { major: running.major, minor: running.minor, micro: running.patch };
     own::look_at(runtime.expose_provenance() as u64, version).map_err(|reason: Reason| reason.to_string())
+}
+
+/// The last of a list, taken from it in one step; `None` when it is empty.
+fn pop<'py>(stack: &Bound<'py, PyList>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if stack.is_empty() {
+        return Ok(None);
+    }
+    match stack.call_method0(intern!(stack.py(), "pop")) {
+        Ok(item) => Ok(Some(item)),
+        // Somebody else was quicker.
+        Err(error) if error.is_instance_of::<PyIndexError>(stack.py()) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
