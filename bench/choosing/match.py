@@ -1,0 +1,180 @@
+"""One workload, all contenders: a first run of each, then rounds in turns of those that may be the best.
+
+The first run tells which are far behind: they are not run again, and are ended when they take too long.
+Numbers of threads are tried upwards and downwards from 16 as long as that helps.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from choosing import contenders, regret
+from choosing.contenders import AUTO, PROCESSES, THREADS, Spec
+from choosing.link import CUT, MISSING, OK, Link, Outcome
+from choosing.workload import Workload
+
+THREAD_SIZES = (2, 4, 8, 16, 32, 64, 128)
+START = 16
+# Of two numbers of threads, the second helps if it takes at most this part of the first one's time.
+HELPS = 0.95
+
+# Seconds that the very first contender may take, with nothing known; the slack of all limits, for starting a
+# pool.
+FIRST_LIMIT, SLACK = 60.0, 0.5
+# So many times longer than the best so far a first run may take: of anyone, of a straw man, of auto.
+LIMIT, STRAW_LIMIT, AUTO_LIMIT = 3.0, 10.0, 20.0
+# So much slower in its first run a contender may be to be measured again.
+CLOSE = 1.25
+
+
+class Match:
+    """Measures one workload; `close` ends its arms."""
+
+    def __init__(
+        self, workload: Workload, site: dict[str, Any], cpus: int, quick: bool, note: Callable[[str], None]
+    ) -> None:
+        self.workload, self._cpus, self._quick, self._note = workload, cpus, quick, note
+        self.times: dict[Spec, regret.Times] = {}
+        self.auto: regret.Times | None = None
+        self.choices: list[dict[str, Any]] = []
+        # What must not be: wrong results, failures where there was no reason for one.
+        self.errors: list[str] = []
+        self.missing: set[str] = set()
+        self._count = workload.prepare(site).count
+        self._site = site
+        self._links: dict[str, Link] = {}
+        self._best = FIRST_LIMIT / LIMIT
+        self._digest: tuple[str, str] | None = None
+        # joblib keeps large arguments in files there; whoever is killed leaves them behind.
+        place = "/dev/shm" if Path("/dev/shm").is_dir() else None
+        self.folder = tempfile.mkdtemp(prefix="bench-choose-", dir=place)
+
+    def scout(self, auto: bool) -> None:
+        """Run every contender that may be the best once, and auto."""
+        threads = self._scout_threads()
+        for spec in contenders.first_contenders(self._cpus, self._count, self._quick):
+            self._scout(spec)
+        for spec in contenders.beside(threads, self._count, self._quick):
+            self._scout(spec)
+        for spec in contenders.plait_fixed(self._cpus, threads, self._quick):
+            self._scout(spec)
+        if auto:
+            self.auto = regret.Times(AUTO.name, AUTO.backend, existing=False)
+            self._measure(AUTO, self.auto, AUTO_LIMIT, first=True)
+
+    def play(self, rounds: int) -> None:
+        """Run those that may be the best in turns, so many times."""
+        lineup = [*self._close(existing=True), *self._close(existing=False)]
+        for turn in range(rounds):
+            # Who comes first changes: whoever follows a hungry one has a warm or a tired machine.
+            shift = turn % max(1, len(lineup))
+            for spec in lineup[shift:] + lineup[:shift]:
+                self._note(f"{self.workload.name}: round {turn + 1} of {rounds}, {spec.name}")
+                self._measure(spec, self.times[spec], LIMIT * 2, first=False)
+            if self.auto is not None:
+                self._note(f"{self.workload.name}: round {turn + 1} of {rounds}, auto")
+                self._measure(AUTO, self.auto, AUTO_LIMIT, first=False)
+
+    def result(self) -> dict[str, Any] | None:
+        """Return the judgement, with all the times that it rests on."""
+        everyone = list(self.times.values())
+        judged = regret.judge(everyone, self.auto, self.choices)
+        if judged is None:
+            return None
+        measured = [vars(times) for times in [*everyone, *([self.auto] if self.auto else [])]]
+        head = {"name": self.workload.name, "kind": self.workload.kind, "items": self._count}
+        return {**head, **judged, "choices": self.choices, "contenders": measured}
+
+    def close(self) -> None:
+        """End all arms."""
+        for link in self._links.values():
+            link.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _scout_threads(self) -> int:
+        """Try numbers of threads; return the one that suits the workload."""
+        sizes = sorted({size for size in (*THREAD_SIZES, self._cpus) if size <= max(2, self._count)})
+        start = min(START, sizes[-1])
+        seconds = {start: self._scout(contenders.stdlib_threads(start))}
+        for direction in ([s for s in sizes if s > start], [s for s in reversed(sizes) if s < start]):
+            idle = 0
+            for size in direction:
+                seconds[size] = self._scout(contenders.stdlib_threads(size))
+                others = [taken for other, taken in seconds.items() if other != size]
+                idle = 0 if seconds[size] < HELPS * min(others) else idle + 1
+                if idle == (1 if self._quick else 2):
+                    break
+        if self._cpus not in seconds:
+            seconds[self._cpus] = self._scout(contenders.stdlib_threads(self._cpus))
+        return min(seconds, key=lambda size: seconds[size])
+
+    def _scout(self, spec: Spec) -> float:
+        """Run a contender for the first time; return what it takes."""
+        if spec in self.times or spec.library in self.missing:
+            return float("inf")
+        self._note(f"{self.workload.name}: {spec.name}")
+        known = next(
+            (other for other in self.times if vars(other) | {"straw": spec.straw} == vars(spec)), None
+        )
+        times = regret.Times(spec.name, spec.backend, spec.existing, spec.straw)
+        if known is not None:
+            # The straw man is a configuration that was tried already: it is that one, by another name.
+            self.times[spec] = times = self.times.pop(known)
+            times.straw = spec.straw
+            return times.typical
+        self._measure(spec, times, STRAW_LIMIT if spec.straw else LIMIT, first=True)
+        if times.fate == MISSING:
+            self.missing.add(spec.library)
+            return float("inf")
+        self.times[spec] = times
+        keeps = spec.backend == PROCESSES and spec.library in ("joblib", "plait")
+        if keeps and times.fate == OK and times.scouted > CLOSE * self._best:
+            # Its workers are there from now on, as in the rounds.
+            self._measure(spec, times, LIMIT, first=True)
+        return times.typical
+
+    def _close(self, existing: bool) -> list[Spec]:
+        """Return who may be the best, the likeliest first."""
+        known = [spec for spec, times in self.times.items() if spec.existing == existing and times.fate == OK]
+        known.sort(key=lambda spec: self.times[spec].typical)
+        most = (2 if existing else 1) if self._quick else (4 if existing else 2)
+        return [
+            spec for spec in known[:most] if self.times[spec].typical <= CLOSE * self.times[known[0]].typical
+        ]
+
+    def _measure(self, spec: Spec, times: regret.Times, limit: float, first: bool) -> None:
+        if times.fate != OK:
+            return
+        link = self._links.get(spec.family)
+        if link is None:
+            link = self._links[spec.family] = Link(self.workload.name, self._site, self.folder)
+        outcome = link.run(spec, limit * self._best + SLACK)
+        times.fate, times.why = self._fate(spec, outcome)
+        if outcome.choice:
+            self.choices.append(outcome.choice)
+        if outcome.fate == CUT:
+            times.scouted = outcome.seconds
+        elif times.fate == OK:
+            if first:
+                times.scouted = outcome.seconds
+            else:
+                times.rounds.append(outcome.seconds)
+            if spec.existing:
+                self._best = min(self._best, outcome.seconds)
+
+    def _fate(self, spec: Spec, outcome: Outcome) -> tuple[str, str]:
+        """Return what became of a run; what must not be goes to the errors."""
+        fate, why = outcome.fate, outcome.why
+        if fate == OK:
+            if self._digest is None:
+                self._digest = (outcome.digest, spec.name)
+            elif self._digest[0] != outcome.digest:
+                fate, why = "wrong", f"other results than {self._digest[1]}"
+        # Where calls cannot run in another process, existing libraries may show it; plait may not.
+        excused = spec.existing and spec.backend != THREADS and not self.workload.apart
+        fixed = not spec.existing and spec.backend == PROCESSES and not self.workload.apart
+        if fate not in (OK, CUT, MISSING) and not excused and not fixed:
+            self.errors.append(f"{self.workload.name}: {spec.name}: {fate}: {why}")
+        return fate, why
