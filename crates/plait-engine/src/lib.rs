@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod budget;
+pub mod chooser;
 pub mod chunk;
 mod clock;
 pub mod heap;

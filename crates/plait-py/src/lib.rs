@@ -4,6 +4,7 @@
 
 mod buffer;
 mod callout;
+mod choose;
 mod chunk;
 mod codec;
 mod compare;
@@ -33,6 +34,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::buffer::{Buffer, address_of, buffer_span, memory_view};
+    #[pymodule_export]
+    use crate::choose::{choose, revise};
     #[pymodule_export]
     use crate::compare::{Figures, Meter, Watch, WatchReport};
     #[pymodule_export]

@@ -1,0 +1,228 @@
+//! The call that stands for all: the figures made fit to reckon with, and mended by what running backends reached.
+
+use super::figures::{Figures, Machine, Pool, Tried};
+use super::{GOES_ON, SHORTEST_RUN};
+
+/// No call is thought to be shorter, in seconds: a clock's grain, so that a figure of zero divides nothing.
+const SHORTEST_CALL: f64 = 2e-8;
+
+/// Nothing takes longer, in seconds: 30 years, so that sums stay finite.
+const LONGEST_CALL: f64 = 1e9;
+
+/// More calls than that are as good as endless.
+const MOST_CALLS: f64 = 1e15;
+
+/// From this share of a call on, a processor is taken for busy all the time: what is missing was taken away by others.
+const BUSY: f64 = 0.75;
+
+/// Of this share of its limit a running backend is held up by that limit.
+const SATURATED: f64 = 0.7;
+
+/// What a process maps for itself, in bytes, before any call: seen of workers with nothing imported.
+const PROCESS_BYTES: f64 = 10.0 * 1048576.0;
+
+/// What a thread keeps, in bytes: its touched stack and Python's state of it.
+const THREAD_BYTES: f64 = 128.0 * 1024.0;
+
+/// Bytes in a second, through shared memory and into a pickle's objects: `make bench` shows 4 to 7 GB/s for buffers alone
+/// on a machine with nothing else to do (rows 8, 9 and 12), and half of that where pages are new.
+const BYTES_PER_SECOND: f64 = 3.0 * 1073741824.0;
+
+/// What a message costs each side, in seconds, spread over its chunk: `make bench` shows 0.07 to 0.2 µs for tiny items
+/// on two sides (row 6), and a few microseconds for calls so long that those do not matter.
+const MESSAGE: f64 = 2e-7;
+
+/// The mean call, its limits and the machine's, all finite. Times are seconds.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    /// What was told.
+    pub figures: &'a Figures,
+    /// Calls to be made: known, or thought.
+    pub count: f64,
+    /// From begin to end, less waiting for the GIL and for a processor.
+    pub own: f64,
+    /// Of that, on a processor.
+    pub cpu: f64,
+    /// Of that, holding the GIL.
+    pub held: f64,
+    /// Of that, neither.
+    pub blocked: f64,
+    /// Seconds of processors, those of native threads included.
+    pub demand: f64,
+    /// How often it waits.
+    pub switches: f64,
+    /// What the parent does for a call on a process.
+    pub parent: f64,
+    /// What the worker does beside the call.
+    pub worker: f64,
+    /// Processors that can work at full speed at once.
+    pub cores: f64,
+    /// Bytes that may be used.
+    pub memory: f64,
+    /// Bytes that each process takes.
+    pub process_bytes: f64,
+    /// Bytes that each thread takes.
+    pub thread_bytes: f64,
+    /// Whether a process pool has to be started from nothing.
+    pub cold: bool,
+    /// What threads reached: workers, and seconds from call to call.
+    pub on_threads: Option<Reached>,
+    /// What processes reached.
+    pub on_processes: Option<Reached>,
+}
+
+/// What a backend reached.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Reached {
+    /// Its workers.
+    pub workers: f64,
+    /// Seconds from one finished call to the next.
+    pub each: f64,
+    /// Processors that its workers kept busy, if that is known.
+    pub busy: Option<f64>,
+}
+
+impl Reached {
+    fn of(tried: Option<Tried>) -> Option<Self> {
+        let tried = tried.filter(|tried| tried.workers > 0 && tried.rate.is_finite() && tried.rate > 0.0)?;
+        let workers = tried.workers as f64;
+        let busy = Some(tried.cpu_share).filter(|share| share.is_finite() && *share >= 0.0);
+        Some(Self {
+            workers,
+            each: (1.0 / tried.rate).clamp(SHORTEST_CALL, LONGEST_CALL),
+            busy: busy.map(|share| share.min(1.0) * workers),
+        })
+    }
+}
+
+/// A figure between 0 and `most`, 0 if it is none.
+fn clean(value: f64, most: f64) -> f64 {
+    if value.is_nan() { 0.0 } else { value.clamp(0.0, most) }
+}
+
+impl<'a> Call<'a> {
+    /// Makes the figures fit to reckon with.
+    pub fn of(figures: &'a Figures, machine: &Machine) -> Self {
+        // A first call that still runs after so long may have begun just now, or be about to end: half-way is the guess.
+        let scale = if figures.calls == 0 && figures.unfinished { 2.0 } else { 1.0 };
+        let time = |value: f64| clean(value * scale, LONGEST_CALL);
+        let wall = time(figures.wall).max(SHORTEST_CALL);
+        let away = time(figures.wanted) + time(figures.delay);
+        let own = (wall - away).max(time(figures.cpu).min(wall)).max(SHORTEST_CALL);
+        let cpu = time(figures.cpu).min(own);
+        let held = match figures.held {
+            _ if !figures.gil => 0.0,
+            // Not known: Python code holds it as long as it runs.
+            held if held.is_nan() => cpu,
+            held => time(held).min(own),
+        };
+        let measured = wall * figures.calls.max(1) as f64;
+        let count = match figures.remaining {
+            Some(count) => (count as f64).min(MOST_CALLS),
+            None => ((GOES_ON * measured).max(SHORTEST_RUN) / wall).ceil().min(MOST_CALLS),
+        };
+        let cpus = machine.cpus.max(1);
+        let sent = clean(figures.sent_bytes, 1e18);
+        let apart = clean(figures.buffer_bytes, 1e18);
+        let pickle = clean(figures.pickle, LONGEST_CALL);
+        let memory = clean(figures.memory, 1e18);
+        let mut call = Self {
+            figures,
+            count,
+            own,
+            cpu,
+            held,
+            blocked: 0.0,
+            demand: 0.0,
+            switches: clean(figures.switches, 1e9),
+            // Arguments are copied once by who sends and mapped by who receives; of pickles both make a copy.
+            parent: MESSAGE + pickle + (0.5 * sent + apart) / BYTES_PER_SECOND,
+            worker: MESSAGE + pickle + 0.5 * (sent + apart) / BYTES_PER_SECOND,
+            cores: machine.physical.unwrap_or(cpus).clamp(1, cpus) as f64,
+            memory: machine.memory.map_or(f64::INFINITY, |bytes| bytes as f64),
+            process_bytes: PROCESS_BYTES + memory + sent + 2.0 * apart,
+            thread_bytes: THREAD_BYTES + memory / figures.calls.max(1) as f64,
+            cold: machine.process_pool == Pool::Cold,
+            on_threads: Reached::of(figures.threads_tried),
+            on_processes: Reached::of(figures.processes_tried),
+        };
+        if call.switches * (figures.calls.max(1) as f64) < 0.5
+            && !figures.switches.is_nan()
+            && call.cpu >= 0.5 * call.own
+        {
+            // It never gave the processor away by itself: what is missing was taken by other programs.
+            call.cpu = call.own;
+        }
+        call.learn_from_processes();
+        call.learn_from_threads();
+        if call.cpu >= BUSY * call.own {
+            call.cpu = call.own;
+        }
+        call.blocked = call.own - call.cpu.max(call.held);
+        call.demand = call.cpu + clean(figures.native, 1e6) * call.own;
+        call
+    }
+
+    /// Processes run calls without a GIL between them: how long one takes there, and how much of it on a processor, is
+    /// how calls are by now.
+    fn learn_from_processes(&mut self) {
+        let Some(Reached { workers, each, busy: Some(busy) }) = self.on_processes else {
+            return;
+        };
+        let cpu = busy * each;
+        let mut own = (workers * each - self.worker).max(cpu).max(SHORTEST_CALL);
+        if busy >= SATURATED * self.cores {
+            // They wait for processors, too.
+            own = own.min(self.own.max(cpu));
+        }
+        // Of the time on a processor, and of the rest if there was much of it, the GIL was held for such a share.
+        let running = if self.cpu > 0.0 { (self.held / self.cpu).min(1.0) } else { 1.0 };
+        let rest = self.own - self.cpu;
+        let waiting = if rest > 0.25 * self.own { ((self.held - self.cpu) / rest).max(0.0) } else { 0.0 };
+        self.held = if self.figures.gil { (running * cpu + waiting * (own - cpu)).min(own) } else { 0.0 };
+        (self.own, self.cpu) = (own, cpu.min(own));
+    }
+
+    /// Threads that together keep one processor busy, and no more, have but one GIL.
+    fn learn_from_threads(&mut self) {
+        let Some(Reached { workers, each, busy: Some(busy) }) = self.on_threads else {
+            return;
+        };
+        let cpu = busy * each;
+        self.cpu = cpu;
+        self.own = self.own.max(cpu);
+        if self.figures.gil && workers > 1.0 && (0.85..1.1).contains(&busy) {
+            self.held = self.held.max(cpu);
+        }
+        self.held = self.held.min(self.own);
+    }
+
+    /// Whether state is shared that the caller may see, as far as is known.
+    pub fn shares_state(&self) -> bool {
+        match self.figures.task {
+            Some(said) => said,
+            None => self.figures.shares_state.is_some(),
+        }
+    }
+
+    /// Why no process may have these calls.
+    pub fn not_for_processes(&self) -> Option<String> {
+        if self.shares_state() {
+            let what = self.figures.shares_state.as_deref().unwrap_or("plait.task says so");
+            return Some(format!("it shares state with the program: {what}"));
+        }
+        if self.figures.sendable == Some(false) {
+            let why = self.figures.why_not.as_deref().unwrap_or("it cannot be pickled");
+            return Some(format!("it cannot be sent to another process: {why}"));
+        }
+        None
+    }
+
+    /// Whether what threads reached is the limit of something else than the GIL and the processors: a server, a disk, a
+    /// lock. Processes will not reach more then.
+    pub fn limited_elsewhere(&self) -> Option<Reached> {
+        let reached = self.on_threads?;
+        let free = self.held < SATURATED * reached.each && self.demand < SATURATED * self.cores * reached.each;
+        free.then_some(reached)
+    }
+}

@@ -1,0 +1,227 @@
+//! How long the remaining calls would take on each backend, with each number of workers.
+//!
+//! A prediction is the largest of a few lower bounds: rounds of calls by the workers there are, and what each shared
+//! thing (the GIL, the processors, the parent) has to do for all calls; and what it takes to start.
+
+use super::answer::Backend;
+use super::call::{Call, Reached};
+use super::figures::Bounds;
+use super::words;
+
+/// Threads to begin with, at most: more than that asks a lot of the other side of a connection, on the word of calls that
+/// were made one by one. From there on the climber goes by what they reach.
+pub const FIRST_THREADS: usize = 256;
+
+/// The most threads a run gets: half of the files that a process may usually have open.
+pub const MOST_THREADS: usize = 512;
+
+/// Processes that are worth having for calls that wait.
+pub const MOST_PROCESSES: usize = 64;
+
+/// What starting a thread takes, in seconds: 15 to 20 ms for 256 of them.
+const THREAD_START: f64 = 6e-5;
+
+/// What the one who hands a call to a thread needs for it, in seconds, with the GIL: 2.5 to 4.5 µs for tiny calls.
+const THREAD_CALL: f64 = 3.5e-6;
+
+/// What a GIL costs that another thread has to be asked for, in seconds: two wake-ups.
+const HANDOVER: f64 = 1e-5;
+
+/// The first pool of a program, in seconds: 75 to 90 ms until the first result.
+const COLD_START: f64 = 0.08;
+
+/// A worker of it, in seconds: 0.5 to 1.6 ms.
+const PROCESS_START: f64 = 1.2e-3;
+
+/// A segment on a pool that is there, in seconds: 0.15 ms for ten calls, and the first chunks are small.
+const WARM_START: f64 = 5e-4;
+
+/// Fewer workers are taken where they are as fast but for so much.
+const FEWER: f64 = 0.02;
+
+/// Share of the free memory that workers may take together.
+const MEMORY_SHARE: f64 = 0.8;
+
+/// What one backend would make of the remaining calls.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Prediction {
+    /// The backend.
+    pub backend: Backend,
+    /// The workers with which it is best.
+    pub workers: usize,
+    /// Seconds for the remaining calls, the start included.
+    pub seconds: f64,
+    /// Seconds of that for the start.
+    pub start: f64,
+    /// What speaks against it whatever it takes.
+    pub why_not: Option<String>,
+    /// Whether the user ruled it out.
+    pub closed: bool,
+}
+
+impl Prediction {
+    /// Whether it can be chosen.
+    pub const fn is_open(&self) -> bool {
+        !self.closed && self.why_not.is_none()
+    }
+}
+
+/// All three, the simplest first.
+pub fn all(call: &Call, bounds: &Bounds) -> [Prediction; 3] {
+    let mut predictions = [serial(call), threads(call, bounds), processes(call, bounds)];
+    for each in &mut predictions {
+        if !bounds.allows(each.backend) {
+            each.closed = true;
+            let why = bounds.why.as_deref().unwrap_or("it was not asked for");
+            each.why_not = Some(why.to_owned());
+        }
+    }
+    predictions
+}
+
+/// The most workers that a run may get on this backend.
+pub fn most_workers(backend: Backend, call: &Call, bounds: &Bounds) -> usize {
+    match (backend, fixed(bounds)) {
+        (Backend::Serial, _) => 1,
+        (_, Some(workers)) => workers,
+        (Backend::Threads, None) => fitting(call, call.thread_bytes, MOST_THREADS).max(1),
+        (Backend::Processes, None) => fitting(call, call.process_bytes, processes_worth(call)).max(1),
+    }
+}
+
+fn fixed(bounds: &Bounds) -> Option<usize> {
+    bounds.workers.filter(|workers| *workers > 0)
+}
+
+/// How many workers of so many bytes have room, at most `most`.
+fn fitting(call: &Call, bytes: f64, most: usize) -> usize {
+    // A cast saturates.
+    ((MEMORY_SHARE * call.memory / bytes) as usize).min(most)
+}
+
+fn serial(call: &Call) -> Prediction {
+    Prediction {
+        backend: Backend::Serial,
+        workers: 1,
+        seconds: call.count * call.own,
+        start: 0.0,
+        why_not: None,
+        closed: false,
+    }
+}
+
+fn threads(call: &Call, bounds: &Bounds) -> Prediction {
+    // Beyond twice what keeps all processors busy, more threads only take turns.
+    let worth = (2.0 * call.cores * call.own / call.demand.max(1e-12)).ceil().max(1.0) as usize;
+    let most = fitting(call, call.thread_bytes, FIRST_THREADS).min(worth).min(call.count as usize).max(1);
+    let seconds = mended(|workers| threads_seconds(call, workers), call.count, call.on_threads);
+    let (workers, seconds) = best(fixed(bounds), most, |workers| thread_start(workers) + seconds(workers));
+    Prediction {
+        backend: Backend::Threads,
+        workers,
+        seconds,
+        start: thread_start(workers as f64),
+        why_not: None,
+        closed: false,
+    }
+}
+
+fn thread_start(workers: f64) -> f64 {
+    THREAD_START * workers
+}
+
+fn threads_seconds(call: &Call, workers: f64) -> f64 {
+    let own = call.own + THREAD_CALL;
+    if workers == 1.0 {
+        return call.count * own;
+    }
+    let gil = if call.figures.gil {
+        // The busier the GIL is, the more often it has to be asked for.
+        let asked = (workers * call.held / call.own).min(1.0);
+        call.held + HANDOVER * call.switches * asked
+    } else {
+        0.0
+    };
+    let narrow = (gil + THREAD_CALL).max(processors(call, workers));
+    let fluid = soft(own / workers, narrow) * call.count;
+    let last = call.count * narrow + call.blocked;
+    let rounds = (call.count / workers).ceil() * own;
+    fluid.max(last).max(rounds)
+}
+
+/// Seconds of all processors for a call, if so many workers can keep them all busy.
+fn processors(call: &Call, workers: f64) -> f64 {
+    if workers * call.demand > call.cores * call.own { (call.demand / call.cores).min(call.own) } else { 0.0 }
+}
+
+/// The larger one, and a fifth more where both are alike: who queues for something busy sometimes waits while it idles.
+fn soft(one: f64, other: f64) -> f64 {
+    let (larger, smaller) = if one >= other { (one, other) } else { (other, one) };
+    let ratio = smaller / larger;
+    larger * (1.0 + ratio.powi(4)).sqrt().sqrt()
+}
+
+/// Seconds by number of workers, mended by what the backend reached in this run. Where that is less than was predicted,
+/// what holds it up is not known, and no number of workers is thought to be faster.
+fn mended(predicted: impl Fn(f64) -> f64, count: f64, reached: Option<Reached>) -> impl Fn(f64) -> f64 {
+    let measured = reached.map(|reached| (count * reached.each, predicted(reached.workers)));
+    move |workers| match measured {
+        Some((measured, thought)) if measured >= thought => predicted(workers).max(measured),
+        Some((measured, thought)) => predicted(workers) * (measured / thought),
+        None => predicted(workers),
+    }
+}
+
+/// How many processes can be kept busy.
+fn processes_worth(call: &Call) -> usize {
+    let most = MOST_PROCESSES.max(call.cores as usize);
+    ((call.cores * call.own / call.demand.max(1e-12)).ceil().max(1.0) as usize).min(most)
+}
+
+fn processes(call: &Call, bounds: &Bounds) -> Prediction {
+    let fitting = fitting(call, call.process_bytes, usize::MAX);
+    let most = fitting.min(processes_worth(call)).min(call.count as usize).max(1);
+    let seconds = mended(|workers| processes_seconds(call, workers), call.count, call.on_processes);
+    let (workers, seconds) = best(fixed(bounds), most, |workers| process_start(call, workers) + seconds(workers));
+    let why_not = call.not_for_processes().or_else(|| {
+        (fitting < fixed(bounds).unwrap_or(1)).then(|| {
+            format!(
+                "memory: a worker would need about {}, and {} are free",
+                words::bytes(call.process_bytes),
+                words::bytes(call.memory)
+            )
+        })
+    });
+    Prediction {
+        backend: Backend::Processes,
+        workers,
+        seconds,
+        start: process_start(call, workers as f64),
+        why_not,
+        closed: false,
+    }
+}
+
+fn process_start(call: &Call, workers: f64) -> f64 {
+    if call.cold { COLD_START + PROCESS_START * workers } else { WARM_START + 0.1 * PROCESS_START * workers }
+}
+
+fn processes_seconds(call: &Call, workers: f64) -> f64 {
+    let own = call.own + call.worker;
+    let all = (call.demand / call.cores).min(call.own) + (call.parent + call.worker) / call.cores;
+    let fluid = call.count * (own / workers).max(all).max(call.parent);
+    let rounds = (call.count / workers).ceil() * own + call.parent;
+    let elsewhere = call.limited_elsewhere().map_or(0.0, |reached| call.count * reached.each);
+    fluid.max(rounds).max(elsewhere)
+}
+
+/// The number of workers, and the seconds of the best one: the fewest that are as fast but for a trifle.
+fn best(fixed: Option<usize>, most: usize, seconds: impl Fn(f64) -> f64) -> (usize, f64) {
+    if let Some(workers) = fixed {
+        return (workers, seconds(workers as f64));
+    }
+    let all: Vec<f64> = (1..=most).map(|workers| seconds(workers as f64)).collect();
+    let fastest = all.iter().copied().fold(f64::INFINITY, f64::min);
+    let at = all.iter().position(|each| *each <= fastest * (1.0 + FEWER)).unwrap_or(0);
+    (at + 1, fastest)
+}
