@@ -35,7 +35,7 @@ pub(crate) struct OwnMoment {
 impl OwnGil {
     /// The GIL at `gil`, if it lies in the static data of the runtime at `runtime`; `None` if it does not.
     pub fn within(runtime: u64, gil: u64) -> Option<Self> {
-        if gil % 8 != 0 || !(runtime..runtime + LARGEST_RUNTIME).contains(&gil) {
+        if !gil.is_multiple_of(8) || !(runtime..runtime + LARGEST_RUNTIME).contains(&gil) {
             return None;
         }
         let maps = fs::read_to_string("/proc/self/maps").ok()?;

@@ -303,7 +303,7 @@ impl Calls {
 }
 
 impl State {
-    fn count(&mut self, calls: u64, failed: u64, wall: u64, longest: u64) {
+    pub fn count(&mut self, calls: u64, failed: u64, wall: u64, longest: u64) {
         self.calls += calls;
         self.failed += failed;
         self.wall += wall;
@@ -313,7 +313,7 @@ impl State {
     }
 
     /// Whether the next call may be looked at closely; if so, it is paid for.
-    fn pays(&mut self) -> bool {
+    pub fn pays(&mut self) -> bool {
         let pays = self.credit >= DEAR;
         if pays {
             self.credit -= DEAR;

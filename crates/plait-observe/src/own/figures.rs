@@ -7,7 +7,7 @@ use super::clocks::{self, now};
 
 /// Calls in flight of which the kernel is asked; of more, some stand for all.
 const MOST_ASKED: usize = 16;
-/// Of calls in flight for less time than this, in nanoseconds, only the clock is known: asking would cost more than it tells.
+/// Of calls in flight for less time than this, in nanoseconds, only the clocks are read: asking for more would cost more than it tells.
 const WORTH_ASKING: u64 = 300_000;
 
 /// What is known of a function's calls at one moment. Times are in seconds, and means per call unless said otherwise; what
@@ -132,7 +132,9 @@ fn ask(flight: &Flight, now: u64, close: &mut Close, delay: &mut Delay) -> u64 {
     let Some(cpu) = clocks::thread_cpu(seat.tid()) else { return 0 };
     let cpu = cpu.saturating_sub(before.cpu);
     let wall = now.saturating_sub(flight.began);
-    if wall >= WORTH_ASKING {
+    if wall < WORTH_ASKING {
+        close.add(wall, cpu, 0);
+    } else {
         let switches = clocks::thread_switches(seat.tid()).unwrap_or(before.switches);
         close.add(wall, cpu, switches.saturating_sub(before.switches));
         if let (Some(before), Some(after)) = (before.delay, clocks::thread_delay(seat.tid())) {

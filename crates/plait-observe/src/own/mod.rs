@@ -18,6 +18,8 @@ mod clocks;
 mod figures;
 mod sampler;
 mod seat;
+#[cfg(test)]
+mod tests;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

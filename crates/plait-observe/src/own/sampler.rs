@@ -96,7 +96,7 @@ fn sample(gil: OwnGil, turns: &mut Turns) {
         let mut busy = 0;
         for seat in seat::all().filter(|seat| seat.has_calls()) {
             // With many threads, each is asked in its turn.
-            let ask = busy < ASKED_AT_ONCE || (busy + turn) % 8 == 0;
+            let ask = busy < ASKED_AT_ONCE || (busy + turn).is_multiple_of(8);
             seat.look(place, moment, ask);
             busy += 1;
         }

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use plait_observe::own::{self, Calls};
 use plait_observe::{Reason, Version};
-use pyo3::exceptions::{PyIndexError, PyOSError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::callout;
@@ -141,6 +141,17 @@ impl Gauge {
     }
 }
 
+/// The last of a list, taken from it in one step; `None` when it is empty.
+fn pop<'py>(stack: &Bound<'py, PyList>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    // Nothing in between runs Python, so nobody else takes it.
+    with_critical_section(stack, || {
+        let Some(last) = stack.len().checked_sub(1) else { return Ok(None) };
+        let item = stack.get_item(last)?;
+        stack.del_item(last)?;
+        Ok(Some(item))
+    })
+}
+
 /// The address of this thread's state in the interpreter.
 fn thread_state(_: Python<'_>) -> u64 {
     // SAFETY: the thread is attached, so it has a state; it is only compared with others.
@@ -165,17 +176,4 @@ fn look_at_gil(py: Python<'_>) -> Result<(), String> {
     let running = py.version_info();
     let version = Version { major: running.major, minor: running.minor, micro: running.patch };
     own::look_at(runtime.expose_provenance() as u64, version).map_err(|reason: Reason| reason.to_string())
-}
-
-/// The last of a list, taken from it in one step; `None` when it is empty.
-fn pop<'py>(stack: &Bound<'py, PyList>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    if stack.is_empty() {
-        return Ok(None);
-    }
-    match stack.call_method0(intern!(stack.py(), "pop")) {
-        Ok(item) => Ok(Some(item)),
-        // Somebody else was quicker.
-        Err(error) if error.is_instance_of::<PyIndexError>(stack.py()) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
