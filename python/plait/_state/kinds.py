@@ -149,7 +149,7 @@ class Kinds:
         mro = mro_of(cls)
         names = [(module_of(base), name_of(base)) for base in mro]
         if names[0][0].partition(".")[0] == "plait":
-            return "opaque"
+            return "wrapper" if names[0] == ("plait._task", "Task") else "opaque"
         for base, word in _BASES:
             if any(each is base for each in mro):
                 return word
