@@ -16,6 +16,7 @@ from plait._errors import NotPicklable, PlaitError, RemoteError, TaskTimeout
 # What type checkers take for `typing.TYPE_CHECKING`, without the import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from plait._choice import Choice
     from plait._compare import Comparison, compare
     from plait._core import cpu_count
     from plait._errors import WorkerDied
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     from plait._pool import Pool, ThreadPool
     from plait._process import ProcessPoolExecutor
     from plait._shared import empty, full, share, zeros
+    from plait._task import task
     from plait._thread import ThreadPoolExecutor
 
     __version__: str
 
 __all__ = [
+    "Choice",
     "Comparison",
     "Executor",
     "Future",
@@ -50,12 +53,14 @@ __all__ = [
     "map",
     "patch",
     "share",
+    "task",
     "unpatch",
     "zeros",
 ]
 
 # Which private module defines which public name.
 _HOMES = {
+    "Choice": "plait._choice",
     "Comparison": "plait._compare",
     "Executor": "plait._executor",
     "Future": "plait._future",
@@ -71,6 +76,7 @@ _HOMES = {
     "map": "plait._map",
     "patch": "plait._patch",
     "share": "plait._shared",
+    "task": "plait._task",
     "unpatch": "plait._patch",
     "zeros": "plait._shared",
 }

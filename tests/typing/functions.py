@@ -1,6 +1,6 @@
 """plait's functions as a program calls them; every type is stated. Read by type checkers, never run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, assert_type
 
 import numpy as np
@@ -31,6 +31,27 @@ def shared() -> None:
     table: dict[str, npt.NDArray[np.float64]] = {"a": np.ones(3), "b": np.zeros(3)}
     assert_type(plait.share(table), dict[str, npt.NDArray[np.float64]])
     assert_type(plait.share(b"text"), memoryview)
+
+
+@plait.task(shares_state=False)
+def cubed(n: int, power: int = 3) -> float:
+    return float(n**power)
+
+
+def marked() -> None:
+    assert_type(cubed(2, power=4), float)
+    assert_type(plait.task(squared, shares_state=True)(3), int)
+    assert_type(list(plait.map(plait.task(squared), [1, 2])), list[int])
+
+
+def chosen(choice: plait.Choice) -> dict[str, Any]:
+    assert_type(choice.backend, str)
+    assert_type(choice.chunksize, int | None)
+    assert_type(choice.reasons, tuple[str, ...])
+    assert_type(choice.figures, Mapping[str, Any])
+    assert_type(choice.candidates[0].seconds, float | None)
+    assert_type(choice.text(80, color=True), str)
+    return choice.to_dict()
 
 
 def machine() -> str:

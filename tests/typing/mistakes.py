@@ -18,6 +18,12 @@ def calls(
     print(text)
 
 
+def said() -> None:
+    plait.task(size, cache=False)  # wrong: an option that is not there
+    plait.task(size, shares_state="no")  # wrong: an option's value
+    plait.task(size, shares_state=False)(1)  # wrong: an argument's type
+
+
 def names() -> None:
     print(plait.proceses)  # wrong: a name that is not there
 
