@@ -193,7 +193,8 @@ def test_version_and_help(plait_cli):
     text = plait_cli("compare", "--help").stdout
     for option in ("--items", "--workers", "--rounds", "--html", "--json", "--peers", "examples:"):
         assert option in text
-    for absent in ("record", "watch", "doctor"):
+    assert "doctor" in plait_cli("--help").stdout
+    for absent in ("record", "watch"):
         assert absent not in plait_cli("--help").stdout
 
 
@@ -230,6 +231,8 @@ except SystemExit:
         ([], "no command given"),
         (["frobnicate"], "invalid choice: 'frobnicate'"),
         (["compare"], "FILE.py[:FUNC]"),
+        (["doctor", "now"], "unrecognized arguments: now"),
+        (["doctor", "--color", "blue"], "argument --color: invalid choice: 'blue'"),
         (["compare", "work.py", "--frobnicate"], "unrecognized arguments: --frobnicate"),
         (
             ["compare", "work.py", "--workers", "0"],

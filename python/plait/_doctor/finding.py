@@ -86,6 +86,11 @@ def seconds(span: float) -> str:
     return f"{span:.1f} s"
 
 
+def figure(number: float) -> str:
+    """Write a number with two decimals at most: 1.5, 20,000."""
+    return f"{round(number, 2):,.15g}"
+
+
 def amount(number: float, one: str, many: str | None = None) -> str:
     """Write a number with its noun: 1 worker, 1.5 processors, 2 workers, 20,000 files."""
-    return f"{number:,.10g} {one if number == 1 else many or one + 's'}"
+    return f"{figure(number)} {one if number == 1 else many or one + 's'}"

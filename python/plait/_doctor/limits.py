@@ -12,8 +12,8 @@ from plait._doctor.probe import Probe
 NAME = "limits"
 finding = partial(Finding, NAME)
 
-# A worker process takes some descriptors of the parent's, and the program has files of its own.
-_FILES = 64
+# A worker process takes a few descriptors of the parent's, and the program has files and sockets of its own.
+_FILES = 256
 _FILES_PER_WORKER = 8
 # A worker is a process with a few threads.
 _TASKS = 16
@@ -45,7 +45,7 @@ def look(cpus: int, groups: list[str], probe: Probe) -> Section:
     limit = resource.getrlimit
     section.look("open files", judge_files, lambda: limit(resource.RLIMIT_NOFILE), lambda: cpus)
     section.look(
-        "processes",
+        "user processes",
         judge_processes,
         lambda: limit(resource.RLIMIT_NPROC),
         read_tasks,
@@ -83,15 +83,13 @@ def judge_files(limit: Limit, cpus: int) -> Finding:
     soft, hard = value["soft"], value["hard"]
     if soft is None:
         return finding("open files", value, "no limit")
-    needed = _FILES + _FILES_PER_WORKER * cpus
-    text = f"{soft:,}"
-    if soft >= max(needed, 256):
+    text = f"{soft:,} at a time"
+    if soft >= _FILES + _FILES_PER_WORKER * cpus:
         return finding("open files", value, text)
-    text += f": pools of {amount(cpus, 'worker')} may need {needed}, and the program has files of its own"
-    most = "unlimited" if hard is None else f"{hard:,}"
-    return finding(
-        "open files", value, text, "warn", f"ulimit -n 4096 (the most that can be asked for is {most})"
-    )
+    text += f": few for {amount(cpus, 'worker')} and the program's own files and sockets"
+    most = "no limit" if hard is None else f"{hard:,}"
+    remedy = f"ulimit -n 4096 (the most that can be asked for: {most})"
+    return finding("open files", value, text, "warn", remedy)
 
 
 def judge_processes(limit: Limit, tasks: int, uid: int, cpus: int) -> Finding:
@@ -99,13 +97,13 @@ def judge_processes(limit: Limit, tasks: int, uid: int, cpus: int) -> Finding:
     value = {**_value(limit), "used": tasks}
     soft = value["soft"]
     if soft is None:
-        return finding("processes", value, "no limit")
+        return finding("user processes", value, "no limit")
     text = f"{soft:,} processes and threads of this user, {tasks:,} are there"
     if uid == 0:
-        return finding("processes", value, f"{text}; root is not held to it")
+        return finding("user processes", value, f"{text}; root is not held to it")
     if soft - tasks >= _TASKS + _TASKS_PER_WORKER * cpus:
-        return finding("processes", value, text)
-    return finding("processes", value, f"{text}: too few are left for a pool", "warn", "ulimit -u 4096")
+        return finding("user processes", value, text)
+    return finding("user processes", value, f"{text}: too few are left for a pool", "warn", "ulimit -u 4096")
 
 
 def judge_pids(groups: list[dict[str, Any]], cpus: int) -> Finding | None:
@@ -247,7 +245,7 @@ def judge_perf(paranoid: int | None) -> Finding | None:
         return None
     text = f"{paranoid}: plait needs no such events"
     if paranoid > 1:
-        text += "; perf and py-spy's like may want sysctl kernel.perf_event_paranoid=1"
+        text += " (perf may want sysctl kernel.perf_event_paranoid=1)"
     return finding("perf_event_paranoid", paranoid, text)
 
 

@@ -43,7 +43,7 @@ def judge_probe(told: dict[str, Any], cpus: int) -> list[Finding]:
     found = [judge_switched(told["switched"])] if told["switched"] else []
     for name, why in told["failed"].items():
         text = f"cannot be imported: {why}"
-        found.append(finding(name, why, text, "warn", f"install {root_names([name])[0]} again, or remove it"))
+        found.append(finding(name, why, text, "warn", f"see why: python -c 'import {name}'"))
     pools = told["pools"]
     if pools is None:
         return [*found, judge_libraries(told["libraries"])]

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from plait._doctor.finding import Finding, Section, amount, seconds
+from plait._doctor.finding import Finding, Section, amount, figure, seconds
 
 NAME = "processors"
 finding = partial(Finding, NAME)
@@ -41,7 +41,7 @@ def judge_count(machine: dict[str, Any]) -> Finding:
     count, rule = machine["cpus"], machine["rule"]
     if rule == "quota":
         tightest = min(machine["quotas"], key=lambda quota: quota["limit"])
-        why = f"the quota of {tightest['limit']:.3g} in {tightest['file']}, rounded up"
+        why = f"the quota of {figure(tightest['limit'])} in {tightest['file']}, rounded up"
     elif rule == "variable":
         why = "what PLAIT_MAX_WORKERS says"
     elif machine["affinity"] < machine["logical"]:
@@ -68,8 +68,10 @@ def judge_cores(machine: dict[str, Any]) -> Finding:
     """Logical processors and the cores that they belong to."""
     logical, physical, affinity = machine["logical"], machine["physical"], machine["affinity"]
     value = {"logical": logical, "physical": physical}
-    mine = "" if affinity == logical else f" within the {affinity} of the affinity mask"
-    text = f"{amount(logical, 'logical processor')}, {amount(physical, 'physical core')}{mine}"
+    text = amount(logical, "logical processor")
+    if affinity < logical:
+        text += f", of which {affinity} may be used"
+    text += f", on {amount(physical, 'physical core')}"
     if physical >= affinity:
         return finding("cores", value, text)
     text += (
@@ -100,7 +102,7 @@ def judge_quotas(machine: dict[str, Any]) -> list[Finding]:
     found = []
     for quota in quotas:
         limit, file = quota["limit"], quota["file"]
-        text = f"{limit:.3g} of {amount(machine['affinity'], 'processor')}, set in {file}"
+        text = f"{figure(limit)} of {amount(machine['affinity'], 'processor')}, set in {file}"
         if limit >= machine["affinity"]:
             found.append(finding("quota", quota, f"{text}: limits nothing"))
             continue

@@ -42,7 +42,7 @@ def judge_trial(backend: str, tried: dict[str, Any]) -> Finding:
     """Whether calls come back, and in what time; a text under `failed` is what went wrong."""
     if tried["failed"] is not None:
         text = f"a call does not come back: {tried['failed']}"
-        return finding(backend, tried, text, "error", "see what is said of limits, above")
+        return finding(backend, tried, text, "error", "mend what is said above, and look again")
     text = f"a call and its result in {seconds(tried['call'])}, the first in {seconds(tried['first'])}"
     return finding(backend, tried, text)
 
@@ -51,7 +51,7 @@ def judge_start(tried: dict[str, Any]) -> Finding:
     """How long a worker process takes to be there."""
     if tried["failed"] is not None:
         text = f"no worker starts: {tried['failed']}"
-        return finding("worker start", tried, text, "error", "see what is said of limits, above")
+        return finding("worker start", tried, text, "error", "mend what is said above, and look again")
     return finding("worker start", tried, f"{seconds(tried['start'])} until it has done its first call")
 
 
