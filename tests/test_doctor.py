@@ -283,5 +283,5 @@ def test_variables_of_native_threads():
     )
     assert (fine.name, fine.level) == ("OMP_NUM_THREADS", "ok")
     by_name = {finding.name: finding for finding in (large, wrong)}
-    says(by_name["MKL_NUM_THREADS"], "warn", "64, more than the 2 processors", "MKL_NUM_THREADS=2")
+    says(by_name["MKL_NUM_THREADS"], "warn", "64 threads on 2 processors", "lower MKL_NUM_THREADS to 2")
     says(by_name["OPENBLAS_NUM_THREADS"], "warn", "'all' is no number", "unset it")

@@ -51,6 +51,9 @@ def judge_probe(told: dict[str, Any], cpus: int) -> list[Finding]:
         with_what = ", ".join(root_names(told["imported"])) or "no package that brings any is installed"
         return [*found, finding("libraries", [], f"none ({with_what})")]
     # Packages bring a copy each, often with one name.
+    pools = sorted(
+        pools, key=lambda pool: (package_of(pool.get("filepath", "")) or "", pool.get("filepath", ""))
+    )
     return found + [judge_pool(pool, cpus) for pool in pools]
 
 
@@ -86,10 +89,13 @@ def judge_pool(pool: dict[str, Any], cpus: int) -> Finding:
     text = f"{amount(threads, 'thread')} ({name}{version})"
     if threads <= cpus:
         return finding(label, value, text)
-    text += f" on {amount(cpus, 'processor')}, where they take turns and spin; and as many in each worker"
-    text += " of a pool that gives it no share, as plait's do"
+    text += (
+        f" on {amount(cpus, 'processor')}, where they take turns and spin; plait gives each worker a share of"
+    )
+    text += " the processors, workers of other pools have as many threads again"
     variable = _VARIABLES.get(interface, "OMP_NUM_THREADS")
-    return finding(label, value, text, "warn", f"set {variable}={cpus}; 1 where all workers compute at once")
+    remedy = f"set {variable}={cpus}" + ("; 1 where all workers compute at once" if cpus > 1 else "")
+    return finding(label, value, text, "warn", remedy)
 
 
 def package_of(path: str) -> str | None:
@@ -116,6 +122,6 @@ def judge_variable(name: str, value: str, cpus: int) -> Finding:
         text = f"{value!r} is no number of at least 1: libraries ignore it"
         return finding(name, value, text, "warn", f"set {name} to a number, or unset it")
     if number > cpus:
-        text = f"{value}, more than the {amount(cpus, 'processor')} that there are"
-        return finding(name, value, text, "warn", f"set {name}={cpus} or less, or unset it")
+        text = f"{value} threads on {amount(cpus, 'processor')}"
+        return finding(name, value, text, "warn", f"lower {name} to {cpus}, or unset it")
     return finding(name, value, value)

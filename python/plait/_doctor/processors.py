@@ -157,6 +157,7 @@ def judge_others(machine: dict[str, Any], others: dict[str, int]) -> Finding:
     [*_, (asked, count)] = others.items()
     if count <= most:
         return finding("other pools", others, text)
+    asked = asked if len(others) > 1 else "it"
     text += f": pools that ask {asked} start {amount(count, 'worker')} on {amount(most, 'processor')}"
     remedy = "give them max_workers=plait.cpu_count(), or let plait serve them: plait run"
     if "os.process_cpu_count()" in others:
