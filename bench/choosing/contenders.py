@@ -42,7 +42,8 @@ class Spec:
     def name(self) -> str:
         """What the table calls it."""
         if self.library == "plait":
-            return "plait auto" if self.backend == "auto" else f"plait {self.backend} x{self.workers}"
+            one = self.backend in ("auto", SERIAL)
+            return f"plait {self.backend}" if one else f"plait {self.backend} x{self.workers}"
         if self.backend == SERIAL:
             return "a loop"
         if self.library != "stdlib":
@@ -104,7 +105,8 @@ def run_mpire(spec: Spec, fn: Callable[[Any], Any], items: Iterable[Any], count:
 def run_plait(spec: Spec, fn: Callable[[Any], Any], items: Iterable[Any], _count: int) -> list[Any]:
     import plait
 
-    return list(plait.map(fn, items, backend=spec.backend, workers=spec.workers))
+    workers = None if spec.backend == SERIAL else spec.workers
+    return list(plait.map(fn, items, backend=spec.backend, workers=workers))
 
 
 def runner(spec: Spec) -> Run:
@@ -136,47 +138,53 @@ def stdlib_threads(workers: int) -> Spec:
     return Spec("stdlib", THREADS, workers)
 
 
-def first_contenders(cpus: int, count: int, quick: bool) -> list[Spec]:
-    """Return those of a fixed number of workers: processes of every library, and the straw men.
-
-    `cpus` is what this process may use, `count` the number of items.
-    """
-    quarters = [(workers, max(1, -(-count // (4 * workers)))) for workers in (cpus, 2 * cpus)]
-    found = [
+def straw_men(cpus: int) -> list[Spec]:
+    """Return what nobody chose: each library as it comes. `cpus` is what this process may use."""
+    return [
         Spec("stdlib", PROCESSES, cpus, 1, straw=ALWAYS_PROCESSES),
         # min(32, cpus + 4) is what the stdlib starts.
         Spec("stdlib", THREADS, min(32, (os.cpu_count() or 1) + 4), straw=ALWAYS_THREADS),
         Spec("joblib", PROCESSES, cpus, straw=JOBLIB),
-        Spec("stdlib", PROCESSES, cpus, None, pool=True),
-        LOOP,
     ]
-    if not quick:
-        found += [Spec("stdlib", PROCESSES, workers, chunk) for workers, chunk in quarters if chunk > 1]
-        found += [
-            Spec("stdlib", PROCESSES, 2 * cpus, 1),
-            Spec("stdlib", PROCESSES, cpus, 1, pool=True),
-            Spec("stdlib", PROCESSES, 2 * cpus, None, pool=True),
-            Spec("mpire", PROCESSES, cpus),
-            Spec("joblib", PROCESSES, 2 * cpus),
-        ]
-    return found
 
 
-def beside(threads: int, count: int, quick: bool) -> list[Spec]:
+def chunked(cpus: int) -> Spec:
+    """Return the pool that sends a quarter of each worker's items at a time."""
+    return Spec("stdlib", PROCESSES, cpus, None, pool=True)
+
+
+def more_processes(cpus: int, count: int) -> list[Spec]:
+    """Return what else is tried where processes do not fall far behind; `count` is the number of items."""
+    quarter = max(1, -(-count // (4 * cpus)))
+    return [
+        *([Spec("stdlib", PROCESSES, cpus, quarter)] if quarter > 1 else []),
+        Spec("stdlib", PROCESSES, 2 * cpus, 1),
+        Spec("stdlib", PROCESSES, cpus, 1, pool=True),
+        Spec("stdlib", PROCESSES, 2 * cpus, None, pool=True),
+        Spec("mpire", PROCESSES, cpus),
+        Spec("joblib", PROCESSES, 2 * cpus),
+    ]
+
+
+def more_threads(threads: int, count: int) -> list[Spec]:
     """Return what else is tried on as many threads as suit the workload."""
-    found = [Spec("joblib", THREADS, threads)]
-    if not quick:
-        found += [Spec("stdlib", THREADS, threads, None, pool=True), Spec("mpire", THREADS, threads)]
-        if count < 2000:
-            found.append(Spec("stdlib", THREADS, threads, 1, pool=True))
-    return found
+    found = [
+        Spec("joblib", THREADS, threads),
+        Spec("stdlib", THREADS, threads, None, pool=True),
+        Spec("mpire", THREADS, threads),
+    ]
+    return found if count > 2000 else [*found, Spec("stdlib", THREADS, threads, 1, pool=True)]
 
 
-def plait_fixed(cpus: int, threads: int, quick: bool) -> list[Spec]:
-    """Return plait's own fixed backends, threads as many as suit the workload and next to it."""
-    sizes = {threads} if quick else {cpus, max(2, threads // 2), threads, 2 * threads}
-    processes = (cpus,) if quick else (cpus, 2 * cpus)
+def plait_fixed(cpus: int, threads: int, few: set[str]) -> list[Spec]:
+    """Return plait's own fixed backends: threads as many as suit the workload, and next to it.
+
+    On the backends of `few` only one is tried.
+    """
+    sizes = {threads} if THREADS in few else {cpus, max(2, threads // 2), threads, 2 * threads}
+    processes = (cpus,) if PROCESSES in few else (cpus, 2 * cpus)
     return [
         *(Spec("plait", THREADS, size) for size in sorted(sizes)),
         *(Spec("plait", PROCESSES, size) for size in processes),
+        Spec("plait", SERIAL),
     ]

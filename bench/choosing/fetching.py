@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import os
 import random
-import socket
 import subprocess
 import tempfile
 import threading
@@ -34,7 +33,7 @@ def by_urllib(url: str) -> int:
 
 @workload("pages, urllib, 20 ms", KIND, site=serving(speaks="http", latency=0.02))
 def pages_urllib(site: Site) -> Job:
-    count = 300
+    count = 600
     urls = [f"http://{HOST}:{site['port']}/{number}" for number in range(count)]
     return Job(by_urllib, urls, count, equals([crc(number) for number in range(count)]))
 
@@ -53,7 +52,7 @@ def pages_requests(site: Site) -> Job:
 
     # Only so that it is imported before the clock runs.
     assert requests
-    count = 200
+    count = 350
     urls = [f"http://{HOST}:{site['port']}/{number}" for number in range(count)]
     return Job(by_requests, urls, count, equals([crc(number) for number in range(count)]))
 
@@ -69,23 +68,9 @@ def by_connection(place: tuple[int, int]) -> int:
 
 @workload("pages, kept connections, 5 ms", KIND, site=serving(speaks="http", latency=0.005))
 def pages_kept(site: Site) -> Job:
-    count = 1000
+    count = 2000
     places = [(site["port"], number) for number in range(count)]
     return Job(by_connection, places, count, equals([crc(number) for number in range(count)]))
-
-
-def by_socket(place: tuple[int, int]) -> int:
-    port, number = place
-    with socket.create_connection((HOST, port)) as connection:
-        connection.sendall(b"%d\n" % number)
-        return int(connection.makefile("rb").readline())
-
-
-@workload("socket round trips, 30 ms", KIND, site=serving(speaks="lines", latency=0.03))
-def sockets(site: Site) -> Job:
-    count = 500
-    places = [(site["port"], number) for number in range(count)]
-    return Job(by_socket, places, count, equals([2 * number for number in range(count)]))
 
 
 @contextlib.contextmanager
@@ -145,7 +130,7 @@ def run(number: int) -> str:
 
 @workload("other programs, 20 ms", KIND)
 def programs(_site: Site) -> Job:
-    count = 150
+    count = 250
     return Job(run, range(count), count, equals([f"{number}\n" for number in range(count)]))
 
 

@@ -38,25 +38,6 @@ def recursion(_site: Site) -> Job:
     return Job(fib, items, len(items), equals([987, 1597, 2584] * 700))
 
 
-def queens(size: int) -> int:
-    def place(row: int, columns: int, left: int, right: int) -> int:
-        if row == size:
-            return 1
-        free, found = ~(columns | left | right) & ((1 << size) - 1), 0
-        while free:
-            bit = free & -free
-            free ^= bit
-            found += place(row + 1, columns | bit, (left | bit) << 1, (right | bit) >> 1)
-        return found
-
-    return place(0, 0, 0, 0)
-
-
-@workload("queens", KIND)
-def all_queens(_site: Site) -> Job:
-    return Job(queens, [8] * 900, 900, equals([92] * 900))
-
-
 @functools.cache
 def sheet(number: int) -> str:
     """Return a table of 1,000 lines as CSV."""
@@ -165,35 +146,6 @@ def highlighting(_site: Site) -> Job:
     code = inspect.getsource(trade)
     codes = [f"# {number}\n{code}" for number in range(300)]
     return Job(highlight, codes, len(codes), each(lambda html: html.startswith("<div "), len(codes)))
-
-
-@functools.cache
-def template() -> Any:
-    """Return the template, compiled once in each process."""
-    import jinja2
-
-    return jinja2.Template(
-        "<table>{% for row in rows %}<tr class={{ loop.cycle('odd', 'even') }}>"
-        "{% for cell in row %}<td>{{ cell | e }}</td>{% endfor %}</tr>{% endfor %}</table>"
-    )
-
-
-def to_table(size: int) -> str:
-    return template().render(rows=[[f"{row}<{column}" for column in range(8)] for row in range(size)])
-
-
-@workload("Jinja2", KIND)
-def render_jinja(_site: Site) -> Job:
-    template()
-    sizes = [150 + number % 20 for number in range(250)]
-
-    def check(results: list[Any]) -> None:
-        assert [result.count("<tr ") for result in results] == sizes, (
-            "a table is not as large as it should be"
-        )
-        assert all(result.count("&lt;") == 8 * size for result, size in zip(results, sizes)), "not escaped"
-
-    return Job(to_table, sizes, len(sizes), check)
 
 
 def find_dates(text: str) -> int:

@@ -4,6 +4,7 @@ The first run tells which are far behind: they are not run again, and are ended 
 Numbers of threads are tried upwards and downwards from 16 as long as that helps.
 """
 
+import math
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -20,13 +21,17 @@ START = 16
 # Of two numbers of threads, the second helps if it takes at most this part of the first one's time.
 HELPS = 0.95
 
-# Seconds that the very first contender may take, with nothing known; the slack of all limits, for starting a
-# pool.
-FIRST_LIMIT, SLACK = 60.0, 0.5
-# So many times longer than the best so far a first run may take: of anyone, of a straw man, of auto.
-LIMIT, STRAW_LIMIT, AUTO_LIMIT = 3.0, 10.0, 20.0
-# So much slower in its first run a contender may be to be measured again.
+# Seconds that the very first contender may take, with nothing known: threads, which tiny items take long.
+FIRST_LIMIT = 5.0
+# The slack of all limits, for starting a pool.
+SLACK = 0.5
+# So many times longer than the best so far a run may take: of anyone, of a straw man, of auto.
+LIMIT, STRAW_LIMIT, AUTO_LIMIT = 2.5, 6.0, 20.0
+# So much slower than the best the first of its backend may be for the others on that backend to be tried.
+PROMISING = {PROCESSES: 2.2, THREADS: 1.3}
+# So much slower in its first run a contender may be to be measured again, and how many are.
 CLOSE = 1.25
+MOST_EXISTING, MOST_OWN = 4, 2
 
 
 class Match:
@@ -45,7 +50,7 @@ class Match:
         self._count = workload.prepare(site).count
         self._site = site
         self._links: dict[str, Link] = {}
-        self._best = FIRST_LIMIT / LIMIT
+        self._best = (FIRST_LIMIT - SLACK) / LIMIT
         self._digest: tuple[str, str] | None = None
         # joblib keeps large arguments in files there; whoever is killed leaves them behind.
         place = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -54,11 +59,18 @@ class Match:
     def scout(self, auto: bool) -> None:
         """Run every contender that may be the best once, and auto."""
         threads = self._scout_threads()
-        for spec in contenders.first_contenders(self._cpus, self._count, self._quick):
+        # The loop first: it is what limits the others where threads take very long.
+        for spec in (contenders.LOOP, contenders.chunked(self._cpus), *contenders.straw_men(self._cpus)):
             self._scout(spec)
-        for spec in contenders.beside(threads, self._count, self._quick):
-            self._scout(spec)
-        for spec in contenders.plait_fixed(self._cpus, threads, self._quick):
+        if not self._quick:
+            if self._promising(PROCESSES):
+                for spec in contenders.more_processes(self._cpus, self._count):
+                    self._scout(spec)
+            if self._promising(THREADS):
+                for spec in contenders.more_threads(threads, self._count):
+                    self._scout(spec)
+        few = {backend for backend in PROMISING if self._quick or not self._promising(backend)}
+        for spec in contenders.plait_fixed(self._cpus, threads, few):
             self._scout(spec)
         if auto:
             self.auto = regret.Times(AUTO.name, AUTO.backend, existing=False)
@@ -98,22 +110,31 @@ class Match:
         sizes = sorted({size for size in (*THREAD_SIZES, self._cpus) if size <= max(2, self._count)})
         start = min(START, sizes[-1])
         seconds = {start: self._scout(contenders.stdlib_threads(start))}
-        for direction in ([s for s in sizes if s > start], [s for s in reversed(sizes) if s < start]):
-            idle = 0
+        if not math.isfinite(seconds[start]):
+            return self._cpus
+        larger, smaller = [s for s in sizes if s > start], [s for s in reversed(sizes) if s < start]
+        for direction in (larger, smaller):
             for size in direction:
+                least = min(seconds.values())
                 seconds[size] = self._scout(contenders.stdlib_threads(size))
-                others = [taken for other, taken in seconds.items() if other != size]
-                idle = 0 if seconds[size] < HELPS * min(others) else idle + 1
-                if idle == (1 if self._quick else 2):
+                if seconds[size] > HELPS * least:
                     break
-        if self._cpus not in seconds:
+        if self._cpus not in seconds and math.isfinite(seconds[min(seconds)]):
+            # One for each processor: where the others only get into each other's way.
             seconds[self._cpus] = self._scout(contenders.stdlib_threads(self._cpus))
         return min(seconds, key=lambda size: seconds[size])
+
+    def _promising(self, backend: str) -> bool:
+        """Return whether the best on this backend so far is near enough to the best of all."""
+        known = [
+            times.typical for times in self.times.values() if times.existing and times.backend == backend
+        ]
+        return min(known, default=math.inf) <= PROMISING[backend] * self._best
 
     def _scout(self, spec: Spec) -> float:
         """Run a contender for the first time; return what it takes."""
         if spec in self.times or spec.library in self.missing:
-            return float("inf")
+            return math.inf
         self._note(f"{self.workload.name}: {spec.name}")
         known = next(
             (other for other in self.times if vars(other) | {"straw": spec.straw} == vars(spec)), None
@@ -127,7 +148,7 @@ class Match:
         self._measure(spec, times, STRAW_LIMIT if spec.straw else LIMIT, first=True)
         if times.fate == MISSING:
             self.missing.add(spec.library)
-            return float("inf")
+            return math.inf
         self.times[spec] = times
         keeps = spec.backend == PROCESSES and spec.library in ("joblib", "plait")
         if keeps and times.fate == OK and times.scouted > CLOSE * self._best:
@@ -139,7 +160,7 @@ class Match:
         """Return who may be the best, the likeliest first."""
         known = [spec for spec, times in self.times.items() if spec.existing == existing and times.fate == OK]
         known.sort(key=lambda spec: self.times[spec].typical)
-        most = (2 if existing else 1) if self._quick else (4 if existing else 2)
+        most = (2 if existing else 1) if self._quick else (MOST_EXISTING if existing else MOST_OWN)
         return [
             spec for spec in known[:most] if self.times[spec].typical <= CLOSE * self.times[known[0]].typical
         ]

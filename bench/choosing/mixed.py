@@ -65,7 +65,7 @@ def later(_site: Site) -> Job:
     return items_of([(0.01, 100)] * 400 + [(0.0, 60_000)] * 150)
 
 
-@workload("endless input, read as it goes", MIXED)
+@workload("a generator of items, CPU", MIXED)
 def generated(_site: Site) -> Job:
     count = 400
     numbers = (15_000 + number for number in range(count))

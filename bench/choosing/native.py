@@ -41,16 +41,6 @@ def unpacking(_site: Site) -> Job:
     return Job(expand, [lzma.compress(data, preset=0)] * 20, 20, equals([zlib.crc32(data)] * 20))
 
 
-def sha(data: bytes) -> str:
-    return hashlib.sha3_256(data).hexdigest()
-
-
-@workload("hashes, 1 MB each", KIND)
-def hashing(_site: Site) -> Job:
-    block = noise(1 << 20)
-    return Job(sha, [block] * 250, 250, equals([hashlib.sha3_256(block).hexdigest()] * 250))
-
-
 def short_hash(data: bytes) -> str:
     return hashlib.blake2b(data).hexdigest()
 

@@ -34,20 +34,6 @@ def strings(_site: Site) -> Job:
     return Job(tidy, names, count, equals([f"some-name-{number}" for number in range(count)]))
 
 
-PRICES = {f"thing {number}": number % 977 for number in range(5000)}
-
-
-def price(name: str) -> int:
-    return PRICES.get(name, -1)
-
-
-@workload("look-ups, 4,000,000", TINY)
-def look_ups(_site: Site) -> Job:
-    count = 4_000_000
-    names = [f"thing {number % 5000}" for number in range(5000)] * (count // 5000)
-    return Job(price, names, count, equals([number % 977 for number in range(5000)] * (count // 5000)))
-
-
 def collatz(number: int) -> int:
     steps = 0
     while number != 1:

@@ -2,10 +2,11 @@
 
 import functools
 import random
+import socket
 import threading
 import time
 
-from choosing.servers import serving
+from choosing.servers import HOST, serving
 from choosing.workload import Job, Site, each, equals, workload
 
 KIND = "uneven"
@@ -46,11 +47,6 @@ def descending(_site: Site) -> Job:
     return grinding([2_000_000 * 2 // (10 + number) for number in range(200)])
 
 
-@workload("the longest last", KIND)
-def ascending(_site: Site) -> Job:
-    return grinding([300 * number for number in range(240)])
-
-
 @functools.cache
 def weights(_process: int = 0) -> list[int]:
     """Return a table that takes a while: each process makes its own, once."""
@@ -75,9 +71,14 @@ def slow_first(_site: Site) -> Job:
 _local = threading.local()
 
 
-def through_session(asked: tuple[int, int]) -> int:
-    from choosing.fetching import by_socket
+def by_socket(place: tuple[int, int]) -> int:
+    port, number = place
+    with socket.create_connection((HOST, port)) as connection:
+        connection.sendall(b"%d\n" % number)
+        return int(connection.makefile("rb").readline())
 
+
+def through_session(asked: tuple[int, int]) -> int:
     port, _number = asked
     if getattr(_local, "port", None) != port:
         # A greeting of some round trips, as with TLS and a log-in.
