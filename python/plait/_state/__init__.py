@@ -121,7 +121,7 @@ class Look:
         for arg, print_ in self._arguments:
             done = print_.change(arg)
             if done is not None:
-                return f"it changed its argument {print_.path}: it {done}"
+                return f"it changed an argument: it {done}"
         return None
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from plait._state import arrays
 from plait._state.kinds import Kinds
-from plait._state.safe import MISSING, PLAIN, attributes_of, in_class, is_a, name_of, same
+from plait._state.safe import MISSING, PLAIN, attributes_of, in_class, is_a, is_exactly, name_of, same
 
 # So many items of a container are kept; of a longer one, from both ends and between.
 ITEMS = 4096
@@ -42,6 +42,7 @@ _BUFFERS = {
     "memoryview": arrays.of_view,
     "frame": arrays.of_frame,
 }
+_CONTAINERS = (list, dict, set, deque)
 LOOKED_INTO = frozenset((*_HELD, *_BUFFERS))
 
 
@@ -169,7 +170,7 @@ def parts_of(obj: Any, kind: str) -> Iterator[tuple[str, Any]]:
 def _parts(obj: Any, print_: Print) -> Iterator[tuple[str, Any]]:
     for end, part in islice(parts_of(obj, print_.kind), _PARTS):
         # An object of a library keeps to itself what is not a plain container.
-        if print_.kind != "library" or type(part) in (list, dict, set, deque):
+        if print_.kind != "library" or is_exactly(part, *_CONTAINERS):
             yield print_.path + end, part
 
 
@@ -182,7 +183,7 @@ def _data(obj: Any, kind: str) -> Any:
     if kind == "tuple":
         return None
     size, items = _length(obj, kind), _items(obj, kind)
-    plain = type(obj) in (list, dict, set, deque)
+    plain = is_exactly(obj, *_CONTAINERS)
     return size, items, {} if plain else _attributes(obj, "record")
 
 

@@ -17,7 +17,7 @@ from plait._state.code import Code
 from plait._state.facts import LOOKED_INTO, Budget, parts_of
 from plait._state.kinds import Kinds, meaning
 from plait._state.origin import Origin
-from plait._state.safe import MISSING, dict_of, member, mro_of, name_of, namespace_of
+from plait._state.safe import MISSING, dict_of, is_exactly, member, mro_of, name_of, namespace_of
 
 _FUNCTIONS = 200
 # So many parts of a container are met.
@@ -340,7 +340,7 @@ def _within(value: Any, kind: str) -> list[Any]:
         inner = [member(property, name, value) for name in ("fget", "fset")]
     elif kind == "cached":
         inner = [(dict_of(value) or {}).get("func")]
-    elif type(value) in (classmethod, staticmethod):
+    elif is_exactly(value, classmethod, staticmethod):
         inner = [member(type(value), "__func__", value)]
     else:
         inner = [(dict_of(value) or {}).get("__wrapped__")]

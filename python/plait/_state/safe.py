@@ -57,6 +57,11 @@ def is_a(cls: type, base: type) -> bool:
     return any(each is base for each in mro_of(cls))
 
 
+def is_exactly(obj: Any, *classes: type) -> bool:
+    """Whether an object has one of these classes; `in` would compare them, which a metaclass may answer."""
+    return any(type(obj) is each for each in classes)
+
+
 def in_class(cls: type, name: str) -> Any:
     """What the class or its bases define under this name, as it lies there, or `MISSING`."""
     for each in mro_of(cls):
@@ -74,7 +79,7 @@ def member(base: type, name: str, obj: Any) -> Any:
 def dict_of(obj: Any) -> dict[str, Any] | None:
     """The dict that holds an object's attributes, where it has one that no class hides."""
     found = in_class(type(obj), "__dict__")
-    if type(found) not in (types.GetSetDescriptorType, types.MemberDescriptorType):
+    if not is_exactly(found, types.GetSetDescriptorType, types.MemberDescriptorType):
         return None
     try:
         attributes = found.__get__(obj)
