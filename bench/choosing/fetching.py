@@ -76,8 +76,10 @@ def pages_kept(site: Site) -> Job:
 @contextlib.contextmanager
 def folder() -> Iterator[Site]:
     """A folder of its own, removed at the end."""
-    # Beside this tree and not where temporary files go: those may lie in memory, where nothing waits.
-    with tempfile.TemporaryDirectory(prefix=".bench-", dir=Path(__file__).resolve().parents[2]) as path:
+    # With what is built, and not where temporary files go: those may lie in memory, where nothing waits.
+    place = Path(__file__).resolve().parents[2] / ".build"
+    place.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-choose-", dir=place) as path:
         yield {"folder": path}
 
 
