@@ -6,6 +6,7 @@ On processes each of them would do its work on a copy, and the caller would see 
 import argparse
 import array
 import asyncio
+import atexit
 import collections
 import contextvars
 import csv
@@ -60,9 +61,11 @@ user = contextvars.ContextVar("user")
 ids = itertools.count()
 lines = (line for line in itertools.repeat("line"))
 log = tempfile.TemporaryFile("w+")  # noqa: SIM115
+atexit.register(log.close)
 memory_file = io.StringIO()
 table_writer = csv.writer(memory_file)
 database = sqlite3.connect(":memory:", check_same_thread=False)
+atexit.register(database.close)
 process_lock = multiprocessing.get_context("spawn").Lock()
 gate = asyncio.Lock()
 

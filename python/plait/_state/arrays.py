@@ -54,17 +54,16 @@ def of_ndarray(data: Any) -> Facts | None:
     shape = plain.shape
     if plain.nbytes <= _WHOLE:
         return shape, plain.strides, plain.tobytes()
+    axes = len(shape)
+    # The corners, and the same spread along each axis.
+    side = max(1, int(_END ** (1 / axes)))
+    step = max(1, int((prod(shape) / _SPREAD) ** (1 / axes)))
+    parts = [plain[(part,) * axes] for part in (slice(side), slice(-side, None), slice(None, None, step))]
     if plain.flags.forc:
+        # As it lies in memory: whole rows, or columns.
         line = plain.ravel("K")
-        ends = line[:_END].tobytes(), line[-_END:].tobytes()
-        return shape, plain.strides, *ends, line[:: max(1, line.size // _SPREAD)].tobytes()
-    return shape, plain.strides, plain[_grid(shape)].tobytes()
-
-
-def _grid(shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """The same spread along each axis, of as many items as are kept."""
-    step = max(1, int((prod(shape) / _SPREAD) ** (1 / len(shape))))
-    return tuple(slice(None, None, step) for _ in shape)
+        parts += [line[:_END], line[-_END:], line[:: max(1, line.size // _SPREAD)]]
+    return shape, plain.strides, *(part.tobytes() for part in parts)
 
 
 def _is_shared(plain: Any) -> bool:

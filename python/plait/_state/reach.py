@@ -215,6 +215,10 @@ class Reach:
                 self.finding = f"{place.who} sets the context variable `{place.path}`"
         elif kind == "module":
             self._module(value, place)
+        elif kind == "ndarray":
+            # Not noted as met, since that would hold it: NumPy resizes only arrays that nobody else holds.
+            if not is_part:
+                self.places.append(place)
         elif kind != "opaque" and self._is_new(value):
             self._unwrapped(value, kind, place, is_part)
 
