@@ -7,14 +7,14 @@ by those that work side by side:
 * In a worker process, environment variables, which a library reads when it is loaded (`set_variables`); and
   for libraries that the process it was forked from had loaded already, their own functions (`follow`).
 * While threads of this process run calls, `limit`: for all of the process, since most of these libraries have
-  one number for it, and given back afterwards.
+  one number for it, and given back afterwards. Whoever made it first is not asked: a number that was lower
+  already stays.
 
 What the user has said stands: a library whose variable he has set has his number, in workers and in threads.
 No library is asked anything, and threadpoolctl not loaded, before one that it knows of is loaded.
 """
 
 import os
-import re
 import sys
 import threading
 from collections.abc import Callable
@@ -100,6 +100,8 @@ def find() -> None:
         return
     with open("/proc/self/maps", "rb") as maps:
         mapped = maps.read()
+    import re
+
     if re.search(_CANDIDATE, mapped) is not None:
         from threadpoolctl import ThreadpoolController
 
@@ -142,7 +144,7 @@ class Limit:
     """
 
     def __init__(self, threads: int) -> None:
-        """Begin. `threads`: how many run calls at one time, at least 1."""
+        """Begin. `threads`: how many run calls at one time."""
         self.share: int | None = None
         self.resize(threads)
 
@@ -182,6 +184,11 @@ class Limit:
         except (AttributeError, TypeError):
             pass  # a callable that has no name, or a dict of its own
         return call
+
+    def over(self, results: "Iterator[T]") -> "Iterator[T]":
+        """Give the results, and close when they end or nobody wants them any more."""
+        with self:
+            yield from results
 
     def close(self) -> None:
         """End; closing again changes nothing."""

@@ -50,8 +50,8 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
     waits; where waiting would not help, it raises `MemoryError`.
 
     Args:
-        max_workers: The most worker processes; by default `plait.cpu_count()`, in a worker its share of that.
-            They start as work comes in.
+        max_workers: The most worker processes; by default `plait.cpu_count()` or the physical cores, if they
+            are fewer, and in a worker its share of that. They start as work comes in.
         mp_context: Accepted so that calls written for the stdlib work; plait has one way to start workers.
         initializer: Called in each worker as it starts. If it raises, the pool is broken.
         initargs: Its arguments.
@@ -254,6 +254,11 @@ os.register_at_fork(after_in_child=_forget_lock)
 
 
 def default_workers() -> int:
+    """As many as there are cores, a quota and memory for, or `PLAIT_MAX_WORKERS`; in a worker, its share."""
+    return max(1, min(_core.default_workers() // _depth.siblings, MAX_WORKERS))
+
+
+def all_workers() -> int:
     """As many as this process may use processors; in a worker, its share of them."""
     return max(1, min(_core.cpu_count() // _depth.siblings, MAX_WORKERS))
 

@@ -19,7 +19,7 @@ from joblib.parallel import AutoBatchingMixin, ParallelBackendBase
 from plait import _depth, _native_threads
 from plait._errors import WorkerDied
 from plait._joblib import pools
-from plait._process import MAX_DEPTH, MAX_WORKERS, default_workers
+from plait._process import MAX_DEPTH, MAX_WORKERS, all_workers
 
 # Options of joblib's other backends: what they speak of, plait has not, or does by itself.
 _WITHOUT_EFFECT = frozenset({"max_nbytes", "temp_folder", "mmap_mode", "verbose", "context"})
@@ -86,7 +86,7 @@ class PlaitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         if n_jobs is None or _depth.depth >= MAX_DEPTH:
             return 1
         if n_jobs < 0:
-            n_jobs = max(default_workers() + 1 + n_jobs, 1)
+            n_jobs = max(all_workers() + 1 + n_jobs, 1)
         return min(n_jobs, MAX_WORKERS)
 
     def configure(
@@ -119,7 +119,7 @@ class PlaitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         """The variables that joblib sets in workers."""
         environ: dict[str, str] = self._prepare_worker_env(n_jobs=n_jobs)
         if self.inner_max_num_threads is None:
-            # The engine divides the processors, and knows what else has a share of them. What the user has set
+            # The engine divides the processors, and knows what else has a share. What the user has set
             # stays, so that another number means other workers.
             users = _native_threads.without_own()
             for name in self.MAX_NUM_THREADS_VARS:

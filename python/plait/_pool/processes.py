@@ -21,8 +21,9 @@ class Pool(BasePool):
     go on.
 
     Args:
-        processes: How many workers, of which 192 at most exist; by default `plait.cpu_count()`. They start
-            when they are needed, and with an initializer at once.
+        processes: How many workers, of which 192 at most exist; by default `plait.cpu_count()`, or the
+            physical cores if they are fewer. They start when they are needed, and with an initializer at
+            once.
         initializer: Called in each worker as it starts. If it raises, the pool is broken, and calls say why.
         initargs: Its arguments.
         maxtasksperchild: Calls, or chunks of a map, after which a worker is replaced; by default never.
