@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -201,6 +202,19 @@ def test_a_module_that_ends_the_process(tmp_path):
 
 
 @pytest.mark.once
+def test_a_module_that_switches_the_gil_on(tmp_path):
+    # As a free-threaded build does it, of which there may be none here.
+    (tmp_path / "sitecustomize.py").write_text("import sys; on = False; sys._is_gil_enabled = lambda: on")
+    warning = "The global interpreter lock (GIL) has been enabled to load module 'old._fast', which has not"
+    code = f'import sitecustomize as s, warnings; warnings.warn("{warning}", RuntimeWarning); s.on = True'
+    (tmp_path / "old.py").write_text(code)
+    told = examined("--import", "json", "--import", "old", env={"PYTHONPATH": str(tmp_path)})
+    [found] = [finding for finding in told["GIL"] if finding["section"] == "native threads"]
+    assert found["value"] == ["old._fast"] and found["level"] == "warn"
+    assert "update old" in found["remedy"]
+
+
+@pytest.mark.once
 def test_an_extension_that_does_not_load():
     told = examined(before="import sys; sys.modules['plait._core'] = None")
     assert told.code == 1
@@ -236,6 +250,55 @@ def test_less_of_everything():
     if os.cpu_count() > 1:
         assert told["affinity"]["level"] == "note"
         assert told["other pools"]["level"] == ("ok" if sys.version_info >= (3, 13) else "warn")
+
+
+# A filter of system calls, as container engines have one: those of these numbers fail with EPERM.
+FORBID = """
+import ctypes, struct
+numbers = {numbers}
+code = [(0x20, 0, 0, 0)]
+code += [(0x15, len(numbers) - at, 0, number) for at, number in enumerate(numbers)]
+code += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050001)]
+text = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
+filter = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code), ctypes.addressof(text)))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.byref(filter), 0, 0) == 0, ctypes.get_errno()
+"""
+
+
+@pytest.mark.once
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of system calls are those of x86-64")
+def test_shared_memory_that_is_forbidden():
+    memfd_create = 319
+    told = examined(before=FORBID.format(numbers=[memfd_create]))
+    found = told["shared memory"]
+    assert found["level"] == "error" and "Operation not permitted" in found["text"]
+    assert "seccomp" in found["remedy"]
+    assert told.code == 1
+
+
+# No right to look into whomever, not even for root, nor for those it starts.
+DROP = """
+import ctypes
+libc, head, data = ctypes.CDLL(None), (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+assert libc.capget(head, data) == 0
+for which in (0, 1, 2):
+    data[which] &= ~(1 << 19)
+libc.prctl(24, 19, 0, 0, 0)
+assert libc.capset(head, data) == 0
+"""
+
+
+@pytest.mark.once
+def test_processes_that_may_not_be_looked_into(tmp_path):
+    # The process that imports packages hides itself; the doctor leads the session.
+    hide = "import ctypes, os; os.getpid() == os.getsid(0) or ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)"
+    (tmp_path / "sitecustomize.py").write_text(hide)
+    told = examined(before=DROP, env={"PYTHONPATH": str(tmp_path)})
+    found = told["process memory"]
+    assert found["level"] == "warn" and "may not be looked into" in found["text"], found
+    assert "ptrace_scope" in found["remedy"] and found["value"] is False
 
 
 @contextlib.contextmanager

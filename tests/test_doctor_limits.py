@@ -86,9 +86,10 @@ def test_what_may_be_seen_and_made():
     says(limits.judge_memfd(None), "ok", "memfd_create")
     says(limits.judge_memfd("Function not implemented"), "error", "not implemented", "seccomp")
     assert limits.try_memfd() is None
-    says(limits.judge_looking(None, True), "ok", "who waits for the GIL")
-    says(limits.judge_looking("process 7 may not be looked into", True), "warn", "process 7", "SYS_PTRACE")
-    says(limits.judge_looking("process 7 may not be looked into", False), "warn", "as root")
+    says(limits.judge_looking(None), "ok", "who waits for the GIL")
+    says(limits.judge_looking("process 7 may not be looked into: run as"), "warn", "process 7", "SYS_PTRACE")
+    says(limits.judge_looking("memory of process 7 cannot be read: other error"), "warn", "process 7")
+    says(limits.judge_looking("process 7 runs free-threaded CPython 3.14.0"), "note", "free-threaded")
     assert [limits.judge_ptrace(scope).level for scope in (None, 0, 1, 2, 3)] == [
         "ok",
         "ok",

@@ -29,7 +29,8 @@ def examine(trial: bool = True, modules: tuple[str, ...] = ()) -> list[Finding]:
     clusters = extras.Clusters()
     with Probe(modules) as probe:
         sections: list[Section] = []
-        cpus, pids = os.cpu_count() or 1, list[str]()
+        workers = usable = os.cpu_count() or 1
+        pids: list[str] = []
         try:
             from plait import _core
 
@@ -40,13 +41,13 @@ def examine(trial: bool = True, modules: tuple[str, ...] = ()) -> list[Finding]:
                 sections.append(Section(name))
                 sections[-1].findings.append(unreadable(name, name, error))
         else:
-            cpus, pids = machine["cpus"], _core.control_groups("pids")
-            workers, groups = _core.default_workers(), _core.control_groups("cpu")
-            sections.append(processors.look(machine, workers, groups))
+            workers, usable = _core.default_workers(), processors.usable(machine)
+            pids = _core.control_groups("pids")
+            sections.append(processors.look(machine, workers, _core.control_groups("cpu")))
             sections.append(memory.look(machine))
         sections.append(python.look())
-        sections.append(native.look(cpus, probe))
-        sections.append(limits.look(cpus, pids, probe))
+        sections.append(native.look(usable, probe))
+        sections.append(limits.look(workers, pids, probe))
         sections.append(extras.look(probe, clusters))
     # When nothing else runs any more.
     sections.append(trials.look(trial))

@@ -134,8 +134,12 @@ class Clusters:
             self._found.append(cluster)
             # A name server that does not answer cannot be left but by a thread.
             thread = Thread(target=_call, args=(cluster, _PORTS[kind]), daemon=True)
-            thread.start()
-            self._threads.append(thread)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                cluster["why"] = str(error)
+            else:
+                self._threads.append(thread)
 
     def result(self) -> list[dict[str, Any]]:
         """Wait for the answers, not longer than promised."""

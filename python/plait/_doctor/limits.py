@@ -1,5 +1,6 @@
 """Limits: what the system grants a process, and what it lets one process see of another."""
 
+import errno
 import os
 import resource
 from functools import partial
@@ -60,7 +61,7 @@ def look(cpus: int, groups: list[str], probe: Probe) -> Section:
     section.look("core files", judge_core, lambda: limit(resource.RLIMIT_CORE))
     section.look("/dev/shm", judge_shm, read_shm)
     section.look("shared memory", judge_memfd, try_memfd)
-    section.look("process memory", judge_looking, lambda: try_looking(probe.pid), read_seccomp)
+    section.look("process memory", judge_looking, lambda: try_looking(probe.pid))
     section.look("ptrace_scope", judge_ptrace, lambda: read_number("/proc/sys/kernel/yama/ptrace_scope"))
     section.look("hidepid", judge_hidepid, lambda: Path("/proc/self/mountinfo").read_text())
     section.look(
@@ -197,16 +198,17 @@ def judge_memfd(failure: str | None) -> Finding:
     return finding("shared memory", False, f"cannot be made: {failure}", "error", remedy)
 
 
-def judge_looking(failure: str | None, seccomp: bool) -> Finding:
+def judge_looking(failure: str | None) -> Finding:
     """Whether a process that this one started can be looked into, as `plait compare` does for GIL waits."""
-    value = {"readable": failure is None, "seccomp": seccomp}
     if failure is None:
         text = "this program can look into those it starts: plait compare sees who waits for the GIL"
-        return finding("process memory", value, text)
-    remedy = "allow process_vm_readv"
-    remedy += " in the container's seccomp profile (--cap-add SYS_PTRACE)" if seccomp else ", or run as root"
-    text = f"plait compare cannot see who waits for the GIL: {failure}"
-    return finding("process memory", value, text, "warn", remedy)
+        return finding("process memory", True, text)
+    text = f"plait compare cannot tell who waits for the GIL: {failure}"
+    if "may not" not in failure and "cannot be read" not in failure:
+        # There is no GIL, or none that plait knows its way around in.
+        return finding("process memory", False, text, "note")
+    remedy = "sysctl kernel.yama.ptrace_scope=1; in a container --cap-add SYS_PTRACE; or run as root"
+    return finding("process memory", False, text, "warn", remedy)
 
 
 def judge_ptrace(scope: int | None) -> Finding:
@@ -298,14 +300,6 @@ def read_shm() -> dict[str, Any] | None:
     }
 
 
-def read_seccomp() -> bool:
-    """Whether system calls of this process go through a filter."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("Seccomp:"):
-            return line.split()[1] == "2"
-    return False
-
-
 def try_memfd() -> str | None:
     """Make anonymous shared memory as the engine does, of a page; why it cannot be made, or None."""
     import fcntl
@@ -321,6 +315,9 @@ def try_memfd() -> str | None:
         finally:
             os.close(fd)
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            # Not forbidden: there are no descriptors left, which is said elsewhere.
+            raise
         return error.strerror or str(error)
     return None
 

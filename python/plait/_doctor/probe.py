@@ -5,6 +5,7 @@ on its own, writes JSON, and waits to be ended; it imports nothing of plait's be
 it finds what a user's program would.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -86,9 +87,17 @@ class Probe:
         self._found: dict[str, Any] | None = None
         self._failure: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._open = contextlib.ExitStack()
+        try:
+            self._start(asked)
+        except OSError as error:
+            self._failure = f"no process can be started: {error.strerror or error}"
+
+    def _start(self, asked: list[tuple[str, bool]]) -> None:
         # A pipe would fill up if packages have much to say.
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        self._said = self._open.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         self._answer, write = os.pipe()
+        self._open.callback(os.close, self._answer)
         try:
             self._process = subprocess.Popen(
                 [*_interpreter(), "-c", _PROGRAM, json.dumps(asked), str(write)],
@@ -97,8 +106,6 @@ class Probe:
                 stderr=self._said,
                 pass_fds=[write],
             )
-        except OSError as error:
-            self._failure = f"no process can be started: {error.strerror or error}"
         finally:
             os.close(write)
 
@@ -111,8 +118,7 @@ class Probe:
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
-        os.close(self._answer)
-        self._said.close()
+        self._open.close()
 
     @property
     def pid(self) -> int:

@@ -151,8 +151,7 @@ def judge_variable(machine: dict[str, Any]) -> Finding:
 def judge_others(machine: dict[str, Any], others: dict[str, int]) -> Finding:
     """How many workers the pools of others start, which ask in other ways."""
     text = ", ".join(f"{name} is {count}" for name, count in others.items())
-    # What the machine would give plait, but for its own variable, which means plait alone.
-    most = min([machine["affinity"], *(-int(-quota["limit"] // 1) for quota in machine["quotas"])])
+    most = usable(machine)
     # The standard library's pools ask the last of them.
     [*_, (asked, count)] = others.items()
     if count <= most:
@@ -163,6 +162,12 @@ def judge_others(machine: dict[str, Any], others: dict[str, int]) -> Finding:
     if "os.process_cpu_count()" in others:
         remedy += f"; or set PYTHON_CPU_COUNT={most}"
     return finding("other pools", others, text, "warn", remedy)
+
+
+def usable(machine: dict[str, Any]) -> int:
+    """Give what the machine grants: `cpus`, were it not for PLAIT_MAX_WORKERS, which means plait alone."""
+    affinity: int = machine["affinity"]
+    return min([affinity, *(-int(-quota["limit"] // 1) for quota in machine["quotas"])])
 
 
 def judge_load(logical: int, load: tuple[float, float, float]) -> Finding:
