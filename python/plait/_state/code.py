@@ -5,12 +5,17 @@ cleared by a glance at their names and opcodes; `dis`, which is slow, is asked o
 suspicion, so that numbers and arguments of opcodes, which change from version to version, are its business.
 """
 
-import dis
+import opcode
 import types
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-# The others that store a variable beyond the function, whatever their numbers are; `dis` tells them apart.
-_STORES = {dis.opmap[name] for name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF", "DELETE_DEREF")}
+if TYPE_CHECKING:
+    import dis
+
+# Those that may set a variable beyond the function, whatever their numbers; `dis` tells which.
+_SETTING = ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF", "DELETE_DEREF")
+_STORES = {number for name, number in opcode.opmap.items() if name.startswith(_SETTING)}
 _LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "LOAD_CLASSDEREF", "STORE_GLOBAL")
 _ASKS = ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR")
 # What stands between an import and the name that it is given.
@@ -52,8 +57,14 @@ class Code:
             instruction.argval == name and instruction.opname.startswith(opnames)
             for each, _ in self.all
             if name in each.co_names
-            for instruction in dis.get_instructions(each)
+            for instruction in _instructions(each)
         )
+
+
+def _instructions(code: types.CodeType) -> "Iterator[dis.Instruction]":
+    import dis
+
+    return dis.get_instructions(code)
 
 
 def _nested(code: types.CodeType, shared: frozenset[str]) -> Iterator[tuple[types.CodeType, frozenset[str]]]:
@@ -68,7 +79,7 @@ def _nested(code: types.CodeType, shared: frozenset[str]) -> Iterator[tuple[type
 
 def _assigned(code: types.CodeType, free: frozenset[str]) -> tuple[str, str] | None:
     imported = False
-    for instruction in dis.get_instructions(code):
+    for instruction in _instructions(code):
         opname = instruction.opname
         if opname.startswith(("STORE_GLOBAL", "DELETE_GLOBAL")) and not imported:
             return "global", instruction.argval
