@@ -16,9 +16,9 @@ use plait_engine::nursery::{Launch, Nursery};
 use pyo3::prelude::*;
 
 use crate::buffer::{LIVE, Live};
-use crate::exit;
 use crate::future::deadline;
 use crate::process::ProcessHome;
+use crate::{exit, gauge};
 
 /// Counts the forks this process has come through: a pool made before the last one is the parent's.
 static FORKS: AtomicU64 = AtomicU64::new(0);
@@ -103,7 +103,7 @@ pub fn after_fork(in_child: bool) {
     if in_child {
         FORKS.fetch_add(1, Ordering::Relaxed);
         exit::forget_callbacks();
-        plait_observe::own::forked();
+        gauge::forked();
     }
 }
 

@@ -22,7 +22,7 @@ mod seat;
 mod tests;
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 pub use calls::{Batch, Calls, Ticket};
 pub use figures::CallFigures;
@@ -36,12 +36,13 @@ static GIL: OnceLock<Result<OwnGil, Reason>> = OnceLock::new();
 /// Forks that this process has come through since it was another's child.
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
-/// Tells where the runtime of the Python lies that this process runs: the address of its `_PyRuntime`. Of all calls the first
-/// counts.
+/// Tells where the runtime of the Python lies that this process runs: the address of its `_PyRuntime`. The sampler calls
+/// `hasten` on its thread when it begins, to be run soon whenever it wakes up. Of all calls the first counts.
 ///
 /// # Errors
 /// A [`Reason`] why the GIL of this process cannot be read.
-pub fn look_at(runtime: u64, version: Version) -> Result<(), Reason> {
+pub fn look_at(runtime: u64, version: Version, hasten: fn()) -> Result<(), Reason> {
+    sampler::hasten_by(hasten);
     GIL.get_or_init(|| find(runtime, version)).as_ref().map(|_| ()).map_err(Clone::clone)
 }
 
@@ -63,6 +64,17 @@ fn find(runtime: u64, version: Version) -> Result<OwnGil, Reason> {
 /// The GIL that is looked at; `None` while it is not known.
 fn gil() -> Option<OwnGil> {
     GIL.get()?.as_ref().ok().copied()
+}
+
+/// For where the GIL cannot be read: notes for one call in flight, of several for each in its turn, whether some thread held
+/// the GIL just now, as the sampler notes who did.
+pub fn guess(held: bool) {
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let seats: Vec<_> = seat::all().filter(|seat| seat.has_calls()).collect();
+    let holder = TURN.fetch_add(1, Ordering::Relaxed).checked_rem(seats.len());
+    for (number, seat) in seats.into_iter().enumerate() {
+        seat.guess(held, Some(number) == holder);
+    }
 }
 
 /// To be called in the child of a fork: the sampler and all other threads were the parent's.

@@ -116,6 +116,11 @@ pub(super) fn keep_own() {
     }
 }
 
+/// For words that have one writer.
+fn one_more(word: &AtomicU64) {
+    word.store(word.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
 impl Seat {
     const fn new() -> Self {
         Self {
@@ -179,7 +184,6 @@ impl Seat {
 
     /// The sampler's look; `ask` allows it to read what the thread does while it has not the GIL, which costs a system call.
     pub fn look(&self, gil: Gil, moment: OwnMoment, ask: bool) {
-        let one_more = |word: &AtomicU64| word.store(word.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         one_more(&self.looks);
         if moment.held {
             if moment.last_holder == self.thread_state.load(Ordering::Relaxed) {
@@ -193,6 +197,14 @@ impl Seat {
             if waits {
                 one_more(&self.waiting);
             }
+        }
+    }
+
+    /// Notes a guess: whether some thread held the GIL, and whether that counts as this one.
+    pub fn guess(&self, held: bool, this: bool) {
+        one_more(&self.looks);
+        if held {
+            one_more(if this { &self.held } else { &self.other });
         }
     }
 

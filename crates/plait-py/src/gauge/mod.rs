@@ -3,13 +3,17 @@
 //! The account and its clocks are `plait_observe::own`; here is the calling. A gauge passes arguments, results and
 //! exceptions through as they are, on any thread, on many at once, and within one another.
 
+mod canary;
+
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use plait_observe::Version;
 use plait_observe::own::{self, Calls};
-use plait_observe::{Reason, Version};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -28,17 +32,29 @@ pub struct Gauge {
     calls: Calls,
     /// Why the GIL cannot be looked at.
     refused: Option<String>,
+    /// Where that is so: for how long the canary is to be asked from the first call on.
+    canary: Option<Duration>,
+    began: AtomicBool,
 }
 
 #[pymethods]
 impl Gauge {
-    /// With `sample`, it is looked who holds the GIL for `sample_for` seconds from the first call on.
+    /// With `sample`, it is looked who holds the GIL for `sample_for` seconds from the first call on. With `guess`, that is
+    /// done as where the GIL's words cannot be read: by asking for it.
     #[new]
-    #[pyo3(signature = (function, /, sample=false, sample_for=0.05))]
-    fn new(py: Python<'_>, function: Py<PyAny>, sample: bool, sample_for: f64) -> PyResult<Self> {
-        let window = span("sample_for", sample_for)?;
-        let refused = look_at_gil(py).err();
-        Ok(Self { function, calls: Calls::new(sample.then_some(window)), refused })
+    #[pyo3(signature = (function, /, sample=false, sample_for=0.05, *, guess=false))]
+    fn new(py: Python<'_>, function: Py<PyAny>, sample: bool, sample_for: f64, guess: bool) -> PyResult<Self> {
+        let window = sample.then_some(span("sample_for", sample_for)?);
+        let refused = match look_at_gil(py) {
+            Ok(()) if guess => Some("as asked, it is guessed".to_owned()),
+            Ok(()) => None,
+            Err(reason) => Some(reason),
+        };
+        // Without a GIL there is nothing to guess.
+        let guesses = refused.is_some() && has_gil(py);
+        let canary = window.filter(|_| guesses);
+        let calls = Calls::new(window.filter(|_| !guesses));
+        Ok(Self { function, calls, refused, canary, began: AtomicBool::new(false) })
     }
 
     #[pyo3(signature = (*args, **kwargs))]
@@ -48,6 +64,7 @@ impl Gauge {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = args.py();
+        self.wake_canary();
         let ticket = self.calls.begin(thread_state(py));
         let result = callout::call(self.function.bind(py), args, kwargs);
         self.calls.end(ticket, result.is_err());
@@ -61,6 +78,7 @@ impl Gauge {
         let py = stack.py();
         let limit = span("limit", limit)?;
         let function = self.function.bind(py);
+        self.wake_canary();
         let mut batch = self.calls.batch(thread_state(py));
         let mut done = 0;
         while let Some(item) = pop(stack)? {
@@ -94,10 +112,10 @@ impl Gauge {
     }
 
     /// Looks for `seconds` from now on who holds the GIL.
-    fn sample(&self, seconds: f64) -> PyResult<()> {
+    fn sample(&self, py: Python<'_>, seconds: f64) -> PyResult<()> {
         let window = span("seconds", seconds)?;
-        self.calls
-            .sample(window)
+        let looking = if self.refused.is_none() { self.calls.sample(window) } else { self.guess_for(py, window) };
+        looking
             .map_err(|error| PyOSError::new_err((error.raw_os_error(), format!("no thread to measure with: {error}"))))
     }
 
@@ -141,6 +159,67 @@ impl Gauge {
     }
 }
 
+impl Gauge {
+    /// Before a call: with the first one, the canary begins, if there is to be one.
+    fn wake_canary(&self) {
+        if let Some(window) = self.canary
+            && !self.began.swap(true, Ordering::Relaxed)
+        {
+            // Without a thread for it nothing is guessed, which the figures tell.
+            let _ = canary::ask_for(window);
+        }
+    }
+
+    fn guess_for(&self, py: Python<'_>, window: Duration) -> std::io::Result<()> {
+        if has_gil(py) { canary::ask_for(window) } else { Ok(()) }
+    }
+}
+
+/// In the child of a fork: what measured was the parent's.
+pub fn forked() {
+    own::forked();
+    canary::forget();
+}
+
+/// Whether this interpreter has a GIL, switched on.
+fn has_gil(py: Python<'_>) -> bool {
+    let asked = py.import(intern!(py, "sys")).and_then(|sys| sys.call_method0(intern!(py, "_is_gil_enabled")));
+    // Before 3.13 there is nothing to ask.
+    asked.and_then(|answer| answer.extract()).unwrap_or(true)
+}
+
+/// Has the kernel run this thread soon when it wakes up, for it never runs for long: on a busy machine it would come by a
+/// few times a second otherwise. Kernels that cannot do that refuse, and nothing changes.
+fn hasten() {
+    #[repr(C)]
+    struct SchedAttr {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime: u64,
+        deadline: u64,
+        period: u64,
+    }
+    /// The shortest turn that may be asked for, in nanoseconds.
+    const TURN: u64 = 100_000;
+    // SAFETY: what the niceness of this thread is, told by the library.
+    let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    let wish = SchedAttr {
+        size: size_of::<SchedAttr>() as u32,
+        policy: libc::SCHED_OTHER as u32,
+        flags: 0,
+        nice,
+        priority: 0,
+        runtime: TURN,
+        deadline: 0,
+        period: 0,
+    };
+    // SAFETY: the structure is as the kernel knows it and says its own size; the kernel reads it and keeps nothing.
+    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const wish, 0) };
+}
+
 /// The last of a list, taken from it in one step; `None` when it is empty.
 fn pop<'py>(stack: &Bound<'py, PyList>) -> PyResult<Option<Bound<'py, PyAny>>> {
     // Nothing in between runs Python, so nobody else takes it.
@@ -175,5 +254,5 @@ fn look_at_gil(py: Python<'_>) -> Result<(), String> {
     }
     let running = py.version_info();
     let version = Version { major: running.major, minor: running.minor, micro: running.patch };
-    own::look_at(runtime.expose_provenance() as u64, version).map_err(|reason: Reason| reason.to_string())
+    own::look_at(runtime.expose_provenance() as u64, version, hasten).map_err(|reason| reason.to_string())
 }
