@@ -44,9 +44,20 @@ class Told:
         return found[0] if len(found) == 1 else found
 
 
-def examined(*arguments, **options):
-    """What it says of a program in such a place, without a trial."""
-    return Told(doctor("--json", "--no-trial", *arguments, **options))
+@pytest.fixture(scope="module")
+def examined(tmp_path_factory):
+    """What it says of a program in such a place, without a trial, and without the time that packages take."""
+    empty = tmp_path_factory.mktemp("empty")
+    for module in ("numpy/__init__", "scipy/__init__", "scipy/linalg", "joblib/__init__"):
+        (empty / module).parent.mkdir(exist_ok=True)
+        (empty / f"{module}.py").touch()
+
+    def run(*arguments, env=None, **options):
+        env = dict(env or {})
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [env.get("PYTHONPATH"), str(empty)]))
+        return Told(doctor("--json", "--no-trial", *arguments, env=env, **options))
+
+    return run
 
 
 def test_all_of_it():
@@ -108,7 +119,7 @@ def test_a_reader_that_goes_away():
 
 
 @pytest.mark.once
-def test_variables_that_cannot_be_meant():
+def test_variables_that_cannot_be_meant(examined):
     # The port is taken, and nobody listens there.
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
@@ -139,7 +150,7 @@ def test_a_budget_that_is_no_size_keeps_processes_from_working():
 
 
 @pytest.mark.once
-def test_limits_that_are_set_and_a_scheduler_that_answers():
+def test_limits_that_are_set_and_a_scheduler_that_answers(examined):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         env = {"DASK_SCHEDULER_ADDRESS": f"tcp://127.0.0.1:{port}", "RAY_ADDRESS": "auto"}
@@ -165,7 +176,11 @@ def test_libraries_with_more_threads_than_processors():
     pytest.importorskip("numpy")
     pytest.importorskip("threadpoolctl")
     affinity = "import os; os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])"
-    told = examined(before=affinity, env={"OPENBLAS_NUM_THREADS": "3", "OMP_NUM_THREADS": "3"})
+    told = Told(
+        doctor(
+            "--json", "--no-trial", before=affinity, env={"OPENBLAS_NUM_THREADS": "3", "OMP_NUM_THREADS": "3"}
+        )
+    )
     assert told["plait.cpu_count()"]["value"]["count"] == 1
     threads = [finding for finding in told.whole["findings"] if finding["section"] == "native threads"]
     libraries = [finding for finding in threads if finding["name"].startswith("OpenBLAS")]
@@ -179,7 +194,7 @@ def test_libraries_with_more_threads_than_processors():
 
 
 @pytest.mark.once
-def test_modules_of_ones_own(tmp_path):
+def test_modules_of_ones_own(examined, tmp_path):
     (tmp_path / "fine.py").write_text("print('hello'); import sys; print('hello', file=sys.stderr)")
     (tmp_path / "broken.py").write_text("raise ValueError('no\\nluck')")
     asked = [word for name in ("fine", "broken", "absent") for word in ("--import", name)]
@@ -190,7 +205,7 @@ def test_modules_of_ones_own(tmp_path):
 
 
 @pytest.mark.once
-def test_a_module_that_ends_the_process(tmp_path):
+def test_a_module_that_ends_the_process(examined, tmp_path):
     (tmp_path / "deadly.py").write_text("import os, sys; print('farewell', file=sys.stderr); os.abort()")
     told = examined("--import", "deadly", env={"PYTHONPATH": str(tmp_path)})
     assert told["libraries"]["text"] == (
@@ -202,7 +217,7 @@ def test_a_module_that_ends_the_process(tmp_path):
 
 
 @pytest.mark.once
-def test_a_module_that_switches_the_gil_on(tmp_path):
+def test_a_module_that_switches_the_gil_on(examined, tmp_path):
     # As a free-threaded build does it, of which there may be none here.
     (tmp_path / "sitecustomize.py").write_text("import sys; on = False; sys._is_gil_enabled = lambda: on")
     warning = "The global interpreter lock (GIL) has been enabled to load module 'old._fast', which has not"
@@ -215,7 +230,7 @@ def test_a_module_that_switches_the_gil_on(tmp_path):
 
 
 @pytest.mark.once
-def test_an_extension_that_does_not_load():
+def test_an_extension_that_does_not_load(examined):
     told = examined(before="import sys; sys.modules['plait._core'] = None")
     assert told.code == 1
     assert told["version"][1]["level"] == "error" and "plait._core" in told["version"][1]["text"]
@@ -228,7 +243,7 @@ def test_an_extension_that_does_not_load():
 
 
 @pytest.mark.once
-def test_less_of_everything():
+def test_less_of_everything(examined):
     limits = {"NOFILE": 100, "STACK": 256 << 10, "AS": 3 << 30, "CPU": 300, "FSIZE": 1 << 30, "CORE": 0}
     lines = [
         "import os, resource, sys",
@@ -269,7 +284,7 @@ assert libc.prctl(22, 2, ctypes.byref(filter), 0, 0) == 0, ctypes.get_errno()
 
 @pytest.mark.once
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of system calls are those of x86-64")
-def test_shared_memory_that_is_forbidden():
+def test_shared_memory_that_is_forbidden(examined):
     memfd_create = 319
     told = examined(before=FORBID.format(numbers=[memfd_create]))
     found = told["shared memory"]
@@ -291,7 +306,7 @@ assert libc.capset(head, data) == 0
 
 
 @pytest.mark.once
-def test_processes_that_may_not_be_looked_into(tmp_path):
+def test_processes_that_may_not_be_looked_into(examined, tmp_path):
     # The process that imports packages hides itself; the doctor leads the session.
     hide = "import ctypes, os; os.getpid() == os.getsid(0) or ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)"
     (tmp_path / "sitecustomize.py").write_text(hide)
@@ -326,7 +341,7 @@ def group(controller, **files):
 
 
 @pytest.mark.once
-def test_a_quota():
+def test_a_quota(examined):
     version1 = Path("/sys/fs/cgroup/cpu").is_dir()
     files = {"cpu_cfs_quota_us": "50000"} if version1 else {"cpu_max": "50000 100000"}
     with group("cpu", **files) as (join, directory):
@@ -343,7 +358,7 @@ def test_a_quota():
 
 
 @pytest.mark.once
-def test_few_processes_and_little_memory():
+def test_few_processes_and_little_memory(examined):
     version1 = Path("/sys/fs/cgroup/memory").is_dir()
     processes, memory = (
         {"pids_max": "20"},

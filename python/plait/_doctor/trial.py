@@ -14,7 +14,7 @@ finding = partial(Finding, NAME)
 BACKENDS = ("serial", "threads", "processes")
 
 # In seconds: a machine that does not start a process in this time has worse troubles.
-PATIENCE = 10.0
+PATIENCE = 20.0
 # Calls one after the other, of which the middle one counts.
 _CALLS = 25
 
