@@ -91,7 +91,7 @@ def large_results(_site: Site) -> Job:
     import numpy
 
     assert numpy
-    return Job(normals, range(24), 24, each(lambda values: abs(float(values.mean())) < 0.01, 24))
+    return Job(normals, range(24), 24, each(lambda values: abs(float(values[::16].mean())) < 0.05, 24))
 
 
 def sentences(seed: int) -> list[str]:
