@@ -203,11 +203,18 @@ class GaugeFigures(TypedDict):
 class Gauge:
     """Calls `function` with the same arguments, result and exception, on any thread, and measures that.
 
-    With `sample`, it is looked who holds the GIL for `sample_for` seconds from the first call on.
+    With `sample`, it is looked who holds the GIL for `sample_for` seconds from the first call on. Where its words
+    cannot be read (`gil_reason`), and with `guess`, `held` is guessed by asking for it.
     """
 
     def __new__(
-        cls, function: Callable[..., Any], /, sample: bool = False, sample_for: float = 0.05
+        cls,
+        function: Callable[..., Any],
+        /,
+        sample: bool = False,
+        sample_for: float = 0.05,
+        *,
+        guess: bool = False,
     ) -> Self: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     @property
