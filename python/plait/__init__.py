@@ -16,6 +16,7 @@ from plait._errors import NotPicklable, PlaitError, RemoteError, TaskTimeout
 # What type checkers take for `typing.TYPE_CHECKING`, without the import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from plait._auto.explain import explain
     from plait._choice import Choice
     from plait._compare import Comparison, compare
     from plait._core import cpu_count
@@ -49,6 +50,7 @@ __all__ = [
     "compare",
     "cpu_count",
     "empty",
+    "explain",
     "full",
     "map",
     "patch",
@@ -72,6 +74,7 @@ _HOMES = {
     "compare": "plait._compare",
     "cpu_count": "plait._core",
     "empty": "plait._shared",
+    "explain": "plait._auto.explain",
     "full": "plait._shared",
     "map": "plait._map",
     "patch": "plait._patch",

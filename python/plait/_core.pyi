@@ -14,6 +14,7 @@ __all__ = [
     "DUMP_SIGNAL",
     "STOP_SIGNAL",
     "Buffer",
+    "Climber",
     "Figures",
     "FutureBase",
     "Gauge",
@@ -34,6 +35,7 @@ __all__ = [
     "before_fork",
     "buffer_span",
     "bytes_copied",
+    "call_batch",
     "choose",
     "codec",
     "control_groups",
@@ -227,6 +229,9 @@ class Gauge:
         """Looks for so long from now on who holds the GIL."""
     def figures(self) -> GaugeFigures: ...
 
+def call_batch(
+    fn: Callable[..., Any], items: Iterator[Any], star: bool, count: int, limit: float, results: list[Any]
+) -> tuple[int, bool, Exception | None]: ...
 @final
 class ProcessMap(Iterator[Any]):
     @property
@@ -253,6 +258,16 @@ def process_map(
 
 def choose(figures: str, machine: str, bounds: str) -> str: ...
 def revise(choice: str, figures: str, machine: str, bounds: str, switches: int) -> str | None: ...
+@final
+class Climber:
+    """How many threads a run should have, found while it runs. Any thread may tell it of calls."""
+
+    def __new__(cls, width: int, most: int, alone: float | None = None) -> Self:
+        """Begins with `width` and never has more than `most`; `alone`: seconds of a call that was made alone."""
+    @property
+    def width(self) -> int: ...
+    def on_call(self, started: float, ended: float) -> int:
+        """Learns of a call that has ended, in seconds of one clock; gives the width from now on."""
 
 # --- worker processes
 

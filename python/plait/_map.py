@@ -8,9 +8,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from operator import length_hint
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
-from plait import _core, _own
+from plait import _core, _native_threads, _own
 from plait._executor import check_backend
 from plait._options import check_limits
 
@@ -99,17 +100,17 @@ def map(
 
     """
     check_backend(backend)
-    for name, number in (("workers", workers), ("chunksize", chunksize), ("buffersize", buffersize)):
-        if number is not None and (not isinstance(number, int) or number < 1):
-            raise ValueError(f"{name} must be an integer of at least 1, not {number!r}")
+    check_counts(workers=workers, chunksize=chunksize, buffersize=buffersize)
     check_limits(timeout, retries)
     if not iterables:
         raise TypeError("map needs at least one iterable")
     if backend == "auto":
         from plait._auto import deciding, run
 
-        bounds = deciding.Bounds(workers, chunksize)
-        return run.start(fn, iterables, bounds, buffersize, (timeout, retries), _processes, _is_warm)
+        limited = timeout is not None or retries
+        backends = ("threads", "processes") if limited else ("serial", "threads", "processes")
+        bounds = deciding.Bounds(workers, chunksize, backends)
+        return run.start(fn, iterables, bounds, buffersize, (timeout, retries), process_pool, is_warm)
     if backend == "serial":
         if timeout is not None or retries:
             from plait._serial import SerialExecutor
@@ -122,7 +123,10 @@ def map(
         ahead = buffersize or _AHEAD_PER_THREAD * pool._max_workers
         if timeout is not None or retries:
             pool = pool.options(timeout=timeout, retries=retries)
-        return submit_ahead(pool.submit, fn, zip(*iterables), ahead, None)
+        most = pool._max_workers
+        held = _native_threads.limit(min(most, *(length_hint(it, most) for it in iterables)))
+        results = submit_ahead(pool.submit, held.wrap(fn), zip(*iterables), ahead, None)
+        return results if held.share is None else held.over(results)
     own = _own.current() if workers is None else None
     if own is not None:
         # In a worker: no process is started for it, however deep maps are nested.
@@ -133,6 +137,13 @@ def map(
     return start_map(
         pool, fn, iterables, pool._max_workers, chunksize, buffersize or 0, None, timeout, retries
     )
+
+
+def check_counts(**numbers: int | None) -> None:
+    """Raise a ValueError for what is no number of workers or items."""
+    for name, number in numbers.items():
+        if number is not None and (not isinstance(number, int) or number < 1):
+            raise ValueError(f"{name} must be an integer of at least 1, not {number!r}")
 
 
 # The builtin, which this module's own function hides.
@@ -251,11 +262,12 @@ def _pool(backend: str, workers: int) -> Any:
         return pool
 
 
-def _processes(workers: int) -> Any:
+def process_pool(workers: int) -> Any:
+    """The worker processes that `map` keeps."""
     return _pool("processes", workers)
 
 
-def _is_warm() -> bool:
+def is_warm() -> bool:
     """Whether worker processes, or what they are forked from, are there already."""
     with _lock:
         return any(looks[0] == "processes" and looks[2] == os.getpid() for looks in _pools)

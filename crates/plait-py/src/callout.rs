@@ -17,6 +17,9 @@ use pyo3::types::{PyDict, PyIterator, PyTuple};
 
 type Next = unsafe extern "C" fn(*mut PyObject) -> *mut PyObject;
 type UnwindingNext = unsafe extern "C-unwind" fn(*mut PyObject) -> *mut PyObject;
+type Vectorcall = unsafe extern "C" fn(*mut PyObject, *const *mut PyObject, usize, *mut PyObject) -> *mut PyObject;
+type UnwindingVectorcall =
+    unsafe extern "C-unwind" fn(*mut PyObject, *const *mut PyObject, usize, *mut PyObject) -> *mut PyObject;
 type Call = unsafe extern "C" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
 type UnwindingCall = unsafe extern "C-unwind" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
 
@@ -47,6 +50,20 @@ pub fn next<'py>(iterator: &Bound<'py, PyIterator>) -> Option<PyResult<Bound<'py
     }
     // SAFETY: a new reference, which nobody else holds.
     Some(Ok(unsafe { Bound::from_owned_ptr(iterator.py(), item) }))
+}
+
+/// Calls a function with one argument.
+pub fn call_one<'py>(function: &Bound<'py, PyAny>, arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let args = [arg.as_ptr()];
+    // SAFETY: as in `next`.
+    let call = unsafe { std::mem::transmute::<Vectorcall, UnwindingVectorcall>(black_box(ffi::PyObject_Vectorcall)) };
+    let sleep = Sleep;
+    // SAFETY: objects that are alive, one argument and no names, in a thread that is attached. Of unwinding holds what is
+    // said in `next`.
+    let result = unsafe { call(function.as_ptr(), args.as_ptr(), 1, std::ptr::null_mut()) };
+    std::mem::forget(sleep);
+    // SAFETY: a new reference, or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(function.py(), result) }
 }
 
 /// Calls a function.

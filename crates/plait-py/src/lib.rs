@@ -24,6 +24,7 @@ mod own;
 mod process;
 mod program;
 mod scratch;
+mod serial;
 mod thread;
 mod worker;
 
@@ -35,7 +36,7 @@ mod _core {
     #[pymodule_export]
     use crate::buffer::{Buffer, address_of, buffer_span, memory_view};
     #[pymodule_export]
-    use crate::choose::{choose, revise};
+    use crate::choose::{Climber, choose, revise};
     #[pymodule_export]
     use crate::compare::{Figures, Meter, Watch, WatchReport};
     #[pymodule_export]
@@ -60,6 +61,8 @@ mod _core {
     use crate::process::ProcessEngine;
     #[pymodule_export]
     use crate::program::{after_fork, before_fork, join_orphans};
+    #[pymodule_export]
+    use crate::serial::call_batch;
     #[pymodule_export]
     use crate::thread::{ThreadEngine, ThreadQueue, start_native};
     #[pymodule_export]

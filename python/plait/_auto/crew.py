@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from plait import _native_threads
 from plait._thread import ThreadPoolExecutor
 
 # Threads that wait for the next map.
@@ -31,11 +32,20 @@ class Crew:
         self._kept = initializer is None
         self._resizing = threading.Lock()
         self._program = os.getpid()
+        self._limit: _native_threads.Limit | None = None
+
+    def limit(self) -> _native_threads.Limit:
+        """Hold BLAS and OpenMP to the threads' share of the processors, until the crew is left."""
+        if self._limit is None:
+            self._limit = _native_threads.limit(self.width)
+        return self._limit
 
     def resize(self, width: int) -> bool:
         """Have so many threads from now on; False when the machine has no more of them to give."""
         with self._resizing:
             self.width = width
+            if self._limit is not None:
+                self._limit.resize(width)
             crew = self.pool._crew
             for _ in range(crew.queue.resize(width)):
                 try:
@@ -46,6 +56,9 @@ class Crew:
 
     def leave(self, idle: bool) -> None:
         """Give the threads back, or have them end with the calls that they still run."""
+        if self._limit is not None:
+            self._limit.close()
+            self._limit = None
         if idle and self._kept and self._program == os.getpid():
             self.resize(_IDLE_THREADS)
             with _lock:

@@ -90,7 +90,8 @@ class AutoExecutor:
                     raise RuntimeError(f"cannot schedule new futures after {when}")
                 plan = self._plan(fn)
                 if plan.submit is None:
-                    return plan.add(Waiting(fn, args, kwargs, (timeout, retries)))  # type: ignore[no-any-return]
+                    waiting = Waiting(fn, args, kwargs, (timeout, retries))
+                    return plan.add(waiting)  # type: ignore[no-any-return]
         return plan.submit(timeout, retries, fn, args, kwargs)  # type: ignore[no-any-return]
 
     def map(

@@ -1,10 +1,16 @@
 """The inputs of a map that may change its backend: what was not called yet, wherever it is read from next."""
 
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from plait import _core
+
 Call = tuple[Any, ...]
+
+# Seconds that one may wait for further items of a generator before those at hand are called.
+_PATIENCE = 0.001
 
 
 class Inputs:
@@ -26,20 +32,43 @@ class Inputs:
         self.failure: Exception | None = None
 
     def take(self, count: int) -> list[Call]:
-        """Read up to `count` items, as tuples of arguments."""
+        """Read up to `count` items, as tuples of arguments; of those that come slowly fewer, but one."""
         items: list[Any] = []
         if self.ended:
             return items
         try:
-            # What was read before an exception stays in the list.
-            items.extend(itertools.islice(self._items, count))
+            if self.left is not None or count == 1:
+                # What was read before an exception stays in the list.
+                items.extend(itertools.islice(self._items, count))
+                self.ended = len(items) < count
+            else:
+                self.ended = self._take_slowly(items, count)
         except Exception as error:
             self.failure = error
             self.ended = True
-        else:
-            self.ended = len(items) < count
         self._took(len(items))
         return items if self.star else [(item,) for item in items]
+
+    def _take_slowly(self, items: list[Any], count: int) -> bool:
+        """Read from what may make its reader wait; whether that has ended."""
+        until = time.perf_counter() + _PATIENCE
+        for item in self._items:
+            items.append(item)
+            count -= 1
+            if not count or time.perf_counter() > until:
+                return False
+        return True
+
+    def call(self, fn: Callable[..., Any], count: int, limit: float, results: list[Any]) -> int:
+        """Call `fn` here with up to `count` items, for `limit` seconds; how many calls were made.
+
+        Raises:
+            Exception: what `fn` raised; the results before it are in `results`.
+
+        """
+        made, self.ended, self.failure = _core.call_batch(fn, self._items, self.star, count, limit, results)
+        self._took(made)
+        return made
 
     def put_back(self, calls: list[Call]) -> None:
         """The next to be read are these."""

@@ -85,7 +85,8 @@ class Probe:
         """What was measured, as the chooser takes it."""
         figures = dict(self.gauge.figures())
         figures["remaining"] = self._inputs.left
-        if look_at_sending and figures["cpu"] >= _BUSY * figures["wall"]:
+        cpu = figures["cpu"]
+        if look_at_sending and (cpu is None or cpu >= _BUSY * figures["wall"]):
             figures |= sending.weigh(self.fn, self.calls, self.results)
         return figures
 
@@ -93,7 +94,7 @@ class Probe:
         """Iterate over the results, then raise what a call raised. Nothing here keeps what was handed out."""
         if self.running is not None:
             return self._hand_out_slowly(self.running)
-        return itertools.chain(self._so_far(), self._raise_failure())
+        return itertools.chain(self._so_far(), self._and_raise())
 
     def _so_far(self) -> Iterator[Any]:
         results, self.results = self.results, []
@@ -117,16 +118,20 @@ class Probe:
             if self._limits == (None, 0):
                 value = self.results
             yield from self._drain(value)
-        yield from self._raise_failure()
+        self.raise_failure()
 
     @staticmethod
     def _drain(values: list[Any]) -> Iterator[Any]:
         while values:
             yield values.pop(0)
 
-    def _raise_failure(self) -> Iterator[Any]:
+    def raise_failure(self) -> None:
+        """Raise what a measured call raised."""
         if self._failure is not None:
             raise self._failure
+
+    def _and_raise(self) -> Iterator[Any]:
+        self.raise_failure()
         yield from ()
 
     def _make(self, calls: list[Call], begun: float) -> float | None:

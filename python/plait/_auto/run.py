@@ -109,6 +109,31 @@ class Run:
 
     def begin(self) -> None:
         """Make the measured calls, choose, and open the first segment."""
+        try:
+            self._decide()
+            if not self._probe.failed and not self.inputs.ended:
+                self._segment = self._open()
+            if self._probe.running is None:
+                self._release()
+        except BaseException:
+            # Ctrl-C, or no room for what a worker was to be sent.
+            self.close()
+            raise
+
+    def explain(self) -> "Choice":
+        """Make the measured calls, and give the choice."""
+        try:
+            self._decide()
+            self._probe.raise_failure()
+            if self.inputs.failure is not None:
+                raise self.inputs.failure
+            if not self._probe.calls:
+                raise ValueError("there are no items, so there is nothing to measure")
+            return self.choice
+        finally:
+            self.close()
+
+    def _decide(self) -> None:
         begun = time.perf_counter()
         said = _task.said(self.fn)
         look = _state.look(self.fn) if said is None else None
@@ -116,16 +141,10 @@ class Run:
         changed = look.changed(self._probe.calls) if look is not None else None
         figures = self._probe.figures(look_at_sending=said is not True and changed is None)
         figures |= {"task": said, "shares_state": changed}
-        if said is True:
-            figures["shares_state"] = "plait.task(shares_state=True) says so"
         self._first = figures
         self._machine = deciding.machine("warm" if self._is_warm() else "cold")
         self._told = deciding.choose(figures, self._machine, self.bounds)
         self._deciding = time.perf_counter() - begun - figures["busy"]
-        if not self._probe.failed and not self.inputs.ended:
-            self._segment = self._open()
-        if self._probe.running is None:
-            self._release()
 
     def batches(self) -> Iterator[Iterator[Any]]:
         """Iterators over results, one after the other."""
@@ -158,8 +177,7 @@ class Run:
         self._due = time.perf_counter() + self._period
         self._window = time.perf_counter()
         if backend == "serial":
-            self._gauge = _core.Gauge(self.fn)
-            return SerialSegment(self._gauge, self.inputs, self._turn)
+            return SerialSegment(self.fn, self.inputs, self._turn, self._buffersize)
         if backend == "threads":
             crew, self._crew = self._crew, None
             if crew is None:
@@ -197,13 +215,17 @@ class Run:
             return False
         seconds = now - self._window
         backend = self._told["backend"]
-        fresh = self._gauge.figures() if backend != "processes" else {}
+        fresh = self._gauge.figures() if backend == "threads" else {}
         if backend == "threads" and fresh["calls"] < _WINDOW_CALLS and seconds < _LONGEST_WINDOW:
             self._due = now + self._period
             return False
         self._period = min(_LAST_REVIEW, 2 * self._period)
         self._due = now + self._period
         figures = self._first | fresh | {"remaining": self.inputs.left}
+        if backend == "serial" and self._segment.wall:
+            # What the gauge measured still says how a call spends its time.
+            grown = self._segment.wall / max(figures["wall"], 1e-9)
+            figures |= {name: figures[name] * grown for name in ("wall", "cpu", "held") if figures[name]}
         if backend == "threads":
             figures["threads_tried"] = {
                 "workers": self._segment.width,

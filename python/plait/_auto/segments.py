@@ -64,36 +64,34 @@ class Pace:
 class SerialSegment:
     """Calls in the thread of whoever asks for results, in batches."""
 
-    def __init__(self, gauge: Any, inputs: Inputs, turn: Turn) -> None:
-        self._gauge = gauge
+    def __init__(self, fn: Callable[..., Any], inputs: Inputs, turn: Turn, ahead: int | None) -> None:
+        self._fn = fn
         self._inputs = inputs
         self._turn = turn
+        self._most = ahead or _MOST_ITEMS
+        # Seconds that a call of the last batch took.
+        self.wall = 0.0
         self.failed = False
 
     def batches(self) -> Iterator[Iterator[Any]]:
         """Results, a batch at a time; each is handed out before the next is begun."""
-        count = 1
         while not self._inputs.ended:
             if self._turn.review():
                 self._turn.go_on()
                 return
-            calls = self._inputs.take(count)
-            if not calls:
-                return
             results: list[Any] = []
-            calls.reverse()
-            asked = len(calls)
             begun = time.perf_counter()
             try:
-                self._gauge.call_all(calls, results, _BATCH)
-            except BaseException as error:
+                made = self._inputs.call(self._fn, self._most, _BATCH, results)
+            except Exception as error:
                 self.failed = True
                 yield _drain(results)
                 raise error
-            took = time.perf_counter() - begun
-            made = asked - len(calls)
-            self._inputs.put_back(calls[::-1])
-            count = max(1, min(_MOST_ITEMS, 8 * count, int(made * _BATCH / max(took, 1e-9))))
+            except BaseException:
+                self.failed = True
+                raise
+            if made:
+                self.wall = (time.perf_counter() - begun) / made
             yield _drain(results)
 
     def close(self) -> None:
@@ -156,7 +154,8 @@ class ThreadSegment:
         self._cut = False
         self._left = False
         self.failed = False
-        self._call = self._measured if climber is None else climbing(crew, self._measured, climber)
+        call = crew.limit().wrap(self._measured)
+        self._call = call if climber is None else climbing(crew, call, climber)
         self._submit = crew.pool.submit if limits == (None, 0) else self._submit_with_limits
         self._fill()
 
