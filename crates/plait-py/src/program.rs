@@ -77,11 +77,16 @@ extern "C" fn give_inner() {
     drop(INNER.with(RefCell::take));
 }
 
+extern "C" fn begin_child() {
+    give_inner();
+    gauge::forked();
+}
+
 /// Has forks take the locks that their children need.
 pub fn prepare_for_forks() {
     // SAFETY: the handlers are functions of this library, which is never unloaded. They take locks under which nobody waits for
     // anything, and nobody forks.
-    unsafe { pthread_atfork(Some(take_inner), Some(give_inner), Some(give_inner)) };
+    unsafe { pthread_atfork(Some(take_inner), Some(give_inner), Some(begin_child)) };
 }
 
 /// How many forks this process has come through.
@@ -103,7 +108,6 @@ pub fn after_fork(in_child: bool) {
     if in_child {
         FORKS.fetch_add(1, Ordering::Relaxed);
         exit::forget_callbacks();
-        gauge::forked();
     }
 }
 

@@ -77,7 +77,7 @@ pub fn guess(held: bool) {
     }
 }
 
-/// To be called in the child of a fork: the sampler and all other threads were the parent's.
+/// To be called in the child of a fork, at once: the sampler and all other threads were the parent's. Waits for nothing.
 pub fn forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     sampler::forget();

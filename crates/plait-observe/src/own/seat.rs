@@ -101,6 +101,10 @@ pub(super) fn all() -> impl Iterator<Item = &'static Seat> {
 
 /// In the child of a fork: its threads are gone but for the calling one, which has another number now.
 pub(super) fn keep_own() {
+    if !FIRST.taken.load(Ordering::Relaxed) && FIRST.next.get().is_none() {
+        // No thread ever had a call.
+        return;
+    }
     let own = mine();
     for seat in all() {
         // What the parent's sampler had open reads the parent's threads.
