@@ -171,10 +171,32 @@ with _native_threads.limit(1) as first:
         second.resize(10 * CPUS)
         assert second.share == 1 and blas() == {1}
 assert blas() == full
+second.resize(10 * CPUS)
+assert blas() == full, "what is closed stays closed"
 # In another thread than the one that began it.
 held = _native_threads.limit(CPUS)
 thread = threading.Thread(target=held.close)
 thread.start(); thread.join()
+assert blas() == full
+print("done")
+"""
+    assert in_threads(script) == ["done"]
+
+
+def test_threads_that_are_chosen_share_and_give_back():
+    script = """
+from plait._auto import crew as crews
+crew = crews.hire()
+share = crew.limit()
+assert share.share == CPUS and blas() == full
+crew.resize(CPUS)
+assert crew.limit() is share and share.share == 1
+assert crew.pool.submit(blas).result() == {1}
+crew.leave(True)
+assert blas() == full
+again = crews.hire()
+assert again is crew
+again.resize(CPUS)
 assert blas() == full
 print("done")
 """

@@ -146,12 +146,15 @@ class Limit:
     def __init__(self, threads: int) -> None:
         """Begin. `threads`: how many run calls at one time."""
         self.share: int | None = None
+        self._closed = False
         self.resize(threads)
 
     def resize(self, threads: int) -> None:
         """Be for so many threads from now on; libraries that were loaded meanwhile are found."""
         find()
         with _lock:
+            if self._closed:
+                return
             _holders[id(self)] = threads
             self.share = _settle()
 
@@ -191,8 +194,9 @@ class Limit:
             yield from results
 
     def close(self) -> None:
-        """End; closing again changes nothing."""
+        """End, for good; closing again changes nothing."""
         with _lock:
+            self._closed = True
             if _holders.pop(id(self), None) is not None:
                 _settle()
 
