@@ -27,7 +27,9 @@ def installed(tmp_path, monkeypatch):
         "    def hit(self):\n        self._hits += 1\n"
         "    def send(self):\n        self.sent += 1\n"
         "    def keep(self):\n        self.kept.append(1)\n"
-        "class Called(Session):\n    def __call__(self):\n        self.sent += 1\n"
+        "class Called(Session):\n"
+        "    def __init__(self, fn):\n        self.fn = fn\n        self.sent = 0\n"
+        "    def __call__(self, x):\n        self.sent += 1\n        return self.fn(x)\n"
     )
     (tmp_path / "own_shop.py").write_text(
         "import installed_lib\n"
@@ -74,6 +76,14 @@ def test_installed_decorators_hide_nothing(installed):
     assert seen(own_shop.retried, 1) == "it assigns the global `total`"
     assert seen(own_shop.plain, 1) == "it assigns the global `total`"
     assert seen(lambda x: own_shop.plain(x), 1) == "`count`, which it calls, assigns the global `total`"
+
+
+def test_installed_callables_are_seen_through(installed):
+    own_shop, lib = installed
+    assert seen(lib.Called(abs), 1) is None
+    assert seen(lib.Called(own_shop.count), 1) == "it assigns the global `total`"
+    called = lib.Called(own_shop.order)
+    assert seen(lambda x: called(x), 1) == "`order`, which it calls, appends to the list `orders`"
 
 
 def test_objects_of_installed_classes_show_what_is_public(installed):

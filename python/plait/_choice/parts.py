@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Backends nearer than this are about equally quick.
 _NEAR = 1.1
+# What happens less often a call is not worth a word.
+_SELDOM = 0.05
 
 
 def decision(choice: "Choice") -> str:
@@ -22,6 +24,8 @@ def decision(choice: "Choice") -> str:
     if choice.chunksize is not None:
         text += f", chunks of {words.counted(choice.chunksize, 'item')}"
     remaining = choice.figures.get("remaining")
+    if remaining == 0:
+        return f"{text}: all calls were made while they were measured"
     if choice.seconds is not None:
         text += f": {words.seconds(choice.seconds)} predicted"
         text += "" if remaining is None else f" for {words.counted(int(remaining), 'call')}"
@@ -33,6 +37,8 @@ def runner_up(choice: "Choice") -> str:
     name, margin = choice.runner_up, choice.margin
     if name is None:
         return "no other backend was possible"
+    if choice.figures.get("remaining") == 0:
+        return f"runner-up: {name}"
     if margin is None:
         return f"runner-up: {name}, how close is not known"
     if margin < 1:
@@ -89,7 +95,7 @@ def _call(figures: Mapping[str, Any]) -> str:
 
 def _meanwhile(figures: Mapping[str, Any]) -> str:
     told: list[str] = []
-    if figures.get("switches") is not None:
+    if figures.get("switches", 0) and figures["switches"] >= _SELDOM:
         told.append(f"waited {words.number(figures['switches'])} times a call")
     if figures.get("native"):
         told.append(f"other threads used {words.number(figures['native'])} processors")

@@ -12,7 +12,7 @@ import types
 from typing import Any
 
 from plait._state.origin import Origin
-from plait._state.safe import PLAIN, module_of, mro_of, name_of, namespace_of
+from plait._state.safe import MISSING, PLAIN, in_class, module_of, mro_of, name_of, namespace_of
 
 # What is taken apart, by the type whose methods read it.
 _BASES: list[tuple[type, str]] = [
@@ -130,9 +130,9 @@ class Kinds:
     def of(self, obj: Any) -> str:
         """Gives one word.
 
-        "plain"; what is in the module's list; "ndarray", "array", "frame", "contextvar"; "record": an object
-        whose attributes say what it is; "library": the same, made by somebody else's class; "handover " with
-        its name; "opaque": nothing is known.
+        "plain"; what is in the module's list; "ndarray", "array", "memoryview", "frame", "contextvar";
+        "record": an object whose attributes say what it is; "library": the same, made by somebody else's
+        class; "callable": one of those that is called; "handover " with its name; "opaque": nothing is known.
         """
         cls = type(obj)
         if id(cls) in PLAIN:
@@ -170,6 +170,8 @@ class Kinds:
             return "record"
         if names[0][1] in _CONNECTIONS:
             return "handover " + _CONNECTIONS[names[0][1]]
+        if in_class(cls, "__call__") is not MISSING:
+            return "callable"
         if any(module.partition(".")[0] in _LEFT_ALONE for module, _ in names[:1]):
             return "opaque"
         return "library"

@@ -9,6 +9,7 @@ of it.
 
 import types
 from collections import deque
+from collections.abc import Iterable
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -236,6 +237,9 @@ class Reach:
             case "wrapper" | "cached" | "property":
                 for inner in _within(value, kind):
                     self._value(inner, place.at(inner))
+            case "callable":
+                # Of some library's class: what was vectorised, compiled, or made a task.
+                self._functions_in((part for _, part in parts_of(value, "record")), place)
             case "class":
                 if self._origin.owns_class(value):
                     self._classes.append((value, place, True))
@@ -263,7 +267,10 @@ class Reach:
             return
         # A decorator of some library's around a function of the program's.
         inner = [cell.cell_contents for cell in function.__closure__ or () if _is_full(cell)]
-        for part in (*inner, function.__dict__.get("__wrapped__")):
+        self._functions_in((*inner, function.__dict__.get("__wrapped__")), place)
+
+    def _functions_in(self, parts: Iterable[Any], place: Place) -> None:
+        for part in parts:
             if self._kinds.of(part) in ("function", "method", "partial", "wrapper"):
                 self._value(part, place.at(part))
 
