@@ -232,6 +232,7 @@ class Gauge:
 def call_batch(
     fn: Callable[..., Any], items: Iterator[Any], star: bool, count: int, limit: float, results: list[Any]
 ) -> tuple[int, bool, Exception | None]: ...
+
 @final
 class ProcessMap(Iterator[Any]):
     @property
@@ -258,12 +259,13 @@ def process_map(
 
 def choose(figures: str, machine: str, bounds: str) -> str: ...
 def revise(choice: str, figures: str, machine: str, bounds: str, switches: int) -> str | None: ...
+
 @final
 class Climber:
     """How many threads a run should have, found while it runs. Any thread may tell it of calls."""
 
     def __new__(cls, width: int, most: int, alone: float | None = None) -> Self:
-        """Begins with `width` and never has more than `most`; `alone`: seconds of a call that was made alone."""
+        """Begins with `width`, never has more than `most`; `alone`: seconds of a call that was made alone."""
     @property
     def width(self) -> int: ...
     def on_call(self, started: float, ended: float) -> int:

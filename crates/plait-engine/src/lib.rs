@@ -7,6 +7,7 @@
 pub mod budget;
 pub mod chooser;
 pub mod chunk;
+pub mod climber;
 mod clock;
 pub mod heap;
 pub mod machine;

@@ -1,6 +1,9 @@
 //! The chooser and the climber as `plait._auto` asks them: JSON in, JSON out, and calls told one by one.
 
+use std::sync::{Mutex, PoisonError};
+
 use plait_engine::chooser::{self, Choice};
+use plait_engine::climber;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde::Deserialize;
@@ -28,4 +31,29 @@ pub fn revise(choice: &str, figures: &str, machine: &str, bounds: &str, switches
     let (choice, figures): (Choice, _) = (read("choice", choice)?, read("figures", figures)?);
     let next = chooser::revise(&choice, &figures, &read("machine", machine)?, &read("bounds", bounds)?, switches);
     next.as_ref().map(write).transpose()
+}
+
+/// How many threads a run should have, found while it runs; any thread may tell it of calls.
+#[pyclass(frozen, module = "plait._core")]
+pub struct Climber(Mutex<climber::Climber>);
+
+#[pymethods]
+impl Climber {
+    /// Begins with `width` and never has more than `most`; `alone` are the seconds of a call that was made alone.
+    #[new]
+    #[pyo3(signature = (width, most, alone=None))]
+    fn new(width: usize, most: usize, alone: Option<f64>) -> Self {
+        Self(Mutex::new(climber::Climber::new(width, most, alone)))
+    }
+
+    /// Learns of a call that has ended, in seconds of one clock; gives the width from now on.
+    fn on_call(&self, started: f64, ended: f64) -> usize {
+        // Held for some dozen nanoseconds and never while Python runs, so it is taken with the interpreter in hand.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).on_call(started, ended)
+    }
+
+    #[getter]
+    fn width(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).width()
+    }
 }
