@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import dis
 
-# Those that may set a variable beyond the function, whatever their numbers; `dis` tells which.
-_SETTING = ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF", "DELETE_DEREF")
-_STORES = {number for name, number in opcode.opmap.items() if name.startswith(_SETTING)}
+_SETS_GLOBAL = ("STORE_GLOBAL", "DELETE_GLOBAL")
+# These set variables that functions within share, too; only of those from outside they tell anything.
+_SETS_FREE = ("STORE_DEREF", "DELETE_DEREF")
+_GLOBAL = {number for name, number in opcode.opmap.items() if name.startswith(_SETS_GLOBAL)}
+_FREE = {number for name, number in opcode.opmap.items() if name.startswith(_SETS_FREE)}
 _LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "LOAD_CLASSDEREF", "STORE_GLOBAL")
 _ASKS = ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR")
 # What stands between an import and the name that it is given.
@@ -38,7 +40,8 @@ class Code:
         """
         for each, free in self.all:
             # A code unit is two bytes, the first of which is the opcode.
-            if not _STORES.isdisjoint(each.co_code[::2]):
+            opcodes = each.co_code[::2]
+            if not _GLOBAL.isdisjoint(opcodes) or (free and not _FREE.isdisjoint(opcodes)):
                 found = _assigned(each, free)
                 if found is not None:
                     return found
@@ -81,9 +84,9 @@ def _assigned(code: types.CodeType, free: frozenset[str]) -> tuple[str, str] | N
     imported = False
     for instruction in _instructions(code):
         opname = instruction.opname
-        if opname.startswith(("STORE_GLOBAL", "DELETE_GLOBAL")) and not imported:
+        if opname.startswith(_SETS_GLOBAL) and not imported:
             return "global", instruction.argval
-        if opname.startswith(("STORE_DEREF", "DELETE_DEREF")) and instruction.argval in free and not imported:
+        if opname.startswith(_SETS_FREE) and instruction.argval in free and not imported:
             return "closure", instruction.argval
         if opname.startswith("IMPORT_NAME"):
             imported = True
