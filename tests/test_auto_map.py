@@ -8,7 +8,7 @@ import time
 import plait
 import pytest
 import workloads as w
-from outside import run_program
+from outside import run_program, until
 
 
 def spin(n):
@@ -173,7 +173,7 @@ import plait, os
 def spin(n):
     for i in range(n): pass
     return os.getpid()
-results = plait.map(spin, [50_000] * 60)
+results = plait.map(spin, [50_000] * 60, backend="auto")
 print(results.choice.backend, set(results) == {os.getpid()})
 """
     assert run_program("-c", code, env={"PLAIT_MAX_WORKERS": "1"}).lines == ["serial True"]
@@ -255,5 +255,8 @@ def test_many_maps_at_once():
 def test_maps_leave_few_threads_behind():
     for _ in range(3):
         list(plait.map(nap, [0.01] * 120, backend="auto"))
-    kept = [thread for thread in threading.enumerate() if thread.name.startswith("plait-auto")]
-    assert len(kept) <= 64
+
+    def kept():
+        return [thread for thread in threading.enumerate() if thread.name.startswith("plait-auto")]
+
+    until(lambda: len(kept()) <= 16, lambda: f"the end of {len(kept())} threads")

@@ -28,14 +28,17 @@ class Closable(Protocol):
 
 
 _pools: "weakref.WeakSet[Closable]" = weakref.WeakSet()
+
+# Those that hand calls on to others.
+_fronts: "weakref.WeakSet[Closable]" = weakref.WeakSet()
 _ending = False
 
 
-def at_exit(pool: Closable) -> None:
-    """Shut `pool` down when the interpreter ends, if it lives until then."""
+def at_exit(pool: Closable, first: bool = False) -> None:
+    """Shut `pool` down when the interpreter ends, if it lives until then; with `first`, before all others."""
     if _ending:
         raise RuntimeError("cannot make a pool after interpreter shutdown")
-    _pools.add(pool)
+    (_fronts if first else _pools).add(pool)
 
 
 def is_ending() -> bool:
@@ -63,6 +66,7 @@ def give_up(pool: Closable) -> None:
     """Abort a pool, undisturbed by a second Ctrl-C: there is nothing left to interrupt."""
     with _Shield():
         _pools.discard(pool)
+        _fronts.discard(pool)
         pool._abort()
 
 
@@ -102,7 +106,7 @@ class _Shield:
 
 def finish_processes() -> None:
     """Let process pools finish what was submitted, and thread pools take no more; for a worker that ends."""
-    pools = list(_pools)
+    pools = [*_fronts, *_pools]
     for pool in pools:
         pool.shutdown(wait=False)
     for pool in pools:
@@ -114,7 +118,7 @@ def finish_processes() -> None:
 def _shut_down_all() -> None:
     global _ending
     _ending = True
-    pools = list(_pools)
+    pools = [*_fronts, *_pools]
     # A program that Ctrl-C has ended shall end; in an interactive session the last exception may be old.
     if getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1"):
         _give_all_up(pools)
@@ -146,6 +150,7 @@ def _give_all_up(pools: list[Closable]) -> None:
 def _forget_all() -> None:
     # The pools are the parent's; the engine knows the same by its own count of forks.
     _pools.clear()
+    _fronts.clear()
     after_fork(True)
 
 

@@ -29,11 +29,14 @@ _ENOUGH = 0.008
 _MOST_CALLS = 256
 _LONGEST = 0.025
 
+# With so many calls that wait, their number says how many are to come.
+_MANY = 16
+
 # Functions that are remembered.
 _MOST_PLANS = 4096
 
 # Calls and results that are kept to try what it costs to send them.
-_KEPT = 3
+_KEPT = 8
 
 
 class AutoExecutor:
@@ -61,6 +64,7 @@ class AutoExecutor:
         self._crew: Crew | None = None
         self._processes: Any = None
         self._closed = False
+        _exit.at_exit(self, first=True)
         self._told: dict[str, Any] | None = None
 
     @property
@@ -259,30 +263,43 @@ class Plan:
         """Decide on what was measured so far, and hand on what waits."""
         if self.submit is not None or not self._begun:
             return
+        if _exit.is_ending():
+            # No more workers: what waits is called on a thread for measuring.
+            self._hand_on(self._executor.bench(1).pool._submit_with)
+            return
         figures = dict(self._gauge.figures())
         changed = self._look.changed(self._calls) if self._look is not None else None
-        figures |= {"remaining": None, "task": self._said, "shares_state": changed}
+        # Calls that wait are a part of those to come.
+        remaining = 2 * len(self._waiting) if len(self._waiting) > _MANY else None
+        figures |= {"remaining": remaining, "task": self._said, "shares_state": changed}
         if self._said is not True and changed is None:
             figures |= sending.weigh(self._fn, self._calls, self._results)
         told = self._executor.decide(figures)
+        self._hand_on(self._home(told))
+
+    def _home(self, told: dict[str, Any]) -> Callable[..., Any]:
+        """How calls are submitted to what was chosen."""
         workers = told["workers"]
         if told["backend"] == "processes":
             pool = self._executor.processes(workers)
             self.map = pool.map
-            self.submit = pool._submit_with
-        else:
-            crew = self._executor.threads(workers)
-            call = _apply
-            if self._executor.bounds.workers is None:
-                call = climbing(crew, _apply, _core.Climber(workers, told["most_workers"]))
-            submit = crew.pool._submit_with
-            self.submit = lambda timeout, retries, *call_: submit(timeout, retries, call, call_, {})
+            return pool._submit_with  # type: ignore[no-any-return]
+        crew = self._executor.threads(workers)
+        call = _apply
+        if self._executor.bounds.workers is None:
+            call = climbing(crew, _apply, _core.Climber(workers, told["most_workers"]))
+        submit = crew.pool._submit_with
+        return lambda timeout, retries, *call_: submit(timeout, retries, call, call_, {})
+
+    def _hand_on(self, submit: Callable[..., Any]) -> None:
+        """From now on calls are submitted by `submit`, those that wait first."""
+        self.submit = submit
         self._calls.clear()
         self._results.clear()
         self._look = None
         waiting, self._waiting = self._waiting, deque()
         for waits in waiting:
-            waits.hand_on(self.submit)
+            waits.hand_on(submit)
         if self._running == 0:
             self._executor.bench(-1)
 

@@ -9,6 +9,7 @@ from plait import _core
 from plait._auto import sending
 from plait._auto.crew import Crew
 from plait._auto.inputs import Call, Inputs
+from plait._auto.results import drain, forget
 
 # Seconds of measured calls: enough looks at the GIL to tell a fifth from a half.
 _ENOUGH = 0.008
@@ -24,8 +25,6 @@ _MOST_CALLS = 1 << 14
 
 # Below this share of a call on a processor, worker processes have nothing to offer, and sending is not tried.
 _BUSY = 0.05
-
-_END = object()
 
 
 class Probe:
@@ -62,6 +61,8 @@ class Probe:
             while not self.failed and not self._inputs.ended:
                 if self._most is not None:
                     count = min(count, self._most - len(self.calls))
+                    if not count:
+                        break
                 calls = self._inputs.take(count)
                 if not calls:
                     break
@@ -94,13 +95,12 @@ class Probe:
         """Iterate over the results, then raise what a call raised. Nothing here keeps what was handed out."""
         if self.running is not None:
             return self._hand_out_slowly(self.running)
-        return itertools.chain(self._so_far(), self._and_raise())
+        return itertools.chain(drain(self.results), self._and_raise())
 
-    def _so_far(self) -> Iterator[Any]:
-        results, self.results = self.results, []
-        results.append(_END)
-        results.reverse()
-        return iter(results.pop, _END)
+    def close(self) -> None:
+        """Forget what was not handed out."""
+        self._failure = None
+        forget(self.results)
 
     def _hand_out_slowly(self, running: Any) -> Iterator[Any]:
         made = len(self.results)

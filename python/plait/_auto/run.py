@@ -37,7 +37,7 @@ class AutoMap(itertools.chain):  # type: ignore[type-arg]
 
     def close(self) -> None:
         """Take back what was not begun; the iterator is exhausted then."""
-        self._run.close()
+        self._run.give_up()
         self._batches.close()  # type: ignore[attr-defined]
 
 
@@ -90,6 +90,7 @@ class Run:
         self._next: Any = None
         self._deciding = 0.0
         self._switches = 0
+        self._opening = False
         self._period = _FIRST_REVIEW
         self._due = 0.0
         self._turn = Turn(self._review, self._go_on)
@@ -171,11 +172,22 @@ class Run:
         self._segment = self._next = None
         self._release()
 
+    def give_up(self) -> None:
+        """The same, and forget what was not handed out."""
+        self.close()
+        self._probe.close()
+
     def _open(self) -> Any:
-        """Open the segment that the choice asks for."""
-        backend, workers = self._told["backend"], self._told["workers"]
-        self._due = time.perf_counter() + self._period
-        self._window = time.perf_counter()
+        """Open the segment that the choice asks for; it reads its first inputs."""
+        self._opening = True
+        try:
+            return self._segment_of(self._told["backend"], self._told["workers"])
+        finally:
+            self._opening = False
+            self._window = time.perf_counter()
+            self._due = self._window + self._period
+
+    def _segment_of(self, backend: str, workers: int) -> Any:
         if backend == "serial":
             return SerialSegment(self.fn, self.inputs, self._turn, self._buffersize)
         if backend == "threads":
@@ -211,7 +223,7 @@ class Run:
     def _review(self) -> bool:
         """Whether the segment in hand is to end because another backend is clearly better."""
         now = time.perf_counter()
-        if now < self._due:
+        if now < self._due or self._opening:
             return False
         seconds = now - self._window
         backend = self._told["backend"]

@@ -12,6 +12,7 @@ from typing import Any
 
 from plait._auto.crew import Crew, climbing
 from plait._auto.inputs import Call, Inputs
+from plait._auto.results import drain, forget
 
 # Seconds of calls between two looks at the clock.
 _STEP = 0.01
@@ -26,6 +27,9 @@ _AHEAD_PER_THREAD = 32
 
 # Seconds of a batch of calls in the caller's own thread.
 _BATCH = 0.002
+
+# Batches that say how long a call takes.
+_BATCHES = 8
 
 
 class Turn:
@@ -69,9 +73,15 @@ class SerialSegment:
         self._inputs = inputs
         self._turn = turn
         self._most = ahead or _MOST_ITEMS
-        # Seconds that a call of the last batch took.
-        self.wall = 0.0
+        # Seconds that a call took, in each of the last batches.
+        self._walls: deque[float] = deque(maxlen=_BATCHES)
+        self._batch: list[Any] = []
         self.failed = False
+
+    @property
+    def wall(self) -> float:
+        """Seconds that a call takes; other programs only make it longer, so the quickest batch counts."""
+        return min(self._walls, default=0.0)
 
     def batches(self) -> Iterator[Iterator[Any]]:
         """Results, a batch at a time; each is handed out before the next is begun."""
@@ -79,33 +89,25 @@ class SerialSegment:
             if self._turn.review():
                 self._turn.go_on()
                 return
-            results: list[Any] = []
+            self._batch = results = []
             begun = time.perf_counter()
             try:
                 made = self._inputs.call(self._fn, self._most, _BATCH, results)
             except Exception as error:
                 self.failed = True
-                yield _drain(results)
+                yield drain(results)
                 raise error
             except BaseException:
                 self.failed = True
                 raise
             if made:
-                self.wall = (time.perf_counter() - begun) / made
-            yield _drain(results)
+                self._walls.append((time.perf_counter() - begun) / made)
+            yield drain(results)
 
     def close(self) -> None:
-        """Nothing is on its way."""
-
-
-def _drain(results: list[Any]) -> Iterator[Any]:
-    """Iterate over the list while emptying it."""
-    results.append(_END)
-    results.reverse()
-    return iter(results.pop, _END)
-
-
-_END = object()
+        """Forget what was not handed out."""
+        self._inputs.ended = True
+        forget(self._batch)
 
 
 class ProcessSegment:
@@ -169,11 +171,12 @@ class ThreadSegment:
         yield self._results()
 
     def close(self) -> None:
-        """Cancel what no thread has begun."""
+        """Cancel what no thread has begun, and forget the rest."""
         self._cut = True
         for future, _ in self._waiting:
             future.cancel()
         self._leave()
+        self._waiting.clear()
 
     def _measured(self, *args: Any) -> Any:
         return self.gauge(*args)

@@ -12,8 +12,8 @@ from plait._errors import NotPicklable
 _LONGEST = 0.01
 _MOST_BYTES = 32 << 20
 
-# Calls that are tried.
-_TRIED = 3
+# The most calls that are tried together.
+_TRIED = 32
 
 
 class _TooMuch(Exception):
@@ -35,7 +35,7 @@ class _Scale:
         return size
 
 
-def weigh(fn: Callable[..., Any], calls: list[tuple[Any, ...]], results: list[Any]) -> dict[str, Any]:
+def weigh(fn: Callable[..., Any], calls: list[Any], results: list[Any]) -> dict[str, Any]:
     """Say whether `fn` and these calls can be sent, and what a call costs on the way there and back.
 
     Gives `sendable`, `why_not`, and for one call `sent_bytes`, `buffer_bytes` and `pickle` (seconds, one way
@@ -46,38 +46,39 @@ def weigh(fn: Callable[..., Any], calls: list[tuple[Any, ...]], results: list[An
     except Exception as error:
         return {"sendable": False, "why_not": _why(error)}
     sent, apart, seconds = 0.0, 0.0, 0.0
-    for values, kind in ((calls[:_TRIED], "calls"), (results[:_TRIED], "results")):
-        for value in values:
-            try:
-                size, buffers, took = _weigh_one(value)
-            except Exception as error:
-                if kind == "calls":
-                    return {"sendable": False, "why_not": _why(error)}
-                return {"sendable": False, "why_not": f"its result: {_why(error)}"}
-            sent += size / len(values)
-            apart += buffers / len(values)
-            seconds += took / len(values)
+    for values, whose in ((calls[:_TRIED], ""), (results[:_TRIED], "its result: ")):
+        if not values:
+            continue
+        try:
+            size, buffers, took = _weigh_together(values)
+        except Exception as error:
+            return {"sendable": False, "why_not": whose + _why(error)}
+        sent += size / len(values)
+        apart += buffers / len(values)
+        seconds += took / len(values)
     return {"sendable": True, "why_not": None, "sent_bytes": sent, "buffer_bytes": apart, "pickle": seconds}
 
 
-def _weigh_one(value: Any) -> tuple[int, int, float]:
-    """Bytes in the pickle, bytes beside it, and seconds."""
-    buffers: list[pickle.PickleBuffer] = []
+def _weigh_together(values: list[Any]) -> tuple[int, int, float]:
+    """Bytes in the pickle, bytes beside it, and seconds, of values that travel as one chunk."""
+    buffers: list[Any] = []
     begun = time.perf_counter()
     scale = _Scale(begun + _LONGEST)
     try:
-        pickle.Pickler(scale, 5, buffer_callback=buffers.append).dump(value)
+        pickle.Pickler(scale, 5, buffer_callback=buffers.append).dump(values)
     except _TooMuch:
-        pass
+        return scale.bytes, _size(buffers), time.perf_counter() - begun
     except Exception:
         # By value, as the engine would: functions of the script, lambdas.
-        apart: list[Any] = []
-        args = value if isinstance(value, tuple) else (value,)
-        begun = time.perf_counter()
-        _, data = _core.codec.encode_call(args, None, apart)
-        return len(data), sum(memoryview(buffer).nbytes for buffer in apart), time.perf_counter() - begun
-    seconds = time.perf_counter() - begun
-    return scale.bytes, sum(memoryview(buffer).nbytes for buffer in buffers), seconds
+        pass
+    apart: list[Any] = []
+    begun = time.perf_counter()
+    _, data = _core.codec.encode_chunk(values, 0, apart)
+    return len(data), _size(apart), time.perf_counter() - begun
+
+
+def _size(buffers: list[Any]) -> int:
+    return sum(memoryview(buffer).nbytes for buffer in buffers)
 
 
 def _why(error: Exception) -> str:
