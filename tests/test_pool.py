@@ -10,6 +10,7 @@ import plait
 import pytest
 import workloads as w
 from outside import until
+from plait._process import default_workers
 
 
 @pytest.fixture(params=["Pool", "ThreadPool"])
@@ -162,9 +163,9 @@ def test_a_context_is_taken_and_not_needed():
         assert pool._ctx.get_start_method() == "spawn"
 
 
-def test_the_default_is_as_many_as_there_are_processors(kind):
+def test_the_default_is_as_many_as_there_are_processors_or_cores(kind):
     with kind() as pool:
-        assert pool._processes == plait.cpu_count()
+        assert pool._processes == (plait.cpu_count() if kind is plait.ThreadPool else default_workers())
 
 
 def test_more_than_there_can_be_are_as_many_as_there_can_be():
