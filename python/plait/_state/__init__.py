@@ -5,9 +5,9 @@ and that of the functions of the program that it names, for what says so outrigh
 It also keeps a print of the objects that the function reaches by names; `Look.changed` compares them, and the
 arguments of the calls made meanwhile, with what they are then.
 
-Promises: nothing of the user's is called; a look takes a few milliseconds at most; what goes wrong in it is
-no affair of the caller's. What it cannot see stands in `docs/choosing.md`. One thread uses a `Look` at a
-time; the calls may run in others.
+Promises: nothing of the user's is called; a look takes a few milliseconds at most; what goes wrong in it
+is raised nowhere, and counts as state that is shared. What it cannot see stands in `docs/choosing.md`. One
+thread uses a `Look` at a time; the calls may run in others.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ from plait._state.safe import MISSING, PLAIN, same
 SECONDS = 0.002
 # The arguments of so many calls are watched.
 CALLS = 8
-# Whether a fault in here is raised. For plait's own tests; a user's program goes on without the answer.
+# Whether a fault in here is raised. For plait's own tests; in a user's program it is a reason to stay.
 RAISES = False
 
 
@@ -60,9 +60,8 @@ class Look:
                     self._watch(arg, path)
             self._reach.follow()
             self._take_prints()
-        except Exception:
-            if RAISES:
-                raise
+        except Exception as fault:
+            self._fail(fault)
 
     def changed(self, calls: Iterable[tuple[Any, ...]] = ()) -> str | None:
         """Why the function shares state, as a sentence without its full stop, or None where nothing says so.
@@ -78,10 +77,16 @@ class Look:
             for args in islice(calls, self._calls, CALLS):
                 self.watch(*args)
             return self.finding or self._changed_place() or self._changed_argument()
-        except Exception:
-            if RAISES:
-                raise
-            return None
+        except Exception as fault:
+            self._fail(fault)
+            return self.finding
+
+    def _fail(self, fault: Exception) -> None:
+        """What cannot be looked at may well be shared: to stay is the safer mistake, and one that is told."""
+        if RAISES:
+            raise fault
+        message = f"what it shares could not be looked at ({type(fault).__name__}: {fault})"
+        self._reach.finding = self._reach.finding or message
 
     def _take(self, fn: Any) -> None:
         self._reach.start(fn)
@@ -138,9 +143,8 @@ def look(fn: Any, calls: Iterable[tuple[Any, ...]] = (), home: str | None = None
     seen = Look(home)
     try:
         seen._take(fn)
-    except Exception:
-        if RAISES:
-            raise
+    except Exception as fault:
+        seen._fail(fault)
     for args in calls:
         seen.watch(*args)
     return seen

@@ -76,7 +76,11 @@ def _is_shared(plain: Any) -> bool:
 
 def of_view(data: memoryview) -> Facts | None:
     """The same of a memoryview; None where nobody can change it, or all would see it."""
-    if data.readonly or not data.c_contiguous or not data.nbytes:
+    try:
+        if data.readonly or not data.c_contiguous or not data.nbytes:
+            return None
+    except ValueError:
+        # Released.
         return None
     if module_of(type(data.obj)).partition(".")[0] == "plait":
         return None
