@@ -25,7 +25,7 @@ def primes(limit: int) -> int:
 
 @workload("primes", KIND)
 def count_primes(_site: Site) -> Job:
-    return Job(primes, [5000] * 300, 300, equals([669] * 300))
+    return Job(primes, [5000] * 450, 450, equals([669] * 450))
 
 
 def fib(n: int) -> int:
@@ -34,8 +34,8 @@ def fib(n: int) -> int:
 
 @workload("recursion", KIND)
 def recursion(_site: Site) -> Job:
-    items = [16, 17, 18] * 700
-    return Job(fib, items, len(items), equals([987, 1597, 2584] * 700))
+    items = [16, 17, 18] * 1500
+    return Job(fib, items, len(items), equals([987, 1597, 2584] * 1500))
 
 
 @functools.cache
@@ -114,7 +114,7 @@ def render_markdown(_site: Site) -> Job:
     import markdown
 
     assert markdown
-    pages = [page(number) for number in range(150)]
+    pages = [page(number) for number in range(350)]
 
     def check(results: list[Any]) -> None:
         assert len(results) == len(pages), f"{len(results)} results"
@@ -144,7 +144,7 @@ def highlighting(_site: Site) -> Job:
 
     assert pygments and HtmlFormatter and PythonLexer
     code = inspect.getsource(trade)
-    codes = [f"# {number}\n{code}" for number in range(300)]
+    codes = [f"# {number}\n{code}" for number in range(500)]
     return Job(highlight, codes, len(codes), each(lambda html: html.startswith("<div "), len(codes)))
 
 

@@ -89,11 +89,11 @@ def locks(_site: Site) -> Job:
 
 @contextlib.contextmanager
 def numbers_in_files() -> Iterator[Site]:
-    """Files of a hundred numbers each."""
+    """A hundred files of 8,000 numbers each."""
     with folder() as site:
         for number in range(100):
             with open(f"{site['folder']}/{number}", "w") as file:
-                file.writelines(f"{number * k}\n" for k in range(3000))
+                file.writelines(f"{number * k}\n" for k in range(8000))
         yield site
 
 
@@ -110,7 +110,7 @@ def open_files(site: Site) -> Job:
     count = 600
     # They are closed by the calls.
     files = [open(f"{site['folder']}/{number % 100}") for number in range(count)]  # noqa: SIM115
-    right = [sum(number * k % 10_007 for k in range(3000)) for number in range(100)]
+    right = [sum(number * k % 10_007 for k in range(8000)) for number in range(100)]
     return Job(add_up, files, count, equals(right * 6))
 
 

@@ -27,7 +27,7 @@ def deflate(data: bytes) -> int:
 
 @workload("zlib, 256 kB each", KIND)
 def compressing(_site: Site) -> Job:
-    blocks = [noise(1 << 18, seed) for seed in range(8)] * 6
+    blocks = [noise(1 << 18, seed) for seed in range(8)] * 14
     return Job(deflate, blocks, len(blocks), each(lambda size: 1 << 16 < size < 1 << 18, len(blocks)))
 
 
@@ -38,7 +38,7 @@ def expand(data: bytes) -> int:
 @workload("lzma, 1 MB unpacked each", KIND)
 def unpacking(_site: Site) -> Job:
     data = noise(1 << 20)
-    return Job(expand, [lzma.compress(data, preset=0)] * 20, 20, equals([zlib.crc32(data)] * 20))
+    return Job(expand, [lzma.compress(data, preset=0)] * 40, 40, equals([zlib.crc32(data)] * 40))
 
 
 def short_hash(data: bytes) -> str:
@@ -47,8 +47,8 @@ def short_hash(data: bytes) -> str:
 
 @workload("hashes, 16 kB each", KIND)
 def short_hashing(_site: Site) -> Job:
-    blocks = [noise(1 << 14, seed) for seed in range(50)] * 400
-    return Job(short_hash, blocks, len(blocks), equals([short_hash(block) for block in blocks[:50]] * 400))
+    blocks = [noise(1 << 14, seed) for seed in range(50)] * 1000
+    return Job(short_hash, blocks, len(blocks), equals([short_hash(block) for block in blocks[:50]] * 1000))
 
 
 def sorted_sum(seed: int) -> float:
@@ -80,7 +80,7 @@ def numpy_fft(_site: Site) -> Job:
     import numpy
 
     numpy.fft.rfft(numpy.zeros(8))
-    return Job(spectrum, range(100), 100, each(lambda power: 0.98 < power < 1.02, 100))
+    return Job(spectrum, range(180), 180, each(lambda power: 0.98 < power < 1.02, 180))
 
 
 def product(seed: int) -> float:
@@ -95,7 +95,7 @@ def blas(_site: Site) -> Job:
     import numpy
 
     numpy.random.default_rng(0).random((8, 8)) @ numpy.zeros((8, 8))
-    return Job(product, range(80), 80, each(lambda trace: 0.1 < trace < 0.15, 80))
+    return Job(product, range(60), 60, each(lambda trace: 0.1 < trace < 0.15, 60))
 
 
 def picture(seed: int) -> Any:
@@ -142,5 +142,5 @@ def best_day(asked: tuple[str, int]) -> tuple[int, int]:
 
 @workload("SQLite, a query each", KIND, site=database)
 def querying(site: Site) -> Job:
-    asked = [(site["path"], shop) for shop in range(40)] * 4
+    asked = [(site["path"], shop) for shop in range(40)] * 9
     return Job(best_day, asked, len(asked), each(lambda found: found[1] > 10_000, len(asked)))

@@ -12,9 +12,9 @@ def square(number: int) -> int:
     return number * number
 
 
-@workload("squares, 3,000,000", TINY)
+@workload("squares, 4,000,000", TINY)
 def squares(_site: Site) -> Job:
-    count = 3_000_000
+    count = 4_000_000
 
     def check(results: list[Any]) -> None:
         assert len(results) == count and results[::1000] == [n * n for n in range(0, count, 1000)]
@@ -42,10 +42,10 @@ def collatz(number: int) -> int:
     return steps
 
 
-@workload("a few µs each, 150,000", TINY)
+@workload("a few µs each, 200,000", TINY)
 def small_calls(_site: Site) -> Job:
-    items = [27 + 2 * (number % 3) for number in range(150_000)]
-    return Job(collatz, items, len(items), equals([(111, 18, 106)[number % 3] for number in range(150_000)]))
+    items = [27 + 2 * (number % 3) for number in range(200_000)]
+    return Job(collatz, items, len(items), equals([(111, 18, 106)[number % 3] for number in range(200_000)]))
 
 
 def total(values: Any) -> float:
@@ -57,7 +57,7 @@ def summing(_site: Site) -> Job:
     import numpy
 
     arrays = [numpy.full(5_000_000, float(number)) for number in range(6)]
-    return Job(total, arrays * 50, 300, equals([5_000_000.0 * number for number in range(6)] * 50))
+    return Job(total, arrays * 80, 480, equals([5_000_000.0 * number for number in range(6)] * 80))
 
 
 def walk(values: Any) -> int:
@@ -77,7 +77,7 @@ def walking(_site: Site) -> Job:
         numpy.arange(1, 10_000_000 // 8, dtype=numpy.int64)[:: 1 - 2 * (n % 2)].copy() for n in range(10)
     ]
     right = [len(range(0, 1_249_999, 60)) if n % 2 == 0 else 1 for n in range(10)]
-    return Job(walk, arrays * 40, 400, equals(right * 40))
+    return Job(walk, arrays * 80, 800, equals(right * 80))
 
 
 def normals(seed: int) -> Any:
