@@ -305,6 +305,8 @@ class Plan:
 
     def _measure(self, call: "Waiting") -> Any:
         self._running += 1
+        if self._look is not None:
+            self._look.watch(*call.args, *call.kwargs.values())
         self._calls = [call.args, *self._calls[: _KEPT - 1]]
         measured = (call.fn, call.args, call.kwargs)
         return self._executor.bench(0).pool._submit_with(*call.limits, self._call, measured, {})

@@ -52,8 +52,11 @@ class Probe:
         self._limits = limits
         self._failure: BaseException | None = None
 
-    def run(self) -> None:
-        """Make calls until their figures will do, the inputs have ended, or a call takes long."""
+    def run(self, look: Any = None) -> None:
+        """Make calls until their figures will do, the inputs have ended, or a call takes long.
+
+        A `look` sees what the first of them are called with.
+        """
         begun = time.perf_counter()
         alone = self._limits != (None, 0)
         count = 1
@@ -66,6 +69,8 @@ class Probe:
                 calls = self._inputs.take(count)
                 if not calls:
                     break
+                if look is not None:
+                    look.watch_all(calls)
                 took = self._make_one(calls[0], begun) if alone else self._make(calls, begun)
                 if took is None:
                     break

@@ -138,7 +138,7 @@ class Run:
         begun = time.perf_counter()
         said = _task.said(self.fn)
         look = _state.look(self.fn) if said is None else None
-        self._probe.run()
+        self._probe.run(look)
         changed = look.changed(self._probe.calls) if look is not None else None
         figures = self._probe.figures(look_at_sending=said is not True and changed is None)
         figures |= {"task": said, "shares_state": changed}

@@ -63,6 +63,11 @@ class Look:
         except Exception as fault:
             self._fail(fault)
 
+    def watch_all(self, calls: Iterable[tuple[Any, ...]]) -> None:
+        """See the arguments of several calls, as far as they are looked at."""
+        for args in islice(calls, CALLS - self._calls):
+            self.watch(*args)
+
     def changed(self, calls: Iterable[tuple[Any, ...]] = ()) -> str | None:
         """Why the function shares state, as a sentence without its full stop, or None where nothing says so.
 
@@ -74,8 +79,7 @@ class Look:
 
         """
         try:
-            for args in islice(calls, self._calls, CALLS):
-                self.watch(*args)
+            self.watch_all(islice(calls, self._calls, None))
             return self.finding or self._changed_place() or self._changed_argument()
         except Exception as fault:
             self._fail(fault)
@@ -145,6 +149,5 @@ def look(fn: Any, calls: Iterable[tuple[Any, ...]] = (), home: str | None = None
         seen._take(fn)
     except Exception as fault:
         seen._fail(fault)
-    for args in calls:
-        seen.watch(*args)
+    seen.watch_all(calls)
     return seen
