@@ -1,4 +1,4 @@
-"""`plait.Executor` with backend "auto": real futures, whatever is chosen, and nothing lost on the way there."""
+"""`plait.Executor` with backend "auto": real futures, whatever is chosen, and nothing lost on the way."""
 
 import asyncio
 import concurrent.futures

@@ -257,7 +257,7 @@ def test_a_result_that_cannot_be_sent_comes_after_the_results_before_it():
 
 
 @pytest.mark.parametrize(
-    "bad", ["auto", "dask", "dask://host:8786", "ray", "nonsense", "", None, 7, "Threads"]
+    "bad", ["interpreters", "dask", "dask://host:8786", "ray", "nonsense", "", None, 7, "Threads"]
 )
 def test_an_unknown_backend_is_one_clear_error(bad):
     with pytest.raises(ValueError) as caught:

@@ -16,12 +16,12 @@ from plait._errors import NotPicklable, PlaitError, RemoteError, TaskTimeout
 # What type checkers take for `typing.TYPE_CHECKING`, without the import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from plait._auto.explain import explain
     from plait._choice import Choice
     from plait._compare import Comparison, compare
     from plait._core import cpu_count
     from plait._errors import WorkerDied
     from plait._executor import Executor
+    from plait._explain import explain
     from plait._future import Future
     from plait._map import map
     from plait._patch import patch, unpatch
@@ -74,7 +74,7 @@ _HOMES = {
     "compare": "plait._compare",
     "cpu_count": "plait._core",
     "empty": "plait._shared",
-    "explain": "plait._auto.explain",
+    "explain": "plait._explain",
     "full": "plait._shared",
     "map": "plait._map",
     "patch": "plait._patch",

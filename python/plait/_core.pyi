@@ -178,7 +178,7 @@ class ThreadQueue:
     def abandoned(self) -> list[threading.Thread]: ...
 
 class GaugeFigures(TypedDict):
-    """What a `Gauge` tells. Times are in seconds, and means per call unless said otherwise; None is "not known"."""
+    """What a `Gauge` tells: seconds, and means per call, unless said otherwise; None is "not known"."""
 
     calls: int  # that ended
     failed: int  # of those, raised
@@ -205,8 +205,8 @@ class GaugeFigures(TypedDict):
 class Gauge:
     """Calls `function` with the same arguments, result and exception, on any thread, and measures that.
 
-    With `sample`, it is looked who holds the GIL for `sample_for` seconds from the first call on. Where its words
-    cannot be read (`gil_reason`), and with `guess`, `held` is guessed by asking for it.
+    With `sample`, it is looked who holds the GIL for `sample_for` seconds from the first call on. Where its
+    words cannot be read (`gil_reason`), and with `guess`, `held` is guessed by asking for it.
     """
 
     def __new__(
@@ -224,7 +224,7 @@ class Gauge:
     def call_all(self, stack: list[tuple[Any, ...]], results: list[Any], limit: float) -> int:
         """Calls with tuples from the end of `stack` until `limit` seconds are over; gives how many."""
     def wait(self, timeout: float) -> bool:
-        """Waits without the GIL until every `call_all` begun has ended, and one at least; False when time is over."""
+        """Waits, without the GIL, for the end of each `call_all` begun, of one at least; False when time is over."""
     def sample(self, seconds: float) -> None:
         """Looks for so long from now on who holds the GIL."""
     def figures(self) -> GaugeFigures: ...

@@ -46,11 +46,11 @@ class Executor(PoolMixin, concurrent.futures.Executor):
 
     Args:
         backend: "auto" (the default), "processes", "threads" or "serial". With "auto" the first calls of each
-            function run on a thread of this process while they are measured; then that and further calls of it
-            go to threads or to worker processes, whichever promises to be faster. An option that only worker
+            function run on a thread of this process while they are measured; then further calls of it go to
+            threads or to worker processes, whichever promises to be faster. An option that only worker
             processes have decides for them.
-        max_workers: The most workers; by default as measured, `plait.cpu_count()` processes, or as many threads
-            as the stdlib starts.
+        max_workers: The most workers; by default as measured, a process for each core, or as many threads as
+            the stdlib starts.
         initializer: Called in each worker as it starts.
         initargs: Its arguments.
         max_tasks_per_child: Calls after which a worker process is replaced; processes only.
@@ -73,7 +73,7 @@ class Executor(PoolMixin, concurrent.futures.Executor):
 
     def __init__(
         self,
-        backend: str = "processes",
+        backend: str = "auto",
         max_workers: int | None = None,
         *,
         initializer: Callable[..., object] | None = None,

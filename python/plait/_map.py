@@ -64,7 +64,7 @@ def map(
 def map(
     fn: Callable[..., T],
     *iterables: Iterable[Any],
-    backend: str = "processes",
+    backend: str = "auto",
     workers: int | None = None,
     chunksize: int | None = None,
     buffersize: int | None = None,
@@ -82,7 +82,7 @@ def map(
         fn: The function.
         iterables: Its arguments, item by item; the shortest ends it.
         backend: "auto" (the default), "processes", "threads" or "serial".
-        workers: How many; by default as measured, or `plait.cpu_count()` processes, or as many threads as the
+        workers: How many; by default as measured, or a process for each core, or as many threads as the
             stdlib starts.
         chunksize: Items sent to a worker process together; by default chosen from how long they take.
         buffersize: The most items read ahead of the results that were taken; by default as many as keep the

@@ -2,5 +2,6 @@
 
 `run` is a map of this kind and `executor` an executor: `probe` the measured calls of a map, `sending` what it
 costs to send them, `deciding` the questions to the chooser in Rust, `segments` the stretches of a map that
-run on one backend each, `inputs` what they read from, `crew` the threads; `explain` decides, and no more.
+run on one backend each, `inputs` what they read from, `results` what they hand out, `crew` the threads;
+`plan` is one function of an executor, `tied` its calls that wait.
 """

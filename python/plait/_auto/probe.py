@@ -89,7 +89,7 @@ class Probe:
 
     def figures(self, *, look_at_sending: bool) -> dict[str, Any]:
         """What was measured, as the chooser takes it."""
-        figures = dict(self.gauge.figures())
+        figures: dict[str, Any] = {**self.gauge.figures()}
         figures["remaining"] = self._inputs.left
         cpu = figures["cpu"]
         if look_at_sending and (cpu is None or cpu >= _BUSY * figures["wall"]):

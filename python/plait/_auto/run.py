@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from plait import _core, _own, _state, _task
 from plait._auto import crew as crews
@@ -54,7 +54,7 @@ def start(
     run = Run(fn, iterables, bounds, buffersize, limits, pools, is_warm)
     run.begin()
     batches = run.batches()
-    results = AutoMap.from_iterable(batches)
+    results = cast(AutoMap, AutoMap.from_iterable(batches))
     results._run, results._batches = run, batches
     return results
 
@@ -227,7 +227,7 @@ class Run:
             return False
         seconds = now - self._window
         backend = self._told["backend"]
-        fresh = self._gauge.figures() if backend == "threads" else {}
+        fresh: dict[str, Any] = {**self._gauge.figures()} if backend == "threads" else {}
         if backend == "threads" and fresh["calls"] < _WINDOW_CALLS and seconds < _LONGEST_WINDOW:
             self._due = now + self._period
             return False

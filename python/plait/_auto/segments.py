@@ -89,7 +89,8 @@ class SerialSegment:
             if self._turn.review():
                 self._turn.go_on()
                 return
-            self._batch = results = []
+            results: list[Any] = []
+            self._batch = results
             begun = time.perf_counter()
             try:
                 made = self._inputs.call(self._fn, self._most, _BATCH, results)

@@ -1,0 +1,65 @@
+"""Calls that wait for a decision, and the futures of those that were handed on."""
+
+import concurrent.futures
+from collections.abc import Callable
+from typing import Any
+
+from plait._future import Future
+
+
+class Waiting:
+    """A call of a function that is not decided yet."""
+
+    future: "TiedFuture"
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        limits: tuple[float | None, int],
+    ) -> None:
+        """The call, and its timeout and retries."""
+        self.fn = fn
+        self.args = args
+        self.kwargs = kwargs
+        self.limits = limits
+
+    def cancel(self) -> None:
+        """Cancel it, and tell those who wait."""
+        if self.future.cancel():
+            self.future.set_running_or_notify_cancel()
+
+    def hand_on(self, submit: Callable[..., Any]) -> None:
+        """Submit it by `submit`; its future ends as that one."""
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self.future.tie(submit(*self.limits, self.fn, self.args, self.kwargs))
+        except Exception as error:
+            self.future.set_exception(error)
+
+
+class TiedFuture(Future):  # type: ignore[type-arg]
+    """A future whose call was handed on: another future says how it ends."""
+
+    _tied: Any = None
+
+    def cancel(self) -> bool:
+        """Cancel the call, if nothing has begun it."""
+        tied = self._tied
+        return super().cancel() if tied is None else bool(tied.cancel())
+
+    def tie(self, other: Any) -> None:
+        """End as `other` does."""
+        self._tied = other
+        other.add_done_callback(self._settle)
+
+    def _settle(self, other: Any) -> None:
+        if other.cancelled():
+            # Nothing can be cancelled any more that was begun, and this was.
+            self.set_exception(concurrent.futures.CancelledError())
+        elif (error := other.exception()) is not None:
+            self.set_exception(error)
+        else:
+            self.set_result(other.result())
