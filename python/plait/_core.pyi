@@ -224,7 +224,7 @@ class Gauge:
     def call_all(self, stack: list[tuple[Any, ...]], results: list[Any], limit: float) -> int:
         """Calls with tuples from the end of `stack` until `limit` seconds are over; gives how many."""
     def wait(self, timeout: float) -> bool:
-        """Waits, without the GIL, for the end of each `call_all` begun, of one at least; False when time is over."""
+        """Waits without the GIL for the end of each `call_all`, and of one at least; False: time is over."""
     def sample(self, seconds: float) -> None:
         """Looks for so long from now on who holds the GIL."""
     def figures(self) -> GaugeFigures: ...
