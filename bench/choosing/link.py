@@ -57,8 +57,7 @@ class Link:
         answer = self._hear(limit)
         if answer is None:
             if self._process.poll() is None and time.monotonic() - began >= limit:
-                self.kill()
-                return Outcome(CUT, limit)
+                return Outcome(CUT, limit, self._where())
             return self._broken("ended")
         if answer["what"] == FAILED:
             return Outcome(FAILED, why=answer["why"] + self._tail())
@@ -122,11 +121,21 @@ class Link:
         line, _, self._heard = self._heard.partition(b"\n")
         return json.loads(line)
 
+    def _where(self) -> str:
+        """End an arm that takes too long; return where its threads were."""
+        # faulthandler, enabled in the arm, writes all stacks on the way out.
+        self._process.send_signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=2)
+        tail = self._tail(80)
+        self.kill()
+        return tail
+
     def _broken(self, what: str) -> Outcome:
         tail = self._tail()
         self.kill()
         return Outcome(FAILED, why=f"the arm {what}{tail}")
 
-    def _tail(self) -> str:
+    def _tail(self, lines: int = 20) -> str:
         self._log.seek(0)
-        return "".join(f"\n    {line}" for line in self._log.read().splitlines()[-20:])
+        return "".join(f"\n    {line}" for line in self._log.read().splitlines()[-lines:])

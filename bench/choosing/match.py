@@ -157,13 +157,13 @@ class Match:
         return times.typical
 
     def _close(self, existing: bool) -> list[Spec]:
-        """Return who may be the best, the likeliest first."""
+        """Return who may be the best, the likeliest first; and the best on each backend, if near them."""
         known = [spec for spec, times in self.times.items() if spec.existing == existing and times.fate == OK]
         known.sort(key=lambda spec: self.times[spec].typical)
+        near = [spec for spec in known if self.times[spec].typical <= CLOSE * self.times[known[0]].typical]
         most = (2 if existing else 1) if self._quick else (MOST_EXISTING if existing else MOST_OWN)
-        return [
-            spec for spec in known[:most] if self.times[spec].typical <= CLOSE * self.times[known[0]].typical
-        ]
+        leaders = {spec.backend: spec for spec in reversed(near)} if existing else {}
+        return [spec for place, spec in enumerate(near) if place < most or spec in leaders.values()]
 
     def _measure(self, spec: Spec, times: regret.Times, limit: float, first: bool) -> None:
         if times.fate != OK:
@@ -196,6 +196,10 @@ class Match:
         # Where calls cannot run in another process, existing libraries may show it; plait may not.
         excused = spec.existing and spec.backend != THREADS and not self.workload.apart
         fixed = not spec.existing and spec.backend == PROCESSES and not self.workload.apart
+        if spec == AUTO and fate == CUT:
+            self.errors.append(
+                f"{self.workload.name}: {spec.name}: ended after {outcome.seconds:.1f} s: {why}"
+            )
         if fate not in (OK, CUT, MISSING) and not excused and not fixed:
             self.errors.append(f"{self.workload.name}: {spec.name}: {fate}: {why}")
         return fate, why
