@@ -177,7 +177,7 @@ class ThreadQueue:
     def join(self) -> None: ...
     def abandoned(self) -> list[threading.Thread]: ...
 
-class GaugeFigures(TypedDict):
+class _GaugeFigures(TypedDict):
     """What a `Gauge` tells: seconds, and means per call, unless said otherwise; None is "not known"."""
 
     calls: int  # that ended
@@ -227,7 +227,7 @@ class Gauge:
         """Waits without the GIL for the end of each `call_all`, and of one at least; False: time is over."""
     def sample(self, seconds: float) -> None:
         """Looks for so long from now on who holds the GIL."""
-    def figures(self) -> GaugeFigures: ...
+    def figures(self) -> _GaugeFigures: ...
 
 def call_batch(
     fn: Callable[..., Any], items: Iterator[Any], star: bool, count: int, limit: float, results: list[Any]
