@@ -14,8 +14,21 @@ from plait._auto.results import drain, forget
 # Seconds of measured calls: enough looks at the GIL to tell a fifth from a half.
 _ENOUGH = 0.008
 
+# The same for calls so short that none of them lets go of the GIL, which are shorter than this.
+_ENOUGH_TINY = 0.002
+_TINY = 3e-6
+
 # Seconds after which the figures so far must do.
 _LONGEST = 0.025
+
+# Seconds that nothing takes.
+_NO_LIMIT = 1e9
+
+# Seconds of calls after which it may be clear what they do.
+_SUSPICION = 0.002
+
+# Seconds of calls to come for which processes may be worth their start.
+_WORTH = 0.1
 
 # Seconds of calls that go to the thread together.
 _BATCH = 0.002
@@ -50,6 +63,8 @@ class Probe:
         self._crew = crew
         self._most = most
         self._limits = limits
+        # Called once it looks as if there will be work for processes.
+        self.warm_up: Callable[[], None] | None = None
         self._failure: BaseException | None = None
 
     def run(self, look: Any = None) -> None:
@@ -75,7 +90,11 @@ class Probe:
                 if took is None:
                     break
                 now = time.perf_counter() - begun
-                if now >= _LONGEST or self.gauge.figures()["busy"] >= _ENOUGH:
+                figures = self.gauge.figures()
+                if self.warm_up is not None and figures["busy"] >= _SUSPICION:
+                    self._suspect(figures["wall"], figures["cpu"])
+                enough = _ENOUGH if figures["wall"] > _TINY else _ENOUGH_TINY
+                if now >= _LONGEST or figures["busy"] >= enough:
                     break
                 each = took / len(calls)
                 count = 1 if alone else max(1, min(_MOST_CALLS, 8 * count, int(_BATCH / max(each, 1e-8))))
@@ -95,6 +114,20 @@ class Probe:
         if look_at_sending and (cpu is None or cpu >= _BUSY * figures["wall"]):
             figures |= sending.weigh(self.fn, self.calls, self.results)
         return figures
+
+    def _suspect(self, wall: float, cpu: float | None) -> None:
+        """Have processes started while the measuring goes on, if they are likely to be needed."""
+        left = self._inputs.left
+        if (cpu is None or cpu > 0.5 * wall) and (left is None or left * wall > _WORTH):
+            assert self.warm_up is not None
+            self.warm_up()
+        self.warm_up = None
+
+    def go_on(self, seconds: float, most: int) -> "HeadStart | None":
+        """Make further calls on the thread, for about so long, without waiting for them."""
+        wall = self.gauge.figures()["wall"]
+        calls = self._inputs.take(min(most, int(seconds / max(wall, 1e-7))))
+        return HeadStart(self.gauge, self._crew, calls) if calls else None
 
     def hand_out(self) -> Iterator[Any]:
         """Iterate over the results, then raise what a call raised. Nothing here keeps what was handed out."""
@@ -190,3 +223,35 @@ class Probe:
                 failure = cancelled
             self._failure = failure
         return True
+
+
+class HeadStart:
+    """Calls on the thread that has measured, while worker processes start."""
+
+    def __init__(self, gauge: Any, crew: Crew, calls: list[Call]) -> None:
+        """Begin with them."""
+        self.failed = False
+        self._results: list[Any] = []
+        self._future = crew.pool.submit(gauge.call_all, calls[::-1], self._results, _NO_LIMIT)
+
+    def hand_out(self) -> Iterator[Any]:
+        """Iterate over the results, then raise what a call raised."""
+        failure: list[Exception] = []
+        try:
+            self._future.result()
+        except Exception as error:
+            self.failed = True
+            failure.append(error)
+        yield from drain(self._results)
+        if failure:
+            raise failure.pop()
+
+    def done(self) -> bool:
+        """Whether all of them have ended."""
+        return bool(self._future.done())
+
+    def close(self) -> None:
+        """Forget what was not handed out."""
+        self.failed = True
+        if self._future.cancel() or self._future.done():
+            forget(self._results)

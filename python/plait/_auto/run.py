@@ -9,8 +9,9 @@ from plait import _core, _own, _state, _task
 from plait._auto import crew as crews
 from plait._auto import deciding
 from plait._auto.inputs import Inputs
-from plait._auto.probe import Probe
+from plait._auto.probe import HeadStart, Probe
 from plait._auto.segments import ProcessSegment, SerialSegment, ThreadSegment, Turn
+from plait._process import default_workers
 
 if TYPE_CHECKING:
     from plait._choice import Choice
@@ -22,6 +23,10 @@ _LAST_REVIEW = 0.5
 # Calls that a window of figures should have, unless it gets long.
 _WINDOW_CALLS = 8
 _LONGEST_WINDOW = 1.0
+
+# Seconds of calls that are made here while the first worker processes start, and the most such calls.
+_HEAD = 0.05
+_MOST_HEAD = 1 << 14
 
 
 class AutoMap(itertools.chain):  # type: ignore[type-arg]
@@ -82,6 +87,7 @@ class Run:
         self._is_warm = is_warm
         self._crew: crews.Crew | None = crews.hire()
         self._probe = Probe(fn, self.inputs, self._crew, buffersize, limits)
+        self._head: HeadStart | None = None
         self._gauge = self._probe.gauge
         self._told: dict[str, Any] = {}
         self._first: dict[str, Any] = {}
@@ -114,7 +120,7 @@ class Run:
             self._decide()
             if not self._probe.failed and not self.inputs.ended:
                 self._segment = self._open()
-            if self._probe.running is None:
+            if self._probe.running is None and self._head is None:
                 self._release()
         except BaseException:
             # Ctrl-C, or no room for what a worker was to be sent.
@@ -138,12 +144,15 @@ class Run:
         begun = time.perf_counter()
         said = _task.said(self.fn)
         look = _state.look(self.fn) if said is None else None
+        warm = _own.current() is not None or self._is_warm()
+        if not warm and said is not True and (look is None or look.finding is None):
+            self._probe.warm_up = self._start_workers
         self._probe.run(look)
         changed = look.changed(self._probe.calls) if look is not None else None
         figures = self._probe.figures(look_at_sending=said is not True and changed is None)
         figures |= {"task": said, "shares_state": changed}
         self._first = figures
-        self._machine = deciding.machine("warm" if self._is_warm() else "cold")
+        self._machine = deciding.machine("warm" if warm else "cold")
         self._told = deciding.choose(figures, self._machine, self.bounds)
         self._deciding = time.perf_counter() - begun - figures["busy"]
 
@@ -153,6 +162,10 @@ class Run:
             yield self._probe.hand_out()
             if self._probe.failed:
                 return
+            if self._head is not None:
+                yield self._head.hand_out()
+                if self._head.failed:
+                    return
             self._release()
             while self._segment is not None:
                 yield from self._segment.batches()
@@ -176,6 +189,8 @@ class Run:
         """The same, and forget what was not handed out."""
         self.close()
         self._probe.close()
+        if self._head is not None:
+            self._head.close()
 
     def _open(self) -> Any:
         """Open the segment that the choice asks for; it reads its first inputs."""
@@ -201,7 +216,16 @@ class Run:
             return ThreadSegment(
                 self._gauge, self.inputs, self._turn, crew, climber, self._buffersize, self._limits
             )
+        if self._crew is not None and self._machine["process_pool"] == "cold" and self._limits == (None, 0):
+            self._machine["process_pool"] = "warm"
+            if self._probe.running is None:
+                most = (self.inputs.left or _MOST_HEAD) // (2 * workers)
+                self._head = self._probe.go_on(_HEAD, min(most, self._buffersize or _MOST_HEAD))
         return ProcessSegment(self._start_processes, self.inputs, self._turn)
+
+    def _start_workers(self) -> None:
+        """Have a worker process started, without waiting for it."""
+        self._pools(self.bounds.workers or default_workers()).submit(_nothing)
 
     def _start_processes(self, items: Iterator[Any], star: bool, left: int | None) -> Any:
         timeout, retries = self._limits
@@ -272,8 +296,8 @@ class Run:
         """Give the thread of the measured calls back, unless threads have taken it over."""
         crew, self._crew = self._crew, None
         if crew is not None:
-            running = self._probe.running
-            crew.leave(running is None or running.done())
+            busy = [call for call in (self._probe.running, self._head) if call is not None]
+            crew.leave(all(call.done() for call in busy))
 
 
 class Noting:
@@ -298,6 +322,10 @@ class Noting:
     def close(self) -> None:
         """Take back what was not begun."""
         self._results.close()  # type: ignore[attr-defined]
+
+
+def _nothing() -> None:
+    """A call for a worker that is to start."""
 
 
 def _cpu_seconds(pool: Any) -> float:
