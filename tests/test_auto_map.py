@@ -260,3 +260,34 @@ def test_maps_leave_few_threads_behind():
         return [thread for thread in threading.enumerate() if thread.name.startswith("plait-auto")]
 
     until(lambda: len(kept()) <= 16, lambda: f"the end of {len(kept())} threads")
+
+
+def test_an_earlier_map_of_a_function_is_remembered_and_not_trusted_blindly():
+    def either(n):
+        return spin(n) if n else 0
+
+    expected = [spin(40_000)] * 60
+    assert list(plait.map(either, [40_000] * 60, backend="auto")) == expected
+    again = plait.map(either, [40_000] * 60, backend="auto")
+    assert "an earlier map" in str(again.choice)
+    assert list(again) == expected
+    other = plait.map(either, [0] * 2000, backend="auto")
+    assert other.choice.backend == "serial"
+    assert list(other) == [0] * 2000
+
+
+def test_a_remembered_function_may_share_state_this_time():
+    def build():
+        seen = []
+
+        def keep(n, into=None):
+            spin(10_000)
+            (seen if into is None else into).append(n)
+            return n
+
+        return seen, keep
+
+    for _ in range(2):
+        seen, keep = build()
+        assert list(plait.map(keep, range(80), backend="auto")) == list(range(80))
+        assert sorted(seen) == list(range(80))

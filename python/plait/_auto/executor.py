@@ -4,7 +4,6 @@ Until a function is decided its calls go one by one to a thread, and those that 
 their futures are tied to those of the backend. From then on `submit` is the backend's own.
 """
 
-import functools
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +12,7 @@ from plait import _core, _exit
 from plait._auto import deciding
 from plait._auto.crew import Crew
 from plait._auto.plan import Plan
+from plait._auto.priors import key_of
 from plait._auto.tied import Waiting
 from plait._future import Future
 
@@ -74,7 +74,7 @@ class AutoExecutor:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> "Future[T]":
-        plan = self._plans.get(_key(fn))
+        plan = self._plans.get(key_of(fn))
         if plan is None or plan.submit is None:
             with self._lock:
                 if self._closed:
@@ -101,7 +101,7 @@ class AutoExecutor:
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
         check_buffersize(buffersize)
-        plan = self._plans.get(_key(fn))
+        plan = self._plans.get(key_of(fn))
         if plan is not None and plan.map is not None:
             results: Iterator[T] = plan.map(
                 fn, *iterables, timeout=timeout, chunksize=chunksize, buffersize=buffersize
@@ -150,7 +150,7 @@ class AutoExecutor:
             return crews if self._processes is None else [*crews, self._processes]
 
     def _plan(self, fn: Callable[..., Any]) -> "Plan":
-        key = _key(fn)
+        key = key_of(fn)
         plan = self._plans.get(key)
         if plan is None:
             if len(self._plans) >= _MOST_PLANS:
@@ -194,18 +194,3 @@ class AutoExecutor:
         told = deciding.choose(figures, machine, self.bounds)
         self._told = told | {"figures": figures, "machine": machine}
         return told
-
-
-def _key(fn: Callable[..., Any]) -> Hashable:
-    """What calls of the same function have in common: its code, since closures are made anew."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    fn = getattr(fn, "__func__", fn)
-    code: Hashable = getattr(fn, "__code__", None)
-    if code is not None:
-        return code
-    try:
-        return fn if hash(fn) is not None else None
-    except TypeError:
-        kind: Any = type(fn)
-        return kind  # type: ignore[no-any-return]

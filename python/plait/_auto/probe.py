@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from plait import _core
-from plait._auto import sending
+from plait._auto import priors, sending
 from plait._auto.crew import Crew
 from plait._auto.inputs import Call, Inputs
 from plait._auto.results import drain, forget
@@ -23,6 +23,9 @@ _LONGEST = 0.025
 
 # Seconds that nothing takes.
 _NO_LIMIT = 1e9
+
+# Seconds for the first call of a function that was measured before: a longer one is like a longer one.
+_GLANCE = 0.002
 
 # Seconds of calls after which it may be clear what they do.
 _SUSPICION = 0.002
@@ -65,14 +68,17 @@ class Probe:
         self._limits = limits
         # Called once it looks as if there will be work for processes.
         self.warm_up: Callable[[], None] | None = None
+        self._patience = _LONGEST
         self._failure: BaseException | None = None
 
-    def run(self, look: Any = None) -> None:
+    def run(self, look: Any = None, prior: dict[str, Any] | None = None) -> bool:
         """Make calls until their figures will do, the inputs have ended, or a call takes long.
 
-        A `look` sees what the first of them are called with.
+        A `look` sees what the first of them are called with. With a `prior`, the first call alone will do if
+        it is like that: whether it was.
         """
         begun = time.perf_counter()
+        self._patience = _LONGEST if prior is None else _GLANCE
         alone = self._limits != (None, 0)
         count = 1
         try:
@@ -87,6 +93,12 @@ class Probe:
                 if look is not None:
                     look.watch_all(calls)
                 took = self._make_one(calls[0], begun) if alone else self._make(calls, begun)
+                if prior is not None and not self.failed:
+                    if priors.are_alike(prior, {**self.gauge.figures()}):
+                        return True
+                    prior, self._patience = None, _LONGEST
+                    if took is None and not self.failed:
+                        took = self._resume(begun)
                 if took is None:
                     break
                 now = time.perf_counter() - begun
@@ -100,6 +112,7 @@ class Probe:
                 count = 1 if alone else max(1, min(_MOST_CALLS, 8 * count, int(_BATCH / max(each, 1e-8))))
         finally:
             self.seconds = time.perf_counter() - begun
+        return False
 
     @property
     def failed(self) -> bool:
@@ -111,7 +124,7 @@ class Probe:
         figures: dict[str, Any] = {**self.gauge.figures()}
         figures["remaining"] = self._inputs.left
         cpu = figures["cpu"]
-        if look_at_sending and (cpu is None or cpu >= _BUSY * figures["wall"]):
+        if look_at_sending and (cpu is None or figures["unfinished"] or cpu >= _BUSY * figures["wall"]):
             figures |= sending.weigh(self.fn, self.calls, self.results)
         return figures
 
@@ -175,7 +188,7 @@ class Probe:
     def _make(self, calls: list[Call], begun: float) -> float | None:
         """Make these calls; their seconds, or None if there is nothing more to be made now."""
         before = time.perf_counter()
-        patience = max(0.001, _LONGEST - (before - begun))
+        patience = max(0.001, self._patience - (before - begun))
         # The thread takes them from the end of the list, one by one; what it has not taken can be taken back.
         stack = calls[::-1]
         future = self._crew.pool.submit(self.gauge.call_all, stack, self.results, patience)
@@ -198,13 +211,25 @@ class Probe:
         timeout, retries = self._limits
         future = self._crew.pool._submit_with(timeout, retries, self.gauge, call, {})
         self.calls.append(call)
-        if not self._wait(future, max(0.001, _LONGEST - (before - begun))):
+        if not self._wait(future, max(0.001, self._patience - (before - begun))):
             self.running = future
             return None
         if self.failed:
             return None
         self.results.append(future.result())
         return time.perf_counter() - before
+
+    def _resume(self, begun: float) -> float | None:
+        """Wait longer for the call that still runs; as `_make`."""
+        future, before = self.running, time.perf_counter()
+        if not self._wait(future, max(0.001, self._patience - (before - begun))):
+            return None
+        self.running = None
+        if self.failed:
+            return None
+        if self._limits != (None, 0):
+            self.results.append(future.result())
+        return time.perf_counter() - begun
 
     def _wait(self, future: Any, patience: float) -> bool:
         """Wait for a future; whether it is done. What it raised is kept."""
