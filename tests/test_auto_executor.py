@@ -190,10 +190,10 @@ def test_many_threads_submit(executor):
 @pytest.mark.parametrize("work", ["time.sleep(0.001)", "sum(range(20_000))"])
 def test_the_program_may_end_without_a_shutdown(work):
     code = f"""
-import time, plait
+import os, time, plait
 def work(n):
     {work}
-    print(n, flush=True)
+    os.write(1, b"%d\\n" % n)
 executor = plait.Executor("auto")
 for n in range(60):
     executor.submit(work, n)

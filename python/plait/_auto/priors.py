@@ -1,7 +1,7 @@
 """What earlier maps of a function have measured: the next one of it need not measure all that again.
 
-A prior is never trusted blindly: the first call is made under measurement all the same, what cannot be sent and
-what shares state is looked for, and the run is revised like any other.
+A prior is never trusted blindly: the first call is made under measurement all the same, what cannot be sent
+and what shares state is looked for, and the run is revised like any other.
 """
 
 import functools
