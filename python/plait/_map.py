@@ -120,10 +120,10 @@ def map(
         return _builtin_map(fn, *iterables)
     if backend == "threads":
         pool = _pool("threads", workers or min(32, _core.cpu_count() + 4))
-        ahead = buffersize or _AHEAD_PER_THREAD * pool._max_workers
+        most = pool._max_workers
+        ahead = buffersize or _AHEAD_PER_THREAD * most
         if timeout is not None or retries:
             pool = pool.options(timeout=timeout, retries=retries)
-        most = pool._max_workers
         held = _native_threads.limit(min(most, *(length_hint(it, most) for it in iterables)))
         results = submit_ahead(pool.submit, held.wrap(fn), zip(*iterables), ahead, None)
         return results if held.share is None else held.over(results)
