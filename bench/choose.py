@@ -50,6 +50,12 @@ def parse(known: dict[str, workload.Workload], arguments: list[str] | None = Non
         "--auto", choices=("plait", "none"), default="plait", help="none: the fixed configurations only"
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file")
+    parser.add_argument(
+        "--again",
+        type=Path,
+        metavar="FIGURES",
+        help="what --json wrote on this machine: only the best contenders of it are run again, and auto",
+    )
     parser.add_argument("--list", action="store_true", help="print the workloads and end")
     parsed = parser.parse_args(arguments)
     parsed.rounds = parsed.rounds if parsed.rounds is not None else 1 if parsed.quick else 3
@@ -73,6 +79,7 @@ def measure(
     rows: list[dict[str, Any]] = []
     errors: list[str] = []
     missing: set[str] = set()
+    before = {row["name"]: row for row in json.loads(asked.again.read_text())["rows"]} if asked.again else {}
     for one in asked.workloads:
         with contextlib.ExitStack() as stack:
             try:
@@ -83,7 +90,10 @@ def measure(
                 continue
             stack.callback(match.close)
             began = time.monotonic()
-            match.scout(auto)
+            if one.name in before:
+                match.recall(before[one.name], auto)
+            else:
+                match.scout(auto)
             match.play(asked.rounds)
             row = match.result()
         note("")

@@ -177,3 +177,29 @@ def test_a_digest_is_of_the_results_and_their_order(choosing):
     digest = choosing("workload").digest
     assert digest([1, "a", b"b"]) == digest([1, "a", b"b"])
     assert len({digest(results) for results in ([1, 2], [2, 1], [12], ["1", 2], [1, 2, None])}) == 5
+
+
+def test_figures_of_an_earlier_run_stand_for_the_first_runs(choosing):
+    contenders, match = choosing("contenders"), choosing("match")
+    recursion = choosing("workload").load()["recursion"]
+    one = match.Match(recursion, {}, 2, False, print)
+    try:
+        processes = contenders.Spec("stdlib", "processes", 2, 1, straw="always processes")
+        entries = [
+            {
+                "spec": contenders.LOOP.as_json(),
+                "scouted": 1.2,
+                "rounds": [1.0, 1.1, 0.9],
+                "fate": "ok",
+                "why": "",
+            },
+            {"spec": processes.as_json(), "scouted": 5.0, "rounds": [], "fate": "cut", "why": ""},
+            {"spec": contenders.AUTO.as_json(), "scouted": 0.1, "rounds": [0.1], "fate": "ok", "why": ""},
+        ]
+        one.recall({"contenders": entries}, auto=False)
+        row = one.result()
+    finally:
+        one.close()
+    assert (row["best"], row["best_seconds"], row["own"]) == ("a loop", 1.0, None)
+    assert row["straw_men"] == {"always processes": {"ratio": 5.0, "fate": "cut"}}
+    assert [entry["spec"] for entry in row["contenders"]] == [entry["spec"] for entry in entries[:2]]

@@ -6,6 +6,7 @@ Numbers of threads are tried upwards and downwards from 16 as long as that helps
 
 import math
 import shutil
+import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +73,22 @@ class Match:
         few = {backend for backend in PROMISING if self._quick or not self._promising(backend)}
         for spec in contenders.plait_fixed(self._cpus, threads, few):
             self._scout(spec)
+        self._run_auto_first(auto)
+
+    def recall(self, row: dict[str, Any], auto: bool) -> None:
+        """Take the first runs from the figures of an earlier run on this machine; run only auto."""
+        for entry in row["contenders"]:
+            spec = Spec(**entry["spec"])
+            if spec != AUTO:
+                known = {name: entry[name] for name in ("scouted", "fate", "why")}
+                if entry["fate"] == OK:
+                    known["scouted"] = statistics.median(entry["rounds"] or [entry["scouted"]])
+                    if spec.existing:
+                        self._best = min(self._best, known["scouted"])
+                self.times[spec] = regret.Times(spec.name, spec.backend, spec.existing, spec.straw, **known)
+        self._run_auto_first(auto)
+
+    def _run_auto_first(self, auto: bool) -> None:
         if auto:
             self.auto = regret.Times(AUTO.name, AUTO.backend, existing=False)
             self._measure(AUTO, self.auto, AUTO_LIMIT, first=True)
@@ -95,7 +112,9 @@ class Match:
         judged = regret.judge(everyone, self.auto, self.choices)
         if judged is None:
             return None
-        measured = [vars(times) for times in [*everyone, *([self.auto] if self.auto else [])]]
+        measured = [vars(times) | {"spec": spec.as_json()} for spec, times in self.times.items()]
+        if self.auto is not None:
+            measured.append(vars(self.auto) | {"spec": AUTO.as_json()})
         head = {"name": self.workload.name, "kind": self.workload.kind, "items": self._count}
         return {**head, **judged, "choices": self.choices, "contenders": measured}
 
