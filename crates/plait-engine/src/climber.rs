@@ -179,7 +179,7 @@ impl Climber {
         if unclear && self.sample.count < 4 * enough {
             return;
         }
-        let starved = self.step == Step::Up && self.sample.starved(self.width);
+        let starved = self.step == Step::Up && level.starved;
         if gain >= wanted && !starved { self.accept(level, now) } else { self.reject(level, best, now) }
     }
 
@@ -228,7 +228,7 @@ impl Climber {
 
     fn try_up(&mut self, times: f64, now: f64) {
         let width = (self.width as f64 * times).ceil() as usize;
-        if self.width >= self.most {
+        if self.width >= self.most || self.best.is_some_and(|best| best.starved) {
             return self.settle(now);
         }
         self.step = Step::Up;

@@ -4,7 +4,7 @@
 //! thing (the GIL, the processors, the parent) has to do for all calls; and what it takes to start.
 
 use super::answer::Backend;
-use super::call::{Call, Reached};
+use super::call::{Call, Reached, THREAD_CALL};
 use super::figures::Bounds;
 use super::words;
 
@@ -15,14 +15,17 @@ pub const FIRST_THREADS: usize = 256;
 /// The most threads a run gets: half of the files that a process may usually have open.
 pub const MOST_THREADS: usize = 512;
 
-/// Processes that are worth having for calls that wait.
+/// Processes to a core, at most, for calls that wait for a part of their time: each is a whole interpreter.
+const PROCESSES_PER_CORE: f64 = 4.0;
+
+/// Processes that are worth having for calls that wait where threads are no way out.
 pub const MOST_PROCESSES: usize = 64;
+
+/// The most workers that a pool of processes has.
+const POOL: f64 = 192.0;
 
 /// What starting a thread takes, in seconds: 15 to 20 ms for 256 of them.
 const THREAD_START: f64 = 6e-5;
-
-/// What the one who hands a call to a thread needs for it, in seconds, with the GIL: 2.5 to 4.5 µs for tiny calls.
-const THREAD_CALL: f64 = 3.5e-6;
 
 /// What a GIL costs that another thread has to be asked for, in seconds: two wake-ups.
 const HANDOVER: f64 = 1e-5;
@@ -35,6 +38,9 @@ const PROCESS_START: f64 = 1.2e-3;
 
 /// A segment on a pool that is there, in seconds: 0.15 ms for ten calls, and the first chunks are small.
 const WARM_START: f64 = 5e-4;
+
+/// More workers than the processors have room for by less than this are within what figures can tell.
+const NOISE: f64 = 1.2;
 
 /// Fewer workers are taken where they are as fast but for so much.
 const FEWER: f64 = 0.02;
@@ -85,7 +91,7 @@ pub fn most_workers(backend: Backend, call: &Call, bounds: &Bounds) -> usize {
         (Backend::Serial, _) => 1,
         (_, Some(workers)) => workers,
         (Backend::Threads, None) => fitting(call, call.thread_bytes, MOST_THREADS).max(1),
-        (Backend::Processes, None) => fitting(call, call.process_bytes, processes_worth(call)).max(1),
+        (Backend::Processes, None) => fitting(call, call.process_bytes, processes_worth(call, bounds)).max(1),
     }
 }
 
@@ -94,7 +100,7 @@ fn fixed(bounds: &Bounds) -> Option<usize> {
 }
 
 /// How many workers of so many bytes have room, at most `most`.
-fn fitting(call: &Call, bytes: f64, most: usize) -> usize {
+pub fn fitting(call: &Call, bytes: f64, most: usize) -> usize {
     // A cast saturates.
     ((MEMORY_SHARE * call.memory / bytes) as usize).min(most)
 }
@@ -144,14 +150,14 @@ fn threads_seconds(call: &Call, workers: f64) -> f64 {
     };
     let narrow = (gil + THREAD_CALL).max(processors(call, workers));
     let fluid = soft(own / workers, narrow) * call.count;
-    let last = call.count * narrow + call.blocked;
+    let last = call.count * (gil + THREAD_CALL) + call.blocked;
     let rounds = (call.count / workers).ceil() * own;
     fluid.max(last).max(rounds)
 }
 
 /// Seconds of all processors for a call, if so many workers can keep them all busy.
 fn processors(call: &Call, workers: f64) -> f64 {
-    if workers * call.demand > call.cores * call.own { (call.demand / call.cores).min(call.own) } else { 0.0 }
+    if workers * call.demand > call.cores * call.own * NOISE { (call.demand / call.cores).min(call.own) } else { 0.0 }
 }
 
 /// The larger one, and a fifth more where both are alike: who queues for something busy sometimes waits while it idles.
@@ -172,17 +178,21 @@ fn mended(predicted: impl Fn(f64) -> f64, count: f64, reached: Option<Reached>) 
     }
 }
 
-/// How many processes can be kept busy.
-fn processes_worth(call: &Call) -> usize {
-    let most = MOST_PROCESSES.max(call.cores as usize);
-    ((call.cores * call.own / call.demand.max(1e-12)).ceil().max(1.0) as usize).min(most)
+/// How many processes can be kept busy. Many of them for calls that wait are for want of threads alone.
+pub fn processes_worth(call: &Call, bounds: &Bounds) -> usize {
+    let waits_with_the_gil = call.held >= 0.5 * call.own && call.cpu < 0.5 * call.own;
+    let no_threads = waits_with_the_gil || !bounds.allows(Backend::Threads);
+    let most = if no_threads { call.cores.max(MOST_PROCESSES as f64) } else { call.cores * PROCESSES_PER_CORE };
+    (call.cores * call.own / call.demand.max(1e-12)).ceil().clamp(1.0, most.min(POOL)) as usize
 }
 
 fn processes(call: &Call, bounds: &Bounds) -> Prediction {
     let fitting = fitting(call, call.process_bytes, usize::MAX);
-    let most = fitting.min(processes_worth(call)).min(call.count as usize).max(1);
+    let most = fitting.min(processes_worth(call, bounds)).min(call.count as usize).max(1);
     let seconds = mended(|workers| processes_seconds(call, workers), call.count, call.on_processes);
     let (workers, seconds) = best(fixed(bounds), most, |workers| process_start(call, workers) + seconds(workers));
+    // One for each core, if they can all be kept busy: later calls may be longer, and an idle worker costs little.
+    let workers = fixed(bounds).unwrap_or_else(|| workers.max(most.min(call.cores as usize)));
     let why_not = call.not_for_processes().or_else(|| {
         (fitting < fixed(bounds).unwrap_or(1)).then(|| {
             format!(

@@ -3,7 +3,7 @@
 use super::answer::Backend;
 use super::call::Call;
 use super::figures::Bounds;
-use super::predict::Prediction;
+use super::predict::{self, Prediction};
 use super::words;
 
 /// A share of a call above which it is worth a word.
@@ -19,6 +19,7 @@ pub fn tell(call: &Call, bounds: &Bounds, predictions: &[Prediction; 3], taken: 
     if call.figures.remaining.is_none() {
         reasons.push(format!("how many calls remain is not known: {} are assumed", words::calls(call.count)));
     }
+    reasons.extend(limits(call, bounds, taken));
     reasons.push(outcome(call, bounds, predictions, taken));
     reasons
 }
@@ -113,6 +114,23 @@ fn ruled_out(bounds: &Bounds, predictions: &[Prediction; 3]) -> Vec<String> {
         }
     }
     reasons
+}
+
+/// What of the machine keeps the number of processes down.
+fn limits(call: &Call, bounds: &Bounds, taken: &Prediction) -> Option<String> {
+    if taken.backend != Backend::Processes || bounds.workers.is_some() {
+        return None;
+    }
+    let (workers, worth) = (taken.workers, predict::processes_worth(call, bounds));
+    if workers < worth && predict::fitting(call, call.process_bytes, worth) == workers {
+        return Some(format!(
+            "each worker needs about {} of the {} that are free",
+            words::bytes(call.process_bytes),
+            words::bytes(call.memory)
+        ));
+    }
+    (call.cores < call.cpus && workers as f64 == call.cores)
+        .then(|| format!("{} processors are {} cores: more workers would share them", call.cpus, call.cores))
 }
 
 /// What was taken, what it is thought to take, and what it was better than.

@@ -10,13 +10,13 @@ pub struct Sample {
     pub count: u64,
     sum: f64,
     squares: f64,
-    first_start: f64,
+    first_end: f64,
     last_end: f64,
 }
 
 impl Default for Sample {
     fn default() -> Self {
-        Self { count: 0, sum: 0.0, squares: 0.0, first_start: f64::INFINITY, last_end: f64::NEG_INFINITY }
+        Self { count: 0, sum: 0.0, squares: 0.0, first_end: f64::INFINITY, last_end: f64::NEG_INFINITY }
     }
 }
 
@@ -28,7 +28,7 @@ impl Sample {
         self.count += 1;
         self.sum += seconds;
         self.squares += seconds * seconds;
-        self.first_start = self.first_start.min(started);
+        self.first_end = self.first_end.min(ended);
         self.last_end = self.last_end.max(ended);
     }
 
@@ -52,7 +52,7 @@ impl Sample {
     /// Whether calls did not come as fast as `width` of them at once ask for: threads wait for work, so that the rate is
     /// not the server's.
     pub fn starved(&self, width: usize) -> bool {
-        let busy = self.sum / (self.last_end - self.first_start).max(1e-9);
+        let busy = self.sum / (self.last_end - self.first_end + self.mean());
         busy < 0.35 * width as f64
     }
 }
@@ -68,13 +68,15 @@ pub struct Level {
     pub latency: f64,
     /// Standard error of both, as a share.
     pub noise: f64,
+    /// Whether threads waited for work meanwhile.
+    pub starved: bool,
 }
 
 impl Level {
     /// What follows from calls that kept so many places busy.
     pub fn of(width: usize, sample: &Sample) -> Self {
         let latency = sample.mean();
-        Self { width, rate: width as f64 / latency, latency, noise: sample.noise() }
+        Self { width, rate: width as f64 / latency, latency, noise: sample.noise(), starved: sample.starved(width) }
     }
 
     /// Seconds that a call takes at least.
@@ -89,6 +91,7 @@ impl Level {
             rate: mix(self.rate, later.rate),
             latency: mix(self.latency, later.latency),
             noise: mix(self.noise, later.noise),
+            starved: later.starved,
             ..self
         }
     }

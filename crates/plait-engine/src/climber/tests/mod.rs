@@ -1,48 +1,118 @@
 //! The promises of the climber, against invented servers.
 
-use super::*;
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use server::{Server, best_fixed, run};
+
+use super::*;
 
 mod server;
 
-/// A run with a climber: its rate as a share of the best fixed width's, and the width at its end.
-fn climb(server: &Server, width: usize, alone: Option<f64>, calls: usize) -> (f64, usize) {
-    let mut climber = Climber::new(width, 512, alone);
+/// The most threads in these runs.
+const MOST: usize = 512;
+
+/// A run with a climber that knows how long a call takes alone: its rate as a share of that of the best fixed width, and
+/// the width at its end.
+fn climb(server: &Server, width: usize, calls: usize) -> (f64, usize) {
+    let mut climber = Climber::new(width, MOST, Some(server.alone()));
     let seconds = run(server, calls, width, |started, ended| climber.on_call(started, ended));
     (best_fixed(server, calls) / seconds, climber.width())
 }
 
+fn from_anywhere(server: &Server, calls: usize, share: f64, widths: std::ops::RangeInclusive<usize>) {
+    for width in [1, 4, 32, 256] {
+        let (reached, end) = climb(server, width, calls);
+        assert!(reached >= share, "{server:?} from {width}: {reached:.2} of the best rate, {end} at the end");
+        assert!(widths.contains(&end), "{server:?} from {width}: {end} at the end");
+    }
+}
+
 #[test]
-fn show() {
-    let servers: Vec<(&str, Server)> = vec![
-        ("unlimited", Server::new(0.05)),
-        ("unlimited exp", Server::new(0.05).noise(1.0)),
-        ("tail 5%", Server::new(0.02).tail(0.05, 10.0)),
-        ("tail slots", Server::new(0.02).tail(0.05, 10.0).slots(20)),
-        ("slots 8", Server::new(0.05).slots(8)),
-        ("slots 8 noise", Server::new(0.05).slots(8).noise(0.5)),
-        ("slots 100", Server::new(0.05).slots(100)),
-        ("lock", Server::new(0.001).slots(1)),
-        ("collapse 8", Server::new(0.05).collapse(8)),
-        ("collapse 32", Server::new(0.02).collapse(32).noise(0.3)),
-        ("shared 16", Server::new(0.02).shared(16)),
-        ("changes", Server::new(0.02).slots(8).then(64)),
-        ("changes down", Server::new(0.02).slots(64).then(4)),
-    ];
-    for (name, server) in servers {
-        for width in [1, 4, 32, 256] {
-            for alone in [None, Some(server.alone())] {
-                let short = climb(&server, width, alone, 1000);
-                let long = climb(&server, width, alone, 20000);
-                println!(
-                    "{name:15} from {width:3} alone {:5} 1000: {:.2} {:3}   20000: {:.2} {:3}",
-                    alone.is_some(),
-                    short.0,
-                    short.1,
-                    long.0,
-                    long.1
-                );
-            }
+fn a_server_without_a_limit_gets_all_there_are() {
+    from_anywhere(&Server::new(0.05), 20_000, 0.75, MOST..=MOST);
+}
+
+#[test]
+fn a_server_that_answers_some_at_a_time_gets_as_many() {
+    from_anywhere(&Server::new(0.05).slots(8), 20_000, 0.95, 8..=16);
+    from_anywhere(&Server::new(0.05).slots(100), 20_000, 0.9, 100..=200);
+    from_anywhere(&Server::new(0.05).slots(8), 1_000, 0.9, 8..=16);
+}
+
+#[test]
+fn what_is_shared_beyond_a_limit_gets_no_more() {
+    from_anywhere(&Server::new(0.02).shared(16), 20_000, 0.95, 16..=32);
+}
+
+#[test]
+fn a_lock_gets_hardly_more_than_one() {
+    from_anywhere(&Server::new(0.001).slots(1), 10_000, 0.95, 1..=3);
+}
+
+#[test]
+fn a_server_that_collapses_is_left_in_peace() {
+    from_anywhere(&Server::new(0.05).collapse(8), 20_000, 0.6, 4..=12);
+    from_anywhere(&Server::new(0.02).collapse(32), 20_000, 0.5, 20..=48);
+}
+
+#[test]
+fn noise_does_not_lead_astray() {
+    from_anywhere(&Server::new(0.05).slots(8).noise(0.5), 20_000, 0.9, 5..=64);
+    from_anywhere(&Server::new(0.02).tail(0.05, 10.0).slots(20), 20_000, 0.85, 4..=128);
+    from_anywhere(&Server::new(0.05).noise(1.0), 20_000, 0.4, 100..=MOST);
+    from_anywhere(&Server::new(0.02).tail(0.05, 10.0), 20_000, 0.7, 150..=MOST);
+}
+
+#[test]
+fn a_limit_that_changes_midway_is_followed() {
+    from_anywhere(&Server::new(0.02).slots(8).then(64), 20_000, 0.85, 50..=256);
+    from_anywhere(&Server::new(0.02).slots(64).then(4), 20_000, 0.9, 4..=80);
+}
+
+#[test]
+fn who_does_not_know_how_long_a_call_takes_alone_finds_out() {
+    for (server, share) in
+        [(Server::new(0.05), 0.7), (Server::new(0.05).slots(8), 0.9), (Server::new(0.02).shared(16), 0.9)]
+    {
+        for width in [1, 8, 64] {
+            let mut climber = Climber::new(width, MOST, None);
+            let seconds = run(&server, 20_000, width, |started, ended| climber.on_call(started, ended));
+            let reached = best_fixed(&server, 20_000) / seconds;
+            assert!(reached >= share, "{server:?} from {width}: {reached:.2}, {} at the end", climber.width());
+        }
+    }
+}
+
+/// One call at a time comes, long before the next: more threads would find nothing to do.
+#[test]
+fn slow_inputs_do_not_raise_the_width() {
+    let mut climber = Climber::new(64, MOST, Some(0.01));
+    for call in 0..2_000 {
+        let now = f64::from(call) * 0.02;
+        assert!(climber.on_call(now, now + 0.01) <= 64);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, rng_seed: RngSeed::Fixed(6), ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_width_keeps_its_bounds_whatever_it_is_told(
+        width in any::<usize>(),
+        most in 0..2000usize,
+        alone in prop::option::of(any::<f64>()),
+        calls in prop::collection::vec((any::<f64>(), any::<f64>(), any::<bool>()), 0..400),
+    ) {
+        let mut climber = Climber::new(width, most, alone);
+        let mut again = climber.clone();
+        let mut now = 0.0;
+        for (started, seconds, sane) in calls {
+            let (started, ended) = if sane { (now, now + seconds.abs() % 1.0) } else { (started, seconds) };
+            now += 0.001;
+            let width = climber.on_call(started, ended);
+            prop_assert!((1..=most.max(1)).contains(&width));
+            prop_assert_eq!(width, climber.width());
+            prop_assert_eq!(again.on_call(started, ended), width);
         }
     }
 }
