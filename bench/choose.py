@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -124,6 +125,8 @@ def main() -> int:
     system = f"{facts['cpu']}, {facts['cores']} cores, {facts['system']}, {facts['python']}"
     how = f"{len(asked.workloads)} workloads, {asked.rounds} rounds{', quick' if asked.quick else ''}"
     print(f"{system}, load {facts['load']}\n{how}\n\n{table.HEAD}", flush=True)
+    # As Ctrl-C: what was started is ended, what was made is removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
     rows, errors, missing = measure(asked, cpus, auto)
     total = regret.summary(rows)

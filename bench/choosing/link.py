@@ -88,6 +88,9 @@ class Link:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        # loky's semaphores have names, and what would remove them was ended too.
+        for semaphore in Path("/dev/shm").glob(f"sem.loky-{self._process.pid}-*"):
+            semaphore.unlink(missing_ok=True)
         for stream in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(BrokenPipeError):
                 stream.close()
