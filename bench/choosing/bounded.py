@@ -57,7 +57,7 @@ def noting(_site: Site) -> Job:
         seen.append(number)
         return number * 2
 
-    count = 800
+    count = 3000
 
     def check(results: list[Any]) -> None:
         equals([number * 2 for number in range(count)])(results)

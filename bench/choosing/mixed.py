@@ -81,7 +81,7 @@ def guarded_wait(item: tuple[Any, int]) -> int:
 
 @workload("a lock among the arguments, I/O", UNSENDABLE, apart=False)
 def locks(_site: Site) -> Job:
-    lock, count = threading.Lock(), 800
+    lock, count = threading.Lock(), 3000
     return Job(
         guarded_wait, [(lock, number) for number in range(count)], count, equals(list(range(1, count + 1)))
     )
