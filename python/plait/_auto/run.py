@@ -102,7 +102,7 @@ class Run:
         self._turn = Turn(self._review, self._go_on)
         self._processes: Any = None
         self._window = 0.0
-        self._pulled = 0
+        self._taken = 0
         self._cpu = 0.0
         self._latest: dict[str, Any] = {}
 
@@ -272,6 +272,8 @@ class Run:
             grown = self._segment.wall / max(figures["wall"], 1e-9)
             figures |= {name: figures[name] * grown for name in ("wall", "cpu", "held") if figures[name]}
         if backend == "threads":
+            if self.inputs.left is not None:
+                figures["remaining"] = self.inputs.left + self._segment.queued
             figures["threads_tried"] = {
                 "workers": self._segment.width,
                 "rate": fresh["calls"] / seconds,
@@ -279,14 +281,14 @@ class Run:
             }
             self._segment.gauge = self._gauge = _core.Gauge(self.fn, sample=True)
         elif self._processes is not None:
-            pulled, cpu = self._segment.pace.pulled, _cpu_seconds(self._processes)
+            taken, cpu = self._segment.taken, _cpu_seconds(self._processes)
             workers = self._processes._max_workers
             figures["processes_tried"] = {
                 "workers": workers,
-                "rate": (pulled - self._pulled) / seconds,
+                "rate": (taken - self._taken) / seconds,
                 "cpu_share": max(0.0, cpu - self._cpu) / (seconds * workers),
             }
-            self._pulled, self._cpu = pulled, cpu
+            self._taken, self._cpu = taken, cpu
         self._window = now
         told = deciding.revise(self._told, figures, self._machine, self.bounds, self._switches)
         if told is None:
@@ -297,7 +299,7 @@ class Run:
 
     def _go_on(self) -> None:
         """Open the next segment, before the results of the one that was cut off are taken."""
-        self._period, self._pulled, self._processes = _FIRST_REVIEW, 0, None
+        self._period, self._taken, self._processes = _FIRST_REVIEW, 0, None
         if not self.inputs.ended:
             self._next = self._open()
 

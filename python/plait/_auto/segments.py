@@ -47,7 +47,6 @@ class Pace:
         self._turn = turn
         self._items = 0
         self._since = time.perf_counter()
-        self.pulled = 0
 
     def step(self) -> int:
         """Items of the next block; 0 when the segment is to end."""
@@ -61,7 +60,6 @@ class Pace:
         else:
             self._items = 1
         self._since = now
-        self.pulled += self._items
         return self._items
 
 
@@ -115,12 +113,17 @@ class ProcessSegment:
     """Calls on a process pool, which reads the inputs as its window allows."""
 
     def __init__(self, start: Callable[..., Any], inputs: Inputs, turn: Turn) -> None:
-        self.pace = Pace(turn)
-        self._map = start(inputs.tap(self.pace.step), inputs.star, inputs.left)
+        self._map = start(inputs.tap(Pace(turn).step), inputs.star, inputs.left)
 
     def batches(self) -> Iterator[Iterator[Any]]:
         """The results, in one go."""
         yield self._map
+
+    @property
+    def taken(self) -> int:
+        """Calls that have ended, as far as is known here."""
+        taken: int = self._map.taken
+        return taken
 
     @property
     def failed(self) -> bool:
@@ -166,6 +169,11 @@ class ThreadSegment:
     def width(self) -> int:
         """How many threads there are to be now."""
         return self._crew.width
+
+    @property
+    def queued(self) -> int:
+        """Calls that no thread has begun."""
+        return self._crew.pool._queued
 
     def batches(self) -> Iterator[Iterator[Any]]:
         """The results, in one go."""

@@ -187,6 +187,13 @@ impl ProcessMap {
         }
     }
 
+    /// Items whose results were taken, or are in hand.
+    #[getter]
+    fn taken(&self) -> u64 {
+        let state = self.state();
+        state.sent - state.in_flight as u64
+    }
+
     /// Whether it has raised: what an input or a call did, or an interrupt of the waiting.
     #[getter]
     fn failed(&self) -> bool {
