@@ -16,6 +16,10 @@ _MOST = 512
 # What a call took then and takes now may differ by this factor.
 _ALIKE = 3.0
 
+# From fewer calls, or where one took so many times the mean, a first call that was slow cannot be told apart.
+_FEWEST = 3
+_UNEVEN = 5.0
+
 # What does not depend on the arguments of one map.
 _KEPT = ("wall", "longest", "cpu", "held", "wanted", "switches", "native", "memory", "calls", "delay", "gil")
 
@@ -45,7 +49,9 @@ def get(fn: Callable[..., Any]) -> dict[str, Any] | None:
 
 
 def keep(fn: Callable[..., Any], figures: dict[str, Any]) -> None:
-    """Remember the figures of a map that was measured, or of its latest window."""
+    """Remember the figures of a map that was measured, if they say what its calls are like."""
+    if figures["calls"] < _FEWEST or figures["longest"] > _UNEVEN * figures["wall"]:
+        return
     kept = {name: figures[name] for name in _KEPT if name in figures} | {"unfinished": False}
     key = key_of(fn)
     with _lock:

@@ -9,7 +9,7 @@ from plait import _core
 from plait._auto import priors, sending
 from plait._auto.crew import Crew
 from plait._auto.inputs import Call, Inputs
-from plait._auto.results import drain, forget
+from plait._auto.results import Batch
 
 # Seconds of measured calls: enough looks at the GIL to tell a fifth from a half.
 _ENOUGH = 0.008
@@ -59,6 +59,7 @@ class Probe:
         self.gauge = _core.Gauge(fn, sample=True)
         self.calls: list[Call] = []
         self.results: list[Any] = []
+        self._batch: Batch | None = None
         self.seconds = 0.0
         # The call or calls that the thread still runs.
         self.running: Any = None
@@ -146,12 +147,15 @@ class Probe:
         """Iterate over the results, then raise what a call raised. Nothing here keeps what was handed out."""
         if self.running is not None:
             return self._hand_out_slowly(self.running)
-        return itertools.chain(drain(self.results), self._and_raise())
+        self._batch = Batch(self.results)
+        return itertools.chain(self._batch, self._and_raise())
 
     def close(self) -> None:
         """Forget what was not handed out."""
         self._failure = None
-        forget(self.results)
+        if self._batch is not None:
+            self._batch.forget()
+        self.results.clear()
 
     def _hand_out_slowly(self, running: Any) -> Iterator[Any]:
         made = len(self.results)
@@ -267,7 +271,7 @@ class HeadStart:
         except Exception as error:
             self.failed = True
             failure.append(error)
-        yield from drain(self._results)
+        yield from Batch(self._results)
         if failure:
             raise failure.pop()
 
@@ -279,4 +283,4 @@ class HeadStart:
         """Forget what was not handed out."""
         self.failed = True
         if self._future.cancel() or self._future.done():
-            forget(self._results)
+            self._results.clear()

@@ -103,7 +103,7 @@ class Run:
         self._processes: Any = None
         self._window = 0.0
         self._taken = 0
-        self._cpu = 0.0
+        self._busy = 0.0
         self._latest: dict[str, Any] = {}
 
     @property
@@ -247,7 +247,7 @@ class Run:
                 _own.start_map(own, self.fn, calls, chunksize, self._buffersize, None, timeout, retries)
             )
         pool = self._processes = self._pools(self._told["workers"])
-        self._cpu = _cpu_seconds(pool)
+        self._busy = _busy_seconds(pool)
         ahead = self._buffersize or 0
         return _core.process_map(
             pool, self.fn, items, star, pool._max_workers, left, chunksize, ahead, None, timeout, retries
@@ -263,6 +263,17 @@ class Run:
         fresh: dict[str, Any] = {**self._gauge.figures()} if backend == "threads" else {}
         if backend == "threads" and fresh["calls"] < _WINDOW_CALLS and seconds < _LONGEST_WINDOW:
             self._due = now + self._period
+            return False
+        if backend == "threads" and not self._segment.queued:
+            # The consumer sets the pace, and no backend is any faster.
+            self._segment.gauge = self._gauge = _core.Gauge(self.fn, sample=True)
+            self._window, self._due = now, now + self._period
+            return False
+        pool = self._processes
+        if pool is not None and (not self._taken or pool._stats()["pending"] < pool._max_workers):
+            # The same; and worker processes are as good as started when the first results are there.
+            self._taken, self._busy = self._segment.taken, _busy_seconds(self._processes)
+            self._window, self._due = now, now + self._period
             return False
         self._period = min(_LAST_REVIEW, 2 * self._period)
         self._due = now + self._period
@@ -280,15 +291,15 @@ class Run:
                 "cpu_share": fresh["gil_held_by_any"],
             }
             self._segment.gauge = self._gauge = _core.Gauge(self.fn, sample=True)
-        elif self._processes is not None:
-            taken, cpu = self._segment.taken, _cpu_seconds(self._processes)
-            workers = self._processes._max_workers
+        elif pool is not None:
+            taken, busy = self._segment.taken, _busy_seconds(pool)
+            workers = pool._max_workers
             figures["processes_tried"] = {
                 "workers": workers,
                 "rate": (taken - self._taken) / seconds,
-                "cpu_share": max(0.0, cpu - self._cpu) / (seconds * workers),
+                "cpu_share": max(0.0, busy - self._busy) / (seconds * workers),
             }
-            self._taken, self._cpu = taken, cpu
+            self._taken, self._busy = taken, busy
         self._window = now
         told = deciding.revise(self._told, figures, self._machine, self.bounds, self._switches)
         if told is None:
@@ -339,13 +350,16 @@ def _nothing() -> None:
     """A call for a worker that is to start."""
 
 
-def _cpu_seconds(pool: Any) -> float:
-    """Seconds on a processor that the worker processes have had."""
+def _busy_seconds(pool: Any) -> float:
+    """Seconds that the worker processes were on a processor, or ready to be and waiting for one."""
     total = 0.0
     for pid in pool._stats()["pids"]:
         try:
             # The clock of another process, as clock_getcpuclockid(3) makes it.
             total += time.clock_gettime((~pid << 3) | 2)
-        except OSError:
+            # On a busy machine they wait for other programs, which says nothing of the calls.
+            with open(f"/proc/{pid}/schedstat") as file:
+                total += int(file.read().split()[1]) * 1e-9
+        except (OSError, ValueError, IndexError):
             pass
     return total

@@ -12,7 +12,7 @@ from typing import Any
 
 from plait._auto.crew import Crew, climbing
 from plait._auto.inputs import Call, Inputs
-from plait._auto.results import drain, forget
+from plait._auto.results import Batch
 
 # Seconds of calls between two looks at the clock.
 _STEP = 0.01
@@ -73,7 +73,7 @@ class SerialSegment:
         self._most = ahead or _MOST_ITEMS
         # Seconds that a call took, in each of the last batches.
         self._walls: deque[float] = deque(maxlen=_BATCHES)
-        self._batch: list[Any] = []
+        self._batch = Batch([])
         self.failed = False
 
     @property
@@ -88,25 +88,28 @@ class SerialSegment:
                 self._turn.go_on()
                 return
             results: list[Any] = []
-            self._batch = results
             begun = time.perf_counter()
             try:
                 made = self._inputs.call(self._fn, self._most, _BATCH, results)
             except Exception as error:
                 self.failed = True
-                yield drain(results)
+                yield self._batch_of(results)
                 raise error
             except BaseException:
                 self.failed = True
                 raise
             if made:
                 self._walls.append((time.perf_counter() - begun) / made)
-            yield drain(results)
+            yield self._batch_of(results)
+
+    def _batch_of(self, results: list[Any]) -> Iterator[Any]:
+        self._batch = Batch(results)
+        return iter(self._batch)
 
     def close(self) -> None:
         """Forget what was not handed out."""
         self._inputs.ended = True
-        forget(self._batch)
+        self._batch.forget()
 
 
 class ProcessSegment:
