@@ -81,6 +81,8 @@ pub struct Call<'a> {
     pub on_threads: Option<Reached>,
     /// What processes reached.
     pub on_processes: Option<Reached>,
+    /// What threads and processes reached in this run, be it long ago.
+    pub ever: [Option<Reached>; 2],
 }
 
 /// What a backend reached.
@@ -159,6 +161,7 @@ impl<'a> Call<'a> {
             cold: machine.process_pool == Pool::Cold,
             on_threads: Reached::of(figures.threads_tried),
             on_processes: Reached::of(figures.processes_tried),
+            ever: [Reached::of(figures.threads_tried), Reached::of(figures.processes_tried)],
         };
         if call.switches * (figures.calls.max(1) as f64) < 0.5
             && !figures.switches.is_nan()
@@ -175,6 +178,15 @@ impl<'a> Call<'a> {
         call.blocked = call.own - call.cpu.max(call.held);
         call.demand = call.cpu + clean(figures.native, 1e6) * call.own;
         call
+    }
+
+    /// The same, with what backends reached that do not run now: it tells how fast they are, not what calls are like. What
+    /// was slower than one call after the other is by now was reached by other calls.
+    pub fn remembering(self, figures: &Figures) -> Self {
+        let [threads, processes] = self.ever;
+        let still = |tried| Reached::of(tried).filter(|reached| reached.each <= self.own);
+        let ever = [threads.or(still(figures.threads_tried)), processes.or(still(figures.processes_tried))];
+        Self { ever, ..self }
     }
 
     /// Processes run calls without a GIL between them: how long one takes there, and how much of it on a processor, is

@@ -120,7 +120,7 @@ fn threads(call: &Call, bounds: &Bounds) -> Prediction {
     // Beyond twice what keeps all processors busy, more threads only take turns.
     let worth = (2.0 * call.cores * call.own / call.demand.max(1e-12)).ceil().max(1.0) as usize;
     let most = fitting(call, call.thread_bytes, FIRST_THREADS).min(worth).min(call.count as usize).max(1);
-    let seconds = mended(|workers| threads_seconds(call, workers), call.count, call.on_threads);
+    let seconds = mended(|workers| threads_seconds(call, workers), call.count, call.ever[0]);
     let (workers, seconds) = best(fixed(bounds), most, |workers| thread_start(workers) + seconds(workers));
     Prediction {
         backend: Backend::Threads,
@@ -189,7 +189,7 @@ pub fn processes_worth(call: &Call, bounds: &Bounds) -> usize {
 fn processes(call: &Call, bounds: &Bounds) -> Prediction {
     let fitting = fitting(call, call.process_bytes, usize::MAX);
     let most = fitting.min(processes_worth(call, bounds)).min(call.count as usize).max(1);
-    let seconds = mended(|workers| processes_seconds(call, workers), call.count, call.on_processes);
+    let seconds = mended(|workers| processes_seconds(call, workers), call.count, call.ever[1]);
     let (workers, seconds) = best(fixed(bounds), most, |workers| process_start(call, workers) + seconds(workers));
     // One for each core, if they can all be kept busy: later calls may be longer, and an idle worker costs little.
     let workers = fixed(bounds).unwrap_or_else(|| workers.max(most.min(call.cores as usize)));

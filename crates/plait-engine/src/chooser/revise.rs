@@ -29,13 +29,13 @@ pub fn revise(choice: &Choice, figures: &Figures, machine: &Machine, bounds: &Bo
     if switches >= MOST_SWITCHES {
         return None;
     }
-    // What a backend reached earlier was reached by earlier calls.
-    let figures = &Figures {
+    // What a backend reached earlier was reached by earlier calls, which are not what calls are like now.
+    let present = Figures {
         threads_tried: figures.threads_tried.filter(|_| choice.backend == Backend::Threads),
         processes_tried: figures.processes_tried.filter(|_| choice.backend == Backend::Processes),
         ..figures.clone()
     };
-    let call = Call::of(figures, machine);
+    let call = Call::of(&present, machine).remembering(figures);
     let predictions = predict::all(&call, bounds);
     let at = best(&predictions, &call);
     let other = &predictions[at];

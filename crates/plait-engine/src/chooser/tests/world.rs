@@ -243,7 +243,7 @@ proptest! {
 const SHARE: f64 = 1.6;
 
 /// The same where calls turn into others, which a run sees only late and does not trust at once.
-const SHARE_WHEN_CALLS_CHANGE: f64 = 2.5;
+const SHARE_WHEN_CALLS_CHANGE: f64 = 3.0;
 
 /// And so many seconds more, for what is measured and started.
 const FIXED: f64 = 0.4;
