@@ -46,6 +46,7 @@ class Plan:
         self._results: list[Any] = []
         self._begun = 0.0
         self._watched = False
+        self._alone: float | None = None
         self._look: Any = None
         self._said = _task.said(fn)
 
@@ -92,6 +93,8 @@ class Plan:
         if self._said is not True and changed is None:
             figures |= sending.weigh(self._fn, self._calls, self._results)
         told = self._executor.decide(figures)
+        # How long a call takes that queues behind no other; of one that still ran that is not known.
+        self._alone = figures["wall"] if figures["calls"] else None
         self._hand_on(self._home(told))
 
     def _home(self, told: dict[str, Any]) -> Callable[..., Any]:
@@ -104,7 +107,7 @@ class Plan:
         crew = self._executor.threads(workers)
         call = _apply
         if self._executor.bounds.workers is None:
-            call = climbing(crew, _apply, _core.Climber(workers, told["most_workers"]))
+            call = climbing(crew, _apply, _core.Climber(workers, told["most_workers"], self._alone))
         submit = crew.pool._submit_with
         return lambda timeout, retries, *call_: submit(timeout, retries, call, call_, {})
 

@@ -220,7 +220,7 @@ class Run:
                 crew = crews.hire()
             fixed = self.bounds.workers is not None
             crew.resize(workers)
-            climber = None if fixed else _core.Climber(workers, self._told.get("most_workers", 512))
+            climber = None if fixed else self._climber(workers)
             self._gauge = _core.Gauge(self.fn, sample=True)
             return ThreadSegment(
                 self._gauge, self.inputs, self._turn, crew, climber, self._buffersize, self._limits
@@ -231,6 +231,11 @@ class Run:
                 most = (self.inputs.left or _MOST_HEAD) // (2 * workers)
                 self._head = self._probe.go_on(_HEAD, min(most, self._buffersize or _MOST_HEAD))
         return ProcessSegment(self._start_processes, self.inputs, self._turn)
+
+    def _climber(self, workers: int) -> Any:
+        # How long a call takes that queues behind no other; of one that still ran that is not known.
+        alone = self._first["wall"] if self._first["calls"] else None
+        return _core.Climber(workers, self._told["most_workers"], alone)
 
     def _start_workers(self) -> None:
         """Have a worker process started, without waiting for it."""

@@ -9,8 +9,8 @@ use super::figures::Bounds;
 use super::words;
 
 /// Threads to begin with, at most: more than that asks a lot of the other side of a connection, on the word of calls that
-/// were made one by one. From there on the climber goes by what they reach.
-pub const FIRST_THREADS: usize = 256;
+/// were made one by one. From there on the climber goes by what they reach: it doubles them at once where nothing queues.
+pub const FIRST_THREADS: usize = 64;
 
 /// The most threads a run gets: half of the files that a process may usually have open.
 pub const MOST_THREADS: usize = 512;
