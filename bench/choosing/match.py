@@ -5,6 +5,7 @@ Numbers of threads are tried upwards and downwards from 16 as long as that helps
 """
 
 import math
+import os
 import shutil
 import statistics
 import tempfile
@@ -55,7 +56,7 @@ class Match:
         self._digest: tuple[str, str] | None = None
         # joblib keeps large arguments in files there; whoever is killed leaves them behind.
         place = "/dev/shm" if Path("/dev/shm").is_dir() else None
-        self.folder = tempfile.mkdtemp(prefix="bench-choose-", dir=place)
+        self.folder = tempfile.mkdtemp(prefix=f"bench-choose-{os.getpid()}-", dir=place)
 
     def scout(self, auto: bool) -> None:
         """Run every contender that may be the best once, and auto."""
