@@ -85,7 +85,7 @@ class Plan:
             # No more workers: what waits is called on a thread for measuring.
             self._hand_on(self._executor.bench(1).pool._submit_with)
             return
-        figures = dict(self._gauge.figures())
+        figures: dict[str, Any] = {**self._gauge.figures()}
         changed = self._look.changed(self._calls) if self._look is not None else None
         # Calls that wait are a part of those to come.
         remaining = 2 * len(self._waiting) if len(self._waiting) > _MANY else None

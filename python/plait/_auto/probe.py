@@ -33,6 +33,9 @@ _SUSPICION = 0.002
 # Seconds of calls to come for which processes may be worth their start.
 _WORTH = 0.1
 
+# Calls that are made behind a first one that took long.
+_SECOND_LOOK = 2
+
 # Seconds of calls that go to the thread together.
 _BATCH = 0.002
 
@@ -138,10 +141,14 @@ class Probe:
         self.warm_up = None
 
     def go_on(self, seconds: float, most: int) -> "HeadStart | None":
-        """Make further calls on the thread, for about so long, without waiting for them."""
+        """Make further calls on the thread, for about so long, without waiting for them.
+
+        Behind a first call that still runs, a few: they say more of the others than a first call that was slow.
+        """
         wall = self.gauge.figures()["wall"]
-        calls = self._inputs.take(min(most, int(seconds / max(wall, 1e-7))))
-        return HeadStart(self.gauge, self._crew, calls) if calls else None
+        count = _SECOND_LOOK if self.running is not None else int(seconds / max(wall, 1e-7))
+        calls = self._inputs.take(min(most, count))
+        return HeadStart(self.fn, self._crew, calls) if calls else None
 
     def hand_out(self) -> Iterator[Any]:
         """Iterate over the results, then raise what a call raised. Nothing here keeps what was handed out."""
@@ -255,13 +262,14 @@ class Probe:
 
 
 class HeadStart:
-    """Calls on the thread that has measured, while worker processes start."""
+    """Calls on the thread that has measured, while worker processes start; `gauge` measures them apart."""
 
-    def __init__(self, gauge: Any, crew: Crew, calls: list[Call]) -> None:
+    def __init__(self, fn: Callable[..., Any], crew: Crew, calls: list[Call]) -> None:
         """Begin with them."""
+        self.gauge = _core.Gauge(fn, sample=True)
         self.failed = False
         self._results: list[Any] = []
-        self._future = crew.pool.submit(gauge.call_all, calls[::-1], self._results, _NO_LIMIT)
+        self._future = crew.pool.submit(self.gauge.call_all, calls[::-1], self._results, _NO_LIMIT)
 
     def hand_out(self) -> Iterator[Any]:
         """Iterate over the results, then raise what a call raised."""

@@ -225,11 +225,11 @@ class Run:
             return ThreadSegment(
                 self._gauge, self.inputs, self._turn, crew, climber, self._buffersize, self._limits
             )
-        if self._crew is not None and self._machine["process_pool"] == "cold" and self._limits == (None, 0):
+        cold = self._machine["process_pool"] == "cold"
+        if self._crew is not None and (cold or self._probe.running is not None) and self._limits == (None, 0):
             self._machine["process_pool"] = "warm"
-            if self._probe.running is None:
-                most = (self.inputs.left or _MOST_HEAD) // (2 * workers)
-                self._head = self._probe.go_on(_HEAD, min(most, self._buffersize or _MOST_HEAD))
+            most = (self.inputs.left or _MOST_HEAD) // (2 * workers)
+            self._head = self._probe.go_on(_HEAD, min(most, self._buffersize or _MOST_HEAD))
         return ProcessSegment(self._start_processes, self.inputs, self._turn)
 
     def _climber(self, workers: int) -> Any:
@@ -297,6 +297,7 @@ class Run:
             }
             self._segment.gauge = self._gauge = _core.Gauge(self.fn, sample=True)
         elif pool is not None:
+            figures |= self._second_look()
             taken, busy = self._segment.taken, _busy_seconds(pool)
             workers = pool._max_workers
             figures["processes_tried"] = {
@@ -312,6 +313,13 @@ class Run:
         self._told, self._latest = told, figures
         self._switches += 1
         return True
+
+    def _second_look(self) -> dict[str, Any]:
+        """What calls behind the first one were like, where that alone was decided on."""
+        if self._head is None or not self._first["unfinished"]:
+            return {}
+        figures: dict[str, Any] = {**self._head.gauge.figures()}
+        return figures if figures["calls"] > 1 else {}
 
     def _go_on(self) -> None:
         """Open the next segment, before the results of the one that was cut off are taken."""
