@@ -143,7 +143,7 @@ class Probe:
     def go_on(self, seconds: float, most: int) -> "HeadStart | None":
         """Make further calls on the thread, for about so long, without waiting for them.
 
-        Behind a first call that still runs, a few: they say more of the others than a first call that was slow.
+        Behind a first call that still runs, a few: they say more of the others than a slow first call does.
         """
         wall = self.gauge.figures()["wall"]
         count = _SECOND_LOOK if self.running is not None else int(seconds / max(wall, 1e-7))
