@@ -30,6 +30,9 @@ const THREAD_START: f64 = 6e-5;
 /// What a GIL costs that another thread has to be asked for, in seconds: two wake-ups.
 const HANDOVER: f64 = 1e-5;
 
+/// A call that holds the GIL for less than this share of its time lets go of it.
+const LETS_GO: f64 = 0.95;
+
 /// The first pool of a program, in seconds: 75 to 90 ms until the first result.
 const COLD_START: f64 = 0.08;
 
@@ -144,7 +147,9 @@ fn threads_seconds(call: &Call, workers: f64) -> f64 {
     let gil = if call.figures.gil {
         // The busier the GIL is, the more often it has to be asked for.
         let asked = (workers * call.held / call.own).min(1.0);
-        call.held + HANDOVER * call.switches * asked
+        // Whoever lets go of it asks for it again, once at least, though alone that is no switch.
+        let lets_go = if call.held < LETS_GO * call.own { 1.0 } else { 0.0 };
+        call.held + HANDOVER * call.switches.max(lets_go) * asked
     } else {
         0.0
     };
@@ -182,7 +187,14 @@ fn mended(predicted: impl Fn(f64) -> f64, count: f64, reached: Option<Reached>) 
 pub fn processes_worth(call: &Call, bounds: &Bounds) -> usize {
     let waits_with_the_gil = call.held >= 0.5 * call.own && call.cpu < 0.5 * call.own;
     let no_threads = waits_with_the_gil || !bounds.allows(Backend::Threads);
-    let most = if no_threads { call.cores.max(MOST_PROCESSES as f64) } else { call.cores * PROCESSES_PER_CORE };
+    // Of a first call that still runs it is not known what it does later: it may be one that loads things.
+    let most = if call.figures.unfinished && call.figures.calls == 0 {
+        call.cores
+    } else if no_threads {
+        call.cores.max(MOST_PROCESSES as f64)
+    } else {
+        call.cores * PROCESSES_PER_CORE
+    };
     (call.cores * call.own / call.demand.max(1e-12)).ceil().clamp(1.0, most.min(POOL)) as usize
 }
 
