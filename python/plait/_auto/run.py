@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from plait import _core, _own, _state, _task
 from plait._auto import crew as crews
-from plait._auto import deciding, priors
+from plait._auto import deciding, priors, waiting
 from plait._auto.inputs import Inputs
 from plait._auto.probe import HeadStart, Probe
 from plait._auto.segments import ProcessSegment, SerialSegment, ThreadSegment, Turn
@@ -104,6 +104,7 @@ class Run:
         self._window = 0.0
         self._taken = 0
         self._busy = 0.0
+        self._waited: dict[int, float] = {}
         self._latest: dict[str, Any] = {}
 
     @property
@@ -272,6 +273,7 @@ class Run:
         if backend == "threads" and not self._segment.queued:
             # The consumer sets the pace, and no backend is any faster.
             self._segment.gauge = self._gauge = _core.Gauge(self.fn, sample=True)
+            self._waited = self._segment.waited()
             self._window, self._due = now, now + self._period
             return False
         pool = self._processes
@@ -290,11 +292,12 @@ class Run:
         if backend == "threads":
             if self.inputs.left is not None:
                 figures["remaining"] = self.inputs.left + self._segment.queued
-            figures["threads_tried"] = {
-                "workers": self._segment.width,
-                "rate": fresh["calls"] / seconds,
-                "cpu_share": fresh["gil_held_by_any"],
-            }
+            waited = self._segment.waited()
+            figures["delay"] = figures["wall"] * waiting.share(self._waited, waited, seconds)
+            self._waited = waited
+            workers, rate = self._segment.width, fresh["calls"] / seconds
+            busy = (fresh["cpu"] or 0.0) + figures["delay"]
+            figures["threads_tried"] = {"workers": workers, "rate": rate, "cpu_share": rate * busy / workers}
             self._segment.gauge = self._gauge = _core.Gauge(self.fn, sample=True)
         elif pool is not None:
             figures |= self._second_look()
@@ -370,9 +373,7 @@ def _busy_seconds(pool: Any) -> float:
         try:
             # The clock of another process, as clock_getcpuclockid(3) makes it.
             total += time.clock_gettime((~pid << 3) | 2)
-            # On a busy machine they wait for other programs, which says nothing of the calls.
-            with open(f"/proc/{pid}/schedstat") as file:
-                total += int(file.read().split()[1]) * 1e-9
-        except (OSError, ValueError, IndexError):
-            pass
+        except OSError:
+            continue
+        total += waiting.of_process(pid)
     return total

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from plait._auto import waiting
 from plait._auto.crew import Crew, climbing
 from plait._auto.inputs import Call, Inputs
 from plait._auto.results import Batch
@@ -172,6 +173,10 @@ class ThreadSegment:
     def width(self) -> int:
         """How many threads there are to be now."""
         return self._crew.width
+
+    def waited(self) -> dict[int, float]:
+        """Seconds that threads have waited for a processor."""
+        return waiting.of_threads(thread.native_id for thread in list(self._crew.pool._threads))
 
     @property
     def queued(self) -> int:

@@ -146,7 +146,7 @@ fn threads_seconds(call: &Call, workers: f64) -> f64 {
     }
     let gil = if call.figures.gil {
         // The busier the GIL is, the more often it has to be asked for.
-        let asked = (workers * call.held / call.own).min(1.0);
+        let asked = (workers * (call.held + THREAD_CALL) / call.own).min(1.0);
         // Whoever lets go of it asks for it again, once at least, though alone that is no switch.
         let lets_go = if call.held < LETS_GO * call.own { 1.0 } else { 0.0 };
         call.held + HANDOVER * call.switches.max(lets_go) * asked
