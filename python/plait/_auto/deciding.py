@@ -1,6 +1,7 @@
 """Questions to the chooser: figures of a run and limits of the machine, and what follows from them."""
 
 import json
+import sys
 from typing import Any
 
 from plait import _core, _depth, _own
@@ -43,7 +44,8 @@ def machine(process_pool: str) -> dict[str, Any]:
 
 def choose(figures: dict[str, Any], machine: dict[str, Any], bounds: Bounds) -> dict[str, Any]:
     """The backend, the workers and the chunk that these figures ask for."""
-    answer: dict[str, Any] = json.loads(_core.choose(json.dumps(figures), json.dumps(machine), bounds.told()))
+    told = json.dumps({"gil": has_gil(), **figures})
+    answer: dict[str, Any] = json.loads(_core.choose(told, json.dumps(machine), bounds.told()))
     return answer
 
 
@@ -51,7 +53,12 @@ def revise(
     choice: dict[str, Any], figures: dict[str, Any], machine: dict[str, Any], bounds: Bounds, switches: int
 ) -> dict[str, Any] | None:
     """What should go on instead of `choice`, if that is clearly better; `switches` were made before."""
-    answer = _core.revise(
-        json.dumps(choice), json.dumps(figures), json.dumps(machine), bounds.told(), switches
-    )
+    told = json.dumps({"gil": has_gil(), **figures})
+    answer = _core.revise(json.dumps(choice), told, json.dumps(machine), bounds.told(), switches)
     return None if answer is None else json.loads(answer)
+
+
+def has_gil() -> bool:
+    """Whether one thread at a time runs Python code: only free-threaded builds that keep it off have none."""
+    is_enabled = getattr(sys, "_is_gil_enabled", None)
+    return is_enabled is None or bool(is_enabled())
