@@ -36,7 +36,7 @@ def describe(exception: BaseException) -> tuple[str, str, str]:
 
 
 def detached(error: BaseException) -> BaseException:
-    """Takes the frames from an error and from what led to it; what they were stands behind its cause, as a text.
+    """Takes the frames from an error and what led to it; what they were stands behind its cause, as a text.
 
     A frame holds on to those that called it, and they to all they work with.
     """
