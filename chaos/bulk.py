@@ -98,7 +98,8 @@ class Bulk(Actor):
         size = self.dice.choice([10, 1000, 100_000, 300_000])
         with self.storm.ledger.numbers(size) as first:
             numbers = range(first, first + size)
-            self.finite(first, size, plait.map(tasks.tiny, numbers, workers=self.storm.workers))
+            results = plait.map(tasks.tiny, numbers, backend="processes", workers=self.storm.workers)
+            self.finite(first, size, results)
 
     def surviving(self, pool: plait.ProcessPoolExecutor) -> None:
         """Maps whose items are tried again: no death ends them."""
@@ -107,9 +108,9 @@ class Bulk(Actor):
             numbers = range(first, first + size)
             self.beat(f"maps {size} items that are tried again")
             if self.dice.random() < 0.5:
-                results = plait.map(
-                    tasks.tiny, numbers, workers=self.storm.workers, timeout=AMPLE, retries=PLENTY
-                )
+                limits = {"timeout": AMPLE, "retries": PLENTY}
+                workers = self.storm.workers
+                results = plait.map(tasks.tiny, numbers, backend="processes", workers=workers, **limits)
             else:
                 results = pool.options(timeout=AMPLE, retries=PLENTY).map(tasks.tiny, numbers)
             values = list(results)
@@ -141,7 +142,7 @@ class Bulk(Actor):
             items = count_up(first, room, read)
             self.beat(f"maps without end, takes {take}")
             if self.dice.random() < 0.5:
-                results = plait.map(tasks.tiny, items, workers=self.storm.workers)
+                results = plait.map(tasks.tiny, items, backend="processes", workers=self.storm.workers)
             else:
                 chunksize = self.dice.choice([1, 10, 200])
                 ahead = self.dice.randint(1, 2000)

@@ -62,7 +62,7 @@ def warm_up(workers: int) -> Census:
     for preload in ((), ("json",)):
         with plait.ProcessPoolExecutor(workers, preload=preload) as pool:
             list(pool.map(tasks.answer, range(10_000)))
-    list(plait.map(tasks.answer, range(100_000), workers=workers))
+    list(plait.map(tasks.answer, range(100_000), backend="processes", workers=workers))
     end_kept_pools()
     wait_for_end(END_SECONDS)
     return Census.take()

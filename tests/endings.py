@@ -38,7 +38,7 @@ def start(n):
     "map": """
 import plait, workloads as w
 def start(n):
-    return plait.map(w.pass_gate, [folder] * n, range(n), range(n), workers=2)
+    return plait.map(w.pass_gate, [folder] * n, range(n), range(n), backend="processes", workers=2)
 """,
 }
 

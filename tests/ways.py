@@ -22,7 +22,7 @@ class Way:
         if self.name == "executor.map":
             (value,) = self._pool.map(fn, [arg])
         else:
-            (value,) = plait.map(fn, [arg], workers=1)
+            (value,) = plait.map(fn, [arg], backend="processes", workers=1)
         return value
 
     def error_of(self, fn, arg):
