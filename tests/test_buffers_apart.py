@@ -59,14 +59,15 @@ def test_a_task_writes_to_its_argument(processes, size, make):
     futures = [processes.submit(p.overwrite, sent) for _ in range(20)]
     assert [future.result() for future in futures] == [(1, 0xEE)] * 20
     assert list(processes.map(p.overwrite, [sent] * 20)) == [(1, 0xEE)] * 20
-    assert list(plait.map(p.overwrite, [sent] * 20, workers=2, chunksize=1)) == [(1, 0xEE)] * 20
+    seen = plait.map(p.overwrite, [sent] * 20, backend="processes", workers=2, chunksize=1)
+    assert list(seen) == [(1, 0xEE)] * 20
     assert bytes(sent) == b"\1" * size
 
 
 def test_tasks_of_one_chunk_write_to_arrays_of_their_own(processes, size):
     sent = p.filled(100 * size).reshape(100, size)
     assert list(processes.map(p.overwrite, list(sent[:20]), chunksize=5)) == [(1, 0xEE)] * 20
-    assert list(plait.map(p.overwrite, list(sent), workers=2)) == [(1, 0xEE)] * 100
+    assert list(plait.map(p.overwrite, list(sent), backend="processes", workers=2)) == [(1, 0xEE)] * 100
     assert p.is_filled(sent, 1)
 
 
@@ -80,7 +81,7 @@ def test_items_of_one_chunk_that_are_one_object_are_one_there(processes, size):
     sent = p.filled(size)
     seen = list(processes.map(p.overwrite, [sent] * 20, chunksize=5))
     assert seen == [(1, 0xEE), *[(0xEE, 0xEE)] * 4] * 4
-    check_chunks(list(plait.map(p.overwrite, [sent] * 100, workers=2)))
+    check_chunks(list(plait.map(p.overwrite, [sent] * 100, backend="processes", workers=2)))
     assert p.is_filled(sent, 1)
 
 
@@ -102,7 +103,7 @@ def test_what_is_bound_to_a_function_is_fresh_for_each_chunk(processes, size):
     call = functools.partial(overwrite_first, sent)
     seen = list(processes.map(call, range(20), chunksize=5))
     assert seen == [(1, 0xEE), *[(0xEE, 0xEE)] * 4] * 4
-    check_chunks(list(plait.map(call, range(100), workers=2)))
+    check_chunks(list(plait.map(call, range(100), backend="processes", workers=2)))
     assert p.is_filled(sent, 1)
 
 

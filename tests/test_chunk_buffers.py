@@ -94,7 +94,7 @@ def check(records, count=ITEMS):
 
 def test_objects_with_and_without_buffers(pool):
     check(in_one_chunk(pool, a_record, range(ITEMS)))
-    check(plait.map(a_record, range(ITEMS), workers=2, chunksize=5))
+    check(plait.map(a_record, range(ITEMS), backend="processes", workers=2, chunksize=5))
 
 
 @pytest.mark.parametrize("last", range(ITEMS))

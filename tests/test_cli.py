@@ -122,7 +122,7 @@ def test_the_file_runs_once_however_many_workers_there_are(write, plait_cli, tmp
         def point(n):
             return Point(n)
 
-        print([found.x for found in plait.map(point, ITEMS, workers=2)])
+        print([found.x for found in plait.map(point, ITEMS, backend="processes", workers=2)])
         if __name__ == "__main__":
             print("guarded")
     """)

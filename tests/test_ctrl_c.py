@@ -138,7 +138,7 @@ try:
     list(start(50))
 except KeyboardInterrupt:
     print("caught")
-assert list(plait.map(w.add_one, range(3), workers=2)) == [1, 2, 3]
+assert list(plait.map(w.add_one, range(3), backend="processes", workers=2)) == [1, 2, 3]
 sys.exit(3)
 """
     program = Program(tmp_path, POOLS["map"] + script)
@@ -281,7 +281,7 @@ try:
 except KeyboardInterrupt:
     print("caught")
 open(folder + "/open", "w").close()
-print(list(plait.map(w.add_one, range(3), workers=2)))
+print(list(plait.map(w.add_one, range(3), backend="processes", workers=2)))
 """
     program = Program(tmp_path, POOLS["map"] + script)
     program.running(0, 1)

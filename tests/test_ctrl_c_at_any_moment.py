@@ -36,9 +36,9 @@ print("done")
 """,
     "maps": """
 import plait, workloads as w
-print(sum(plait.map(w.add_one, range(5000), workers=2)))
-print(len([plait.map(w.sleep, [0.01] * 4, workers=2) for _ in range(2)]))
-print(sum(plait.map(lambda n: n + 1, range(1000), workers=1)))
+print(sum(plait.map(w.add_one, range(5000), backend="processes", workers=2)))
+print(len([plait.map(w.sleep, [0.01] * 4, backend="processes", workers=2) for _ in range(2)]))
+print(sum(plait.map(lambda n: n + 1, range(1000), backend="processes", workers=1)))
 print("done")
 """,
     "left to the exit": """

@@ -270,7 +270,8 @@ futures = [with_pool.submit(w.pass_gate, folder, n) for n in range(4)]
 def test_an_exit_in_development_mode_warns_of_nothing(tmp_path):
     script = """
 with plait.Executor("processes", 2) as other:
-    print(list(other.map(w.add_one, range(3))), list(plait.map(w.add_one, range(3), workers=2)))
+    kept = plait.map(w.add_one, range(3), backend="processes", workers=2)
+    print(list(other.map(w.add_one, range(3))), list(kept))
 future = executor.submit(w.add_one, 41)
 future.add_done_callback(lambda future: print(future.result()))
 executor.submit(w.fail)

@@ -82,7 +82,7 @@ def test_exceptions_of_the_main_script_come_back(tmp_path):
         "    raise Coded(x, reason='odd')\n"
         "with plait.ProcessPoolExecutor(1) as pool:\n"
         "    for call in (pool.submit(fail, 1).result, lambda: list(pool.map(fail, [1])),\n"
-        "                 lambda: list(plait.map(fail, [1], workers=1))):\n"
+        "                 lambda: list(plait.map(fail, [1], backend='processes', workers=1))):\n"
         "        try:\n"
         "            call()\n"
         "        except Coded as error:\n"

@@ -158,11 +158,12 @@ def test_a_stopped_worker_process_is_killed_when_its_time_is_over(gate):
 
 
 def test_map_has_a_timeout_for_each_call():
-    results = plait.map(sleep_and_tell, range(4), [0, 0, 600, 0], timeout=0.3, workers=2)
+    results = plait.map(sleep_and_tell, range(4), [0, 0, 600, 0], backend="processes", timeout=0.3, workers=2)
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(plait.TaskTimeout):
         next(results)
-    assert list(plait.map(sleep_and_tell, range(4), [0.2] * 4, timeout=0.5, workers=1)) == [0, 1, 2, 3]
+    results = plait.map(sleep_and_tell, range(4), [0.2] * 4, backend="processes", timeout=0.5, workers=1)
+    assert list(results) == [0, 1, 2, 3]
 
 
 def test_a_map_of_a_pool_with_a_timeout(processes):
@@ -309,7 +310,9 @@ def test_the_last_exception_is_the_outcome(tmp_path):
 def test_map_tries_again(tmp_path):
     names = [f"{n}" for n in range(5)]
     folders = [tmp_path] * 5
-    assert list(plait.map(die_until, folders, names, [1, 2, 1, 3, 1], retries=2, workers=2)) == names
+    tries = [1, 2, 1, 3, 1]
+    results = plait.map(die_until, folders, names, tries, backend="processes", retries=2, workers=2)
+    assert list(results) == names
 
 
 # --- memory

@@ -100,9 +100,9 @@ def call(n):
     return "plait._logs" in sys.modules
 
 with plait.ProcessPoolExecutor(1) as pool:
-    print(pool.submit(call, 1).result(), *pool.map(call, [1]), *plait.map(call, [1]))
+    print(pool.submit(call, 1).result(), *pool.map(call, [1]), *plait.map(call, [1], backend="processes"))
     logging.basicConfig(format="%(processName)s %(levelname)s %(message)s", level="INFO", stream=sys.stdout)
-    print(pool.submit(call, 1).result(), *plait.map(call, [1]))
+    print(pool.submit(call, 1).result(), *plait.map(call, [1], backend="processes"))
 """
 
 

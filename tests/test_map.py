@@ -35,6 +35,11 @@ def parallel(request):
     return parallel
 
 
+def on_processes(fn, *iterables, **options):
+    """The same on processes."""
+    return plait.map(fn, *iterables, backend="processes", workers=WORKERS, **options)
+
+
 class Source:
     """Numbers without end (or up to one that raises), counting how many were taken."""
 
@@ -234,18 +239,18 @@ def test_an_input_that_raises_comes_after_the_results_before_it(pmap, at):
 @pytest.mark.parametrize("chunksize", [None, 1, 4])
 def test_an_item_that_cannot_be_sent_comes_after_the_results_before_it(at, chunksize):
     items = [*range(at), threading.Lock(), *range(5)]
-    results = plait.map(w.identity, items, workers=WORKERS, chunksize=chunksize)
+    results = on_processes(w.identity, items, chunksize=chunksize)
     assert [next(results) for _ in range(at)] == list(range(at))
     with pytest.raises(plait.NotPicklable):
         next(results)
-    assert list(plait.map(w.add_one, range(3), workers=WORKERS)) == [1, 2, 3]
+    assert list(on_processes(w.add_one, range(3))) == [1, 2, 3]
 
 
 def test_a_result_that_cannot_be_sent_comes_after_the_results_before_it():
     def work(n):
         return threading.Lock() if n == 5 else n
 
-    results = plait.map(work, range(10), workers=WORKERS, chunksize=1)
+    results = on_processes(work, range(10), chunksize=1)
     assert [next(results) for _ in range(5)] == list(range(5))
     with pytest.raises(plait.NotPicklable):
         next(results)
@@ -324,24 +329,22 @@ def test_one_iterator_for_many_threads(parallel):
 
 
 def test_workers_are_kept_from_map_to_map():
-    first = set(plait.map(w.pid, range(200), workers=WORKERS))
-    second = set(plait.map(w.pid, range(200), workers=WORKERS))
+    first = set(on_processes(w.pid, range(200)))
+    second = set(on_processes(w.pid, range(200)))
     assert os.getpid() not in first | second
     assert len(first | second) <= WORKERS
 
 
 def test_workers_follow_the_working_directory(tmp_path, monkeypatch):
-    assert {seen["cwd"] for seen in plait.map(lambda _: w.sees(), range(3), workers=WORKERS)} == {os.getcwd()}
+    assert {seen["cwd"] for seen in on_processes(lambda _: w.sees(), range(3))} == {os.getcwd()}
     monkeypatch.chdir(tmp_path)
-    assert {seen["cwd"] for seen in plait.map(lambda _: w.sees(), range(3), workers=WORKERS)} == {
-        str(tmp_path)
-    }
+    assert {seen["cwd"] for seen in on_processes(lambda _: w.sees(), range(3))} == {str(tmp_path)}
 
 
 def test_modules_made_importable_later_are_found(tmp_path, monkeypatch):
-    assert list(plait.map(w.add_one, [1], workers=WORKERS)) == [2]
+    assert list(on_processes(w.add_one, [1])) == [2]
     (tmp_path / "written_later.py").write_text("def double(x):\n    return 2 * x\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     import written_later
 
-    assert list(plait.map(written_later.double, range(5), workers=WORKERS)) == [0, 2, 4, 6, 8]
+    assert list(on_processes(written_later.double, range(5))) == [0, 2, 4, 6, 8]

@@ -115,15 +115,16 @@ def test_every_chunksize(processes, chunksize):
     call = functools.partial(work, kind="ints", end=w.kill_self, last=31)
     values, error = until_death(processes.map(call, range(50), chunksize=chunksize))
     assert (values, error.index) == (list(range(31)), 31)
-    values, error = until_death(plait.map(call, range(50), workers=2, chunksize=chunksize))
+    results = plait.map(call, range(50), backend="processes", workers=2, chunksize=chunksize)
+    values, error = until_death(results)
     assert (values, error.index) == (list(range(31)), 31)
 
 
 def test_chunks_of_plaits_own_choice():
     call = functools.partial(work, kind="ints", end=w.kill_self, last=20_011)
-    values, error = until_death(plait.map(call, range(40_000), workers=2))
+    values, error = until_death(plait.map(call, range(40_000), backend="processes", workers=2))
     assert (values, error.index) == (list(range(20_011)), 20_011)
-    assert list(plait.map(w.add_one, range(100), workers=2)) == list(range(1, 101))
+    assert list(plait.map(w.add_one, range(100), backend="processes", workers=2)) == list(range(1, 101))
 
 
 def test_a_bounded_window_and_an_endless_input(processes):
@@ -283,21 +284,22 @@ def die_once(n, folder):
 
 def test_an_item_that_kills_its_worker_once_is_tried_again(tmp_path):
     call = functools.partial(die_once, folder=tmp_path)
-    assert list(plait.map(call, range(10), workers=2, chunksize=10, retries=1)) == list(range(10))
+    results = plait.map(call, range(10), backend="processes", workers=2, chunksize=10, retries=1)
+    assert list(results) == list(range(10))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tried-1", "tried-4", "tried-7"]
 
 
 def test_an_item_that_always_kills_its_worker_is_blamed_at_last(tmp_path):
     log = tmp_path / "log"
     call = functools.partial(work, kind="ints", end=w.kill_self, last=2, log=log)
-    values, error = until_death(plait.map(call, range(5), workers=2, retries=2))
+    values, error = until_death(plait.map(call, range(5), backend="processes", workers=2, retries=2))
     assert (values, error.index, error.tries) == ([0, 1], 2, 3)
     assert lines(log).count(2) == 3
 
 
 def test_an_item_that_takes_too_long_is_blamed(gate):
     call = functools.partial(enter, folder=gate.folder, stops_at=3)
-    results = plait.map(call, range(6), workers=2, chunksize=6, timeout=0.2)
+    results = plait.map(call, range(6), backend="processes", workers=2, chunksize=6, timeout=0.2)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(plait.TaskTimeout) as caught:
         next(results)

@@ -62,7 +62,7 @@ with plait.ProcessPoolExecutor(2) as pool:
 
 def test_map_waits_too(tmp_path):
     code = """
-print(sum(plait.map(lambda array: int(array[-1]), arrays(40), workers=2, chunksize=3)))
+print(sum(plait.map(lambda array: int(array[-1]), arrays(40), backend="processes", workers=2, chunksize=3)))
 """
     assert run(code) == [str(sum(range(40)))]
 

@@ -61,7 +61,7 @@ def test_a_map_that_raises_hands_out_what_came_first(pool):
 def fib_by_map(n):
     if n < 2:
         return n, {os.getpid()}
-    values, pids = zip(*plait.map(fib_by_map, [n - 1, n - 2]))
+    values, pids = zip(*plait.map(fib_by_map, [n - 1, n - 2], backend="processes"))
     return sum(values), set().union(*pids)
 
 
@@ -78,7 +78,7 @@ def test_nested_maps_stay_within_their_workers():
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        ((value, pids),) = plait.map(fib_by_map, [10], workers=2)
+        ((value, pids),) = plait.map(fib_by_map, [10], backend="processes", workers=2)
     finally:
         end.set()
         watcher.join()
@@ -89,9 +89,9 @@ def test_nested_maps_stay_within_their_workers():
 
 def test_a_nested_map_of_many_items_goes_in_chunks():
     def outer(n):
-        return sum(plait.map(add, range(n), range(n)))
+        return sum(plait.map(add, range(n), range(n), backend="processes"))
 
-    assert list(plait.map(outer, [20_000], workers=2)) == [20_000 * 19_999]
+    assert list(plait.map(outer, [20_000], backend="processes", workers=2)) == [20_000 * 19_999]
 
 
 def test_a_nested_map_reads_no_further_than_allowed():
@@ -105,7 +105,7 @@ def test_a_nested_map_reads_no_further_than_allowed():
                 yield n
                 n += 1
 
-        results = plait.map(abs, endless(), buffersize=3)
+        results = plait.map(abs, endless(), backend="processes", buffersize=3)
         got = [next(results) for _ in range(5)]
         return got, len(read)
 
@@ -123,7 +123,7 @@ def test_an_input_that_raises_hands_out_what_came_first():
 
         got = []
         try:
-            for value in plait.map(abs, inputs()):
+            for value in plait.map(abs, inputs(), backend="processes"):
                 got.append(value)
         except KeyError as error:
             return got, error.args

@@ -31,7 +31,8 @@ def test_a_module_that_maps_its_own_function_at_import_runs_once(tmp_path: Path)
     log = str(tmp_path / "log")
     (tmp_path / "job.py").write_text(
         BODY.format(log=log)
-        + "import plait\ndef double(x): return 2 * x\nprint(list(plait.map(double, range(3), workers=2)))\n"
+        + "import plait\ndef double(x): return 2 * x\n"
+        + "print(list(plait.map(double, range(3), backend='processes', workers=2)))\n"
     )
     done = run(tmp_path, "import job")
     assert (done.stdout, done.stderr, done.returncode) == ("[0, 2, 4]\n", "", 0)
@@ -45,7 +46,7 @@ def test_a_package_that_maps_a_function_of_its_submodule_at_import_runs_once(tmp
     (tmp_path / "package/__init__.py").write_text(
         BODY.format(log=log)
         + "import plait\nfrom package.inner import double\n"
-        + "print(list(plait.map(double, range(3), workers=2)))\n"
+        + "print(list(plait.map(double, range(3), backend='processes', workers=2)))\n"
     )
     done = run(tmp_path, "import package")
     assert (done.stdout, done.stderr, done.returncode) == ("[0, 2, 4]\n", "", 0)
@@ -55,13 +56,13 @@ def test_a_package_that_maps_a_function_of_its_submodule_at_import_runs_once(tmp
 def test_an_import_in_a_worker_that_calls_plait_is_told_so(tmp_path: Path) -> None:
     log = str(tmp_path / "log")
     (tmp_path / "eager.py").write_text(
-        BODY.format(log=log) + "import plait\nlist(plait.map(len, ['a'], workers=2))\n"
+        BODY.format(log=log) + "import plait\nlist(plait.map(len, ['a'], backend='processes', workers=2))\n"
     )
     (tmp_path / "library.py").write_text("import eager\ndef double(x): return 2 * x\n")
     done = run(
         tmp_path,
         "import library, plait\n"
-        "try:\n    print(list(plait.map(library.double, range(3), workers=1)))\n"
+        "try:\n    print(list(plait.map(library.double, range(3), backend='processes', workers=1)))\n"
         "except RuntimeError as error:\n    print(error)\n",
     )
     assert "that module calls plait while it is imported" in done.stdout
@@ -73,7 +74,7 @@ def test_pools_nest_so_deep_and_no_deeper(tmp_path: Path) -> None:
         tmp_path,
         "import plait\n"
         "def nest(depth):\n"
-        "    return depth and next(plait.map(nest, [depth - 1], workers=1)) + 1\n"
+        "    return depth and next(plait.map(nest, [depth - 1], backend='processes', workers=1)) + 1\n"
         "print(nest(5))\n"
         "try:\n    nest(6)\nexcept RuntimeError as error:\n    print(error)\n",
     )

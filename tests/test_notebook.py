@@ -40,7 +40,7 @@ CELLS = [
     (
         "class Point:\n    def __init__(self, x):\n        self.x = x\n"
         "def move(p):\n    return Point(p.x + 1)\n"
-        "moved = list(plait.map(move, [Point(1), Point(2)], workers=2))\n"
+        "moved = list(plait.map(move, [Point(1), Point(2)], backend='processes', workers=2))\n"
         "print([p.x for p in moved], all(type(p) is Point for p in moved))",
         "[2, 3] True",
     ),

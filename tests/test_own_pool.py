@@ -333,7 +333,11 @@ def test_a_global_of_the_main_script():
             return sum(f.result() for f in [pool.submit(fib, n - 1), pool.submit(fib, n - 2)])
 
         print(pool.submit(fib, 8).result())
-        print(sum(plait.map(lambda n: sum(plait.map(abs, range(n))), range(6))))
+
+        def total(fn, items):
+            return sum(plait.map(fn, items, backend="processes"))
+
+        print(total(lambda n: total(abs, range(n)), range(6)))
         """
     )
     assert run_program("-c", program).lines == ["21", "20"]

@@ -82,7 +82,7 @@ import plait, workloads
 pool = plait.ProcessPoolExecutor(2)
 assert pool.submit(workloads.add_one, 1).result() == 2
 pending = pool.submit(workloads.sleep, 0.2)
-kept = list(plait.map(workloads.add_one, range(3)))
+kept = list(plait.map(workloads.add_one, range(3), backend="processes"))
 
 child = os.fork()
 if child == 0:
@@ -98,12 +98,12 @@ if child == 0:
     pool.shutdown()
     with plait.ProcessPoolExecutor(2) as own:
         print("own:", own.submit(workloads.add_one, 5).result())
-    print("map:", list(plait.map(workloads.add_one, range(3))))
+    print("map:", list(plait.map(workloads.add_one, range(3), backend="processes")))
     del pool, pending
     END
 assert os.waitpid(child, 0)[1] == 0
 print("parent:", pool.submit(workloads.add_one, 7).result(), pending.result())
-print("map:", list(plait.map(workloads.add_one, range(3))))
+print("map:", list(plait.map(workloads.add_one, range(3), backend="processes")))
 pool.shutdown()
 """
 
@@ -135,10 +135,10 @@ def child():
         print("submit:", error)
     with plait.ProcessPoolExecutor(2) as own:
         print("own:", own.submit(workloads.add_one, 5).result())
-    print("map:", list(plait.map(workloads.add_one, range(3))))
+    print("map:", list(plait.map(workloads.add_one, range(3), backend="processes")))
 
 pool = plait.ProcessPoolExecutor(2)
-assert list(plait.map(workloads.add_one, range(3))) == [1, 2, 3]
+assert list(plait.map(workloads.add_one, range(3), backend="processes")) == [1, 2, 3]
 pending = [pool.submit(workloads.sleep, 0.1) for _ in range(4)]
 process = multiprocessing.get_context("fork").Process(target=child)
 process.start()
@@ -160,7 +160,7 @@ warnings.simplefilter("ignore", DeprecationWarning)
 import plait, workloads
 pool = plait.ProcessPoolExecutor(2)
 future = pool.submit(workloads.sleep, 0.2)
-assert list(plait.map(workloads.add_one, range(3))) == [1, 2, 3]
+assert list(plait.map(workloads.add_one, range(3), backend="processes")) == [1, 2, 3]
 show = "import os; print(sorted(map(int, os.listdir('/proc/self/fd')))[:-1])"
 list_descriptors = [sys.executable, "-c", show]
 # Nothing but the standard streams, whoever starts it; the last is of the listing itself.

@@ -80,11 +80,11 @@ def test_map_reports_the_death_where_its_result_would_be():
     def work(n):
         return w.kill_self() if n == 7 else n
 
-    results = plait.map(work, range(20), chunksize=1, workers=2)
+    results = plait.map(work, range(20), backend="processes", chunksize=1, workers=2)
     assert [next(results) for _ in range(7)] == list(range(7))
     with pytest.raises(plait.WorkerDied):
         next(results)
-    assert list(plait.map(w.add_one, range(5), workers=2)) == [1, 2, 3, 4, 5]
+    assert list(plait.map(w.add_one, range(5), backend="processes", workers=2)) == [1, 2, 3, 4, 5]
 
 
 def test_a_stopped_worker_goes_on(processes, gate):

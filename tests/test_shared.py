@@ -148,7 +148,7 @@ def test_maps_over_rows_write_in_place(processes, way):
     if way == "executor.map":
         assert all(processes.map(s.write, rows, range(200)))
     else:
-        assert all(plait.map(s.write, rows, range(200), workers=2))
+        assert all(plait.map(s.write, rows, range(200), backend="processes", workers=2))
     assert (table == np.arange(200)[:, None]).all()
 
 

@@ -8,9 +8,16 @@ import pytest
 import workloads as w
 
 
-@pytest.fixture(params=["ProcessPoolExecutor", "ThreadPoolExecutor", "Executor"])
+EXECUTORS = {
+    "ProcessPoolExecutor": lambda: plait.ProcessPoolExecutor(2),
+    "ThreadPoolExecutor": lambda: plait.ThreadPoolExecutor(2),
+    "Executor": lambda: plait.Executor("processes", 2),
+}
+
+
+@pytest.fixture(params=EXECUTORS)
 def executor(request):
-    with getattr(plait, request.param)(max_workers=2) as executor:
+    with EXECUTORS[request.param]() as executor:
         yield executor
 
 
@@ -141,4 +148,4 @@ def test_pandas_groups():
         return key, float(group.value.sum() * weights[key])
 
     expected = {key: float(group.value.sum() * key) for key, group in frame.groupby("key")}
-    assert dict(plait.map(weighted, frame.groupby("key"), workers=2)) == expected
+    assert dict(plait.map(weighted, frame.groupby("key"), backend="processes", workers=2)) == expected
