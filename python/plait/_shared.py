@@ -42,7 +42,7 @@ def zeros(shape, dtype=float, order="C") -> "numpy.ndarray":
     >>> table = plait.zeros((2, 3))
     >>> def fill(row, value):
     ...     table[row] = value
-    >>> _ = list(plait.map(fill, [0, 1], [1.5, 2.5], workers=2))
+    >>> _ = list(plait.map(fill, [0, 1], [1.5, 2.5], backend="processes", workers=2))
     >>> table.tolist()
     [[1.5, 1.5, 1.5], [2.5, 2.5, 2.5]]
     """
@@ -73,7 +73,7 @@ def share(obj):
     >>> words = plait.share(b"a long text")
     >>> words
     <memory at 0x...>
-    >>> list(plait.map(lambda start: bytes(words[start:start + 4]), [2, 7], workers=2))
+    >>> list(plait.map(lambda start: bytes(words[start:start + 4]), [2, 7], backend="processes", workers=2))
     [b'long', b'text']
     """
     taken = _Taken()
