@@ -45,13 +45,34 @@ def is_alive(pid):
 def children(pid, zombies=False):
     """The process ids of a process's living children."""
     found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        stat = stat_of(int(entry))
+    told = _told_children(pid)
+    for child in _all_processes() if told is None else told:
+        stat = stat_of(child)
         if stat is not None and stat[0] == pid and (zombies or stat[1] not in "ZX"):
-            found.append(int(entry))
+            found.append(child)
     return found
+
+
+def _told_children(pid):
+    """What the kernel lists as the children of each thread; None when there is no process, or no such list.
+
+    A list may lack one if another ends while it is read, so it counts when it has been read twice.
+    """
+    seen = None
+    while True:
+        listed = []
+        try:
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                listed += Path(f"/proc/{pid}/task/{thread}/children").read_text().split()
+        except OSError:
+            return None
+        if listed == seen:
+            return [int(child) for child in listed]
+        seen = listed
+
+
+def _all_processes():
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
 
 def is_nursery(pid):
