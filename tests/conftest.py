@@ -4,6 +4,7 @@
 calls are done before `submit` returns.
 """
 
+import functools
 import gc
 import os
 import sys
@@ -57,6 +58,11 @@ def nothing_left_behind():
     until(lambda: not left(), lambda: f"the end of processes left by this test: {left()}")
 
 
+def preload_of(module):
+    """What a test module names as its `PRELOAD`: modules that each of its workers would take long to load."""
+    return getattr(module, "PRELOAD", ())
+
+
 class Face:
     """One way to make an executor."""
 
@@ -70,6 +76,13 @@ class Face:
 
     def __call__(self, max_workers=2, **options):
         return self._make(max_workers, **options)
+
+    def of(self, module):
+        """This face as a test module uses it: with what it wants preloaded."""
+        preload = preload_of(module)
+        if not preload or self.backend != "processes":
+            return self
+        return Face(self.name, self.backend, functools.partial(self._make, preload=preload))
 
     @property
     def broken(self):
@@ -96,17 +109,17 @@ PROCESS_FACES = [face for face in FACES if face.backend == "processes"]
 
 @pytest.fixture(params=FACES, ids=repr)
 def face(request):
-    return request.param
+    return request.param.of(request.module)
 
 
 @pytest.fixture(params=POOL_FACES, ids=repr)
 def pool_face(request):
-    return request.param
+    return request.param.of(request.module)
 
 
 @pytest.fixture(params=PROCESS_FACES, ids=repr)
 def process_face(request):
-    return request.param
+    return request.param.of(request.module)
 
 
 @pytest.fixture(params=["serial", "threads", "processes"])
@@ -129,9 +142,9 @@ def pool(pool_face):
 
 
 @pytest.fixture
-def processes():
+def processes(request):
     """A process pool of two workers."""
-    with plait.ProcessPoolExecutor(2) as pool:
+    with plait.ProcessPoolExecutor(2, preload=preload_of(request.module)) as pool:
         yield pool
 
 

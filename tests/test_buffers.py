@@ -17,6 +17,9 @@ import plait
 import pytest
 import workloads as w
 
+# Each worker loads this file; see `preload_of` in conftest.
+PRELOAD = ["pytest", "numpy"]
+
 # So many values a test; enough together to meet a mistake sooner or later, few enough for every run.
 DRAWS = 40
 CHUNKS = [1, 7, None]
@@ -30,7 +33,7 @@ def seed():
 @pytest.fixture
 def processes():
     """Two workers that need not import NumPy first."""
-    with plait.ProcessPoolExecutor(2, preload=["numpy"]) as pool:
+    with plait.ProcessPoolExecutor(2, preload=PRELOAD) as pool:
         yield pool
 
 

@@ -9,6 +9,9 @@ import pytest
 import sharing as s
 import workloads as w
 
+# Each worker loads this file; see `preload_of` in conftest.
+PRELOAD = ["pytest", "numpy"]
+
 SIZE = 1_000_000
 TIMES = 40
 
@@ -16,7 +19,7 @@ TIMES = 40
 @pytest.fixture
 def worker():
     """A pool of one worker that need not import NumPy first."""
-    with plait.ProcessPoolExecutor(1, preload=["numpy"]) as pool:
+    with plait.ProcessPoolExecutor(1, preload=PRELOAD) as pool:
         yield pool
 
 

@@ -18,6 +18,9 @@ import pytest
 import workloads as w
 from outside import is_alive, until
 
+# Each worker loads this file; see `preload_of` in conftest.
+PRELOAD = ["pytest", "numpy"]
+
 # Below the size from which buffers go their own way, just above it, and well above it.
 SIZES = [1_000, 70_000, 3_000_000]
 MANY = 30
@@ -29,16 +32,9 @@ def size(request):
 
 
 @pytest.fixture
-def processes():
-    """Two workers that need not import NumPy first."""
-    with plait.ProcessPoolExecutor(2, preload=["numpy"]) as pool:
-        yield pool
-
-
-@pytest.fixture
 def worker():
     """A pool of one worker."""
-    with plait.ProcessPoolExecutor(1, preload=["numpy"]) as pool:
+    with plait.ProcessPoolExecutor(1, preload=PRELOAD) as pool:
         yield pool
 
 
@@ -289,12 +285,12 @@ def test_one_result_asked_for_twice(processes, size):
 
 
 def test_results_outlive_their_pool(size):
-    with plait.ProcessPoolExecutor(2, preload=["numpy"]) as pool:
+    with plait.ProcessPoolExecutor(2, preload=PRELOAD) as pool:
         results = [pool.submit(p.filled, size, byte).result() for byte in range(1, 20)]
         unread = [pool.submit(p.filled, size, byte) for byte in range(20, 40)]
     del pool
     gc.collect()
-    with plait.ProcessPoolExecutor(2, preload=["numpy"]) as pool:
+    with plait.ProcessPoolExecutor(2, preload=PRELOAD) as pool:
         churn(pool, size)
     results += [future.result() for future in unread]
     for byte, array in enumerate(results, 1):
@@ -338,7 +334,7 @@ def filled_or_dead(size, byte):
 
 
 def test_results_outlive_workers_that_are_replaced(size):
-    with plait.ProcessPoolExecutor(2, max_tasks_per_child=3, preload=["numpy"]) as pool:
+    with plait.ProcessPoolExecutor(2, max_tasks_per_child=3, preload=PRELOAD) as pool:
         results = list(pool.map(p.filled, [size] * 40, range(1, 41)))
     for byte, array in enumerate(results, 1):
         assert p.is_filled(array, byte)
@@ -346,7 +342,7 @@ def test_results_outlive_workers_that_are_replaced(size):
 
 def test_arguments_outlive_the_worker_that_had_them(size):
     # Each try gets them whole, whatever the one before it has done to them.
-    with plait.ProcessPoolExecutor(1, retries=2, preload=["numpy"]) as pool:
+    with plait.ProcessPoolExecutor(1, retries=2, preload=PRELOAD) as pool:
         sent = p.filled(size)
         assert isinstance(pool.submit(write_and_die, sent).exception(), plait.WorkerDied)
         assert pool.submit(p.overwrite, sent).result() == (1, 0xEE)

@@ -19,6 +19,9 @@ import workloads as w
 from conftest import Gate
 from outside import descendants, is_alive, until
 
+# Each worker loads this file; see `preload_of` in conftest.
+PRELOAD = ["pytest", "numpy"]
+
 LARGE = 48 << 20
 TIMES = 6
 
@@ -26,7 +29,7 @@ TIMES = 6
 @pytest.fixture
 def worker():
     """A pool of one worker."""
-    with plait.ProcessPoolExecutor(1, preload=["numpy"]) as pool:
+    with plait.ProcessPoolExecutor(1, preload=PRELOAD) as pool:
         yield pool
 
 
@@ -191,7 +194,7 @@ def test_arguments_that_are_kept_and_forgotten(worker):
 
 def test_pools_that_come_and_go(worker):
     def once():
-        with plait.ProcessPoolExecutor(1, preload=["numpy"]) as pool:
+        with plait.ProcessPoolExecutor(1, preload=PRELOAD) as pool:
             kept = pool.submit(w.identity, p.filled(LARGE)).result()
         assert p.is_filled(kept, 1)
 
@@ -318,7 +321,7 @@ def alone():
 def test_objects_beyond_2_and_4_gib():
     if available() < 3 * BEYOND["array"]:
         pytest.skip("takes 12 GiB of memory")
-    with plait.ProcessPoolExecutor(1, preload=["numpy"]) as pool:
+    with plait.ProcessPoolExecutor(1, preload=PRELOAD) as pool:
         for kind, size in BEYOND.items():
             sent = huge(kind, size)
             expected = marks(sent)

@@ -15,6 +15,9 @@ import workloads as w
 from outside import until
 from plait import _core
 
+# Each worker loads this file; see `preload_of` in conftest.
+PRELOAD = ["pytest", "numpy"]
+
 ITEMS = 12
 LARGE = 300_000
 
@@ -28,7 +31,7 @@ class Record:
 
 @pytest.fixture
 def pool():
-    with plait.ProcessPoolExecutor(2, preload=["numpy"]) as pool:
+    with plait.ProcessPoolExecutor(2, preload=PRELOAD) as pool:
         yield pool
 
 

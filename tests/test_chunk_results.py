@@ -12,6 +12,9 @@ import plait
 import pytest
 import workloads as w
 
+# Every worker loads this file, and what it loads takes longer than most tests.
+PRELOAD = ["pytest"]
+
 COUNT = 40
 
 

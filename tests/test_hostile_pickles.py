@@ -14,6 +14,9 @@ import pytest
 import workloads as w
 from ways import WAYS, Way, one_worker
 
+# Each worker loads this file; see `preload_of` in conftest.
+PRELOAD = ["pytest"]
+
 
 @pytest.fixture(params=WAYS)
 def way(request):

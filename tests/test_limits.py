@@ -11,6 +11,9 @@ import pytest
 import workloads as w
 from outside import is_alive, until
 
+# Each worker loads this file; see `preload_of` in conftest.
+PRELOAD = ["pytest"]
+
 # --- time
 
 

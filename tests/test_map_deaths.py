@@ -13,6 +13,9 @@ import plait
 import pytest
 import workloads as w
 
+# Each worker loads this file; see `preload_of` in conftest.
+PRELOAD = ["pytest"]
+
 
 @dataclass
 class Point:

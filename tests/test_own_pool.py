@@ -13,6 +13,9 @@ import plait
 import pytest
 from outside import run_program, until
 
+# Each worker loads this file; see `preload_of` in conftest.
+PRELOAD = ["pytest"]
+
 
 @pytest.fixture
 def make(process_face):
