@@ -28,6 +28,7 @@ def run(code, *args, budget=64 * MIB):
     return ended.lines
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("budget", ["lots", "-5", "12 parsecs", "0x10"])
 @pytest.mark.parametrize("what", ["plait.zeros(3)", "plait.ProcessPoolExecutor(1).submit(abs, -1)"])
 def test_what_is_no_size_is_refused(what, budget):
@@ -60,6 +61,7 @@ with plait.ProcessPoolExecutor(2) as pool:
     assert run(code, tmp_path / "gate") == ["4", "True"]
 
 
+@pytest.mark.once
 def test_map_waits_too(tmp_path):
     code = """
 print(sum(plait.map(lambda array: int(array[-1]), arrays(40), backend="processes", workers=2, chunksize=3)))
@@ -67,6 +69,7 @@ print(sum(plait.map(lambda array: int(array[-1]), arrays(40), backend="processes
     assert run(code) == [str(sum(range(40)))]
 
 
+@pytest.mark.once
 def test_what_is_larger_than_the_budget_goes_alone():
     code = """
 with plait.ProcessPoolExecutor(2) as pool:
@@ -92,6 +95,7 @@ with plait.ProcessPoolExecutor(1) as pool:
     assert length == "16000000"
 
 
+@pytest.mark.once
 def test_results_that_are_kept_leave_less_and_come_back_when_they_are_dropped():
     code = """
 with plait.ProcessPoolExecutor(1) as pool:
