@@ -28,6 +28,7 @@ def plait_pools():
 # --- how joblib finds it
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("imports", ["import plait, joblib", "import joblib, plait"])
 @pytest.mark.parametrize(
     "call",

@@ -49,6 +49,7 @@ def test_cross_validation(data):
     assert (on_plait(compute) == compute()).all()
 
 
+@pytest.mark.once
 def test_cross_validated_predictions(data):
     def compute():
         return cross_val_predict(RandomForestClassifier(10, random_state=1), *data, cv=4)
@@ -70,6 +71,7 @@ def test_grid_search(data):
     assert on_plait(compute) == compute()
 
 
+@pytest.mark.once
 def test_scorers_and_estimators_of_the_script(data):
     class Shifted(LogisticRegression):
         def predict(self, X):
@@ -83,6 +85,7 @@ def test_scorers_and_estimators_of_the_script(data):
     assert (on_plait(compute) == compute()).all()
 
 
+@pytest.mark.once
 def test_one_against_the_rest(data):
     def compute():
         return OneVsRestClassifier(LogisticRegression()).fit(*data).decision_function(data[0])
@@ -90,6 +93,7 @@ def test_one_against_the_rest(data):
     assert (on_plait(compute) == compute()).all()
 
 
+@pytest.mark.once
 def test_random_forest(data):
     X, y = data
 
@@ -101,6 +105,7 @@ def test_random_forest(data):
     assert (on_plait(compute) == compute()).all()
 
 
+@pytest.mark.once
 def test_what_fits_raise_arrives(data):
     def compute():
         cross_val_score(LogisticRegression(C=-1.0), *data, cv=2, error_score="raise")
