@@ -89,11 +89,13 @@ WRONG = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("call", FINE)
 def test_the_judge_accepts(call):
     assert run_program("-c", JUDGE.replace("{call}", call), CHAOS).lines == ["fine"]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("call", WRONG)
 def test_the_judge_complains(call):
     ended = run_program("-c", JUDGE.replace("{call}", call), CHAOS)

@@ -44,6 +44,7 @@ def test_an_example_is_short_and_runs(path, tmp_path):
     assert SAYS[path.name] in done.stdout
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_is_compared(path, tmp_path):
     function, items = SMALL[path.name]
