@@ -21,8 +21,9 @@ from outside import is_alive, until
 # Each worker loads this file; see `preload_of` in conftest.
 PRELOAD = ["pytest", "numpy"]
 
-# Below the size from which buffers go their own way, just above it, and well above it.
-SIZES = [1_000, 70_000, 3_000_000]
+# Below the size from which buffers go their own way, just above it, and well above it: with that the way is
+# the same, and only the room is found elsewhere.
+SIZES = [1_000, 70_000, pytest.param(3_000_000, marks=pytest.mark.once)]
 MANY = 30
 
 

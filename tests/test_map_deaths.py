@@ -98,7 +98,14 @@ def lines(path):
 # --- what is kept, and who is blamed
 
 
-@pytest.mark.parametrize("last", ["first", "in the middle", "last"])
+@pytest.mark.parametrize(
+    "last",
+    [
+        pytest.param("first", marks=pytest.mark.once),
+        "in the middle",
+        pytest.param("last", marks=pytest.mark.once),
+    ],
+)
 @pytest.mark.parametrize("kind", [*GIVE, "mixed"])
 def test_finished_results_of_a_chunk_outlive_its_worker(processes, tmp_path, kind, last):
     count = 8 if kind.startswith("1 MB") else 40
