@@ -3,7 +3,7 @@
 Called by the Makefile, which has built what is tested. A run that failed does not keep the next from
 running; the exit code is 1 when any of them failed. A hung Python test dumps the stacks of its threads and
 ends its run. Suites of several Pythons run at the same time, two for each processor: they mostly wait. What
-does not depend on the Python (marked `once`) is left to the first. What each prints is shown when it has
+does not depend on the Python (marked `once`) is shared out among them. What each prints is shown when it has
 ended.
 """
 
@@ -32,10 +32,10 @@ def steps(arguments: argparse.Namespace) -> list[tuple[str, list[str]]]:
         listed.append(("Rust doc tests", ["cargo", "test", "--quiet", "--doc", *RUST]))
     if arguments.rust or arguments.loom:
         listed.append(("Models (loom)", LOOM))
-    for number, tag in enumerate(arguments.python):
+    for number, tag in enumerate(arguments.python, 1):
         python = str(ROOT / ".build" / f"venv-{tag}" / "bin" / "python")
-        chosen = ["-m", "not once"] if number else []
-        listed.append((f"Python {tag}", [python, "-m", "pytest", *PYTEST, *chosen, *arguments.pytest]))
+        share = f"--once={number}/{len(arguments.python)}"
+        listed.append((f"Python {tag}", [python, "-m", "pytest", *PYTEST, share, *arguments.pytest]))
     return listed
 
 

@@ -8,6 +8,7 @@ import functools
 import gc
 import os
 import sys
+import zlib
 
 import plait
 import pytest
@@ -17,10 +18,26 @@ from outside import children, is_nursery, until
 WATCHDOG_SECONDS = 100
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    parser.addoption(
+        "--once", default="1/1", metavar="K/N", help="of the tests marked `once` only the K-th of N parts"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    part, parts = map(int, config.getoption("--once").split("/"))
+    others = [item for item in items if item.get_closest_marker("once") and part_of(item, parts) != part]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
     for item in items:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(WATCHDOG_SECONDS, method="signal"))
+
+
+def part_of(item, parts):
+    """Which part a test belongs to, from 1; its name alone tells, so that all Pythons agree about it."""
+    return zlib.crc32(item.nodeid.encode()) % parts + 1
 
 
 def stray_processes():
