@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextvars
 import gc
+import signal
 import threading
 import weakref
 
@@ -286,10 +287,32 @@ def test_an_error_while_the_loop_is_told_is_reported(pool):
             raise LookupError("no way to tell")
 
         inbox = _awaiting._inbox_of(loop)
-        inbox.put(tell, None, None)
+        inbox.put(tell, loop.create_future(), None)
         future = asyncio.wrap_future(pool.submit(abs, -1))
         # What comes after it is told all the same.
         assert await future == 1
         assert [type(context["exception"]) for context in reported] == [LookupError]
 
     asyncio.run(main())
+
+
+def test_ctrl_c_while_the_loop_is_told_is_no_error():
+    reported = []
+
+    class Source(plait.Future):
+        def cancelled(self):
+            # asyncio asks this when it has found that somebody waits. By Ctrl-C it cancels the main task, and
+            # so what that waits for.
+            signal.raise_signal(signal.SIGINT)
+            return False
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reported.append(context))
+        source = Source()
+        loop.call_soon(source.set_result, 1)
+        await source
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+    assert reported == []

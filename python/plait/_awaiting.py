@@ -62,6 +62,10 @@ class _Inbox:
                     loop.call_soon(self._empty, loop)
                 raise
             except BaseException as error:
+                if destination.cancelled():
+                    # Ctrl-C cancels the main task in a signal handler, so between any two steps of `tell`, which
+                    # had looked before. Nobody waits for this end any more.
+                    continue
                 message = f"plait: the end of {source!r} could not be told to {destination!r}"
                 loop.call_exception_handler({"message": message, "exception": error, "future": destination})
 
