@@ -117,10 +117,13 @@ def test_a_thread_that_nobody_replaced_works_on(trap):
         assert pool.submit(threading.current_thread).result() is trap.entered[0]
 
 
-def test_calls_in_time_are_left_alone(make):
+def test_calls_in_time_are_left_alone(make, trap):
     with make(4, timeout=AMPLE) as pool:
+        pending = pool.submit(trap, "in time")
         assert list(pool.map(w.add_one, range(2000))) == list(range(1, 2001))
-        assert "plait-deadlines" in names_of_threads()
+        until(lambda: "plait-deadlines" in names_of_threads(), "the clock that watches the pending call")
+        trap.free()
+        assert pending.result() == "in time"
     until(lambda: "plait-deadlines" not in names_of_threads(), "the end of a clock with nothing to watch")
 
 
