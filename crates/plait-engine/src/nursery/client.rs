@@ -45,10 +45,14 @@ pub trait Sink: Send + Sync {
     fn ended(&self, exit: Exit, peak: Option<u64>);
     /// The worker's process could not be made. Called once, instead of `started`; the error says what to do about it.
     fn failed(&self, error: io::Error);
+    /// The nursery died before it had made the worker's process. Called once, instead of `started`, for each worker it left
+    /// unmade; the error says what happened.
+    fn unborn(&self, error: io::Error);
 }
 
 /// A running nursery, shared by all pools of the program.
 pub struct Nursery {
+    number: u64,
     socket: OwnedFd,
     /// Whom to wait for at its end; nobody if it was not started here.
     process: Mutex<Option<Child>>,
@@ -109,7 +113,9 @@ impl Nursery {
 
     /// A nursery at the other end of `socket`.
     pub(super) fn over(socket: OwnedFd, process: Option<Child>) -> io::Result<Arc<Self>> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         let nursery = Arc::new(Self {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
             socket,
             process: Mutex::new(process),
             workers: Mutex::default(),
@@ -128,6 +134,11 @@ impl Nursery {
             return Err(error);
         }
         Ok(nursery)
+    }
+
+    /// Tells it from the others of this program: each has a higher one than those before it. At least 1.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Takes over from a nursery that has died: the workers it left can be signalled through this one.
@@ -238,7 +249,7 @@ impl Nursery {
         }
     }
 
-    /// After the nursery's end: workers that were never born fail, the others are watched until they end. False when
+    /// After the nursery's end: workers that were never born never will be, the others are watched until they end. False when
     /// none is left.
     fn mourn(&self) -> bool {
         let mut news: Vec<(Arc<dyn Sink>, Option<Exit>)> = Vec::new();
@@ -273,7 +284,7 @@ impl Nursery {
         for (sink, exit) in news {
             match exit {
                 Some(exit) => sink.ended(exit, None),
-                None => sink.failed(explained(io::ErrorKind::BrokenPipe.into())),
+                None => sink.unborn(explained(io::ErrorKind::BrokenPipe.into())),
             }
         }
         if alive.is_empty() && !unseen {

@@ -20,6 +20,7 @@ enum News {
     Started(i32),
     Ended(Exit, Option<u64>),
     Failed(String),
+    Unborn(String),
 }
 
 struct Ear(Sender<News>);
@@ -35,6 +36,10 @@ impl Sink for Ear {
 
     fn failed(&self, error: io::Error) {
         let _ = self.0.send(News::Failed(error.to_string()));
+    }
+
+    fn unborn(&self, error: io::Error) {
+        let _ = self.0.send(News::Unborn(error.to_string()));
     }
 }
 
@@ -200,7 +205,7 @@ fn workers_outlive_their_nursery_and_stay_in_reach() {
         protocol::send_report(&socket, report, &fds).unwrap();
     }
     shutdown(&socket, Shutdown::Both).unwrap();
-    let News::Failed(told) = heard[2].1.recv().unwrap() else { panic!("an unborn worker lives") };
+    let News::Unborn(told) = heard[2].1.recv().unwrap() else { panic!("an unborn worker lives") };
     assert_eq!(told, "the process that starts workers was killed");
     assert!(elder.is_gone());
     let (late, _news) = ear();

@@ -168,6 +168,7 @@ impl<T: Ticket> Pool<T> {
                 closed: false,
                 broken: None,
                 deaths: 0,
+                mourned: 0,
             }),
             readers: Mutex::new(Readers::default()),
             role: Mutex::new(Spinner::default()),

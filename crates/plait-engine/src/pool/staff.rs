@@ -32,6 +32,18 @@ const RESULT_BYTES: usize = 1 << 20;
 struct Post<T: Ticket> {
     pool: Weak<Shared<T>>,
     link: Arc<Link>,
+    /// The number of the nursery that was asked for the worker.
+    nursery: u64,
+}
+
+/// What became of a worker that is no more.
+enum Loss {
+    /// Its process has ended; the most memory it ever had resident, in bytes.
+    Ended(Exit, Option<u64>),
+    /// It could not be made.
+    Failed(io::Error),
+    /// The nursery of this number died before it had made it.
+    Unborn(u64, io::Error),
 }
 
 impl<T: Ticket> Sink for Post<T> {
@@ -41,13 +53,19 @@ impl<T: Ticket> Sink for Post<T> {
 
     fn ended(&self, exit: Exit, peak: Option<u64>) {
         if let Some(pool) = self.pool.upgrade() {
-            Shared::bury(&pool, &self.link, Some(exit), peak, None);
+            Shared::bury(&pool, &self.link, Loss::Ended(exit, peak));
         }
     }
 
     fn failed(&self, error: io::Error) {
         if let Some(pool) = self.pool.upgrade() {
-            Shared::bury(&pool, &self.link, None, None, Some(&error));
+            Shared::bury(&pool, &self.link, Loss::Failed(error));
+        }
+    }
+
+    fn unborn(&self, error: io::Error) {
+        if let Some(pool) = self.pool.upgrade() {
+            Shared::bury(&pool, &self.link, Loss::Unborn(self.nursery, error));
         }
     }
 }
@@ -94,7 +112,7 @@ impl<T: Ticket> Shared<T> {
                     link.stop();
                 }
                 if let Err(error) = Self::order(this, &link, &segment) {
-                    Self::bury(this, &link, None, None, Some(&error));
+                    Self::bury(this, &link, Loss::Failed(error));
                 }
             }
             Err(error) => Self::on_no_worker(this, worker, &error),
@@ -132,7 +150,7 @@ impl<T: Ticket> Shared<T> {
     }
 
     fn order_from(this: &Arc<Self>, nursery: &Nursery, link: &Arc<Link>, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let sink = Arc::new(Post { pool: Arc::downgrade(this), link: Arc::clone(link) });
+        let sink = Arc::new(Post { pool: Arc::downgrade(this), link: Arc::clone(link), nursery: nursery.number() });
         let key = new_key(link.worker);
         link.set_key(key);
         nursery.fork(key, fds, sink)
@@ -153,9 +171,9 @@ impl<T: Ticket> Shared<T> {
         locked(&self.nursery).kill(link.key());
     }
 
-    /// A worker has ended, or could not be made (`exit` is `None`): whatever it told before counts, the task it held
-    /// is lost, the rest goes on.
-    fn bury(this: &Arc<Self>, link: &Arc<Link>, exit: Option<Exit>, peak: Option<u64>, error: Option<&io::Error>) {
+    /// A worker has ended, or could not be made: whatever it told before counts, the task it held is lost, the rest
+    /// goes on.
+    fn bury(this: &Arc<Self>, link: &Arc<Link>, loss: Loss) {
         while Self::drain(this) > 0 {}
         let mut done = Vec::new();
         let (failed, rest, unwanted, telling) = {
@@ -183,23 +201,33 @@ impl<T: Ticket> Shared<T> {
             this.memory.leave_seat(link.worker);
             let expected = (status.stop() || fate.is_some()) && held.is_empty();
             let unwanted = fate.is_some() || !held.is_empty();
-            if exit.is_some() && !expected {
+            if matches!(loss, Loss::Ended(..)) && !expected {
                 state.deaths += 1;
             }
-            let State { scheduler, actions, .. } = &mut *state;
-            let lost = scheduler.on_worker_lost(link.worker, &held, actions);
+            let State { scheduler, actions, mourned, .. } = &mut *state;
+            let lost = match loss {
+                // Its end was counted with the first worker it left unmade: one cause, one failed start.
+                Loss::Unborn(nursery, _) if nursery <= *mourned => scheduler.on_worker_unborn(link.worker, actions),
+                Loss::Unborn(nursery, _) => {
+                    *mourned = nursery;
+                    scheduler.on_worker_lost(link.worker, &held, actions)
+                }
+                Loss::Ended(..) | Loss::Failed(_) => scheduler.on_worker_lost(link.worker, &held, actions),
+            };
             // What this sends is published before free slots are counted, as the scheduler asks.
             let (_, mut rest) = state.send();
             let State { scheduler, actions, claims, .. } = &mut *state;
             scheduler.on_window(claims.free(), actions);
-            let cause = match (error, exit) {
-                (Some(error), _) => error.to_string(),
-                (None, exit) => format!(
-                    "they end before they are ready ({}); what they printed on stderr may say why",
-                    describe(exit.unwrap_or(Exit::Unknown))
-                ),
+            let (exit, peak, cause) = match loss {
+                Loss::Failed(error) | Loss::Unborn(_, error) => (Exit::Unknown, None, error.to_string()),
+                Loss::Ended(exit, peak) => {
+                    let how = describe(exit);
+                    let cause =
+                        format!("they end before they are ready ({how}); what they printed on stderr may say why");
+                    (exit, peak, cause)
+                }
             };
-            let end = End { link, exit: exit.unwrap_or(Exit::Unknown), peak, fate };
+            let end = End { link, exit, peak, fate };
             let mut failed: Vec<_> = Vec::with_capacity(lost.failed.len());
             for (task, job) in lost.failed {
                 let outcome = this.epitaph(&end, task, &job);

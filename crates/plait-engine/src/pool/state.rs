@@ -71,6 +71,8 @@ pub(super) struct State<T> {
     pub(super) closed: bool,
     pub(super) broken: Option<Arc<str>>,
     pub(super) deaths: u64,
+    /// The number of the youngest nursery whose end was counted as a failed start; 0: of none.
+    pub(super) mourned: u64,
 }
 
 pub(super) struct Shared<T: Ticket> {

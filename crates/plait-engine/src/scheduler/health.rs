@@ -30,7 +30,8 @@ impl Health {
         }
     }
 
-    fn exhausted(&self) -> bool {
+    /// Whether only workers that serve already give hope.
+    pub(super) fn exhausted(&self) -> bool {
         self.failed_starts >= self.start_attempts || self.unused_deaths >= self.unused_limit
     }
 

@@ -54,6 +54,17 @@ impl<J> Scheduler<J> {
     /// A held task with a try left waits again, before all others; one without comes back. When the last worker
     /// fails to start, as `start_attempts` others in a row did, the pool is broken: every task comes back.
     pub fn on_worker_lost(&mut self, worker: WorkerId, held: &[TaskId], actions: &mut Vec<Action>) -> Lost<J> {
+        self.lose(worker, held, true, actions)
+    }
+
+    /// As [`on_worker_lost`](Self::on_worker_lost), for a worker that could not be started for a cause that was counted
+    /// with another worker: what keeps many from starting at once is one failed start. The last of them breaks the pool if
+    /// that one was once too often.
+    pub fn on_worker_unborn(&mut self, worker: WorkerId, actions: &mut Vec<Action>) -> Lost<J> {
+        self.lose(worker, &[], false, actions)
+    }
+
+    fn lose(&mut self, worker: WorkerId, held: &[TaskId], counts: bool, actions: &mut Vec<Action>) -> Lost<J> {
         let mut lost = Lost { failed: Vec::new(), abandoned: Vec::new() };
         let used = self.workers.answers(worker) > 0 || !held.is_empty();
         let was = self.workers.transition_to_absent(worker);
@@ -69,7 +80,8 @@ impl<J> Scheduler<J> {
         }
         lost.failed.reverse();
         let hopeless = match was {
-            WorkerState::Starting if !used => self.health.on_failed_start(),
+            WorkerState::Starting if !used && counts => self.health.on_failed_start(),
+            WorkerState::Starting if !used => self.health.exhausted(),
             WorkerState::Ready | WorkerState::Outgrown if !used && !self.tasks.is_empty() => {
                 self.health.on_unused_death()
             }

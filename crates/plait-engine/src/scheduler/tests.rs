@@ -115,6 +115,21 @@ fn failed_starts_in_a_row_break_the_pool() {
     assert_eq!((refused.job, refused.reason), ("c", Refusal::Broken));
 }
 
+/// Two are started by something that dies twice: that is twice, not four times.
+#[test]
+fn what_keeps_many_from_starting_is_one_failed_start() {
+    let mut pool = scheduler(2, None);
+    let (a, _) = actions(|act| pool.submit("a", 0, act).unwrap());
+    let (b, _) = actions(|act| pool.submit("b", 0, act).unwrap());
+    assert_eq!(actions(|act| pool.on_worker_lost(W1, &[], act)).1, [StartWorker(W1)]);
+    assert_eq!(actions(|act| pool.on_worker_unborn(W0, act)).1, [StartWorker(W0)]);
+    assert_eq!(actions(|act| pool.on_worker_lost(W1, &[], act)), (Lost { failed: vec![], abandoned: vec![] }, vec![]));
+    assert!(!pool.is_broken(), "the other may be ready yet");
+    let (lost, did) = actions(|act| pool.on_worker_unborn(W0, act));
+    assert_eq!((lost.abandoned, did), (vec![(a, "a"), (b, "b")], vec![]));
+    assert!(pool.is_broken());
+}
+
 /// While others serve, failing starts are tried again after a pause that doubles, counted in answers.
 #[test]
 fn failed_starts_are_paused_while_others_serve() {

@@ -20,6 +20,7 @@ enum Event {
     Doomed(Index),
     Retire(Index),
     Lost(Index, Vec<Index>),
+    Unborn(Index),
     Window(usize),
     Full(Index),
     Cancel(Index),
@@ -39,6 +40,7 @@ fn event() -> impl Strategy<Value = Event> {
         15 => pick().prop_map(Event::Doomed),
         15 => pick().prop_map(Event::Retire),
         20 => (pick(), vec(pick(), 0..3)).prop_map(|(worker, held)| Event::Lost(worker, held)),
+        10 => pick().prop_map(Event::Unborn),
         20 => (0..9usize).prop_map(Event::Window),
         10 => pick().prop_map(Event::Full),
         10 => pick().prop_map(Event::Cancel),
@@ -115,7 +117,10 @@ fn compare(config: Config, events: Vec<Event>) {
             Event::Retire(at) => same!(scheduler.retire(worker(at), &mut actions), model.retire(worker(at))),
             Event::Lost(at, held) => {
                 let held: Vec<_> = held.into_iter().map(task).collect();
-                same!(scheduler.on_worker_lost(worker(at), &held, &mut actions), model.lost(worker(at), &held));
+                same!(scheduler.on_worker_lost(worker(at), &held, &mut actions), model.lost(worker(at), &held, true));
+            }
+            Event::Unborn(at) => {
+                same!(scheduler.on_worker_unborn(worker(at), &mut actions), model.lost(worker(at), &[], false));
             }
             Event::Window(free) => same!(scheduler.on_window(free, &mut actions), {
                 model.room = free.min(config.window);

@@ -232,7 +232,7 @@ impl Model {
         true
     }
 
-    pub(super) fn lost(&mut self, id: WorkerId, held: &[TaskId]) -> Lost<usize> {
+    pub(super) fn lost(&mut self, id: WorkerId, held: &[TaskId], counts: bool) -> Lost<usize> {
         let mut lost = Lost { failed: Vec::new(), abandoned: Vec::new() };
         let Some(at) = self.find(id) else { return lost };
         let worker = self.workers.remove(at);
@@ -244,8 +244,9 @@ impl Model {
             }
         }
         let unused = worker.answers == 0 && held.is_empty();
-        if unused && worker.duty == Duty::Starting {
-            self.failed_starts += 1;
+        let start = unused && worker.duty == Duty::Starting;
+        if start {
+            self.failed_starts += u32::from(counts);
         } else if unused && worker.duty.claims() && !self.tasks.is_empty() {
             self.unused_deaths += 1;
         } else {
@@ -254,11 +255,11 @@ impl Model {
         let attempts = self.config.start_attempts;
         let exhausted = self.failed_starts >= attempts
             || self.unused_deaths >= u64::from(attempts) * self.config.max_workers as u64;
-        let counted = unused && (worker.duty == Duty::Starting || worker.duty.claims() && !self.tasks.is_empty());
-        if counted && exhausted {
+        let death = unused && worker.duty.claims() && !self.tasks.is_empty();
+        if (start && counts || death) && exhausted {
             self.pause = 1 << self.failed_starts;
         }
-        if counted && exhausted && self.useful() == 0 && !self.tasks.is_empty() {
+        if (start || death) && exhausted && self.useful() == 0 && !self.tasks.is_empty() {
             lost.abandoned = self.break_pool();
             return lost;
         }
