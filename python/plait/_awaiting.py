@@ -63,7 +63,7 @@ class _Inbox:
                 raise
             except BaseException as error:
                 if destination.cancelled():
-                    # Ctrl-C cancels the main task in a signal handler, so between any two steps of `tell`, which
+                    # Ctrl-C cancels the main task in a signal handler: between any two steps of `tell`, which
                     # had looked before. Nobody waits for this end any more.
                     continue
                 message = f"plait: the end of {source!r} could not be told to {destination!r}"
