@@ -1,7 +1,9 @@
 """What cannot be sent to or from a worker process fails its own call, and says where it is."""
 
+import gc
 import sys
 import threading
+import weakref
 
 import plait
 import pytest
@@ -32,6 +34,25 @@ def test_arguments_that_cannot_be_sent_are_named(process_face, call, path):
         assert caught.value.path == path
         assert str(caught.value).startswith(f"{path}: ")
         assert pool.submit(w.add_one, 1).result() == 2
+
+
+class Refuses:
+    def __reduce__(self):
+        raise LookupError("no thanks")
+
+
+def test_a_future_of_what_cannot_be_sent_keeps_nothing_of_who_submitted_it(process_face):
+    def submit(pool):
+        burden = {"large"}
+        return weakref.ref(burden), pool.submit(w.identity, Refuses())
+
+    with process_face(1) as pool:
+        burden, future = submit(pool)
+        error = future.exception()
+        gc.collect()
+        assert burden() is None
+        # The text of what was raised is there all the same.
+        assert "in __reduce__" in error.__cause__.tb and "LookupError: no thanks" in error.__cause__.tb
 
 
 def test_functions_that_cannot_be_sent_are_named(process_face):

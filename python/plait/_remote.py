@@ -10,6 +10,8 @@ import traceback
 from types import TracebackType
 from typing import Any
 
+from plait._errors import remote_traceback
+
 # What travels as text is for reading: longer ones lose their middle.
 _MESSAGE = 64 << 10
 _TEXT = 256 << 10
@@ -31,6 +33,15 @@ def describe(exception: BaseException) -> tuple[str, str, str]:
         why = f"<formatting its traceback raised {type_name(type(error))}>"
         text = f"{_frames(exception)}{name}: {message}\n{why}\n"
     return name, message, _clean(text, _TEXT)
+
+
+def detached(error: BaseException) -> BaseException:
+    """Takes the frames from an error and what led to it: the first of that becomes a text, as its cause."""
+    reason = error.__cause__
+    error.__cause__ = None if reason is None else remote_traceback(describe(reason)[2])
+    # A frame holds on to those that called it, and they to all they work with.
+    error.__context__ = error.__traceback__ = None
+    return error
 
 
 def type_name(cls: type) -> str:

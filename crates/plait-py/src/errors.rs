@@ -26,6 +26,13 @@ pub fn is_not_picklable(py: Python<'_>, error: &PyErr) -> bool {
         .unwrap_or(false)
 }
 
+/// An error that was raised here, as a future keeps it: without the frames it was raised in, which would keep all that
+/// those who called hold. What they were stands in its cause, as a text.
+pub fn for_future<'py>(py: Python<'py>, error: PyErr) -> PyResult<Bound<'py, PyAny>> {
+    let detached = py.import("plait._remote")?.getattr("detached")?;
+    detached.call1((error.into_value(py),))
+}
+
 /// The pool cannot go on.
 pub fn broken_pool(py: Python<'_>, message: &str) -> PyErr {
     make(py, "concurrent.futures.process", "BrokenProcessPool", message)

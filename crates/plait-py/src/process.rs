@@ -189,7 +189,8 @@ impl ProcessHome {
             if !errors::is_not_picklable(py, &error) {
                 return Err(error);
             }
-            core.transition(&[Phase::Pending], Phase::Finished, Held::Error(error.into_value(py).into_any()));
+            let error = errors::for_future(py, error)?.unbind();
+            core.transition(&[Phase::Pending], Phase::Finished, Held::Error(error));
         }
         new_future(py, core)
     }

@@ -132,8 +132,9 @@ impl Own {
         let call = match OwnCall::encode(py, &self.table, self.desk.heap(), function, args, kwargs, limits) {
             Ok(call) => Arc::new(call),
             Err(error) if errors::is_not_picklable(py, &error) => {
+                let error = errors::for_future(py, error)?.unbind();
                 let core = FutureCore::new(Home::Own);
-                core.transition(&[Phase::Pending], Phase::Finished, Held::Error(error.into_value(py).into_any()));
+                core.transition(&[Phase::Pending], Phase::Finished, Held::Error(error));
                 return Ok(core);
             }
             Err(error) => return Err(error),
