@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 from outside import PATIENCE, Ended, descendants, finish, kill_session, start_program, until
 
@@ -119,8 +120,35 @@ class Program:
             kill_session(self.pid)
         ended = Ended(ended.code, "".join(self._said) + ended.out, ended.err)
         assert os.listdir(self.temporary) == [], ended
-        until(lambda: set(os.listdir(SHARED_MEMORY)) <= self._shared, f"an empty {SHARED_MEMORY}")
+        until(lambda: not self._left(), lambda: f"an end of {self._left()} in {SHARED_MEMORY}")
         return ended
+
+    def _left(self):
+        """What lies in shared memory since the program's start, but for what belongs to other programs."""
+        new = set(os.listdir(SHARED_MEMORY)) - self._shared
+        return sorted(name for name in new if not (names_another(name, self.pid) or is_held(name)))
+
+
+def names_another(name, pid):
+    """Whether what lies in shared memory has another process's id in its name, as loky's semaphores have."""
+    ids = re.findall(r"(?<![^-_.])[0-9]+(?![^-_.])", name)
+    return bool(ids) and str(pid) not in ids
+
+
+def is_held(name):
+    """Whether a living process uses this file in shared memory."""
+    path = os.path.join(SHARED_MEMORY, name)
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        # Processes end meanwhile.
+        with contextlib.suppress(OSError):
+            if path in Path(f"/proc/{process}/maps").read_text():
+                return True
+            fds = f"/proc/{process}/fd"
+            for fd in os.listdir(fds):
+                with contextlib.suppress(OSError):
+                    if os.readlink(f"{fds}/{fd}").startswith(path):
+                        return True
+    return False
 
 
 def reports(err):
