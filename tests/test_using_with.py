@@ -7,7 +7,6 @@ import plait
 import pytest
 import workloads as w
 
-
 EXECUTORS = {
     "ProcessPoolExecutor": lambda: plait.ProcessPoolExecutor(2),
     "ThreadPoolExecutor": lambda: plait.ThreadPoolExecutor(2),
