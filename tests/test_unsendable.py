@@ -51,8 +51,10 @@ def test_a_future_of_what_cannot_be_sent_keeps_nothing_of_who_submitted_it(proce
         error = future.exception()
         gc.collect()
         assert burden() is None
-        # The text of what was raised is there all the same.
-        assert "in __reduce__" in error.__cause__.tb and "LookupError: no thanks" in error.__cause__.tb
+        # What was raised is there all the same, and where, as a text.
+        assert isinstance(error.__cause__, LookupError)
+        text = error.__cause__.__cause__.tb
+        assert "in __reduce__" in text and "LookupError: no thanks" in text
 
 
 def test_functions_that_cannot_be_sent_are_named(process_face):

@@ -36,11 +36,23 @@ def describe(exception: BaseException) -> tuple[str, str, str]:
 
 
 def detached(error: BaseException) -> BaseException:
-    """Takes the frames from an error and what led to it: the first of that becomes a text, as its cause."""
-    reason = error.__cause__
-    error.__cause__ = None if reason is None else remote_traceback(describe(reason)[2])
-    # A frame holds on to those that called it, and they to all they work with.
-    error.__context__ = error.__traceback__ = None
+    """Takes the frames from an error and what led to it; what they were stands behind its cause, as a text.
+
+    A frame holds on to those that called it, and they to all they work with.
+    """
+    cause = error.__cause__
+    text = None if cause is None else describe(cause)[2]
+    known: set[int] = set()
+    links: list[BaseException | None] = [error]
+    while links:
+        link = links.pop()
+        if link is None or id(link) in known:
+            continue
+        known.add(id(link))
+        links += [link.__cause__, link.__context__]
+        link.__traceback__ = None
+    if cause is not None and text is not None and cause.__cause__ is None:
+        cause.__cause__ = remote_traceback(text)
     return error
 
 

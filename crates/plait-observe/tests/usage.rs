@@ -58,7 +58,8 @@ say('grown'); wait()";
         assert!(!before.is_rss && !after.is_rss);
         let grown = (after.bytes - before.bytes) >> 20;
         assert!(before.bytes >> 20 >= 64, "{before:?}");
-        assert!((64..96).contains(&grown), "{grown} MiB: shared memory was counted more than once, or own not at all");
+        // Libraries count the less the more processes of other tests have them.
+        assert!((56..96).contains(&grown), "{grown} MiB: shared memory was counted more than once, or own not at all");
     }
 }
 
