@@ -223,6 +223,7 @@ class Run:
             crew.resize(workers)
             climber = None if fixed else self._climber(workers)
             self._gauge = _core.Gauge(self.fn, sample=True)
+            self._waited = waiting.of_threads(thread.native_id for thread in list(crew.pool._threads))
             return ThreadSegment(
                 self._gauge, self.inputs, self._turn, crew, climber, self._buffersize, self._limits
             )

@@ -20,11 +20,11 @@ def of_threads(tids: Iterable[int | None]) -> dict[int, float]:
 
 
 def share(before: dict[int, float], after: dict[int, float], seconds: float) -> float:
-    """The share of the time that threads which were there all along have waited."""
-    both = before.keys() & after.keys()
-    if not both or seconds <= 0:
+    """The share of the time that the threads have waited, those that were born meanwhile among them."""
+    if not after or seconds <= 0:
         return 0.0
-    return min(1.0, sum(after[tid] - before[tid] for tid in both) / (seconds * len(both)))
+    waited = sum(now - before.get(tid, 0.0) for tid, now in after.items())
+    return min(1.0, max(0.0, waited) / (seconds * len(after)))
 
 
 def _read(path: str) -> float:
