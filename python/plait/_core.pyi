@@ -266,12 +266,23 @@ def revise(choice: str, figures: str, machine: str, bounds: str, switches: int) 
 class Climber:
     """How many threads a run should have, found while it runs. Any thread may tell it of calls."""
 
-    def __new__(cls, width: int, most: int, alone: float | None = None) -> Self:
-        """Begins with `width`, never has more than `most`; `alone`: seconds of a call that was made alone."""
+    def __new__(cls, width: int, most: int, alone: float | None = None, found: bool = False) -> Self:
+        """Begins with `width`, never has more than `most`; `alone`: seconds of a call that was made alone. A width
+        that an earlier run `found` is measured before any other."""
     @property
     def width(self) -> int: ...
-    def on_call(self, started: float, ended: float) -> int:
-        """Learns of a call that has ended, in seconds of one clock; gives the width from now on."""
+    @property
+    def found(self) -> int:
+        """The width that a later run of the same calls should begin with."""
+    @property
+    def alone(self) -> float | None:
+        """Seconds of a call that queues behind no other, as far as is known."""
+    @property
+    def leaps(self) -> bool:
+        """Whether the width still grows by leaps: what it reaches by now says little of what it will."""
+    def on_call(self, started: float, ended: float, is_first: bool = False) -> int:
+        """Learns of a call that has ended, in seconds of one clock, and whether it was its thread's first; gives
+        the width from now on."""
 
 # --- worker processes
 

@@ -71,6 +71,8 @@ enum Step {
 pub struct Climber {
     width: usize,
     most: usize,
+    /// The widest that calls did not queue at.
+    proven: usize,
     /// Seconds of a call that does not queue, as far as is known.
     alone: Option<f64>,
     /// Whether that was measured, not guessed from the calls that ended first.
@@ -91,19 +93,20 @@ pub struct Climber {
 
 impl Climber {
     /// Begins with `width` calls at once, and never has more than `most`; `alone` are the seconds of a call that was made
-    /// alone, if that is known.
-    pub fn new(width: usize, most: usize, alone: Option<f64>) -> Self {
+    /// alone, if that is known. A width that an earlier run `found` is measured before any other.
+    pub fn new(width: usize, most: usize, alone: Option<f64>, found: bool) -> Self {
         let most = most.max(1);
         let alone = alone.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
         Self {
             width: width.clamp(1, most),
             most,
+            proven: width.clamp(1, most),
             alone,
             sure: alone.is_some(),
             since: f64::NEG_INFINITY,
             skip: 0,
             sample: Sample::default(),
-            phase: Phase::Ramp,
+            phase: if found { Phase::Measure } else { Phase::Ramp },
             step: Step::Fresh,
             best: None,
             hold: HOLD.0,
@@ -116,10 +119,29 @@ impl Climber {
         self.width
     }
 
-    /// Learns of a call that has ended, in seconds of any one clock; answers how many there should be at once from now on.
-    /// Times that cannot be are ignored.
-    pub fn on_call(&mut self, started: f64, ended: f64) -> usize {
+    /// The width that a later run of the same calls should begin with: the widest without a queue, or the best one.
+    pub fn found(&self) -> usize {
+        self.best.map_or(self.proven, |best| best.width)
+    }
+
+    /// Seconds of a call that does not queue, as far as is known.
+    pub const fn alone(&self) -> Option<f64> {
+        self.alone
+    }
+
+    /// Whether the width still grows by leaps: what it reaches by now says little of what it will.
+    pub const fn leaps(&self) -> bool {
+        matches!(self.phase, Phase::Ramp)
+    }
+
+    /// Learns of a call that has ended, in seconds of any one clock, and whether it was its thread's first; answers how many
+    /// there should be at once from now on. Times that cannot be are ignored, and so is a first call that was slow: it may
+    /// have made what the thread keeps, a connection or a session.
+    pub fn on_call(&mut self, started: f64, ended: f64, is_first: bool) -> usize {
         let seconds = ended - started;
+        if is_first && self.alone.is_some_and(|alone| seconds > QUEUES * alone) {
+            return self.width;
+        }
         if !seconds.is_finite() || seconds < 0.0 || started < self.since {
             return self.width;
         }
@@ -148,6 +170,7 @@ impl Climber {
         let alone = self.alone.unwrap_or(f64::INFINITY);
         let least = self.sample.at_least();
         if least <= QUEUES * alone && self.width < self.most && !self.sample.starved(self.width / 4) {
+            self.proven = self.width;
             self.go(2 * self.width, Phase::Ramp, now);
         } else if self.sure && least >= QUEUES_LONG * alone {
             let needed = self.width as f64 * alone / self.sample.mean();

@@ -39,17 +39,38 @@ pub struct Climber(Mutex<climber::Climber>);
 
 #[pymethods]
 impl Climber {
-    /// Begins with `width` and never has more than `most`; `alone` are the seconds of a call that was made alone.
+    /// Begins with `width` and never has more than `most`; `alone` are the seconds of a call that was made alone. A width
+    /// that an earlier run `found` is measured before any other.
     #[new]
-    #[pyo3(signature = (width, most, alone=None))]
-    fn new(width: usize, most: usize, alone: Option<f64>) -> Self {
-        Self(Mutex::new(climber::Climber::new(width, most, alone)))
+    #[pyo3(signature = (width, most, alone=None, found=false))]
+    fn new(width: usize, most: usize, alone: Option<f64>, found: bool) -> Self {
+        Self(Mutex::new(climber::Climber::new(width, most, alone, found)))
     }
 
-    /// Learns of a call that has ended, in seconds of one clock; gives the width from now on.
-    fn on_call(&self, started: f64, ended: f64) -> usize {
+    /// Learns of a call that has ended, in seconds of one clock, and whether it was its thread's first; gives the width
+    /// from now on.
+    #[pyo3(signature = (started, ended, is_first=false))]
+    fn on_call(&self, started: f64, ended: f64, is_first: bool) -> usize {
         // Held for some dozen nanoseconds and never while Python runs, so it is taken with the interpreter in hand.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).on_call(started, ended)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).on_call(started, ended, is_first)
+    }
+
+    /// The width that a later run of the same calls should begin with.
+    #[getter]
+    fn found(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).found()
+    }
+
+    /// Seconds of a call that queues behind no other, as far as is known.
+    #[getter]
+    fn alone(&self) -> Option<f64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).alone()
+    }
+
+    /// Whether the width still grows by leaps: what it reaches by now says little of what it will.
+    #[getter]
+    fn leaps(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).leaps()
     }
 
     #[getter]

@@ -10,7 +10,7 @@ from plait import _native_threads
 from plait._thread import ThreadPoolExecutor
 
 # Threads that wait for the next map.
-_IDLE_THREADS = 4
+_IDLE_THREADS = 32
 
 # Pools that wait for it.
 _IDLE_POOLS = 4
@@ -81,12 +81,18 @@ def hire() -> Crew:
 def climbing(crew: Crew, call: Callable[..., Any], climber: Any) -> Callable[..., Any]:
     """Give `call` as it is to be called on the crew's threads, so that their number follows what it takes."""
 
+    seen: set[int] = set()
+
     def climb(*args: Any, **kwargs: Any) -> Any:
+        thread = threading.get_ident()
+        is_first = thread not in seen
+        if is_first:
+            seen.add(thread)
         begun = time.perf_counter()
         try:
             return call(*args, **kwargs)
         finally:
-            width = climber.on_call(begun, time.perf_counter())
+            width = climber.on_call(begun, time.perf_counter(), is_first)
             # With no more threads to be had, those that there are go on.
             if width != crew.width and not crew.exhausted:
                 crew.exhausted = not crew.resize(width)

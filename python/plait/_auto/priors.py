@@ -21,7 +21,7 @@ _FEWEST = 3
 _UNEVEN = 5.0
 
 # What does not depend on the arguments of one map.
-_KEPT = ("wall", "longest", "cpu", "held", "wanted", "switches", "native", "memory", "calls", "delay", "gil")
+_KEPT = ("wall", "longest", "cpu", "held", "wanted", "switches", "native", "memory", "calls", "delay", "gil", "width")
 
 _lock = threading.Lock()
 _known: dict[Hashable, dict[str, Any]] = {}
@@ -50,8 +50,24 @@ def get(fn: Callable[..., Any]) -> dict[str, Any] | None:
 
 def keep(fn: Callable[..., Any], figures: dict[str, Any]) -> None:
     """Remember the figures of a map that was measured, if they say what its calls are like."""
-    if figures["calls"] < _FEWEST or figures["longest"] > _UNEVEN * figures["wall"]:
+    if figures["calls"] >= _FEWEST and figures["longest"] <= _UNEVEN * figures["wall"]:
+        _keep(fn, figures)
+
+
+def keep_threads(fn: Callable[..., Any], first: dict[str, Any], later: dict[str, Any], segment: Any) -> None:
+    """Remember how many threads a map came to, and what its calls are like, if those were like the `first`."""
+    if segment.found is None or later["calls"] < _FEWEST:
         return
+    kept = first | {"width": segment.found}
+    if first["calls"] < _FEWEST:
+        # The first ones may have loaded things; and among others, calls wait for what all of them need.
+        wall = min(later["wall"], segment.alone or later["wall"])
+        kept |= {"wall": wall, "longest": wall} | {name: later[name] for name in ("calls", "cpu", "held")}
+    if kept["wall"] < _ALIKE * later["wall"]:
+        _keep(fn, kept)
+
+
+def _keep(fn: Callable[..., Any], figures: dict[str, Any]) -> None:
     kept = {name: figures[name] for name in _KEPT if name in figures} | {"unfinished": False}
     key = key_of(fn)
     with _lock:

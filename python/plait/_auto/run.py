@@ -106,6 +106,7 @@ class Run:
         self._busy = 0.0
         self._waited: dict[int, float] = {}
         self._latest: dict[str, Any] = {}
+        self._on_threads: dict[str, Any] = {}
 
     @property
     def choice(self) -> "Choice":
@@ -181,6 +182,9 @@ class Run:
                 yield from self._segment.batches()
                 if self._segment.failed:
                     return
+                if isinstance(self._segment, ThreadSegment):
+                    self._look_at_threads()
+                    priors.keep_threads(self.fn, self._first, self._on_threads, self._segment)
                 self._segment, self._next = self._next, None
             if self.inputs.failure is not None:
                 raise self.inputs.failure
@@ -236,8 +240,10 @@ class Run:
 
     def _climber(self, workers: int) -> Any:
         # How long a call takes that queues behind no other; of one that still ran that is not known.
-        alone = self._first["wall"] if self._first["calls"] else None
-        return _core.Climber(workers, self._told["most_workers"], alone)
+        # The longest one may have been the first, which loads things.
+        calls, wall, longest = (self._first[name] for name in ("calls", "wall", "longest"))
+        alone = (calls * wall - longest) / (calls - 1) if calls > 1 else wall if calls else None
+        return _core.Climber(workers, self._told["most_workers"], alone, self._first.get("width") is not None)
 
     def _start_workers(self) -> None:
         """Have a worker process started, without waiting for it."""
@@ -267,12 +273,12 @@ class Run:
             return False
         seconds = now - self._window
         backend = self._told["backend"]
-        fresh: dict[str, Any] = {**self._gauge.figures()} if backend == "threads" else {}
+        fresh = self._look_at_threads() if backend == "threads" else {}
         if backend == "threads" and fresh["calls"] < _WINDOW_CALLS and seconds < _LONGEST_WINDOW:
             self._due = now + self._period
             return False
-        if backend == "threads" and not self._segment.queued:
-            # The consumer sets the pace, and no backend is any faster.
+        if backend == "threads" and (self._segment.leaps or not self._segment.queued):
+            # There will soon be more threads; or the consumer sets the pace, and no backend is any faster.
             self._segment.gauge = self._gauge = _core.Gauge(self.fn, sample=True)
             self._waited = self._segment.waited()
             self._window, self._due = now, now + self._period
@@ -317,6 +323,13 @@ class Run:
         self._told, self._latest = told, figures
         self._switches += 1
         return True
+
+    def _look_at_threads(self) -> dict[str, Any]:
+        """What calls on threads are like, in this window; and keep it if there were enough of them."""
+        fresh: dict[str, Any] = {**self._gauge.figures()}
+        if fresh["calls"] >= _WINDOW_CALLS or not self._on_threads:
+            self._on_threads = fresh
+        return fresh
 
     def _second_look(self) -> dict[str, Any]:
         """What calls behind the first one were like, where that alone was decided on."""

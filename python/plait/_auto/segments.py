@@ -158,6 +158,7 @@ class ThreadSegment:
         self._inputs = inputs
         self._turn = turn
         self._crew = crew
+        self._climber = climber
         self._ahead = ahead
         self._limits = limits
         self._waiting: deque[tuple[Any, Call]] = deque()
@@ -173,6 +174,21 @@ class ThreadSegment:
     def width(self) -> int:
         """How many threads there are to be now."""
         return self._crew.width
+
+    @property
+    def found(self) -> int | None:
+        """How many threads a later map of the function should begin with, if that was looked for."""
+        return None if self._climber is None else self._climber.found
+
+    @property
+    def alone(self) -> float | None:
+        """Seconds of a call that queues behind no other, as far as is known."""
+        return None if self._climber is None else self._climber.alone
+
+    @property
+    def leaps(self) -> bool:
+        """Whether that still grows by leaps, so that what they reach says little."""
+        return self._climber is not None and self._climber.leaps
 
     def waited(self) -> dict[int, float]:
         """Seconds that threads have waited for a processor."""

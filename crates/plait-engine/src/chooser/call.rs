@@ -18,6 +18,10 @@ const BUSY: f64 = 0.75;
 /// Of this share of its limit a running backend is held up by that limit.
 const SATURATED: f64 = 0.7;
 
+/// Of what a first call does on a processor, the share that others will do, too: it loads what they find there. Threads
+/// that show otherwise are left for processes soon, and cost little; processes take long to start.
+const FIRST_CALL: f64 = 0.25;
+
 /// What a process maps for itself, in bytes, before any call: seen of workers with nothing imported.
 const PROCESS_BYTES: f64 = 10.0 * 1048576.0;
 
@@ -123,11 +127,15 @@ impl<'a> Call<'a> {
         let wall = time(figures.wall).max(SHORTEST_CALL);
         let away = time(figures.wanted) + time(figures.delay);
         let own = (wall - away).max(time(figures.cpu).min(wall)).max(SHORTEST_CALL);
-        let cpu = time(figures.cpu).min(own);
+        // What a first call that mostly waits did on a processor, it may have done for all that follow.
+        let first = figures.calls + u64::from(figures.unfinished) <= 1 && time(figures.cpu) < 0.5 * own;
+        let once = if first { FIRST_CALL } else { 1.0 };
+        let cpu = (once * time(figures.cpu)).min(own);
         let held = match figures.held {
             _ if !figures.gil => 0.0,
             // Not known: Python code holds it as long as it runs.
             held if held.is_nan() => cpu,
+            held if held <= figures.cpu => (once * time(held)).min(own),
             held => time(held).min(own),
         };
         let measured = wall * figures.calls.max(1) as f64;

@@ -87,6 +87,9 @@ pub struct Figures {
     /// What the user said about that.
     #[serde(default)]
     pub task: Option<bool>,
+    /// Threads that an earlier run of the same function came to.
+    #[serde(default)]
+    pub width: Option<u64>,
     /// What threads reached in this run.
     #[serde(default)]
     pub threads_tried: Option<Tried>,
@@ -118,6 +121,7 @@ impl Default for Figures {
             pickle: f64::NAN,
             shares_state: None,
             task: None,
+            width: None,
             threads_tried: None,
             processes_tried: None,
         }

@@ -8,9 +8,12 @@ use super::call::{Call, Reached, THREAD_CALL};
 use super::figures::Bounds;
 use super::words;
 
-/// Threads to begin with, at most: more than that asks a lot of the other side of a connection, on the word of calls that
-/// were made one by one. From there on the climber goes by what they reach: it doubles them at once where nothing queues.
-pub const FIRST_THREADS: usize = 64;
+/// Threads that are thought of, at most: what more of them would reach, only the climber can tell.
+pub const THREADS: usize = 64;
+
+/// Threads to begin with, at most: more of them ask a lot of the other side of a connection, on the word of calls that were
+/// made one by one. The climber doubles them as long as they end as quickly as one alone.
+pub const FIRST_THREADS: usize = 16;
 
 /// The most threads a run gets: half of the files that a process may usually have open.
 pub const MOST_THREADS: usize = 512;
@@ -120,11 +123,19 @@ fn serial(call: &Call) -> Prediction {
 }
 
 fn threads(call: &Call, bounds: &Bounds) -> Prediction {
+    let known = call.figures.width.map_or(0, |width| (width as usize).min(MOST_THREADS));
     // Beyond twice what keeps all processors busy, more threads only take turns.
     let worth = (2.0 * call.cores * call.own / call.demand.max(1e-12)).ceil().max(1.0) as usize;
-    let most = fitting(call, call.thread_bytes, FIRST_THREADS).min(worth).min(call.count as usize).max(1);
+    let most = fitting(call, call.thread_bytes, THREADS.max(known)).min(worth).min(call.count as usize).max(1);
     let seconds = mended(|workers| threads_seconds(call, workers), call.count, call.ever[0]);
     let (workers, seconds) = best(fixed(bounds), most, |workers| thread_start(workers) + seconds(workers));
+    let first = match call.figures.width {
+        Some(width) => width as usize,
+        // The climber would learn late of calls that take longer than the measuring waits for one.
+        None if call.figures.calls == 0 => THREADS,
+        None => FIRST_THREADS,
+    };
+    let workers = fixed(bounds).unwrap_or_else(|| workers.min(first).max(1));
     Prediction {
         backend: Backend::Threads,
         workers,

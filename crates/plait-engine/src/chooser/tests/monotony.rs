@@ -33,6 +33,7 @@ prop_compose! {
         pickle in prop_oneof![Just(0.0), seconds()],
         gil in prop::bool::weighted(0.8),
         flags in (any::<bool>(), prop::bool::weighted(0.9), prop::bool::weighted(0.1)),
+        width in prop::option::weighted(0.2, 1..600u64),
         tried in (tried(), tried()),
     ) -> Figures {
         let cpu = wall * busy;
@@ -57,6 +58,7 @@ prop_compose! {
             pickle,
             shares_state: flags.2.then(|| "a counter".to_owned()),
             task: None,
+            width,
             threads_tried: tried.0,
             processes_tried: tried.1,
         }

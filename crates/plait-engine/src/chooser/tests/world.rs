@@ -26,13 +26,18 @@ impl Nature {
         self.waits + self.computes
     }
 
+    /// To get the GIL from another thread, for calls that let go of it: two wake-ups.
+    fn handover(&self, workers: f64) -> f64 {
+        if workers > 1.0 && self.computes * self.holds < 0.95 * self.own() { 1e-5 } else { 0.0 }
+    }
+
     /// Seconds from call to call with so many workers.
     fn each(&self, backend: Backend, workers: f64, cores: f64) -> f64 {
         let outside = self.waits / self.at_once;
         match backend {
             Backend::Serial => self.own(),
             Backend::Threads => (self.own() / workers)
-                .max(self.computes * self.holds + 4e-6)
+                .max(self.computes * self.holds + 4e-6 + self.handover(workers))
                 .max(self.computes / cores.min(workers))
                 .max(outside),
             Backend::Processes => ((self.own() + self.wire) / workers)

@@ -14,8 +14,8 @@ const MOST: usize = 512;
 /// A run with a climber that knows how long a call takes alone: its rate as a share of that of the best fixed width, and
 /// the width at its end.
 fn climb(server: &Server, width: usize, calls: usize) -> (f64, usize) {
-    let mut climber = Climber::new(width, MOST, Some(server.alone()));
-    let seconds = run(server, calls, width, |started, ended| climber.on_call(started, ended));
+    let mut climber = Climber::new(width, MOST, Some(server.alone()), false);
+    let seconds = run(server, calls, width, |started, ended| climber.on_call(started, ended, false));
     (best_fixed(server, calls) / seconds, climber.width())
 }
 
@@ -75,8 +75,8 @@ fn who_does_not_know_how_long_a_call_takes_alone_finds_out() {
         [(Server::new(0.05), 0.7), (Server::new(0.05).slots(8), 0.9), (Server::new(0.02).shared(16), 0.9)]
     {
         for width in [1, 8, 64] {
-            let mut climber = Climber::new(width, MOST, None);
-            let seconds = run(&server, 20_000, width, |started, ended| climber.on_call(started, ended));
+            let mut climber = Climber::new(width, MOST, None, false);
+            let seconds = run(&server, 20_000, width, |started, ended| climber.on_call(started, ended, false));
             let reached = best_fixed(&server, 20_000) / seconds;
             assert!(reached >= share, "{server:?} from {width}: {reached:.2}, {} at the end", climber.width());
         }
@@ -86,10 +86,10 @@ fn who_does_not_know_how_long_a_call_takes_alone_finds_out() {
 /// One call at a time comes, long before the next: more threads would find nothing to do.
 #[test]
 fn slow_inputs_do_not_raise_the_width() {
-    let mut climber = Climber::new(64, MOST, Some(0.01));
+    let mut climber = Climber::new(64, MOST, Some(0.01), false);
     for call in 0..2_000 {
         let now = f64::from(call) * 0.02;
-        assert!(climber.on_call(now, now + 0.01) <= 64);
+        assert!(climber.on_call(now, now + 0.01, false) <= 64);
     }
 }
 
@@ -101,18 +101,19 @@ proptest! {
         width in any::<usize>(),
         most in 0..2000usize,
         alone in prop::option::of(any::<f64>()),
-        calls in prop::collection::vec((any::<f64>(), any::<f64>(), any::<bool>()), 0..400),
+        found in any::<bool>(),
+        calls in prop::collection::vec((any::<f64>(), any::<f64>(), any::<bool>(), any::<bool>()), 0..400),
     ) {
-        let mut climber = Climber::new(width, most, alone);
+        let mut climber = Climber::new(width, most, alone, found);
         let mut again = climber.clone();
         let mut now = 0.0;
-        for (started, seconds, sane) in calls {
+        for (started, seconds, sane, is_first) in calls {
             let (started, ended) = if sane { (now, now + seconds.abs() % 1.0) } else { (started, seconds) };
             now += 0.001;
-            let width = climber.on_call(started, ended);
+            let width = climber.on_call(started, ended, is_first);
             prop_assert!((1..=most.max(1)).contains(&width));
             prop_assert_eq!(width, climber.width());
-            prop_assert_eq!(again.on_call(started, ended), width);
+            prop_assert_eq!(again.on_call(started, ended, is_first), width);
         }
     }
 }
