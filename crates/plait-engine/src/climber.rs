@@ -46,6 +46,9 @@ const DRIFT: f64 = 0.25;
 /// Calls per place in which a width is held before the next look; it doubles with each look that changes nothing, to this.
 const HOLD: (u64, u64) = (8, 256);
 
+/// Seconds of the first hold at least, which doubles likewise: to change the number of threads takes a part of them.
+const HOLD_SECONDS: f64 = 0.1;
+
 /// The latest calls that a change of width waits for before it measures, however wide it is.
 const MOST_SKIPPED: u64 = 256;
 
@@ -54,7 +57,7 @@ const MOST_SKIPPED: u64 = 256;
 enum Phase {
     Ramp,
     Measure,
-    Hold { calls: u64 },
+    Hold { calls: u64, until: f64 },
 }
 
 /// What the width that is measured is compared for.
@@ -153,7 +156,7 @@ impl Climber {
         match self.phase {
             Phase::Ramp => self.ramp(ended),
             Phase::Measure => self.measure(ended),
-            Phase::Hold { calls } => self.hold(calls, ended),
+            Phase::Hold { calls, until } => self.hold(calls, until, ended),
         }
         self.width
     }
@@ -274,14 +277,15 @@ impl Climber {
     /// Stays at the best width for a while.
     fn settle(&mut self, now: f64) {
         let width = self.best.map_or(self.width, |best| best.width);
-        let calls = self.hold * width as u64;
+        let calls = (self.hold * width as u64).max(64);
+        let until = now + HOLD_SECONDS * self.hold as f64 / HOLD.0 as f64;
         self.hold = (2 * self.hold).min(HOLD.1);
-        self.go(width, Phase::Hold { calls: calls.max(64) }, now);
+        self.go(width, Phase::Hold { calls, until }, now);
     }
 
-    fn hold(&mut self, calls: u64, now: f64) {
-        self.phase = Phase::Hold { calls: calls.saturating_sub(1) };
-        if self.sample.count < (self.width as u64).max(16) {
+    fn hold(&mut self, calls: u64, until: f64, now: f64) {
+        self.phase = Phase::Hold { calls: calls.saturating_sub(1), until };
+        if self.sample.count < (self.width as u64).max(16) || self.sample.span() < 0.5 * HOLD_SECONDS {
             return;
         }
         let level = Level::of(self.width, &self.sample);
@@ -297,7 +301,7 @@ impl Climber {
             return;
         }
         self.best = Some(best.mixed(&level));
-        if calls > 1 {
+        if calls > 1 || now < until {
             return;
         }
         self.looks_up = !self.looks_up;

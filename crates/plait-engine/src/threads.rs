@@ -5,7 +5,8 @@
 //!
 //! A pool has *places*, and threads that are *present* in them. A thread whose call was abandoned is not present: its
 //! place is free for another, and it comes back when its call has ended after all. Whoever looks for a task while more
-//! threads are present than there are places is told to leave, so that the right number is left in the end.
+//! threads are present than there are places is told to leave, so that the right number is left in the end. Where the
+//! number of places goes up and down, it *parks* instead: it sleeps until there is a place for it again.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 pub struct Queue<T> {
     inner: Mutex<Inner<T>>,
     ready: Condvar,
+    parking: Condvar,
     left: Condvar,
 }
 
@@ -29,8 +31,12 @@ struct Inner<T> {
     closed: bool,
     /// How many threads may be present.
     places: usize,
-    /// Threads that were started, or are about to be, and have neither left nor been abandoned.
+    /// Threads that were started, or are about to be, and have neither left, nor parked, nor been abandoned.
     present: usize,
+    /// Threads that wait for a place.
+    parked: usize,
+    /// Whether threads park for which there is no place.
+    parks: bool,
 }
 
 /// What a new task means for the threads.
@@ -60,8 +66,17 @@ pub enum Popped<T> {
 impl<T> Queue<T> {
     /// An empty, open queue for so many threads.
     pub fn new(places: usize) -> Self {
-        let inner = Inner { tasks: VecDeque::new(), sleeping: 0, called: 0, closed: false, places, present: 0 };
-        Self { inner: Mutex::new(inner), ready: Condvar::new(), left: Condvar::new() }
+        let inner = Inner {
+            tasks: VecDeque::new(),
+            sleeping: 0,
+            called: 0,
+            closed: false,
+            places,
+            present: 0,
+            parked: 0,
+            parks: false,
+        };
+        Self { inner: Mutex::new(inner), ready: Condvar::new(), parking: Condvar::new(), left: Condvar::new() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner<T>> {
@@ -96,11 +111,14 @@ impl<T> Queue<T> {
     }
 
     /// Sets how many places there are. Returns how many threads the caller starts for tasks that wait, which count as
-    /// present already; what is too many leaves when it next looks for a task.
+    /// present already; what is too many leaves when it next looks for a task, or `parks`.
     #[must_use]
-    pub fn resize(&self, places: usize) -> usize {
+    pub fn resize(&self, places: usize, parks: bool) -> usize {
         let mut inner = self.inner();
-        inner.places = places;
+        (inner.places, inner.parks) = (places, parks);
+        if inner.parked > 0 && (!parks || inner.present < places) {
+            self.parking.notify_all();
+        }
         if inner.present > places && inner.sleeping > 0 {
             inner.called += std::mem::take(&mut inner.sleeping);
             drop(inner);
@@ -108,8 +126,8 @@ impl<T> Queue<T> {
             return 0;
         }
         // Threads that were called are on their way to a task each.
-        let waiting = inner.tasks.len().saturating_sub(inner.called);
-        let hired = places.saturating_sub(inner.present).min(waiting);
+        let waiting = inner.tasks.len().saturating_sub(inner.called + inner.parked);
+        let hired = places.saturating_sub(inner.present + inner.parked).min(waiting);
         inner.present += hired;
         hired
     }
@@ -139,18 +157,22 @@ impl<T> Queue<T> {
         let mut inner = self.inner();
         inner.present -= 1;
         self.tell_if_left(&inner);
-        inner.present
+        inner.present + inner.parked
     }
 
     /// Takes the oldest task, without waiting.
     pub fn pop_nowait(&self) -> Popped<T> {
-        self.take(&mut self.inner())
+        let mut inner = self.inner();
+        if inner.is_to_park() { Popped::Empty } else { self.take(&mut inner) }
     }
 
     /// Takes the oldest task, waiting for one up to `timeout` (without end when `None`).
     pub fn pop_wait(&self, timeout: Option<Duration>) -> Popped<T> {
         let mut inner = self.inner();
         loop {
+            if inner.is_to_park() {
+                inner = self.park(inner);
+            }
             match self.take(&mut inner) {
                 Popped::Empty => {}
                 found => return found,
@@ -172,7 +194,7 @@ impl<T> Queue<T> {
                 inner.sleeping -= 1;
             }
             if timed_out {
-                return self.take(&mut inner);
+                return if inner.is_to_park() { Popped::Empty } else { self.take(&mut inner) };
             }
         }
     }
@@ -193,6 +215,7 @@ impl<T> Queue<T> {
         self.tell_if_left(&inner);
         drop(inner);
         self.ready.notify_all();
+        self.parking.notify_all();
     }
 
     /// Whether it takes no more tasks.
@@ -226,6 +249,9 @@ impl<T> Queue<T> {
         if inner.sleeping > 0 {
             self.call_one(inner);
             Pushed::Woken
+        } else if inner.present < inner.places && inner.parked > 0 {
+            self.parking.notify_one();
+            Pushed::Woken
         } else if inner.present < inner.places {
             inner.present += 1;
             Pushed::Hire
@@ -258,6 +284,18 @@ impl<T> Queue<T> {
         }
     }
 
+    /// Sleeps, not present, until there is a place.
+    fn park<'a>(&self, mut inner: MutexGuard<'a, Inner<T>>) -> MutexGuard<'a, Inner<T>> {
+        inner.present -= 1;
+        inner.parked += 1;
+        while inner.parks && !inner.closed && inner.present >= inner.places {
+            inner = self.parking.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+        inner.parked -= 1;
+        inner.present += 1;
+        inner
+    }
+
     fn tell_if_left(&self, inner: &Inner<T>) {
         if inner.is_left() {
             self.left.notify_all();
@@ -266,8 +304,12 @@ impl<T> Queue<T> {
 }
 
 impl<T> Inner<T> {
+    fn is_to_park(&self) -> bool {
+        self.parks && !self.closed && self.present > self.places
+    }
+
     fn is_left(&self) -> bool {
-        self.closed && self.present == 0 && self.tasks.is_empty()
+        self.closed && self.present + self.parked == 0 && self.tasks.is_empty()
     }
 }
 

@@ -40,14 +40,17 @@ class Crew:
             self._limit = _native_threads.limit(self.width)
         return self._limit
 
-    def resize(self, width: int) -> bool:
-        """Have so many threads from now on; False when the machine has no more of them to give."""
+    def resize(self, width: int, keep: bool = False) -> bool:
+        """Have so many threads from now on; False when the machine has no more of them to give.
+
+        Those that are too many end, or are kept for when there may be more again.
+        """
         with self._resizing:
             self.width = width
             if self._limit is not None:
                 self._limit.resize(width)
             crew = self.pool._crew
-            for _ in range(crew.queue.resize(width)):
+            for _ in range(crew.queue.resize(width, keep)):
                 try:
                     crew.start_thread()
                 except RuntimeError:
@@ -95,7 +98,7 @@ def climbing(crew: Crew, call: Callable[..., Any], climber: Any) -> Callable[...
             width = climber.on_call(begun, time.perf_counter(), is_first)
             # With no more threads to be had, those that there are go on.
             if width != crew.width and not crew.exhausted:
-                crew.exhausted = not crew.resize(width)
+                crew.exhausted = not crew.resize(width, keep=True)
 
     return climb
 

@@ -49,6 +49,11 @@ impl Sample {
         self.mean() * (1.0 - 2.0 * self.noise())
     }
 
+    /// Seconds from the first end to the last.
+    pub fn span(&self) -> f64 {
+        self.last_end - self.first_end
+    }
+
     /// Whether calls did not come as fast as `width` of them at once ask for: threads wait for work, so that the rate is
     /// not the server's.
     pub fn starved(&self, width: usize) -> bool {

@@ -153,10 +153,10 @@ fn more_places_are_filled_with_what_waits() {
     for task in 2..=4 {
         assert_eq!(queue.push(task), Ok(Pushed::Queued));
     }
-    assert_eq!(queue.resize(3), 2);
-    assert_eq!(queue.resize(3), 0);
+    assert_eq!(queue.resize(3, false), 2);
+    assert_eq!(queue.resize(3, false), 0);
     assert_eq!(queue.push(5), Ok(Pushed::Queued));
-    assert_eq!(queue.resize(64), 5, "none has come for its task yet");
+    assert_eq!(queue.resize(64, false), 5, "none has come for its task yet");
 }
 
 #[test]
@@ -176,11 +176,57 @@ fn with_fewer_places_those_that_sleep_leave_and_those_that_work_leave_later() {
         while !queue.is_empty() {
             thread::yield_now();
         }
-        assert_eq!(queue.resize(1), 0);
+        assert_eq!(queue.resize(1, false), 0);
         while left.load(Ordering::Relaxed) < 2 {
             thread::yield_now();
         }
         assert_eq!(queue.push(3), Ok(Pushed::Queued), "the third thread is present");
         assert_eq!(queue.pop_nowait(), Popped::Task(3));
     });
+}
+
+#[test]
+fn threads_without_a_place_park_until_there_is_one() {
+    let queue = Queue::new(4);
+    for task in 0..4 {
+        assert_eq!(queue.push(task), Ok(Pushed::Hire));
+    }
+    let (left, most, working) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Popped::Task(_) = queue.pop_wait(None) {
+                    let now = working.fetch_add(1, Ordering::SeqCst) + 1;
+                    most.fetch_max(now, Ordering::SeqCst);
+                    thread::yield_now();
+                    working.fetch_sub(1, Ordering::SeqCst);
+                }
+                left.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+        for turn in 0..200 {
+            let places = 1 + turn % 4;
+            assert_eq!(queue.resize(places, true), 0, "nobody has left");
+            while !queue.is_empty() || working.load(Ordering::SeqCst) > 0 {
+                thread::yield_now();
+            }
+            most.store(0, Ordering::SeqCst);
+            for task in 0..8 {
+                let pushed = queue.push(task).expect("the queue is open");
+                assert_ne!(pushed, Pushed::Hire, "there are threads that park");
+            }
+            while !queue.is_empty() || working.load(Ordering::SeqCst) > 0 {
+                thread::yield_now();
+            }
+            assert!(most.load(Ordering::SeqCst) <= places, "{places} places");
+        }
+        assert_eq!(left.load(Ordering::SeqCst), 0);
+        assert_eq!(queue.resize(1, false), 0);
+        while left.load(Ordering::SeqCst) < 3 {
+            thread::yield_now();
+        }
+        queue.close();
+    });
+    assert_eq!(left.load(Ordering::SeqCst), 4);
+    assert!(queue.wait_left(Duration::ZERO));
 }

@@ -167,9 +167,11 @@ impl ThreadQueue {
         self.home.is_foreign() || self.tasks.is_closed()
     }
 
-    /// Sets how many threads there may be; returns how many the caller is to start now.
-    fn resize(&self, max_workers: usize) -> usize {
-        if self.home.is_foreign() { 0 } else { self.tasks.resize(max_workers) }
+    /// Sets how many threads there may be; returns how many the caller is to start now. Those that are too many end, or
+    /// are kept, to be woken when there may be more.
+    #[pyo3(signature = (max_workers, keep=false))]
+    fn resize(&self, max_workers: usize, keep: bool) -> usize {
+        if self.home.is_foreign() { 0 } else { self.tasks.resize(max_workers, keep) }
     }
 
     /// Tasks that no thread has begun.
