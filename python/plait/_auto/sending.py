@@ -12,8 +12,14 @@ from plait._errors import NotPicklable
 _LONGEST = 0.01
 _MOST_BYTES = 32 << 20
 
-# The most calls that are tried together.
+# The most calls that are tried together, and about as many bytes: the engine has memory that is used again and
+# again, while a larger trial would be of how the system gives out new pages.
 _TRIED = 32
+_CHUNK_BYTES = 1 << 16
+
+# How often they are tried, since the first time is slower, and seconds from which once will do.
+_TRIALS = 3
+_SURE = 0.001
 
 
 class _TooMuch(Exception):
@@ -50,31 +56,39 @@ def weigh(fn: Callable[..., Any], calls: list[Any], results: list[Any]) -> dict[
         if not values:
             continue
         try:
-            size, buffers, took = _weigh_together(values)
+            size, buffers, took = _weigh_one_of(values)
         except Exception as error:
             return {"sendable": False, "why_not": whose + _why(error)}
-        sent += size / len(values)
-        apart += buffers / len(values)
-        seconds += took / len(values)
+        sent += size
+        apart += buffers
+        seconds += took
     return {"sendable": True, "why_not": None, "sent_bytes": sent, "buffer_bytes": apart, "pickle": seconds}
 
 
-def _weigh_together(values: list[Any]) -> tuple[int, int, float]:
-    """Bytes in the pickle, bytes beside it, and seconds, of values that travel as one chunk."""
+def _weigh_one_of(values: list[Any]) -> tuple[float, float, float]:
+    """Bytes in the pickle, bytes beside it, and seconds, of one of these values: means of a chunk of them."""
     buffers: list[Any] = []
     begun = time.perf_counter()
     scale = _Scale(begun + _LONGEST)
     try:
-        pickle.Pickler(scale, 5, buffer_callback=buffers.append).dump(values)
+        pickle.Pickler(scale, 5, buffer_callback=buffers.append).dump(values[0])
     except _TooMuch:
         return scale.bytes, _size(buffers), time.perf_counter() - begun
     except Exception:
         # By value, as the engine would: functions of the script, lambdas.
         pass
-    apart: list[Any] = []
-    begun = time.perf_counter()
-    _, data = _core.codec.encode_chunk(values, 0, apart)
-    return len(data), _size(apart), time.perf_counter() - begun
+    buffers.clear()
+    chunk = values[: max(1, _CHUNK_BYTES // max(1, scale.bytes))]
+    trials = []
+    for _ in range(_TRIALS):
+        apart: list[Any] = []
+        begun = time.perf_counter()
+        _, data = _core.codec.encode_chunk(chunk, 0, apart)
+        trials.append(time.perf_counter() - begun)
+        if trials[0] > _SURE:
+            break
+    count = len(chunk)
+    return len(data) / count, _size(apart) / count, min(trials) / count
 
 
 def _size(buffers: list[Any]) -> int:

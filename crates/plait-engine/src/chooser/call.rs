@@ -32,13 +32,6 @@ const THREAD_BYTES: f64 = 128.0 * 1024.0;
 /// on a machine with nothing else to do (rows 8, 9 and 12), and half of that where pages are new.
 const BYTES_PER_SECOND: f64 = 3.0 * 1073741824.0;
 
-/// What it costs to set a pickle up by hand, in seconds, which is what a measurement of a tiny one shows: 11 µs for two.
-/// The codec does without.
-const PICKLE_SET_UP: f64 = 1.5e-5;
-
-/// What a byte of a pickle takes, in seconds, where that is less: lists of numbers and small dicts of strings take 2 to 4 ns.
-const PICKLE_BYTE: f64 = 4e-9;
-
 /// What the one who hands a call to a thread needs for it, in seconds, with the GIL: 2.5 to 4.5 µs for tiny calls.
 pub const THREAD_CALL: f64 = 3.5e-6;
 
@@ -147,7 +140,6 @@ impl<'a> Call<'a> {
         let sent = clean(figures.sent_bytes, 1e18);
         let apart = clean(figures.buffer_bytes, 1e18);
         let pickle = clean(figures.pickle, LONGEST_CALL);
-        let pickle = pickle.min((pickle - PICKLE_SET_UP).max(sent * PICKLE_BYTE));
         let memory = clean(figures.memory, 1e18);
         let mut call = Self {
             figures,

@@ -31,7 +31,7 @@ const POOL: f64 = 192.0;
 const THREAD_START: f64 = 6e-5;
 
 /// What a GIL costs that another thread has to be asked for, in seconds: two wake-ups.
-const HANDOVER: f64 = 1e-5;
+const HANDOVER: f64 = 1.4e-5;
 
 /// A call that holds the GIL for less than this share of its time lets go of it.
 const LETS_GO: f64 = 0.95;

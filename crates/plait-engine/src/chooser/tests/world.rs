@@ -28,7 +28,7 @@ impl Nature {
 
     /// To get the GIL from another thread, for calls that let go of it: two wake-ups.
     fn handover(&self, workers: f64) -> f64 {
-        if workers > 1.0 && self.computes * self.holds < 0.95 * self.own() { 1e-5 } else { 0.0 }
+        if workers > 1.0 && self.computes * self.holds < 0.95 * self.own() { 1.4e-5 } else { 0.0 }
     }
 
     /// Seconds from call to call with so many workers.
