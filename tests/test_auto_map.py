@@ -259,7 +259,7 @@ def test_maps_leave_few_threads_behind():
     def kept():
         return [thread for thread in threading.enumerate() if thread.name.startswith("plait-auto")]
 
-    until(lambda: len(kept()) <= 16, lambda: f"the end of {len(kept())} threads")
+    until(lambda: len(kept()) <= 44, lambda: f"the end of {len(kept())} threads")
 
 
 def test_an_earlier_map_of_a_function_is_remembered_and_not_trusted_blindly():

@@ -221,8 +221,9 @@ class Gauge:
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     @property
     def __wrapped__(self) -> Callable[..., Any]: ...
-    def call_all(self, stack: list[tuple[Any, ...]], results: list[Any], limit: float) -> int:
-        """Calls with tuples from the end of `stack` until `limit` seconds are over; gives how many."""
+    def call_all(self, stack: list[Any], results: list[Any], limit: float, star: bool = True) -> int:
+        """Calls with items from the end of `stack`, tuples of arguments with `star`, until `limit` seconds are
+        over; gives how many."""
     def wait(self, timeout: float) -> bool:
         """Waits without the GIL for the end of each `call_all`, and of one at least; False: time is over."""
     def sample(self, seconds: float) -> None:
@@ -231,7 +232,7 @@ class Gauge:
 
 def call_batch(
     fn: Callable[..., Any], items: Iterator[Any], star: bool, count: int, limit: float, results: list[Any]
-) -> tuple[int, bool, Exception | None]: ...
+) -> tuple[int, bool, Exception | None, bool]: ...
 
 @final
 class ProcessMap(Iterator[Any]):

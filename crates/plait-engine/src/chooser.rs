@@ -44,6 +44,9 @@ pub const SIMPLER: f64 = 0.05;
 /// The same for threads on which a function would change state that it shares: they can race, serial calls cannot.
 pub const SIMPLER_WHEN_SHARED: f64 = 0.25;
 
+/// The share by which the backend may seem slower that an earlier run was moved to, by what it measured then.
+pub const SETTLED: f64 = 0.25;
+
 /// Seconds that a less simple backend must save: opening a segment on it takes as long.
 pub const WORTH_A_START: f64 = 3e-4;
 
@@ -55,7 +58,8 @@ pub fn choose(figures: &Figures, machine: &Machine, bounds: &Bounds) -> Choice {
     answer(&call, bounds, &predictions, chosen)
 }
 
-/// The candidate to take: the simplest of those that are about as fast as the fastest.
+/// The candidate to take: the simplest of those that are about as fast as the fastest, or the one of them on which an
+/// earlier run settled.
 fn best(predictions: &[Prediction; 3], call: &Call) -> usize {
     let open = || predictions.iter().enumerate().filter(|(_, each)| each.is_open());
     let Some(fastest) = open().map(|(_, each)| each.seconds).min_by(f64::total_cmp) else {
@@ -66,7 +70,10 @@ fn best(predictions: &[Prediction; 3], call: &Call) -> usize {
         let share = if each.backend == Backend::Serial && call.shares_state() { SIMPLER_WHEN_SHARED } else { SIMPLER };
         each.seconds <= fastest * (1.0 + share) || each.seconds - fastest < WORTH_A_START
     };
-    open().find(|(_, each)| near(each)).map_or(0, |(at, _)| at)
+    let settled = |each: &Prediction| {
+        call.figures.settled == Some(each.backend) && each.seconds <= fastest * (1.0 + SETTLED)
+    };
+    open().find(|(_, each)| settled(each)).or_else(|| open().find(|(_, each)| near(each))).map_or(0, |(at, _)| at)
 }
 
 fn answer(call: &Call, bounds: &Bounds, predictions: &[Prediction; 3], chosen: usize) -> Choice {

@@ -9,8 +9,9 @@ from typing import Any
 from plait import _native_threads
 from plait._thread import ThreadPoolExecutor
 
-# Threads that wait for the next map.
-_IDLE_THREADS = 32
+# Threads that wait for the next map in a pool, and in one of the pools more, with the sessions and connections
+# that they may have made.
+_IDLE_THREADS = (4, 32)
 
 # Pools that wait for it.
 _IDLE_POOLS = 4
@@ -63,7 +64,8 @@ class Crew:
             self._limit.close()
             self._limit = None
         if idle and self._kept and self._program == os.getpid():
-            self.resize(_IDLE_THREADS)
+            few, many = _IDLE_THREADS
+            self.resize(few if any(crew.width > few for crew in _idle) else many)
             with _lock:
                 if len(_idle) < _IDLE_POOLS:
                     _idle.append(self)
@@ -74,7 +76,9 @@ class Crew:
 def hire() -> Crew:
     """Give a crew of one thread."""
     with _lock:
-        crew = _idle.pop() if _idle else None
+        crew = max(_idle, key=lambda crew: crew.width, default=None)
+        if crew is not None:
+            _idle.remove(crew)
     if crew is None:
         return Crew()
     crew.resize(1)

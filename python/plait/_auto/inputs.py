@@ -33,6 +33,14 @@ class Inputs:
 
     def take(self, count: int) -> list[Call]:
         """Read up to `count` items, as tuples of arguments; of those that come slowly fewer, but one."""
+        return self.calls_of(self.take_items(count))
+
+    def calls_of(self, items: list[Any]) -> list[Call]:
+        """Give what was read as tuples of arguments."""
+        return items if self.star else [(item,) for item in items]
+
+    def take_items(self, count: int) -> list[Any]:
+        """The same as they were read: with `star` they are tuples of arguments, else each is the only one."""
         items: list[Any] = []
         if self.ended:
             return items
@@ -47,7 +55,7 @@ class Inputs:
             self.failure = error
             self.ended = True
         self._took(len(items))
-        return items if self.star else [(item,) for item in items]
+        return items
 
     def _take_slowly(self, items: list[Any], count: int) -> bool:
         """Read from what may make its reader wait; whether that has ended."""
@@ -59,22 +67,27 @@ class Inputs:
                 return False
         return True
 
-    def call(self, fn: Callable[..., Any], count: int, limit: float, results: list[Any]) -> int:
-        """Call `fn` here with up to `count` items, for `limit` seconds; how many calls were made.
+    def call(self, fn: Callable[..., Any], count: int, limit: float, results: list[Any]) -> tuple[int, bool]:
+        """Call `fn` here with up to `count` items, for `limit` seconds.
+
+        Gives how many calls were made, and whether all results are plain: numbers, None, short strings.
 
         Raises:
             Exception: what `fn` raised; the results before it are in `results`.
 
         """
-        made, self.ended, self.failure = _core.call_batch(fn, self._items, self.star, count, limit, results)
+        made, self.ended, self.failure, plain = _core.call_batch(fn, self._items, self.star, count, limit, results)
         self._took(made)
-        return made
+        return made, plain
 
     def put_back(self, calls: list[Call]) -> None:
         """The next to be read are these."""
-        if not calls:
+        self.put_back_items(calls if self.star else [call[0] for call in calls])
+
+    def put_back_items(self, items: list[Any]) -> None:
+        """The same, as `take_items` gave them."""
+        if not items:
             return
-        items: Iterable[Any] = calls if self.star else [call[0] for call in calls]
         if self.ended:
             self._items = iter(())
             self.ended = False
@@ -84,7 +97,7 @@ class Inputs:
         else:
             self._items = itertools.chain(items, self._items)
         if self.left is not None:
-            self.left += len(calls)
+            self.left += len(items)
 
     def tap(self, step: Callable[[], int]) -> Iterator[Any]:
         """Iterate over the items; before each block `step` says how many it may have, or 0: no more for now.

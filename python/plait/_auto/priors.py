@@ -21,7 +21,7 @@ _FEWEST = 3
 _UNEVEN = 5.0
 
 # What does not depend on the arguments of one map.
-_KEPT = ("wall", "longest", "cpu", "held", "wanted", "switches", "native", "memory", "calls", "delay", "gil", "width")
+_KEPT = ("wall", "longest", "cpu", "held", "wanted", "switches", "native", "memory", "calls", "delay", "gil", "width", "settled")
 
 _lock = threading.Lock()
 _known: dict[Hashable, dict[str, Any]] = {}
@@ -65,6 +65,14 @@ def keep_threads(fn: Callable[..., Any], first: dict[str, Any], later: dict[str,
         kept |= {"wall": wall, "longest": wall} | {name: later[name] for name in ("calls", "cpu", "held")}
     if kept["wall"] < _ALIKE * later["wall"]:
         _keep(fn, kept)
+
+
+def keep_settled(fn: Callable[..., Any], backend: str) -> None:
+    """Remember where a map was moved to by what it measured."""
+    with _lock:
+        known = _known.get(key_of(fn))
+        if known is not None:
+            known["settled"] = backend
 
 
 def _keep(fn: Callable[..., Any], figures: dict[str, Any]) -> None:

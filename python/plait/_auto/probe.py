@@ -39,6 +39,9 @@ _SECOND_LOOK = 2
 # Seconds of calls that go to the thread together.
 _BATCH = 0.002
 
+# Calls that are kept: to see what they change, and what it takes to send them.
+_KEPT = 64
+
 # The most calls that go together, whatever they seem to take: one of them may be long.
 _MOST_CALLS = 1 << 14
 
@@ -60,7 +63,9 @@ class Probe:
         """Prepare to measure calls of `fn`, at most `most` of them, each held to `limits`."""
         self.fn = fn
         self.gauge = _core.Gauge(fn, sample=True)
+        # The first calls, and how many there were.
         self.calls: list[Call] = []
+        self._made = 0
         self.results: list[Any] = []
         self._batch: Batch | None = None
         self.seconds = 0.0
@@ -73,6 +78,8 @@ class Probe:
         # Called once it looks as if there will be work for processes.
         self.warm_up: Callable[[], None] | None = None
         self._patience = _LONGEST
+        # Seconds of this thread on a processor, before and after.
+        self._own_cpu = self._caller_cpu = 0.0
         self._failure: BaseException | None = None
 
     def run(self, look: Any = None, prior: dict[str, Any] | None = None) -> bool:
@@ -81,22 +88,23 @@ class Probe:
         A `look` sees what the first of them are called with. With a `prior`, the first call alone will do if
         it is like that: whether it was.
         """
-        begun = time.perf_counter()
+        begun, self._own_cpu = time.perf_counter(), time.thread_time()
         self._patience = _LONGEST if prior is None else _GLANCE
         alone = self._limits != (None, 0)
         count = 1
         try:
             while not self.failed and not self._inputs.ended:
                 if self._most is not None:
-                    count = min(count, self._most - len(self.calls))
+                    count = min(count, self._most - self._made)
                     if not count:
                         break
-                calls = self._inputs.take(count)
-                if not calls:
+                items = self._inputs.take_items(count)
+                if not items:
                     break
+                some = self._inputs.calls_of(items[: max(0, _KEPT - self._made)])
                 if look is not None:
-                    look.watch_all(calls)
-                took = self._make_one(calls[0], begun) if alone else self._make(calls, begun)
+                    look.watch_all(some)
+                took = self._make_one(self._inputs.calls_of(items)[0], begun) if alone else self._make(items, some, begun)
                 if prior is not None and not self.failed:
                     if priors.are_alike(prior, {**self.gauge.figures()}):
                         return True
@@ -112,10 +120,11 @@ class Probe:
                 enough = _ENOUGH if figures["wall"] > _TINY else _ENOUGH_TINY
                 if now >= _LONGEST or figures["busy"] >= enough:
                     break
-                each = took / len(calls)
+                each = took / len(items)
                 count = 1 if alone else max(1, min(_MOST_CALLS, 8 * count, int(_BATCH / max(each, 1e-8))))
         finally:
             self.seconds = time.perf_counter() - begun
+            self._caller_cpu = time.thread_time()
         return False
 
     @property
@@ -127,6 +136,10 @@ class Probe:
         """What was measured, as the chooser takes it."""
         figures: dict[str, Any] = {**self.gauge.figures()}
         figures["remaining"] = self._inputs.left
+        if figures["native"]:
+            # What this thread did meanwhile, as to have the first worker started, is no part of the calls.
+            own = (self._caller_cpu - self._own_cpu) / max(figures["seconds"], 1e-9)
+            figures["native"] = max(0.0, figures["native"] - own)
         cpu = figures["cpu"]
         if look_at_sending and (cpu is None or figures["unfinished"] or cpu >= _BUSY * figures["wall"]):
             figures |= sending.weigh(self.fn, self.calls, self.results)
@@ -196,32 +209,40 @@ class Probe:
         self.raise_failure()
         yield from ()
 
-    def _make(self, calls: list[Call], begun: float) -> float | None:
-        """Make these calls; their seconds, or None if there is nothing more to be made now."""
+    def _make(self, items: list[Any], some: list[Call], begun: float) -> float | None:
+        """Make calls of these items; their seconds, or None if there is nothing more to be made now.
+
+        `some` are the first of them, to be kept.
+        """
         before = time.perf_counter()
         patience = max(0.001, self._patience - (before - begun))
         # The thread takes them from the end of the list, one by one; what it has not taken can be taken back.
-        stack = calls[::-1]
-        future = self._crew.pool.submit(self.gauge.call_all, stack, self.results, patience)
+        stack = items[::-1]
+        star = self._inputs.star
+        future = self._crew.pool.submit(self.gauge.call_all, stack, self.results, patience, star)
         over = self._wait(future, patience)
-        left: list[Call] = []
+        left: list[Any] = []
         while stack:
             try:
                 left.append(stack.pop())
             except IndexError:
                 break
-        self.calls += calls[: len(calls) - len(left)]
-        self._inputs.put_back(left)
+        made = len(items) - len(left)
+        self.calls += some[:made]
+        self._made += made
+        self._inputs.put_back_items(left)
         if not over:
             self.running = future
             return None
-        return None if self.failed else (time.perf_counter() - before) * len(calls) / (len(calls) - len(left))
+        return None if self.failed else (time.perf_counter() - before) * len(items) / made
 
     def _make_one(self, call: Call, begun: float) -> float | None:
         before = time.perf_counter()
         timeout, retries = self._limits
         future = self._crew.pool._submit_with(timeout, retries, self.gauge, call, {})
-        self.calls.append(call)
+        self._made += 1
+        if self._made <= _KEPT:
+            self.calls.append(call)
         if not self._wait(future, max(0.001, self._patience - (before - begun))):
             self.running = future
             return None

@@ -6,17 +6,22 @@ from typing import Any
 
 
 class Batch:
-    """A list of results that is emptied by being iterated over, without Python's help for each of them."""
+    """A list of results that is emptied by being iterated over, without Python's help for each of them.
 
-    def __init__(self, results: list[Any]) -> None:
+    Of `plain` ones, of which nobody can tell how long they are kept, it is only forgotten at the end.
+    """
+
+    def __init__(self, results: list[Any], plain: bool = False) -> None:
         """Take over `results`."""
-        results.reverse()
+        self._plain = plain
         self._results = results
+        if not plain:
+            results.reverse()
         # One for each result that is still to be handed out.
-        self._ticks: list[tuple[()]] = [()] * len(results)
+        self._ticks: list[tuple[()]] = [] if plain else [()] * len(results)
 
     def __iter__(self) -> Iterator[Any]:
-        return itertools.starmap(self._results.pop, self._ticks)
+        return iter(self._results) if self._plain else itertools.starmap(self._results.pop, self._ticks)
 
     def forget(self) -> None:
         """End the iteration."""

@@ -186,6 +186,8 @@ class Run:
                     self._look_at_threads()
                     priors.keep_threads(self.fn, self._first, self._on_threads, self._segment)
                 self._segment, self._next = self._next, None
+            if self._switches:
+                priors.keep_settled(self.fn, self._told["backend"])
             if self.inputs.failure is not None:
                 raise self.inputs.failure
         finally:

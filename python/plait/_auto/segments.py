@@ -91,7 +91,7 @@ class SerialSegment:
             results: list[Any] = []
             begun = time.perf_counter()
             try:
-                made = self._inputs.call(self._fn, self._most, _BATCH, results)
+                made, plain = self._inputs.call(self._fn, self._most, _BATCH, results)
             except Exception as error:
                 self.failed = True
                 yield self._batch_of(results)
@@ -101,10 +101,10 @@ class SerialSegment:
                 raise
             if made:
                 self._walls.append((time.perf_counter() - begun) / made)
-            yield self._batch_of(results)
+            yield self._batch_of(results, plain)
 
-    def _batch_of(self, results: list[Any]) -> Iterator[Any]:
-        self._batch = Batch(results)
+    def _batch_of(self, results: list[Any], plain: bool = False) -> Iterator[Any]:
+        self._batch = Batch(results, plain)
         return iter(self._batch)
 
     def close(self) -> None:

@@ -90,6 +90,9 @@ pub struct Figures {
     /// Threads that an earlier run of the same function came to.
     #[serde(default)]
     pub width: Option<u64>,
+    /// The backend that an earlier run of the same function was moved to.
+    #[serde(default)]
+    pub settled: Option<Backend>,
     /// What threads reached in this run.
     #[serde(default)]
     pub threads_tried: Option<Tried>,
@@ -122,6 +125,7 @@ impl Default for Figures {
             shares_state: None,
             task: None,
             width: None,
+            settled: None,
             threads_tried: None,
             processes_tried: None,
         }

@@ -156,8 +156,8 @@ fn threads_seconds(call: &Call, workers: f64) -> f64 {
         return call.count * own;
     }
     let gil = if call.figures.gil {
-        // The busier the GIL is, the more often it has to be asked for.
-        let asked = (workers * (call.held + THREAD_CALL) / call.own).min(1.0);
+        // The busier the GIL is, the more often it has to be asked for; who hands the calls out is one more.
+        let asked = ((workers + 1.0) * (call.held + THREAD_CALL) / call.own).min(1.0);
         // Whoever lets go of it asks for it again, once at least, though alone that is no switch.
         let lets_go = if call.held < LETS_GO * call.own { 1.0 } else { 0.0 };
         call.held + HANDOVER * call.switches.max(lets_go) * asked

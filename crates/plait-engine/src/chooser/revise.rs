@@ -32,6 +32,7 @@ pub fn revise(choice: &Choice, figures: &Figures, machine: &Machine, bounds: &Bo
     // What a backend reached earlier was reached by earlier calls, which are not what calls are like now.
     let present = Figures {
         threads_tried: figures.threads_tried.filter(|_| choice.backend == Backend::Threads),
+        settled: None,
         processes_tried: figures.processes_tried.filter(|_| choice.backend == Backend::Processes),
         ..figures.clone()
     };

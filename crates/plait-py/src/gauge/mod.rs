@@ -71,10 +71,17 @@ impl Gauge {
         result
     }
 
-    /// Takes tuples from the end of `stack`, calls the function with each and appends each result to `results`, until there
-    /// is none left or, after a call, `limit` seconds are over; gives the number of calls done. An exception of the function
+    /// Takes items from the end of `stack`, calls the function with each (tuples of arguments with `star`) and appends each
+    /// result to `results`, until there is none left or, after a call, `limit` seconds are over; gives the number of calls done. An exception of the function
     /// ends it and is raised. Another thread may meanwhile take back from the stack what has not begun.
-    fn call_all(&self, stack: &Bound<'_, PyList>, results: &Bound<'_, PyList>, limit: f64) -> PyResult<usize> {
+    #[pyo3(signature = (stack, results, limit, star=true))]
+    fn call_all(
+        &self,
+        stack: &Bound<'_, PyList>,
+        results: &Bound<'_, PyList>,
+        limit: f64,
+        star: bool,
+    ) -> PyResult<usize> {
         let py = stack.py();
         let limit = span("limit", limit)?;
         let function = self.function.bind(py);
@@ -82,8 +89,11 @@ impl Gauge {
         let mut batch = self.calls.batch(thread_state(py));
         let mut done = 0;
         while let Some(item) = pop(stack)? {
-            let args = item.cast::<PyTuple>()?;
-            let result = callout::call(function, args, None);
+            let result = if star {
+                callout::call(function, item.cast::<PyTuple>()?, None)
+            } else {
+                callout::call_one(function, &item)
+            };
             let ran = batch.done(result.is_err());
             results.append(result?)?;
             done += 1;

@@ -34,6 +34,7 @@ prop_compose! {
         gil in prop::bool::weighted(0.8),
         flags in (any::<bool>(), prop::bool::weighted(0.9), prop::bool::weighted(0.1)),
         width in prop::option::weighted(0.2, 1..600u64),
+        settled in prop::option::weighted(0.2, prop::sample::select(&Backend::ALL)),
         tried in (tried(), tried()),
     ) -> Figures {
         let cpu = wall * busy;
@@ -59,6 +60,7 @@ prop_compose! {
             shares_state: flags.2.then(|| "a counter".to_owned()),
             task: None,
             width,
+            settled,
             threads_tried: tried.0,
             processes_tried: tried.1,
         }
