@@ -281,6 +281,8 @@ class Climber:
     @property
     def leaps(self) -> bool:
         """Whether the width still grows by leaps: what it reaches by now says little of what it will."""
+    def allow(self, most: int) -> None:
+        """There may be so many at most from now on."""
     def on_call(self, started: float, ended: float, is_first: bool = False) -> int:
         """Learns of a call that has ended, in seconds of one clock, and whether it was its thread's first; gives
         the width from now on."""

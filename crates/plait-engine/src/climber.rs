@@ -127,6 +127,11 @@ impl Climber {
         self.best.map_or(self.proven, |best| best.width)
     }
 
+    /// How many there may be at most from now on.
+    pub fn allow(&mut self, most: usize) {
+        self.most = most.max(1).max(self.width);
+    }
+
     /// Seconds of a call that does not queue, as far as is known.
     pub const fn alone(&self) -> Option<f64> {
         self.alone

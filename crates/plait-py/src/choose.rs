@@ -61,6 +61,11 @@ impl Climber {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).found()
     }
 
+    /// There may be so many at most from now on.
+    fn allow(&self, most: usize) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).allow(most);
+    }
+
     /// Seconds of a call that queues behind no other, as far as is known.
     #[getter]
     fn alone(&self) -> Option<f64> {

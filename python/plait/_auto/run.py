@@ -24,6 +24,9 @@ _LAST_REVIEW = 0.5
 _WINDOW_CALLS = 8
 _LONGEST_WINDOW = 1.0
 
+# Below this share of the processors at work, more threads may be of use.
+_IDLE = 0.7
+
 # Seconds of calls that are made here while the first worker processes start, and the most such calls.
 _HEAD = 0.05
 _MOST_HEAD = 1 << 14
@@ -102,10 +105,13 @@ class Run:
         self._turn = Turn(self._review, self._go_on)
         self._processes: Any = None
         self._window = 0.0
+        # Seconds of all threads and of this one on a processor, when the window began.
+        self._cpu = (0.0, 0.0)
         self._taken = 0
         self._busy = 0.0
         self._waited: dict[int, float] = {}
         self._latest: dict[str, Any] = {}
+        self._most = 1
         self._on_threads: dict[str, Any] = {}
 
     @property
@@ -216,6 +222,7 @@ class Run:
         finally:
             self._opening = False
             self._window = time.perf_counter()
+            self._cpu = time.process_time(), time.thread_time()
             self._due = self._window + self._period
 
     def _segment_of(self, backend: str, workers: int) -> Any:
@@ -245,7 +252,15 @@ class Run:
         # The longest one may have been the first, which loads things.
         calls, wall, longest = (self._first[name] for name in ("calls", "wall", "longest"))
         alone = (calls * wall - longest) / (calls - 1) if calls > 1 else wall if calls else None
-        return _core.Climber(workers, self._told["most_workers"], alone, self._first.get("width") is not None)
+        self._most = max(workers, min(self._told["most_workers"], self._worth()))
+        return _core.Climber(workers, self._most, alone, self._first.get("width") is not None)
+
+    def _worth(self) -> int:
+        """How many threads can be of use, by what calls have done so far."""
+        figures = self._first
+        own = figures["wall"] - (figures["wanted"] or 0.0) - (figures["delay"] or 0.0)
+        busy = min(1.0, (figures["cpu"] or 0.0) / max(own, 1e-9))
+        return int(4 * self._machine["cpus"] / max(busy, 1e-3))
 
     def _start_workers(self) -> None:
         """Have a worker process started, without waiting for it."""
@@ -298,6 +313,7 @@ class Run:
             # What the gauge measured still says how a call spends its time.
             grown = self._segment.wall / max(figures["wall"], 1e-9)
             figures |= {name: figures[name] * grown for name in ("wall", "cpu", "held") if figures[name]}
+            figures["native"] = self._beside(seconds)
         if backend == "threads":
             if self.inputs.left is not None:
                 figures["remaining"] = self.inputs.left + self._segment.queued
@@ -307,6 +323,10 @@ class Run:
             workers, rate = self._segment.width, fresh["calls"] / seconds
             busy = (fresh["cpu"] or 0.0) + figures["delay"]
             figures["threads_tried"] = {"workers": workers, "rate": rate, "cpu_share": rate * busy / workers}
+            if rate * busy < _IDLE * self._machine["cpus"]:
+                # Calls wait more than the first ones did.
+                self._most = min(2 * self._most, self._told["most_workers"])
+                self._segment.allow(self._most)
             self._segment.gauge = self._gauge = _core.Gauge(self.fn, sample=True)
         elif pool is not None:
             figures |= self._second_look()
@@ -325,6 +345,16 @@ class Run:
         self._told, self._latest = told, figures
         self._switches += 1
         return True
+
+    def _beside(self, seconds: float) -> float:
+        """How many processors other threads used in this window, of calls in this thread.
+
+        Some of them only begin: those of a BLAS spin for a while before they sleep.
+        """
+        process, thread = self._cpu
+        self._cpu = time.process_time(), time.thread_time()
+        used = (self._cpu[0] - process) - (self._cpu[1] - thread)
+        return max(0.0, used) / seconds
 
     def _look_at_threads(self) -> dict[str, Any]:
         """What calls on threads are like, in this window; and keep it if there were enough of them."""

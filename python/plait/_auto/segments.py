@@ -190,6 +190,11 @@ class ThreadSegment:
         """Whether that still grows by leaps, so that what they reach says little."""
         return self._climber is not None and self._climber.leaps
 
+    def allow(self, most: int) -> None:
+        """Let there be so many threads at most from now on."""
+        if self._climber is not None:
+            self._climber.allow(most)
+
     def waited(self) -> dict[int, float]:
         """Seconds that threads have waited for a processor."""
         return waiting.of_threads(thread.native_id for thread in list(self._crew.pool._threads))

@@ -130,7 +130,8 @@ fn threads(call: &Call, bounds: &Bounds) -> Prediction {
     let seconds = mended(|workers| threads_seconds(call, workers), call.count, call.ever[0]);
     let (workers, seconds) = best(fixed(bounds), most, |workers| thread_start(workers) + seconds(workers));
     let first = match call.figures.width {
-        Some(width) => width as usize,
+        // Fewer than there are processors have hardly been measured to be better.
+        Some(width) => (width as usize).max(call.cores as usize),
         // The climber would learn late of calls that take longer than the measuring waits for one.
         None if call.figures.calls == 0 => THREADS,
         None => FIRST_THREADS,

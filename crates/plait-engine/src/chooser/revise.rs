@@ -15,7 +15,7 @@ use super::{answer, best, predict};
 pub const MOST_SWITCHES: u32 = 4;
 
 /// The share of the time left that a switch must save.
-const MARGIN: f64 = 0.15;
+const MARGIN: f64 = 0.1;
 
 /// No switch has to save more than that share.
 const MOST_MARGIN: f64 = 0.5;
@@ -53,7 +53,7 @@ pub fn revise(choice: &Choice, figures: &Figures, machine: &Machine, bounds: &Bo
     // What runs has been started.
     let going_on = current.seconds - current.start;
     let back = if choice.left.contains(&other.backend) { 2.0 } else { 1.0 };
-    let margin = (MARGIN * f64::from(1 + switches) * back).min(MOST_MARGIN);
+    let margin = (MARGIN * f64::from(1 + 2 * switches) * back).min(MOST_MARGIN);
     let in_flight = call.own.min(going_on);
     let pays = other.seconds + in_flight + WORTH_A_SWITCH < going_on * (1.0 - margin);
     // A backend that may not go on must be left whatever it costs.
