@@ -65,7 +65,12 @@ def weigh(asked: tuple[int, int]) -> int:
 def slow_first(_site: Site) -> Job:
     # Each run begins as a new program would, also in worker processes that are there from before.
     count, run = 1000, time.time_ns()
-    return Job(weigh, [(run, number) for number in range(count)], count, each(lambda found: 0 <= found < 1_000_003, count))
+    return Job(
+        weigh,
+        [(run, number) for number in range(count)],
+        count,
+        each(lambda found: 0 <= found < 1_000_003, count),
+    )
 
 
 _local = threading.local()

@@ -222,8 +222,8 @@ class Gauge:
     @property
     def __wrapped__(self) -> Callable[..., Any]: ...
     def call_all(self, stack: list[Any], results: list[Any], limit: float, star: bool = True) -> int:
-        """Calls with items from the end of `stack`, tuples of arguments with `star`, until `limit` seconds are
-        over; gives how many."""
+        """Calls with items from the end of `stack`, tuples of arguments with `star`, until `limit` seconds
+        are over; gives how many."""
     def wait(self, timeout: float) -> bool:
         """Waits without the GIL for the end of each `call_all`, and of one at least; False: time is over."""
     def sample(self, seconds: float) -> None:
@@ -268,8 +268,8 @@ class Climber:
     """How many threads a run should have, found while it runs. Any thread may tell it of calls."""
 
     def __new__(cls, width: int, most: int, alone: float | None = None, found: bool = False) -> Self:
-        """Begins with `width`, never has more than `most`; `alone`: seconds of a call that was made alone. A width
-        that an earlier run `found` is measured before any other."""
+        """Begins with `width`, never has more than `most`; `alone`: seconds of a call that was made alone. A
+        width that an earlier run `found` is measured before any other."""
     @property
     def width(self) -> int: ...
     @property
@@ -284,8 +284,8 @@ class Climber:
     def allow(self, most: int) -> None:
         """There may be so many at most from now on."""
     def on_call(self, started: float, ended: float, is_first: bool = False) -> int:
-        """Learns of a call that has ended, in seconds of one clock, and whether it was its thread's first; gives
-        the width from now on."""
+        """Learns of a call that has ended, in seconds of one clock, and whether it was its thread's first;
+        gives the width from now on."""
 
 # --- worker processes
 

@@ -70,9 +70,8 @@ fn best(predictions: &[Prediction; 3], call: &Call) -> usize {
         let share = if each.backend == Backend::Serial && call.shares_state() { SIMPLER_WHEN_SHARED } else { SIMPLER };
         each.seconds <= fastest * (1.0 + share) || each.seconds - fastest < WORTH_A_START
     };
-    let settled = |each: &Prediction| {
-        call.figures.settled == Some(each.backend) && each.seconds <= fastest * (1.0 + SETTLED)
-    };
+    let settled =
+        |each: &Prediction| call.figures.settled == Some(each.backend) && each.seconds <= fastest * (1.0 + SETTLED);
     open().find(|(_, each)| settled(each)).or_else(|| open().find(|(_, each)| near(each))).map_or(0, |(at, _)| at)
 }
 

@@ -9,8 +9,8 @@ from typing import Any
 from plait import _native_threads
 from plait._thread import ThreadPoolExecutor
 
-# Threads that wait for the next map in a pool, and in one of the pools more, with the sessions and connections
-# that they may have made.
+# Threads that wait for the next map in a pool, and in one of the pools more, with the sessions and
+# connections that they may have made.
 _IDLE_THREADS = (4, 32)
 
 # Pools that wait for it.

@@ -76,7 +76,9 @@ class Inputs:
             Exception: what `fn` raised; the results before it are in `results`.
 
         """
-        made, self.ended, self.failure, plain = _core.call_batch(fn, self._items, self.star, count, limit, results)
+        made, self.ended, self.failure, plain = _core.call_batch(
+            fn, self._items, self.star, count, limit, results
+        )
         self._took(made)
         return made, plain
 

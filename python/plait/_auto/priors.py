@@ -21,7 +21,21 @@ _FEWEST = 3
 _UNEVEN = 5.0
 
 # What does not depend on the arguments of one map.
-_KEPT = ("wall", "longest", "cpu", "held", "wanted", "switches", "native", "memory", "calls", "delay", "gil", "width", "settled")
+_KEPT = (
+    "wall",
+    "longest",
+    "cpu",
+    "held",
+    "wanted",
+    "switches",
+    "native",
+    "memory",
+    "calls",
+    "delay",
+    "gil",
+    "width",
+    "settled",
+)
 
 _lock = threading.Lock()
 _known: dict[Hashable, dict[str, Any]] = {}
@@ -55,7 +69,7 @@ def keep(fn: Callable[..., Any], figures: dict[str, Any]) -> None:
 
 
 def keep_threads(fn: Callable[..., Any], first: dict[str, Any], later: dict[str, Any], segment: Any) -> None:
-    """Remember how many threads a map came to, and what its calls are like, if those were like the `first`."""
+    """Remember how many threads a map came to, and what calls are like, if they were like the `first`."""
     if segment.found is None or later["calls"] < _FEWEST:
         return
     kept = first | {"width": segment.found}

@@ -104,7 +104,11 @@ class Probe:
                 some = self._inputs.calls_of(items[: max(0, _KEPT - self._made)])
                 if look is not None:
                     look.watch_all(some)
-                took = self._make_one(self._inputs.calls_of(items)[0], begun) if alone else self._make(items, some, begun)
+                took = (
+                    self._make_one(self._inputs.calls_of(items)[0], begun)
+                    if alone
+                    else self._make(items, some, begun)
+                )
                 if prior is not None and not self.failed:
                     if priors.are_alike(prior, {**self.gauge.figures()}):
                         return True

@@ -12,8 +12,8 @@ from plait._errors import NotPicklable
 _LONGEST = 0.01
 _MOST_BYTES = 32 << 20
 
-# The most calls that are tried together, and about as many bytes: the engine has memory that is used again and
-# again, while a larger trial would be of how the system gives out new pages.
+# The most calls that are tried together, and about as many bytes: the engine has memory that is used again
+# and again, while a larger trial would be of how the system gives out new pages.
 _TRIED = 32
 _CHUNK_BYTES = 1 << 16
 
