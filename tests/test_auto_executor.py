@@ -61,7 +61,7 @@ def test_the_choice(executor):
 def test_each_function_has_its_own(executor):
     list(executor.map(nap, [0.02] * 40))
     assert executor.choice.backend == "threads"
-    list(executor.map(spin, [50_000] * 60))
+    list(executor.map(spin, [200_000] * 30))
     assert executor.choice.backend == "processes"
     pids = {future.result() for future in [executor.submit(pid_after, 20_000) for _ in range(60)]}
     assert pids - {os.getpid()}
