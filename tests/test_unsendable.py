@@ -3,6 +3,7 @@
 import gc
 import sys
 import threading
+import traceback
 import weakref
 
 import plait
@@ -55,6 +56,19 @@ def test_a_future_of_what_cannot_be_sent_keeps_nothing_of_who_submitted_it(proce
         assert isinstance(error.__cause__, LookupError)
         text = error.__cause__.__cause__.tb
         assert "in __reduce__" in text and "LookupError: no thanks" in text
+
+
+def test_what_the_caller_handles_meanwhile_keeps_its_frames(process_face):
+    def handled_here():
+        raise ValueError("handled")
+
+    with process_face(1) as pool:
+        try:
+            handled_here()
+        except ValueError as error:
+            assert isinstance(pool.submit(w.identity, Refuses()).exception(), plait.NotPicklable)
+            frames = traceback.extract_tb(error.__traceback__)
+    assert frames[-1].name == "handled_here"
 
 
 def test_functions_that_cannot_be_sent_are_named(process_face):

@@ -36,23 +36,16 @@ def describe(exception: BaseException) -> tuple[str, str, str]:
 
 
 def detached(error: BaseException) -> BaseException:
-    """Takes the frames from an error and what led to it; what they were stands behind its cause, as a text.
+    """Takes the frames from an error and its cause; what they were stands behind the cause, as a text.
 
-    A frame holds on to those that called it, and they to all they work with.
+    A frame holds on to those that called it, and they to all they work with. What the caller was handling
+    meanwhile is the caller's, and only left out.
     """
     cause = error.__cause__
-    text = None if cause is None else describe(cause)[2]
-    known: set[int] = set()
-    links: list[BaseException | None] = [error]
-    while links:
-        link = links.pop()
-        if link is None or id(link) in known:
-            continue
-        known.add(id(link))
-        links += [link.__cause__, link.__context__]
-        link.__traceback__ = None
-    if cause is not None and text is not None and cause.__cause__ is None:
-        cause.__cause__ = remote_traceback(text)
+    if cause is not None:
+        cause.__cause__ = remote_traceback(describe(cause)[2])
+        cause.__context__ = cause.__traceback__ = None
+    error.__context__ = error.__traceback__ = None
     return error
 
 
