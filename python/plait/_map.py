@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from operator import length_hint
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from plait import _core, _native_threads, _own
 from plait._executor import check_backend
@@ -20,16 +20,35 @@ B = TypeVar("B")
 T = TypeVar("T")
 
 if TYPE_CHECKING:
+    from plait._choice import Choice
 
-    class Options(TypedDict, total=False):
-        """What `map` takes by name."""
+    R = TypeVar("R", covariant=True)
 
-        backend: str
+    class Common(TypedDict, total=False):
+        """What `map` takes by name on any backend."""
+
         workers: int | None
         chunksize: int | None
         buffersize: int | None
         timeout: float | None
         retries: int
+
+    class Open(Common, total=False):
+        """The same, with the backend left to plait."""
+
+        backend: Literal["auto"]
+
+    class Options(Common, total=False):
+        """The same, with a backend."""
+
+        backend: str
+
+    class Chosen(Iterator[R], Protocol[R]):
+        """The iterator of a map whose backend was left to plait."""
+
+        @property
+        def choice(self) -> Choice:
+            """What it chose, and why."""
 
 
 # Threads: enough calls ahead that no thread waits for the consumer's turn with the GIL.
@@ -40,13 +59,33 @@ _pools: dict[tuple[Any, ...], Any] = {}
 
 
 @overload
+def map(fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[Open]") -> "Chosen[T]": ...
+
+
+@overload
 def map(fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[Options]") -> Iterator[T]: ...
+
+
+@overload
+def map(fn: Callable[[A, B], T], a: Iterable[A], b: Iterable[B], /, **how: "Unpack[Open]") -> "Chosen[T]": ...
 
 
 @overload
 def map(
     fn: Callable[[A, B], T], a: Iterable[A], b: Iterable[B], /, **how: "Unpack[Options]"
 ) -> Iterator[T]: ...
+
+
+@overload
+def map(
+    fn: Callable[..., T],
+    a: Iterable[Any],
+    b: Iterable[Any],
+    c: Iterable[Any],
+    /,
+    *iterables: Iterable[Any],
+    **how: "Unpack[Open]",
+) -> "Chosen[T]": ...
 
 
 @overload

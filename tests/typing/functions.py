@@ -17,7 +17,11 @@ def clipped(n: int, low: int, high: int) -> int:
 
 
 def maps() -> None:
-    assert_type(plait.map(squared, range(5)), Iterator[int])
+    results = plait.map(squared, range(5))
+    assert_type(results.choice, plait.Choice)
+    assert_type(next(results), int)
+    assert_type(plait.map(squared, range(5), backend="auto", workers=2).choice, plait.Choice)
+    assert_type(plait.map(squared, range(5), backend="processes"), Iterator[int])
     assert_type(plait.map(lambda n: n / 2, range(5), backend="threads", workers=2), Iterator[float])
     assert_type(list(plait.map(lambda a, b: a + len(b), [1], ["x"], timeout=1.0, retries=2)), list[int])
     assert_type(list(plait.map(clipped, [1], [2], [3], chunksize=10, buffersize=20)), list[int])

@@ -30,5 +30,6 @@ def names() -> None:
 
 def options() -> None:
     plait.map(size, ["a"], worker=2)  # wrong: an option that is not there
+    print(plait.map(size, ["a"], backend="threads").choice)  # wrong: nothing was chosen
     plait.ProcessPoolExecutor(max_worker=2)  # wrong: an option that is not there
     plait.zeros(3, order="X")  # wrong: an option's value

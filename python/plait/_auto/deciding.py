@@ -58,6 +58,13 @@ def revise(
     return None if answer is None else json.loads(answer)
 
 
+def threads_worth(figures: dict[str, Any], machine: dict[str, Any]) -> int:
+    """How many threads can be of use, with some to spare, if further calls compute as much as these did."""
+    own = figures["wall"] - (figures["wanted"] or 0.0) - (figures["delay"] or 0.0)
+    busy = min(1.0, (figures["cpu"] or 0.0) / max(own, 1e-9))
+    return int(4 * machine["cpus"] / max(busy, 1e-3))
+
+
 def has_gil() -> bool:
     """Whether one thread at a time runs Python code: only free-threaded builds that keep it off have none."""
     is_enabled = getattr(sys, "_is_gil_enabled", None)

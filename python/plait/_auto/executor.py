@@ -189,8 +189,8 @@ class AutoExecutor:
             return self._processes
 
     def decide(self, figures: dict[str, Any]) -> dict[str, Any]:
-        """What these figures ask for, which is noted as the latest choice."""
+        """What these figures ask for, with them and the machine; it is noted as the latest choice."""
         machine = deciding.machine("cold" if self._processes is None else "warm")
         told = deciding.choose(figures, machine, self.bounds)
         self._told = told | {"figures": figures, "machine": machine}
-        return told
+        return self._told

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from plait import _core, _exit, _state, _task
-from plait._auto import sending
+from plait._auto import deciding, sending
 from plait._auto.crew import climbing
 from plait._auto.tied import TiedFuture, Waiting
 
@@ -107,7 +107,10 @@ class Plan:
         crew = self._executor.threads(workers)
         call = _apply
         if self._executor.bounds.workers is None:
-            call = climbing(crew, _apply, _core.Climber(workers, told["most_workers"], self._alone))
+            # No later look at the calls raises that: it is twice what a map begins with.
+            worth = 2 * deciding.threads_worth(told["figures"], told["machine"])
+            most = max(workers, min(told["most_workers"], worth))
+            call = climbing(crew, _apply, _core.Climber(workers, most, self._alone))
         submit = crew.pool._submit_with
         return lambda timeout, retries, *call_: submit(timeout, retries, call, call_, {})
 

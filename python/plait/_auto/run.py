@@ -229,7 +229,7 @@ class Run:
             crew = crews.hire()
         crew.resize(workers)
         ever = self._told["most_workers"]
-        most = max(workers, min(ever, self._worth()))
+        most = max(workers, min(ever, deciding.threads_worth(self._first, self._machine)))
         climber = None
         if self.bounds.workers is None:
             climber = _core.Climber(workers, most, self._alone(), self._first.get("width") is not None)
@@ -243,13 +243,6 @@ class Run:
         calls, wall, longest = (self._first[name] for name in ("calls", "wall", "longest"))
         # The longest one may have been the first, which loads things.
         return (calls * wall - longest) / (calls - 1) if calls > 1 else wall if calls else None
-
-    def _worth(self) -> int:
-        """How many threads can be of use, by what the first calls have done."""
-        figures = self._first
-        own = figures["wall"] - (figures["wanted"] or 0.0) - (figures["delay"] or 0.0)
-        busy = min(1.0, (figures["cpu"] or 0.0) / max(own, 1e-9))
-        return int(4 * self._machine["cpus"] / max(busy, 1e-3))
 
     def _begin_here(self, workers: int) -> Any:
         """Make some calls here while worker processes start; their gauge, if it says more than the first."""
