@@ -9,6 +9,7 @@ import plait
 import pytest
 import workloads as w
 from outside import run_program, until
+from plait._auto import deciding, priors
 
 
 def spin(n):
@@ -274,6 +275,48 @@ def test_an_earlier_map_of_a_function_is_remembered_and_not_trusted_blindly():
     other = plait.map(either, [0] * 2000, backend="auto")
     assert other.choice.backend == "serial"
     assert list(other) == [0] * 2000
+
+
+def test_the_next_map_begins_with_the_threads_that_an_earlier_one_found():
+    def wait(n):
+        time.sleep(0.005)
+        return n
+
+    first = plait.map(wait, range(800), backend="auto")
+    assert list(first) == list(range(800))
+    assert first.choice.workers <= 16
+    again = plait.map(wait, range(800), backend="auto")
+    assert again.choice.workers > 16
+    assert list(again) == list(range(800))
+
+
+def test_a_slow_start_of_each_thread_does_not_keep_their_number_down():
+    local = threading.local()
+
+    def talk(n):
+        if not hasattr(local, "session"):
+            time.sleep(0.05)
+            local.session = threading.get_ident()
+        time.sleep(0.004)
+        return local.session
+
+    assert len(set(plait.map(talk, range(600), backend="auto"))) > 16
+
+
+def test_where_a_map_was_moved_to_is_remembered(monkeypatch):
+    def wait(n):
+        time.sleep(0.002)
+        return n
+
+    def move(choice, figures, machine, bounds, switches):
+        return None if switches else choice | {"backend": "serial", "workers": 1}
+
+    monkeypatch.setattr(deciding, "revise", move)
+    moved = plait.map(wait, range(300), workers=2, backend="auto")
+    assert moved.choice.backend == "threads"
+    assert list(moved) == list(range(300))
+    assert moved.choice.backend == "serial"
+    assert priors.get(wait)["settled"] == "serial"
 
 
 def test_a_remembered_function_may_share_state_this_time():

@@ -13,6 +13,8 @@ import plait
 import pytest
 from outside import run_program, until
 
+pytestmark = pytest.mark.once
+
 SECTIONS = ["processors", "memory", "python", "native threads", "limits", "extras", "plait"]
 LEVELS = ["ok", "note", "warn", "error"]
 

@@ -241,10 +241,11 @@ def test_many_threads_may_be_in_one_gauge():
 
 def test_memory_that_stays_is_growth():
     kept = []
-    gauge = _core.Gauge(lambda: kept.append(b"x" * (32 << 20)))
+    gauge = _core.Gauge(lambda: kept.append(b"x" * (64 << 20)))
     gauge()
     gauge()
-    assert gauge.figures()["memory"] > 48 << 20
+    # Of what the process had before, some may have gone meanwhile.
+    assert gauge.figures()["memory"] > 64 << 20
 
 
 def test_native_threads_beside_the_calls_are_seen():

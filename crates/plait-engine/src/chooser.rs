@@ -85,7 +85,7 @@ fn answer(call: &Call, bounds: &Bounds, predictions: &[Prediction; 3], chosen: u
         .map(|(_, each)| each);
     Choice {
         backend: taken.backend,
-        workers: taken.workers,
+        workers: taken.first,
         most_workers: predict::most_workers(taken.backend, call, bounds),
         chunksize: bounds.chunksize.filter(|size| *size > 0),
         seconds: taken.seconds,

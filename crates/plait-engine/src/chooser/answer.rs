@@ -35,7 +35,7 @@ impl Backend {
 pub struct Candidate {
     /// Where the calls would go.
     pub backend: Backend,
-    /// To how many workers.
+    /// To how many workers; a run on threads may begin with fewer.
     pub workers: usize,
     /// Seconds predicted for the remaining calls.
     pub seconds: f64,

@@ -18,8 +18,9 @@ const BUSY: f64 = 0.75;
 /// Of this share of its limit a running backend is held up by that limit.
 const SATURATED: f64 = 0.7;
 
-/// Of what a first call does on a processor, the share that others will do, too: it loads what they find there. Threads
-/// that show otherwise are left for processes soon, and cost little; processes take long to start.
+/// Of what a first call does on a processor, the share that others will do, too, where it is no more than this share of
+/// the call: it loads what they find there. Threads that show otherwise are left for processes soon, and cost little;
+/// processes take long to start.
 const FIRST_CALL: f64 = 0.25;
 
 /// What a process maps for itself, in bytes, before any call: seen of workers with nothing imported.
@@ -121,8 +122,8 @@ impl<'a> Call<'a> {
         let wall = time(figures.wall).max(SHORTEST_CALL);
         let away = time(figures.wanted) + time(figures.delay);
         let own = (wall - away).max(time(figures.cpu).min(wall)).max(SHORTEST_CALL);
-        // What a first call that mostly waits did on a processor, it may have done for all that follow.
-        let first = figures.calls + u64::from(figures.unfinished) <= 1 && time(figures.cpu) < 0.5 * own;
+        // What a first call that hardly does anything but wait did on a processor, it may have done for all that follow.
+        let first = figures.calls + u64::from(figures.unfinished) <= 1 && time(figures.cpu) < FIRST_CALL * own;
         let once = if first { FIRST_CALL } else { 1.0 };
         let cpu = (once * time(figures.cpu)).min(own);
         let held = match figures.held {

@@ -61,6 +61,8 @@ pub struct Prediction {
     pub backend: Backend,
     /// The workers with which it is best.
     pub workers: usize,
+    /// Of these, to begin with.
+    pub first: usize,
     /// Seconds for the remaining calls, the start included.
     pub seconds: f64,
     /// Seconds of that for the start.
@@ -115,6 +117,7 @@ fn serial(call: &Call) -> Prediction {
     Prediction {
         backend: Backend::Serial,
         workers: 1,
+        first: 1,
         seconds: call.count * call.own,
         start: 0.0,
         why_not: None,
@@ -136,10 +139,10 @@ fn threads(call: &Call, bounds: &Bounds) -> Prediction {
         None if call.figures.calls == 0 => THREADS,
         None => FIRST_THREADS,
     };
-    let workers = fixed(bounds).unwrap_or_else(|| workers.min(first).max(1));
     Prediction {
         backend: Backend::Threads,
         workers,
+        first: fixed(bounds).unwrap_or_else(|| workers.min(first).max(1)),
         seconds,
         start: thread_start(workers as f64),
         why_not: None,
@@ -229,6 +232,7 @@ fn processes(call: &Call, bounds: &Bounds) -> Prediction {
     Prediction {
         backend: Backend::Processes,
         workers,
+        first: workers,
         seconds,
         start: process_start(call, workers as f64),
         why_not,

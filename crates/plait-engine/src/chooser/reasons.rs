@@ -1,5 +1,7 @@
 //! Why a candidate was taken, in plain sentences with their figures.
 
+use std::fmt::Write;
+
 use super::answer::Backend;
 use super::call::Call;
 use super::figures::Bounds;
@@ -137,6 +139,9 @@ fn limits(call: &Call, bounds: &Bounds, taken: &Prediction) -> Option<String> {
 fn outcome(call: &Call, bounds: &Bounds, predictions: &[Prediction; 3], taken: &Prediction) -> String {
     let workers = words::workers(taken.workers, taken.backend);
     let mut text = format!("{workers}: {} for {}", words::seconds(taken.seconds), words::calls(call.count));
+    if taken.first < taken.workers {
+        write!(text, ", {} of them to begin with", taken.first).expect("a string takes all");
+    }
     let others: Vec<String> = predictions
         .iter()
         .filter(|each| each.backend != taken.backend && each.is_open())

@@ -122,3 +122,44 @@ fn what_threads_reached_counts_more_than_what_was_predicted() {
     let threads = next.candidates.iter().find(|each| each.backend == Backend::Threads).unwrap();
     assert!(threads.seconds >= 1.0, "{next:?}");
 }
+
+/// A call that waits for so long, and computes for a hundredth of that.
+fn waiting(seconds: f64) -> Figures {
+    let cpu = 0.01 * seconds;
+    Figures { wall: seconds, cpu, held: cpu, switches: 1.0, ..computing(seconds) }
+}
+
+#[test]
+fn threads_begin_few_and_with_what_is_known() {
+    let choice = |figures| choose(&figures, &two_cores(), &Bounds::default());
+    let begun = choice(waiting(0.01));
+    assert_eq!((begun.backend, begun.workers), (Backend::Threads, 16), "the climber doubles them soon");
+    let slow = Figures { calls: 0, unfinished: true, ..waiting(0.025) };
+    assert!(choice(slow).workers > 40, "of slow calls it would learn late");
+    assert_eq!(choice(Figures { width: Some(8), ..waiting(0.01) }).workers, 8);
+    assert!(choice(Figures { width: Some(150), ..waiting(0.01) }).workers > 64);
+    let few = Figures { width: Some(1), ..waiting(0.01) };
+    assert_eq!(choice(few).workers, 2, "one for each processor");
+}
+
+#[test]
+fn of_one_call_that_waits_only_a_part_is_taken_for_what_others_compute() {
+    let cold = Machine { process_pool: Pool::Cold, ..two_cores() };
+    let first = Figures { calls: 1, cpu: 0.003, held: 0.003, ..waiting(0.02) };
+    let choice = |figures| choose(&figures, &cold, &Bounds::default());
+    assert_eq!(choice(first.clone()).backend, Backend::Threads);
+    let all = Figures { calls: 20, ..first };
+    assert!(choice(all).seconds > 2.0 * choice(Figures { calls: 1, cpu: 0.003, held: 0.003, ..waiting(0.02) }).seconds);
+}
+
+#[test]
+fn where_an_earlier_run_settled_is_taken_unless_it_is_clearly_slower() {
+    let machine = two_cores();
+    let choice = |figures| choose(&figures, &machine, &Bounds::default());
+    // The GIL is held for a half: threads and processes are about as fast.
+    let near = Figures { held: 0.005, ..computing(0.01) };
+    assert_eq!(choice(near.clone()).backend, Backend::Threads);
+    assert_eq!(choice(Figures { settled: Some(Backend::Processes), ..near }).backend, Backend::Processes);
+    let far = Figures { settled: Some(Backend::Threads), ..computing(0.01) };
+    assert_eq!(choice(far).backend, Backend::Processes);
+}

@@ -93,6 +93,45 @@ fn slow_inputs_do_not_raise_the_width() {
     }
 }
 
+/// A first call of each thread that takes ten times as long says nothing of a queue.
+#[test]
+fn slow_first_calls_do_not_shrink_the_width() {
+    let mut climber = Climber::new(16, MOST, Some(0.01), false);
+    for _ in 0..16 {
+        assert_eq!(climber.on_call(0.0, 0.1, true), 16);
+    }
+    for _ in 0..16 {
+        climber.on_call(0.1, 0.11, false);
+    }
+    assert!(climber.width() > 16, "they are quick from then on: {}", climber.width());
+}
+
+#[test]
+fn what_was_found_is_measured_first_and_no_leap_beyond_it() {
+    let server = Server::new(0.02).slots(16);
+    let mut first = Climber::new(16, MOST, Some(server.alone()), false);
+    run(&server, 4_000, 16, |started, ended| first.on_call(started, ended, false));
+    assert!((14..=32).contains(&first.found()), "{}", first.found());
+    let mut again = Climber::new(first.found(), MOST, Some(server.alone()), true);
+    assert!(first.found() == again.width() && !again.leaps());
+    let seconds = run(&server, 4_000, again.width(), |started, ended| again.on_call(started, ended, false));
+    assert!(best_fixed(&server, 4_000) / seconds > 0.9, "{seconds}");
+}
+
+#[test]
+fn what_is_allowed_bounds_it() {
+    let server = Server::new(0.02);
+    let mut climber = Climber::new(4, 8, Some(server.alone()), false);
+    let width = |calls: usize, climber: &mut Climber| {
+        let from = climber.width();
+        run(&server, calls, from, |started, ended| climber.on_call(started, ended, false));
+        climber.width()
+    };
+    assert_eq!(width(500, &mut climber), 8);
+    climber.allow(3);
+    assert_eq!(climber.width(), 8, "what runs is not taken away");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, rng_seed: RngSeed::Fixed(6), ..ProptestConfig::default() })]
 
