@@ -225,6 +225,9 @@ class Probe:
         star = self._inputs.star
         future = self._crew.pool.submit(self.gauge.call_all, stack, self.results, patience, star)
         over = self._wait(future, patience)
+        while not over and len(stack) == len(items):
+            # The thread has not had a processor yet, and of no call nothing is known.
+            over = self._wait(future, _LONGEST)
         left: list[Any] = []
         while stack:
             try:
