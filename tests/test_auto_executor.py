@@ -95,7 +95,12 @@ def test_what_waits_can_be_cancelled(executor):
     assert any(cancelled)
     for future, was in zip(reversed(last), cancelled, strict=True):
         assert future.cancelled() == was
-        if not was:
+        if was:
+            for ask in (future.result, future.exception):
+                with pytest.raises(concurrent.futures.CancelledError):
+                    ask()
+            assert future.done() and not future.running()
+        else:
             assert future.result() is True
     assert all(future.result() for future in [first, *others])
 

@@ -50,6 +50,23 @@ class TiedFuture(Future):  # type: ignore[type-arg]
         tied = self._tied
         return super().cancel() if tied is None else bool(tied.cancel())
 
+    def cancelled(self) -> bool:
+        """Whether it was cancelled, here or after it was handed on."""
+        tied = self._tied
+        return super().cancelled() if tied is None else bool(tied.cancelled())
+
+    def running(self) -> bool:
+        """Whether the call has begun and not ended."""
+        tied = self._tied
+        return super().running() if tied is None else bool(tied.running())
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What the call raised, None if nothing; waits for its end."""
+        error = super().exception(timeout)
+        if error is not None and self.cancelled():
+            raise error
+        return error
+
     def tie(self, other: Any) -> None:
         """End as `other` does."""
         self._tied = other
