@@ -81,6 +81,15 @@ def keep_threads(fn: Callable[..., Any], first: dict[str, Any], later: dict[str,
         _keep(fn, kept)
 
 
+def are_of_a_kind(first: dict[str, Any], later: dict[str, Any]) -> bool:
+    """Whether later calls of a map compute about as much as the first ones did, or wait as much."""
+    if not first["calls"] or not later or None in (first["cpu"], later["cpu"]):
+        return True
+    least = 0.05 * first["wall"]
+    one, other = max(first["cpu"], least), max(later["cpu"], least)
+    return bool(one < _ALIKE * other and other < _ALIKE * one)
+
+
 def keep_settled(fn: Callable[..., Any], backend: str) -> None:
     """Remember where a map was moved to by what it measured."""
     with _lock:

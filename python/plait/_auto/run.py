@@ -175,10 +175,10 @@ class Run:
                 yield from self._segment.batches()
                 if self._segment.failed:
                     return
-                if isinstance(watch, ThreadWatch):
+                if isinstance(watch, ThreadWatch) and priors.are_of_a_kind(self._first, watch.calls()):
                     priors.keep_threads(self.fn, self._first, watch.calls(), self._segment)
                 self._segment, self._next = self._next, None
-            if self._switches:
+            if self._switches and priors.are_of_a_kind(self._first, self._latest):
                 priors.keep_settled(self.fn, self._told["backend"])
             if self.inputs.failure is not None:
                 raise self.inputs.failure
