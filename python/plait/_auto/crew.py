@@ -65,7 +65,9 @@ class Crew:
             self._limit = None
         if idle and self._kept and self._program == os.getpid():
             few, many = _IDLE_THREADS
-            self.resize(few if any(crew.width > few for crew in _idle) else many)
+            with _lock:
+                are_many = any(crew.width > few for crew in _idle)
+            self.resize(few if are_many else many)
             with _lock:
                 if len(_idle) < _IDLE_POOLS:
                     _idle.append(self)

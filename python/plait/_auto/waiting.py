@@ -19,12 +19,15 @@ def of_threads(tids: Iterable[int | None]) -> dict[int, float]:
     return {tid: _read(f"/proc/{pid}/task/{tid}/schedstat") for tid in some}
 
 
-def share(before: dict[int, float], after: dict[int, float], seconds: float) -> float:
-    """The share of the time that the threads have waited, those that were born meanwhile among them."""
+def share(before: dict[int, float], after: dict[int, float], seconds: float, working: int) -> float:
+    """The share of the time that threads have waited, those that were born meanwhile among them.
+
+    `working`: how many of them had calls to make.
+    """
     if not after or seconds <= 0:
         return 0.0
     waited = sum(now - before.get(tid, 0.0) for tid, now in after.items())
-    return min(1.0, max(0.0, waited) / (seconds * len(after)))
+    return min(1.0, max(0.0, waited) / (seconds * max(1, min(len(after), working))))
 
 
 def _read(path: str) -> float:

@@ -4,6 +4,7 @@ A watch is made with its segment. `look` ends the window and gives what it has m
 says nothing yet: there were too few calls, or the consumer set the pace.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -28,21 +29,21 @@ class SerialWatch:
         self._segment = segment
         self._first = first
         self._since = time.perf_counter()
-        # Seconds of all threads and of this one on a processor, when the window began.
-        self._cpu = time.process_time(), time.thread_time()
+        self._cpu = _cpu()
 
     def look(self, now: float) -> dict[str, Any] | None:
         """End the window."""
         seconds, self._since = now - self._since, now
-        process, thread = self._cpu
-        self._cpu = time.process_time(), time.thread_time()
+        before, self._cpu = self._cpu, _cpu()
         if not self._segment.wall:
             return {}
         grown = self._segment.wall / max(self._first["wall"], 1e-9)
         figures = {name: self._first[name] * grown for name in ("wall", "cpu", "held") if self._first[name]}
-        # Some threads only begin: those of a BLAS spin for a while before they sleep.
-        beside = (self._cpu[0] - process) - (self._cpu[1] - thread)
-        return figures | {"native": max(0.0, beside) / seconds}
+        thread, process, own = (now - then for now, then in zip(self._cpu, before, strict=True))
+        if not thread:
+            # Some threads only begin: those of a BLAS spin for a while before they sleep.
+            figures["native"] = max(0.0, process - own) / seconds
+        return figures
 
 
 class ThreadWatch:
@@ -89,7 +90,7 @@ class ThreadWatch:
             self._begin(now)
             return None
         waited = segment.waited()
-        delay = fresh["wall"] * waiting.share(self._waited, waited, seconds)
+        delay = fresh["wall"] * waiting.share(self._waited, waited, seconds, width)
         rate, busy = fresh["calls"] / seconds, (fresh["cpu"] or 0.0) + delay
         if rate * busy < _IDLE * self._cpus:
             # Calls wait more than the first ones did.
@@ -140,6 +141,11 @@ class ProcessWatch:
         """What calls behind the first one were like."""
         figures: dict[str, Any] = {} if self._head is None else {**self._head.figures()}
         return figures if figures.get("calls", 0) > 1 else {}
+
+
+def _cpu() -> tuple[int, float, float]:
+    """This thread, and the seconds that all of the program's threads and this one were on a processor."""
+    return threading.get_ident(), time.process_time(), time.thread_time()
 
 
 def _busy_seconds(pool: Any) -> float:
