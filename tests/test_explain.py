@@ -91,6 +91,18 @@ def test_a_thread_that_comes_late_is_waited_for(monkeypatch):
     assert choice.figures["calls"] > 0
 
 
+def test_what_cannot_be_sent_is_found_behind_much_that_can():
+    def count(item):
+        numbers, _lines = item
+        for _ in range(20_000):
+            pass
+        return len(numbers)
+
+    choice = plait.explain(count, [(list(range(100_000)), (line for line in ()))] * 50)
+    assert choice.figures["sendable"] is False
+    assert choice.backend != "processes"
+
+
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="there are no items"):
         plait.explain(w.add_one, [])

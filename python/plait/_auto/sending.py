@@ -77,9 +77,10 @@ def _weigh_one_of(values: list[Any]) -> tuple[float, float, float]:
     except Exception:
         # By value, as the engine would: functions of the script, lambdas.
         buffers.clear()
-    took = time.perf_counter() - begun
-    if scale.bytes + _size(buffers) > _CHUNK_BYTES:
-        return scale.bytes, _size(buffers), took
+    else:
+        took = time.perf_counter() - begun
+        if scale.bytes + _size(buffers) > _CHUNK_BYTES:
+            return scale.bytes, _size(buffers), took
     chunk = values[: max(1, _CHUNK_BYTES // max(1, scale.bytes))]
     trials = []
     for _ in range(_TRIALS):
