@@ -96,11 +96,11 @@ CGROUP = Path("/sys/fs/cgroup/memory")
 OUT_OF_MEMORY = """
 import os, sys
 open(sys.argv[1] + "/cgroup.procs", "w").write(str(os.getpid()))
-import plait, test_limits, workloads
+import plait, test_memory_limits, workloads
 
 with plait.ProcessPoolExecutor(2) as pool:
     other = pool.submit(workloads.sleep, 0.5)
-    error = pool.submit(test_limits.allocate_for_ever, "x").exception()
+    error = pool.submit(test_memory_limits.allocate_for_ever, "x").exception()
     print(type(error).__name__, error.out_of_memory, error.signal, other.result())
     print(error)
     print(pool.submit(workloads.add_one, 1).result())

@@ -2,6 +2,7 @@
 
 import atexit
 import faulthandler
+import functools
 import os
 import pickle
 import signal
@@ -94,6 +95,8 @@ def _take_environment(told: dict[str, str]) -> None:
 def _leave_traces(loop: _core.WorkerLoop) -> None:
     """Have the end of this process, whatever brings it, tell where it was."""
     signal.signal(_core.STOP_SIGNAL, loop.on_stop)
+    # No function of Python's: the order to end a call would strike in that, and be lost again.
+    sys.unraisablehook = functools.partial(loop.on_unraisable, sys.unraisablehook)
     dump = loop.dump_file()
     faulthandler.enable(dump)
     faulthandler.register(_core.DUMP_SIGNAL, dump, all_threads=True, chain=False)

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use plait_engine::worker::{Desk, Worker};
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -46,6 +47,16 @@ impl WorkerLoop {
     #[pyo3(signature = (*_args))]
     fn on_stop(&self, py: Python<'_>, _args: &Bound<'_, PyTuple>) -> PyResult<()> {
         stop::on_signal(py, &self.desk)
+    }
+
+    /// In place of `sys.unraisablehook`, which `tell` was: what would end a call is not lost.
+    #[expect(clippy::unused_self, reason = "a method, as `on_stop`, of which it is the other half")]
+    fn on_unraisable(&self, tell: &Bound<'_, PyAny>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = tell.py();
+        if stop::is_lost_order(py, &error.getattr(intern!(py, "exc_type"))?)? {
+            return Ok(());
+        }
+        tell.call1((error,)).map(drop)
     }
 
     /// Keeps the last of what this process prints, for the error of its death. `unwritten`: it is the beginning of a line,
