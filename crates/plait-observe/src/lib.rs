@@ -14,15 +14,22 @@
 //! only: where it reads the GIL of the process it lives in.
 #![deny(unsafe_code)]
 
+mod beacon;
 mod clock;
+mod counts;
 mod gil;
 mod identity;
+mod lanes;
 mod memory;
 mod meter;
+mod native;
 mod observer;
 pub mod own;
 mod python;
 mod reason;
+mod recorder;
+mod stacks;
+mod subject;
 mod tree;
 mod usage;
 mod waiters;

@@ -24,8 +24,11 @@
 
 pub mod comparison;
 mod error;
+pub mod export;
+pub mod live;
 mod plain_text;
 mod units;
+pub mod verdicts;
 
 pub use comparison::{Comparison, Measurements};
 pub use error::ReportError;

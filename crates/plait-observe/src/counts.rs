@@ -1,0 +1,1 @@
+//! Figures of the kernel: processor time, waiting for a processor, throttling, pressure.

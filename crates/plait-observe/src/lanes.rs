@@ -1,0 +1,1 @@
+//! What each thread did, out of what looks at it showed.

@@ -1,0 +1,1 @@
+//! The native calls of one thread, which is stopped for a moment.

@@ -1,0 +1,1 @@
+//! The Python calls of a thread, read from outside.

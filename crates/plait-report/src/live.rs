@@ -1,0 +1,1 @@
+//! The last seconds of a program that is watched, drawn in a terminal.
