@@ -19,6 +19,7 @@ mod clock;
 mod counts;
 mod gil;
 mod identity;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the recorder feeds it"))]
 mod lanes;
 mod memory;
 mod meter;
