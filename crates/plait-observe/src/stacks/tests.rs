@@ -21,7 +21,7 @@ def tell(native):
     ident = next(thread.ident for thread in threading.enumerate() if thread.native_id == native)
     frame = sys._current_frames()[ident]
     while frame is not None:
-        say(frame.f_code.co_qualname, frame.f_code.co_filename, frame.f_lineno or 0, sep='\t')
+        say(f'{frame.f_code.co_qualname}\t{frame.f_code.co_filename}\t{frame.f_lineno or 0}')
         frame = frame.f_back
     say('end')
 "#;

@@ -148,6 +148,7 @@ fn threads_that_come_and_go_are_read_or_refused() {
     let source = "
 def call(n):
     if n: call(n - 1)
+    else: sum(range(20_000))
 def churn():
     while True:
         thread = threading.Thread(target=call, args=(30,))
