@@ -29,6 +29,7 @@ pub mod own;
 mod python;
 mod reason;
 mod recorder;
+#[cfg_attr(not(test), expect(dead_code, reason = "the recorder is to read stacks"))]
 mod stacks;
 mod subject;
 mod tree;
