@@ -37,6 +37,7 @@ mod usage;
 mod waiters;
 mod watch;
 
+pub use beacon::{Beacon, Doing};
 pub use gil::{Gil, Gils, Moment};
 pub use meter::{Meter, Usage};
 pub use python::{Finder, Python, Version};
