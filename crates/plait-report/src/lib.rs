@@ -25,6 +25,7 @@
 pub mod comparison;
 mod error;
 pub mod export;
+mod line;
 pub mod live;
 mod plain_text;
 mod units;
@@ -32,6 +33,7 @@ pub mod verdicts;
 
 pub use comparison::{Comparison, Measurements};
 pub use error::ReportError;
+pub use line::line;
 
 /// Reads the measurements that `plait compare` took and works out their comparison.
 ///
