@@ -24,10 +24,13 @@ __all__ = [
     "ProcessEngine",
     "ProcessMap",
     "RecordWriter",
+    "Recorder",
     "ThreadEngine",
     "ThreadQueue",
+    "Trace",
     "Watch",
     "WatchReport",
+    "Watcher",
     "WorkerLoop",
     "__version__",
     "address_of",
@@ -43,6 +46,7 @@ __all__ = [
     "cpu_count",
     "default_workers",
     "function",
+    "gil_refusal",
     "is_shared",
     "is_worker",
     "join_orphans",
@@ -53,6 +57,7 @@ __all__ = [
     "memory_view",
     "physical_cores",
     "process_map",
+    "process_tree",
     "revise",
     "set_future_class",
     "shared_buffer",
@@ -375,6 +380,56 @@ class WatchReport:
     @property
     def reason(self) -> str | None: ...
     def joined(self, later: WatchReport) -> WatchReport: ...
+
+# --- recordings
+
+class _Process(TypedDict):
+    """A process of a recording."""
+
+    pid: int
+    command: str
+    python: str | None
+    sight: Literal["gil", "free-threaded", "kernel", "nothing"]
+    why: str | None
+
+def gil_refusal(pid: int) -> tuple[str, str] | None: ...
+def process_tree(pid: int) -> list[int]: ...
+
+@final
+class Recorder:
+    def __new__(cls, path: str | None = None) -> Self: ...
+    def start(self, pid: int, what: str, *, period: float, pause: bool, children: bool) -> None: ...
+    @property
+    def is_over(self) -> bool: ...
+    def stop(self) -> str | None: ...
+    def kept(self) -> bytes | None: ...
+    def trace(self) -> Trace: ...
+
+@final
+class Trace:
+    @staticmethod
+    def read(path: str) -> Trace: ...
+    def verdict(self, width: int) -> str: ...
+    def to_json(self) -> str: ...
+    def export(self, path: str, form: str) -> None: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def is_whole(self) -> bool: ...
+    @property
+    def processes(self) -> list[_Process]: ...
+    @property
+    def notes(self) -> list[str]: ...
+
+@final
+class Watcher:
+    def __new__(cls, pid: int, what: str, *, period: float, pause: bool, children: bool) -> Self: ...
+    @property
+    def is_over(self) -> bool: ...
+    def show(self, go_on: Callable[[int], object], prefix: str) -> bool: ...
+    def line(self, seconds: float) -> str: ...
+    def save(self, path: str) -> None: ...
+    def stop(self) -> Trace: ...
 
 # --- modules within
 

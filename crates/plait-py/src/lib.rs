@@ -24,9 +24,12 @@ mod memory;
 mod own;
 mod process;
 mod program;
+mod record;
+mod report;
 mod scratch;
 mod serial;
 mod thread;
+mod watch;
 mod worker;
 
 use pyo3::prelude::*;
@@ -65,9 +68,15 @@ mod _core {
     #[pymodule_export]
     use crate::program::{after_fork, before_fork, join_orphans};
     #[pymodule_export]
+    use crate::record::{Recorder, gil_refusal, process_tree};
+    #[pymodule_export]
+    use crate::report::Trace;
+    #[pymodule_export]
     use crate::serial::call_batch;
     #[pymodule_export]
     use crate::thread::{ThreadEngine, ThreadQueue, start_native};
+    #[pymodule_export]
+    use crate::watch::Watcher;
     #[pymodule_export]
     use crate::worker::{NurseryServer, WorkerLoop};
 

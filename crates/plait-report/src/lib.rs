@@ -26,6 +26,7 @@ mod calls;
 pub mod comparison;
 mod error;
 pub mod export;
+mod line;
 pub mod live;
 #[cfg(test)]
 mod made;
@@ -36,6 +37,7 @@ pub mod verdicts;
 
 pub use comparison::{Comparison, Measurements};
 pub use error::ReportError;
+pub use line::line;
 
 /// Reads the measurements that `plait compare` took and works out their comparison.
 ///

@@ -1,0 +1,131 @@
+//! The loop of the terminal view: what comes from the keyboard, what is drawn, and the terminal as it was before, however
+//! the loop ends.
+
+use std::io::{self, Stdout, Write, stdout};
+use std::time::{Duration, Instant};
+
+use plait_report::live::{Action, View};
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::crossterm::{cursor, execute};
+
+use super::Window;
+
+/// Between two pictures.
+const PICTURE: Duration = Duration::from_millis(100);
+
+/// A terminal in raw mode, showing another screen; as it was when this is dropped, also by a panic.
+struct Raw;
+
+impl Raw {
+    fn enter() -> io::Result<Self> {
+        enable_raw_mode()?;
+        // From here on it is undone, whatever fails.
+        let raw = Self;
+        execute!(stdout(), EnterAlternateScreen, cursor::Hide)?;
+        Ok(raw)
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // Where the terminal has gone there is nothing to put back.
+        let _ = execute!(stdout(), LeaveAlternateScreen, cursor::Show);
+        let _ = disable_raw_mode();
+        let _ = stdout().flush();
+    }
+}
+
+fn trouble(error: &io::Error) -> PyErr {
+    PyOSError::new_err((error.raw_os_error(), format!("the terminal: {}", crate::record::words(error))))
+}
+
+/// Shows `window` until `go_on` is false, which is told how often Ctrl-C was pressed; gives whether the user ended it.
+pub(super) fn show(window: &Window, prefix: &str, go_on: impl Fn(usize) -> PyResult<bool>) -> PyResult<bool> {
+    let raw = Raw::enter().map_err(|error| trouble(&error))?;
+    let mut screen = Screen::new(window, prefix).map_err(|error| trouble(&error))?;
+    let shown = loop {
+        let quit = screen.turn().map_err(|error| trouble(&error))?;
+        if quit {
+            break true;
+        }
+        if !go_on(std::mem::take(&mut screen.interrupts))? {
+            break false;
+        }
+    };
+    drop(raw);
+    Ok(shown)
+}
+
+struct Screen<'a> {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+    view: View,
+    window: &'a Window,
+    prefix: &'a str,
+    interrupts: usize,
+}
+
+impl<'a> Screen<'a> {
+    fn new(window: &'a Window, prefix: &'a str) -> io::Result<Self> {
+        let mut terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
+        terminal.clear()?;
+        Ok(Self { terminal, view: View::new(), window, prefix, interrupts: 0 })
+    }
+
+    /// One picture, and what is pressed until the next; whether the user wants no more.
+    fn turn(&mut self) -> io::Result<bool> {
+        let begun = Instant::now();
+        self.draw()?;
+        loop {
+            let left = PICTURE.saturating_sub(begun.elapsed());
+            if !event::poll(left)? {
+                return Ok(false);
+            }
+            match event::read()? {
+                Event::Key(key) if key.kind != KeyEventKind::Release => {
+                    if is_interrupt(key) {
+                        self.interrupts += 1;
+                        return Ok(false);
+                    }
+                    if self.press(key) {
+                        return Ok(true);
+                    }
+                    self.draw()?;
+                }
+                Event::Resize(..) => self.draw()?,
+                _ => {}
+            }
+        }
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        let (view, recording) = (&mut self.view, self.window.recording());
+        let now = recording.length();
+        self.terminal.draw(|frame| view.draw(frame, &recording, now)).map(drop)
+    }
+
+    /// Whether the key ends the view.
+    fn press(&mut self, key: KeyEvent) -> bool {
+        match self.view.key(key) {
+            Action::Quit => return true,
+            Action::Save => {
+                let said = match self.window.save_new(self.prefix) {
+                    Ok(path) => format!("saved {}", path.display()),
+                    Err(error) => format!("cannot save: {}", crate::record::words(&error)),
+                };
+                self.view.say(said);
+            }
+            _ => {}
+        }
+        false
+    }
+}
+
+/// In raw mode Ctrl-C is a key.
+fn is_interrupt(key: KeyEvent) -> bool {
+    key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL)
+}
