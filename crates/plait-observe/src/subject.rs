@@ -7,8 +7,6 @@
 //!
 //! A process that ended or runs another program is [`Reason::Gone`], at the first look after that.
 
-#![allow(dead_code, reason = "what looks at processes is the recorder")]
-
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
