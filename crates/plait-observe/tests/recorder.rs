@@ -30,7 +30,12 @@ impl Going {
     fn until(&self, what: &str, shows: impl Fn(&Recording) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !shows(&self.recording.lock().expect("whole")) {
-            assert!(Instant::now() < deadline, "no {what} within 30 s");
+            if Instant::now() > deadline {
+                let recording = self.recording.lock().expect("whole");
+                let lanes: Vec<_> =
+                    recording.threads.iter().map(|lane| (&lane.thread.name, lane.spans.last(), &lane.shots)).collect();
+                panic!("no {what} within 30 s: {:?}\n{:?}\n{lanes:?}", recording.processes, recording.notes);
+            }
             std::thread::sleep(Duration::from_millis(10));
         }
     }
