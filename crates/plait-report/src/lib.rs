@@ -29,6 +29,7 @@ pub mod live;
 mod plain_text;
 mod units;
 pub mod verdicts;
+mod wrap;
 
 pub use comparison::{Comparison, Measurements};
 pub use error::ReportError;
