@@ -102,7 +102,12 @@ impl Script {
     }
 
     pub fn go_on(&mut self) {
-        self.to.as_mut().expect("not ended").write_all(b"go\n").expect("the program listens");
+        self.say("go");
+    }
+
+    /// A line for it to read.
+    pub fn say(&mut self, line: &str) {
+        writeln!(self.to.as_mut().expect("not ended"), "{line}").expect("the program listens");
     }
 
     pub fn is_running(&mut self) -> bool {
