@@ -124,8 +124,10 @@ impl Stripped {
     }
 
     fn start(&self, prefix: &OsStr, work: &str) -> (Script, Pid) {
-        let source = format!("import os, sys, threading\ndef say(*words): print(*words, flush=True)\nsay('ready'); \
-             say(threading.get_native_id())\n{work}");
+        let source = format!(
+            "import os, sys, threading\ndef say(*words): print(*words, flush=True)\nsay('ready'); \
+             say(threading.get_native_id())\n{work}"
+        );
         let mut command = Command::new(&self.program);
         command.args(["-S", "-c", &source]).env("LD_LIBRARY_PATH", &self.folder).env("PYTHONHOME", prefix);
         let mut script = Script::spawn(&mut command);
