@@ -22,12 +22,16 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod calls;
 pub mod comparison;
 mod error;
 pub mod export;
 mod line;
 pub mod live;
+#[cfg(test)]
+mod made;
 mod plain_text;
+mod rates;
 mod units;
 pub mod verdicts;
 
