@@ -44,6 +44,8 @@ __all__ = [
     "control_groups",
     "cpu_count",
     "default_workers",
+    "form_of",
+    "forms",
     "function",
     "gil_refusal",
     "is_shared",
@@ -382,6 +384,8 @@ class _Process(TypedDict):
     sight: Literal["gil", "free-threaded", "kernel", "nothing"]
     why: str | None
 
+def form_of(path: str) -> str | None: ...
+def forms() -> list[str]: ...
 def gil_refusal(pid: int) -> tuple[str, str] | None: ...
 def process_tree(pid: int) -> list[int]: ...
 

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use plait_report::export;
+use plait_report::export::{Format, FormatError};
 use plait_report::verdicts::{Findings, judge};
 use plait_trace::{ReadError, Recording, Sight};
 use pyo3::exceptions::PyValueError;
@@ -66,14 +66,8 @@ impl Trace {
     /// Writes it to the file `path` as "perfetto", "firefox", "speedscope" or "json". Raises OSError when that cannot be;
     /// then there is no half of a file.
     fn export(&self, py: Python<'_>, path: PathBuf, form: &str) -> PyResult<()> {
-        let write: fn(&Recording, &mut (dyn Write + Send)) -> io::Result<()> = match form {
-            "perfetto" => |recording, out| export::perfetto(recording, out),
-            "firefox" => |recording, out| export::firefox(recording, out),
-            "speedscope" => |recording, out| export::speedscope(recording, out),
-            "json" => |recording, out| export::json(recording, out),
-            other => return Err(PyValueError::new_err(format!("there is no form {other:?}"))),
-        };
-        py.detach(|| to_file(&path, |out| write(&self.recording, out))).map_err(|error| file_error(&error, &path))
+        let form = Format::of_name(form).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        py.detach(|| to_file(&path, |out| form.write(&self.recording, out))).map_err(|error| file_error(&error, &path))
     }
 
     /// Seconds from its beginning to its end, or to the last that is known.
@@ -115,6 +109,22 @@ impl Trace {
     #[getter]
     fn notes(&self) -> Vec<&str> {
         self.recording.notes.iter().map(|note| note.text.as_str()).collect()
+    }
+}
+
+/// The forms that a recording can be written in.
+#[pyfunction]
+pub fn forms() -> Vec<&'static str> {
+    Format::ALL.map(Format::name).to_vec()
+}
+
+/// The form that the name of a file says, None if it says none. Raises ValueError for one that is not written yet.
+#[pyfunction]
+pub fn form_of(path: &str) -> PyResult<Option<&'static str>> {
+    match Format::of_path(path) {
+        Ok(form) => Ok(Some(form.name())),
+        Err(error @ FormatError::Page) => Err(PyValueError::new_err(error.to_string())),
+        Err(_) => Ok(None),
     }
 }
 

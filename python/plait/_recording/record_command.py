@@ -14,7 +14,7 @@ from pathlib import Path
 from plait import _core
 from plait._cli import DONE, FAILED, _say
 from plait._recording import written
-from plait._recording.formats import form_of
+from plait._recording.formats import TRACE, form_of
 from plait._recording.signals import Signals, send
 from plait._recording.target import Command, Refused, Target, attach, start
 
@@ -29,7 +29,7 @@ class _Recording:
         self.asked = asked
         self.out: Path | None = asked.out
         try:
-            self.form = "plait" if self.out is None else form_of(self.out)
+            self.form = TRACE if self.out is None else form_of(self.out)
         except ValueError as error:
             raise Refused(str(error)) from None
         self.path = Path()
@@ -74,7 +74,7 @@ class _Recording:
         if self.out is None:
             self.path = written.unused(f"plait-record-{pid}")
             written.check(self.path)
-        elif self.form == "plait":
+        elif self.form == TRACE:
             self.path = self.out
         else:
             # What is asked for is made of the trace at the end; until then, and if it fails, there is this.
@@ -145,7 +145,7 @@ class _Recording:
         if not asked.quiet:
             print(trace.verdict(shutil.get_terminal_size().columns if sys.stdout.isatty() else 120).rstrip())
             print()
-        if self.form == "plait":
+        if self.form == TRACE:
             if not asked.quiet:
                 print(f"trace: {self.path}  ({trace.seconds:.1f} s, {written.size(self.path)})")
                 print(f"next:  plait report {self.path} -o lanes.json  (opens in ui.perfetto.dev)")

@@ -8,7 +8,7 @@ from pathlib import Path
 from plait import _core
 from plait._cli import DONE, FAILED, _say
 from plait._recording import written
-from plait._recording.formats import form_of
+from plait._recording.formats import TRACE, form_of
 from plait._recording.target import Refused
 
 
@@ -45,7 +45,7 @@ def _form(asked: argparse.Namespace) -> str:
         form = form_of(asked.out)
     except ValueError as error:
         raise Refused(f"{error}; or say --format") from None
-    if form == "plait":
+    if form == TRACE:
         raise Refused(f"{str(asked.trace)!r} is a .plait file already; copy it")
     return form
 
