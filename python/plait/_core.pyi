@@ -38,6 +38,7 @@ __all__ = [
     "before_fork",
     "buffer_span",
     "bytes_copied",
+    "call_as",
     "call_batch",
     "choose",
     "codec",
@@ -236,6 +237,15 @@ class Gauge:
     def sample(self, seconds: float) -> None:
         """Looks for so long from now on who holds the GIL."""
     def figures(self) -> _GaugeFigures: ...
+
+def call_as(
+    named: Callable[..., Any],
+    fn: Callable[..., _T],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = None,
+    /,
+) -> _T:
+    """Calls `fn(*args, **kwargs)`; observers see it as a task that is a call of `named`."""
 
 def call_batch(
     fn: Callable[..., Any], items: Iterator[Any], star: bool, count: int, limit: float, results: list[Any]

@@ -19,6 +19,7 @@ mod clock;
 mod counts;
 mod gil;
 mod identity;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the recorder feeds it"))]
 mod lanes;
 mod memory;
 mod meter;
@@ -28,6 +29,7 @@ pub mod own;
 mod python;
 mod reason;
 mod recorder;
+#[cfg_attr(not(test), expect(dead_code, reason = "the recorder is to read stacks"))]
 mod stacks;
 mod subject;
 mod tree;
@@ -35,6 +37,7 @@ mod usage;
 mod waiters;
 mod watch;
 
+pub use beacon::{Beacon, Doing};
 pub use gil::{Gil, Gils, Moment};
 pub use meter::{Meter, Usage};
 pub use python::{Finder, Python, Version};

@@ -28,8 +28,13 @@ impl Memory {
 
     pub fn read<const N: usize>(&self, address: u64) -> Result<[u8; N], Reason> {
         let mut bytes = [0; N];
-        self.file.read_exact_at(&mut bytes, address).map_err(|error| Reason::of_io(self.pid, "memory", &error))?;
+        self.read_into(address, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Fills `bytes` with what lies from `address` on, or fails.
+    pub fn read_into(&self, address: u64, bytes: &mut [u8]) -> Result<(), Reason> {
+        self.file.read_exact_at(bytes, address).map_err(|error| Reason::of_io(self.pid, "memory", &error))
     }
 
     pub fn u64(&self, address: u64) -> Result<u64, Reason> {

@@ -2,6 +2,7 @@
 //!
 //! Private: its names may change at any time. Everything of PyO3 is in this crate, and no decision is.
 
+mod beacon;
 mod buffer;
 mod callout;
 mod choose;
@@ -36,6 +37,8 @@ use pyo3::prelude::*;
 /// See `plait`.
 #[pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use crate::beacon::call_as;
     #[pymodule_export]
     use crate::buffer::{Buffer, address_of, buffer_span, memory_view};
     #[pymodule_export]
@@ -81,6 +84,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::beacon::light();
         crate::program::prepare_for_forks();
         crate::codec::hooks::add_to(module)?;
         crate::function::hooks::add_to(module)?;

@@ -1,0 +1,40 @@
+//! Shots at live Pythons: the right names, and targets that notice nothing.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{NativeStack, Natives, NoShot};
+use crate::Pid;
+use python::{Interpreter, Script, supported};
+
+mod names;
+#[path = "../../tests/python/mod.rs"]
+mod python;
+
+/// Whatever is waited for is given up after so long.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Tells its own thread first, as the scripts of these tests do; the observer shoots at that one.
+fn start(interpreter: &Interpreter, work: &str) -> (Script, Pid) {
+    let source = format!("say('ready'); say(threading.get_native_id())\n{work}");
+    let mut script = Script::start(interpreter, &source);
+    let [tid] = script.numbers()[..] else { panic!("one number") };
+    (script, tid)
+}
+
+/// Shoots until `count` shots have hit, and hands over those.
+fn shots(script: &mut Script, tid: Pid, count: usize) -> Vec<NativeStack> {
+    let mut natives = Natives::new(script.pid());
+    let (began, mut hits) = (Instant::now(), Vec::new());
+    while hits.len() < count {
+        assert!(script.is_running(), "the script ended");
+        match natives.shot(tid) {
+            Ok(hit) => hits.push(hit),
+            Err(NoShot::Busy { .. }) => {}
+            Err(refused) => panic!("{refused}"),
+        }
+        assert!(began.elapsed() < LONG, "{} of {count} hits", hits.len());
+        thread::sleep(Duration::from_millis(3));
+    }
+    hits
+}
