@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use plait_report::export::{Format, FormatError};
-use plait_report::verdicts::{Findings, judge};
-use plait_trace::{ReadError, Recording, Sight};
+use plait_report::verdicts::{Findings, judge_between};
+use plait_trace::{Nanos, ReadError, Recording, Sight};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -18,13 +18,20 @@ use crate::record::file_error;
 #[pyclass(frozen, module = "plait._core")]
 pub struct Trace {
     recording: Recording,
+    /// What was before is not judged: it may have been forgotten.
+    from: Nanos,
     findings: OnceLock<Findings>,
 }
 
 impl Trace {
-    /// Of a recording that is at hand.
+    /// Of a recording that is at hand, all of it.
     pub fn of(recording: Recording) -> Self {
-        Self { recording, findings: OnceLock::new() }
+        Self::since(recording, 0)
+    }
+
+    /// Of a recording that is at hand, from a moment on.
+    pub fn since(recording: Recording, from: Nanos) -> Self {
+        Self { recording, from, findings: OnceLock::new() }
     }
 
     /// Of the bytes of a file.
@@ -33,7 +40,7 @@ impl Trace {
     }
 
     fn findings(&self) -> &Findings {
-        self.findings.get_or_init(|| judge(&self.recording))
+        self.findings.get_or_init(|| judge_between(&self.recording, self.from, Nanos::MAX))
     }
 }
 
@@ -53,8 +60,9 @@ impl Trace {
     }
 
     /// What it says, as text of at most `width` columns.
-    fn verdict(&self, py: Python<'_>, width: usize) -> String {
-        py.detach(|| self.findings().to_text(width))
+    #[pyo3(signature = (width, color=false))]
+    fn verdict(&self, py: Python<'_>, width: usize, color: bool) -> String {
+        py.detach(|| self.findings().to_text(width, color))
     }
 
     /// What it says, with all figures, as JSON.
