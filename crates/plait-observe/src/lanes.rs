@@ -41,7 +41,7 @@ use plait_trace::{GilKey, Nanos, ProcessKey, Record, ThreadKey};
 pub(crate) use files::ThreadFiles;
 use gils::GilLane;
 use lane::{Lane, Look};
-pub(crate) use seen::{Call, GilLook, GilSeen, Hogging, Sched, Spot, Target, ThreadLook};
+pub(crate) use seen::{Call, GilSeen, Hogging, Sched, Target, ThreadLook};
 
 /// The lanes of one process: its threads, and its GILs.
 #[derive(Debug)]

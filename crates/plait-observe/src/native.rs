@@ -12,7 +12,6 @@
 //! * `asleep.rs` copies the stack of a thread that is blocked, `stop.rs` stops one that runs.
 //! * `maps.rs` and `modules.rs` know what is mapped where, `image.rs` and `symbols.rs` what program files say of it.
 //! * `unwind.rs` makes calls of a copied stack, `names.rs` readable names of symbols, `rule.rs` picks the one that matters.
-#![allow(dead_code, reason = "the recorder shoots")]
 
 use std::io;
 use std::time::Duration;

@@ -2,7 +2,8 @@
 
 use plait_trace::{GilKey, Hold, Nanos, Record, ThreadKey};
 
-use super::seen::{GilSeen, Spot};
+use super::seen::GilSeen;
+use crate::subject::Spot;
 use crate::{Gil, Pid};
 
 /// One GIL: its words at the last look, and the hold that goes on.

@@ -9,7 +9,8 @@ use plait_trace::{GilKey, Nanos, State};
 
 use super::gils::GilLane;
 use super::pending::{Mark, Pending};
-use super::seen::{Call, Sched, Spot};
+use super::seen::{Call, Sched};
+use crate::subject::Spot;
 
 /// How long a holder is in one place before that is a native call. In trials with looks 1 ms apart, 10 ms found 95 to 100 % of
 /// the time that C functions kept the GIL, and took no loop of bytecode for one; 3 ms took 17 to 49 % of such loops. It is

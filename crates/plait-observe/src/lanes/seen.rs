@@ -2,31 +2,8 @@
 
 use plait_trace::{GilKey, Nanos, ThreadKey};
 
+use crate::subject::GilLook;
 use crate::{Gil, Pid};
-
-/// What a GIL says at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct GilLook {
-    /// Whether a thread has it.
-    pub held: bool,
-    /// The thread that has it or had it last, as the observer numbers threads; `None` where that cannot be told.
-    pub holder: Option<Pid>,
-    /// The address of that thread's state.
-    pub state: u64,
-    /// How often it went from one thread to another.
-    pub switches: u64,
-    /// Where in its code the holder is; `None` where that could not be read.
-    pub spot: Option<Spot>,
-    /// Whether garbage is being collected.
-    pub collecting: bool,
-}
-
-/// Where in its Python code a thread is: its innermost frame, and the instruction there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Spot {
-    pub frame: u64,
-    pub instruction: u64,
-}
 
 /// A GIL at a look.
 #[derive(Clone, Copy, Debug)]
@@ -34,9 +11,6 @@ pub(crate) struct GilSeen {
     pub key: GilKey,
     pub gil: Gil,
     pub look: GilLook,
-    /// After how long a thread that wants it asks for it (`sys.getswitchinterval`).
-    #[expect(dead_code, reason = "no rule needs it: whether a holder moves in its code has nothing to do with it")]
-    pub interval: Nanos,
 }
 
 /// A thread at a look.

@@ -6,7 +6,8 @@ use plait_trace::{GilKey, Nanos, ProcessKey, Record, ThreadKey};
 
 use super::stage::{GIL, PERIOD, call};
 use crate::Pid;
-use crate::lanes::{GilLook, GilSeen, Lanes, Sched, Spot, ThreadFiles, ThreadLook};
+use crate::lanes::{GilSeen, Lanes, Sched, ThreadFiles, ThreadLook};
+use crate::subject::{GilLook, Spot};
 
 /// One that has the GIL, one in eight that want it, and the rest idle; the GIL goes round every fifth look.
 struct Crowd {
@@ -25,11 +26,7 @@ impl Crowd {
             sched: None,
             attached: None,
         };
-        Self {
-            threads: (0..size).map(thread).collect(),
-            gil: GilSeen { key: GilKey(0), gil: GIL, look, interval: 5_000_000 },
-            look: 0,
-        }
+        Self { threads: (0..size).map(thread).collect(), gil: GilSeen { key: GilKey(0), gil: GIL, look }, look: 0 }
     }
 
     fn next(&mut self) -> Nanos {

@@ -4,7 +4,8 @@ use plait_trace::{GilKey, Hold, Nanos, ProcessKey, Record, Span, State, ThreadKe
 
 use super::stage::{GIL, call};
 use crate::Pid;
-use crate::lanes::{GilLook, GilSeen, Hogging, Lanes, Spot, ThreadLook};
+use crate::lanes::{GilSeen, Hogging, Lanes, ThreadLook};
+use crate::subject::{GilLook, Spot};
 
 const A: ThreadKey = ThreadKey(0);
 const B: ThreadKey = ThreadKey(1);
@@ -14,7 +15,7 @@ fn gil(holder: Option<ThreadKey>, instruction: u64, switches: u64) -> [GilSeen; 
     let spot = Some(Spot { frame: 1, instruction });
     let holder_tid = holder.map(|key| key.0 as Pid + 10);
     let look = GilLook { held: holder.is_some(), holder: holder_tid, state: 0, switches, spot, collecting: false };
-    [GilSeen { key: THE_GIL, gil: GIL, look, interval: 5_000_000 }]
+    [GilSeen { key: THE_GIL, gil: GIL, look }]
 }
 
 fn thread(key: ThreadKey, sign: char) -> ThreadLook {

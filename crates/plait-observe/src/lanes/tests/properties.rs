@@ -6,7 +6,8 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::stage::{GIL, call, empty};
-use crate::lanes::{GilLook, GilSeen, Lanes, Sched, Spot, ThreadLook};
+use crate::lanes::{GilSeen, Lanes, Sched, ThreadLook};
+use crate::subject::{GilLook, Spot};
 use crate::{Gil, Pid};
 
 const THREADS: usize = 4;
@@ -121,7 +122,6 @@ fn play(events: &[Event], cuts: bool) -> (Recording, Seen) {
                             spot: words.spot.map(|instruction| Spot { frame: 0, instruction }),
                             collecting: words.collecting,
                         },
-                        interval: 5_000_000,
                     });
                 }
                 let mut shown = Vec::new();

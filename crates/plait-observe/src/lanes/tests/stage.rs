@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use plait_trace::{GilKey, Nanos, ProcessKey, Record, Recording, Sight, ThreadKey};
 
-use crate::lanes::{Call, GilLook, GilSeen, Lanes, Sched, Spot, Target, ThreadLook};
+use crate::lanes::{Call, GilSeen, Lanes, Sched, Target, ThreadLook};
+use crate::subject::{GilLook, Spot};
 use crate::{Gil, Pid};
 
 /// The time between two looks.
@@ -136,7 +137,6 @@ impl Script {
                 spot,
                 collecting: self.at("gc", column) == Some('x'),
             },
-            interval: 5_000_000,
         }
     }
 }
