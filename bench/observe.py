@@ -1,7 +1,8 @@
-"""What `plait record` finds, and what it costs, on programs that know what they do. `make bench-observe` runs it.
+"""What `plait record` finds, and what it costs, on programs that know what they do.
 
-Each part prints its figures beside its goal. The observer is the command itself, in a process of its own; py-spy is
-beside it where it is installed. Everything runs on this machine, one thing after another: nothing else should.
+`make bench-observe` runs it. Each part prints its figures beside its goal. The observer is the command
+itself, in a process of its own; py-spy is beside it where it is installed. Everything runs on this machine,
+one thing after another: nothing else should.
 """
 
 import argparse
@@ -34,9 +35,7 @@ def cost(quick: bool) -> dict[str, Any]:
 
     figures = {}
     for threads, goal in ((1, "goal < 1 %"), (10, "goal < 2 %")):
-        print(
-            f"\nSlow-down of {threads} thread{'s' * (threads > 1)} of Python code: median [middle half], CPU and wall"
-        )
+        print(f"\nSlow-down of {threads} threads of Python code: median [middle half], CPU, wall")
         found = cost.measure(threads, 1.5 if quick else 3.0, 3 if quick else 9, note)
         for name, spreads in found.items():
             cpu, wall = (f"{m:+.1f} % [{low:+.1f}, {high:+.1f}]" for m, low, high in spreads)

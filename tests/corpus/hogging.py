@@ -11,7 +11,7 @@ import time
 from corpus import answer
 from corpus.clock import beside, count_up, until_over
 
-CONTENDED = ("gil-contention", "python-cpu")
+CONTENDED = ("gil-contention", "python-cpu-bound")
 
 
 def paused():
@@ -85,14 +85,14 @@ def sorts_beside_two_loops(seconds):
     beside(seconds, lambda: sorted(numbers), count_up, count_up)
 
 
-@answer("python-cpu")
+@answer("python-cpu-bound")
 def sorts_alone(seconds):
     # Nobody waits: it is computing, not hogging.
     numbers = [n * 7919 % 1_000_003 for n in range(300_000)]
     until_over(seconds, lambda: sorted(numbers))
 
 
-@answer("gc-pause", also=("gil-contention", "python-cpu", "gil-hog"))
+@answer("gc-pause", also=("gil-contention", "python-cpu-bound", "gil-hog"))
 def collects_garbage(seconds):
     heap = [[{}] for _ in range(400_000)]
     beside(seconds, gc.collect, paused)

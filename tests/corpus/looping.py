@@ -32,7 +32,7 @@ def a_loop_at_rest(seconds):
     _run(seconds, lambda: asyncio.sleep(0.2))
 
 
-@answer("io-bound", "idle", also=("python-cpu", "mixed"))
+@answer("io-bound", "idle", also=("python-cpu-bound", "mixed"))
 def a_loop_with_many_timers(seconds):
     _run(seconds, *[rest] * 50)
 
@@ -51,7 +51,7 @@ def a_loop_that_asks(seconds):
         _run(seconds, *[job] * 5)
 
 
-@answer("event-loop-stalled", also=("io-bound", "idle"))
+@answer("loop-stalled", also=("io-bound", "idle"))
 def a_loop_that_sleeps(seconds):
     async def bad():
         time.sleep(0.25)
@@ -60,7 +60,7 @@ def a_loop_that_sleeps(seconds):
     _run(seconds, bad, rest)
 
 
-@answer("event-loop-stalled", also=("python-cpu",))
+@answer("loop-stalled", also=("python-cpu-bound",))
 def a_loop_that_computes(seconds):
     async def bad():
         until_over(0.25, count_up)
@@ -69,7 +69,7 @@ def a_loop_that_computes(seconds):
     _run(seconds, bad, rest)
 
 
-@answer("event-loop-stalled", also=("python-cpu", "gil-hog"))
+@answer("loop-stalled", also=("python-cpu-bound", "gil-hog"))
 def a_loop_that_parses(seconds):
     text = json.dumps(list(range(3_000_000)))
 
@@ -80,7 +80,7 @@ def a_loop_that_parses(seconds):
     _run(max(seconds, 2.0), bad, rest)
 
 
-@answer("python-cpu", also=("event-loop-stalled",))
+@answer("python-cpu-bound", also=("loop-stalled",))
 def a_loop_of_short_steps(seconds):
     async def step():
         count_up(3000)

@@ -11,39 +11,39 @@ from corpus.clock import on_threads, until_over
 RANDOM = hashlib.shake_128(b"corpus").digest(400_000)
 
 
-@answer("native", also=("oversubscribed", "saturated"))
+@answer("native-releasing", also=("oversubscribed", "saturated"))
 def compresses(seconds):
     until_over(seconds, lambda: zlib.compress(RANDOM, 6))
 
 
-@answer("native", "saturated", also=("oversubscribed",))
+@answer("native-releasing", "saturated", also=("oversubscribed",))
 def compresses_on_two_threads(seconds):
     on_threads(2, seconds, lambda: zlib.compress(RANDOM, 6))
 
 
-@answer("native", also=("oversubscribed", "saturated"))
+@answer("native-releasing", also=("oversubscribed", "saturated"))
 def hashes(seconds):
     data = RANDOM * 5
     until_over(seconds, lambda: hashlib.sha256(data).digest())
 
 
-@answer("native", "saturated", also=("oversubscribed",))
+@answer("native-releasing", "saturated", also=("oversubscribed",))
 def hashes_on_two_threads(seconds):
     data = RANDOM * 5
     on_threads(2, seconds, lambda: hashlib.sha256(data).digest())
 
 
-@answer("native", also=("oversubscribed", "saturated"))
+@answer("native-releasing", also=("oversubscribed", "saturated"))
 def packs_with_bz2(seconds):
     until_over(seconds, lambda: bz2.compress(RANDOM))
 
 
-@answer("native", also=("oversubscribed", "saturated"))
+@answer("native-releasing", also=("oversubscribed", "saturated"))
 def packs_with_lzma(seconds):
     until_over(seconds, lambda: lzma.compress(RANDOM, preset=1))
 
 
-@answer("native", "saturated", "oversubscribed", needs=("numpy",))
+@answer("native-releasing", "saturated", "oversubscribed", needs=("numpy",))
 def multiplies_matrices(seconds):
     import numpy as np
 
@@ -51,6 +51,6 @@ def multiplies_matrices(seconds):
     until_over(seconds, lambda: a @ a)
 
 
-@answer("oversubscribed", also=("native", "saturated"))
+@answer("oversubscribed", also=("native-releasing", "saturated"))
 def sixteen_threads_compress(seconds):
     on_threads(16, seconds, lambda: zlib.compress(RANDOM, 6))

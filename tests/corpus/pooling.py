@@ -16,13 +16,13 @@ def compute(seconds):
     until_over(seconds, count_up)
 
 
-@answer("saturated", "oversubscribed", also=("python-cpu",))
+@answer("saturated", "oversubscribed", also=("python-cpu-bound",))
 def a_pool_on_all_cores(seconds):
     with ProcessPoolExecutor(CORES, mp_context=FORK) as pool:
         list(pool.map(compute, [seconds] * CORES))
 
 
-@answer("oversubscribed", also=("saturated", "python-cpu"))
+@answer("oversubscribed", also=("saturated", "python-cpu-bound"))
 def eight_processes_per_core(seconds):
     workers = [FORK.Process(target=compute, args=(seconds,)) for _ in range(8 * CORES)]
     for worker in workers:
@@ -37,7 +37,7 @@ def a_pool_that_sleeps(seconds):
         list(pool.map(time.sleep, [seconds] * 2))
 
 
-@answer("python-cpu", also=("saturated",))
+@answer("python-cpu-bound", also=("saturated",))
 def one_worker_computes(seconds):
     worker = FORK.Process(target=compute, args=(seconds,))
     worker.start()

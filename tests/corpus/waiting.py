@@ -100,7 +100,7 @@ def fights_for_a_lock(seconds):
     on_threads(4, seconds, work)
 
 
-@answer("lock-bound", also=("io-bound", "python-cpu", "mixed"))
+@answer("lock-bound", also=("io-bound", "python-cpu-bound", "mixed"))
 def works_under_a_lock(seconds):
     lock = threading.Lock()
 
@@ -112,7 +112,7 @@ def works_under_a_lock(seconds):
     on_threads(3, seconds, work)
 
 
-@answer("mixed", "python-cpu", "io-bound")
+@answer("mixed", "python-cpu-bound", "io-bound")
 def half_computing_half_sleeping(seconds):
     def work():
         end = time.monotonic() + 0.02
@@ -123,7 +123,7 @@ def half_computing_half_sleeping(seconds):
     until_over(seconds, work)
 
 
-@answer("mixed", "python-cpu", also=("io-bound",))
+@answer("mixed", "python-cpu-bound", also=("io-bound",))
 def one_computes_and_one_asks(seconds):
     with slow_server(0.01) as address, socket.create_connection(address) as connection:
         thread = threading.Thread(target=until_over, args=(seconds, lambda: ask(connection)))

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `layout.rs` | where things lie in each version |
 //! | `gather.rs` | many places in one system call |
-//! | `walk.rs` | from frame to frame, over copied pages |
+//! | `walk.rs` | from frame to frame, over copied memory |
 //! | `look.rs` | a look at a thread, and whether it is torn |
 //! | `code.rs`, `lines.rs`, `text.rs` | names and lines |
 //!
@@ -148,9 +148,7 @@ impl Stacks {
     }
 
     fn remember(&mut self, thread_state: u64, mut wanted: Wanted) {
-        if wanted.is_lavish(&self.looker.frames) {
-            wanted.prune(&self.looker.layout, &self.looker.frames);
-        }
+        wanted.tidy(&self.looker.layout, &self.looker.frames);
         if self.wanted.len() >= MOST_THREADS {
             self.wanted.clear();
         }

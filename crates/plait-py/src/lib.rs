@@ -71,7 +71,7 @@ mod _core {
     #[pymodule_export]
     use crate::record::{Recorder, gil_refusal, process_tree};
     #[pymodule_export]
-    use crate::report::Trace;
+    use crate::report::{Trace, form_of, forms};
     #[pymodule_export]
     use crate::serial::call_batch;
     #[pymodule_export]

@@ -5,9 +5,9 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use plait_report::export;
-use plait_report::verdicts::{Findings, judge};
-use plait_trace::{ReadError, Recording, Sight};
+use plait_report::export::{Format, FormatError};
+use plait_report::verdicts::{Findings, judge_between};
+use plait_trace::{Nanos, ReadError, Recording, Sight};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -18,13 +18,20 @@ use crate::record::file_error;
 #[pyclass(frozen, module = "plait._core")]
 pub struct Trace {
     recording: Recording,
+    /// What was before is not judged: it may have been forgotten.
+    from: Nanos,
     findings: OnceLock<Findings>,
 }
 
 impl Trace {
-    /// Of a recording that is at hand.
+    /// Of a recording that is at hand, all of it.
     pub fn of(recording: Recording) -> Self {
-        Self { recording, findings: OnceLock::new() }
+        Self::since(recording, 0)
+    }
+
+    /// Of a recording that is at hand, from a moment on.
+    pub fn since(recording: Recording, from: Nanos) -> Self {
+        Self { recording, from, findings: OnceLock::new() }
     }
 
     /// Of the bytes of a file.
@@ -33,7 +40,7 @@ impl Trace {
     }
 
     fn findings(&self) -> &Findings {
-        self.findings.get_or_init(|| judge(&self.recording))
+        self.findings.get_or_init(|| judge_between(&self.recording, self.from, Nanos::MAX))
     }
 }
 
@@ -53,8 +60,9 @@ impl Trace {
     }
 
     /// What it says, as text of at most `width` columns.
-    fn verdict(&self, py: Python<'_>, width: usize) -> String {
-        py.detach(|| self.findings().to_text(width))
+    #[pyo3(signature = (width, color=false))]
+    fn verdict(&self, py: Python<'_>, width: usize, color: bool) -> String {
+        py.detach(|| self.findings().to_text(width, color))
     }
 
     /// What it says, with all figures, as JSON.
@@ -66,14 +74,8 @@ impl Trace {
     /// Writes it to the file `path` as "perfetto", "firefox", "speedscope" or "json". Raises OSError when that cannot be;
     /// then there is no half of a file.
     fn export(&self, py: Python<'_>, path: PathBuf, form: &str) -> PyResult<()> {
-        let write: fn(&Recording, &mut (dyn Write + Send)) -> io::Result<()> = match form {
-            "perfetto" => |recording, out| export::perfetto(recording, out),
-            "firefox" => |recording, out| export::firefox(recording, out),
-            "speedscope" => |recording, out| export::speedscope(recording, out),
-            "json" => |recording, out| export::json(recording, out),
-            other => return Err(PyValueError::new_err(format!("there is no form {other:?}"))),
-        };
-        py.detach(|| to_file(&path, |out| write(&self.recording, out))).map_err(|error| file_error(&error, &path))
+        let form = Format::of_name(form).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        py.detach(|| to_file(&path, |out| form.write(&self.recording, out))).map_err(|error| file_error(&error, &path))
     }
 
     /// Seconds from its beginning to its end, or to the last that is known.
@@ -115,6 +117,22 @@ impl Trace {
     #[getter]
     fn notes(&self) -> Vec<&str> {
         self.recording.notes.iter().map(|note| note.text.as_str()).collect()
+    }
+}
+
+/// The forms that a recording can be written in.
+#[pyfunction]
+pub fn forms() -> Vec<&'static str> {
+    Format::ALL.map(Format::name).to_vec()
+}
+
+/// The form that the name of a file says, None if it says none. Raises ValueError for one that is not written yet.
+#[pyfunction]
+pub fn form_of(path: &str) -> PyResult<Option<&'static str>> {
+    match Format::of_path(path) {
+        Ok(form) => Ok(Some(form.name())),
+        Err(error @ FormatError::Page) => Err(PyValueError::new_err(error.to_string())),
+        Err(_) => Ok(None),
     }
 }
 

@@ -103,7 +103,9 @@ impl Watcher {
         let recorder = self.running().take().ok_or_else(|| PyRuntimeError::new_err("stopped already"))?;
         py.detach(|| {
             recorder.stop();
-            Ok(Trace::of(std::mem::take(&mut *self.window.recording())))
+            let recording = std::mem::take(&mut *self.window.recording());
+            let from = recording.length().saturating_sub(KEPT);
+            Ok(Trace::since(recording, from))
         })
     }
 

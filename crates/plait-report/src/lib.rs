@@ -34,6 +34,7 @@ mod plain_text;
 mod rates;
 mod units;
 pub mod verdicts;
+mod wrap;
 
 pub use comparison::{Comparison, Measurements};
 pub use error::ReportError;

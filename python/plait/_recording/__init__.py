@@ -13,7 +13,7 @@ from pathlib import Path
 
 from plait import _core
 from plait._errors import PlaitError
-from plait._recording.formats import form_of
+from plait._recording.formats import TRACE, form_of
 
 _lock = threading.Lock()
 # The recording that goes on in this process, and which process that is: a fork inherits the name alone.
@@ -37,7 +37,7 @@ class Recording:
         """Make one that has not begun; `plait.record` does this."""
         self.path = path
         self.failure: str | None = None
-        self._form = "plait" if path is None else form_of(path)
+        self._form = TRACE if path is None else form_of(path)
         self._rate = rate
         self._children = children
         self._recorder: _core.Recorder | None = None
@@ -61,7 +61,7 @@ class Recording:
                     f"this program is being recorded already{_going_on[1]._place()}: one at a time"
                 )
             # Other forms are made of the trace at the end.
-            in_file = self.path is not None and self._form == "plait"
+            in_file = self.path is not None and self._form == TRACE
             recorder = _core.Recorder(str(self.path) if in_file else None)
             recorder.start(
                 os.getpid(), "this program", period=1 / self._rate, pause=True, children=self._children
@@ -86,7 +86,7 @@ class Recording:
             _going_on = None
         atexit.unregister(self.__exit__)
         self.failure = self._recorder.stop()
-        if self.failure is None and self.path is not None and self._form != "plait":
+        if self.failure is None and self.path is not None and self._form != TRACE:
             try:
                 self._read().export(str(self.path), self._form)
             except OSError as error:
@@ -109,7 +109,7 @@ class Recording:
         if not self._over:
             raise PlaitError("this recording still goes on; ask when its block has ended")
         if self._trace is None:
-            if self.path is not None and self._form == "plait":
+            if self.path is not None and self._form == TRACE:
                 self._trace = _core.Trace.read(str(self.path))
             else:
                 self._trace = self._recorder.trace()
@@ -143,7 +143,7 @@ class Recording:
         """
         form = form_of(path)
         trace = self._read()
-        if form != "plait":
+        if form != TRACE:
             trace.export(os.fspath(path), form)
             return
         assert self._recorder is not None

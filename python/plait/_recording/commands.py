@@ -10,8 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+from plait import _core
 from plait._cli import DONE, FAILED, WRONG, _Parser, _say
-from plait._recording.formats import FORMS
 from plait._recording.target import Refused
 
 # Looks a second.
@@ -137,7 +137,7 @@ def _report_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format",
         dest="form",
-        choices=FORMS,
+        choices=_core.forms(),
         help="the form of OUT (default: by the end of its name: .json is perfetto)",
     )
     parser.add_argument("--json", action="store_true", help="print the verdict with all its figures as JSON")

@@ -3,41 +3,34 @@
 import os
 from typing import Final
 
-# The trace itself comes first; of two ends that fit, the longer one stands before the shorter.
-ENDS: Final = {
-    ".plait": "plait",
-    ".firefox.json": "firefox",
-    ".speedscope.json": "speedscope",
-    ".plait.json": "json",
-    ".json": "perfetto",
-}
+from plait import _core
 
-FORMS: Final = ("perfetto", "firefox", "speedscope", "json")
+# The trace itself, which all others are made of.
+TRACE: Final = "plait"
 
 # What opens a file of this form.
 OPENED_BY: Final = {
-    "perfetto": "ui.perfetto.dev, or chrome://tracing",
+    "perfetto": "ui.perfetto.dev",
     "firefox": "profiler.firefox.com",
     "speedscope": "www.speedscope.app",
-    "json": "any program: the format is in the docs",
 }
 
 
 def form_of(path: str | os.PathLike[str]) -> str:
-    """Give the form of a file by the end of its name: "plait" for the trace itself, or one of `FORMS`.
+    """Give the form of a file by the end of its name: `TRACE`, or one of `_core.forms()`.
 
     Raises:
-        ValueError: the end says nothing.
+        ValueError: the end says nothing, or a form that is not written yet.
 
     """
-    name = os.path.basename(os.fspath(path))
-    for end, form in ENDS.items():
-        if name.endswith(end):
-            return form
-    if name.endswith((".html", ".htm")):
+    path = os.fspath(path)
+    # An end of two parts comes first: `.plait.json` is no trace, and its last part alone another form.
+    form = _core.form_of(path)
+    if form is None and path.endswith(".plait"):
+        form = TRACE
+    if form is None:
         raise ValueError(
-            f"pages come with a later version: {name!r} cannot be written yet; "
-            "record to .plait, which the page will be made from"
+            f"cannot tell what {os.path.basename(path)!r} is to be: let its name end in .plait (the trace "
+            "itself), .json (for Perfetto), .firefox.json, .speedscope.json or .plait.json"
         )
-    known = ", ".join(ENDS)
-    raise ValueError(f"cannot tell what {name!r} is to be: its name must end in one of {known}")
+    return form

@@ -5,7 +5,6 @@ The trace is written while it grows, so that what was recorded is kept whatever 
 
 import argparse
 import os
-import shutil
 import signal
 import sys
 import time
@@ -13,8 +12,8 @@ from pathlib import Path
 
 from plait import _core
 from plait._cli import DONE, FAILED, _say
-from plait._recording import written
-from plait._recording.formats import form_of
+from plait._recording import shown, written
+from plait._recording.formats import TRACE, form_of
 from plait._recording.signals import Signals, send
 from plait._recording.target import Command, Refused, Target, attach, start
 
@@ -29,7 +28,7 @@ class _Recording:
         self.asked = asked
         self.out: Path | None = asked.out
         try:
-            self.form = "plait" if self.out is None else form_of(self.out)
+            self.form = TRACE if self.out is None else form_of(self.out)
         except ValueError as error:
             raise Refused(str(error)) from None
         self.path = Path()
@@ -38,7 +37,7 @@ class _Recording:
     def run(self) -> int:
         """Record, say what was seen, wait for the command; the exit code."""
         with self.signals:
-            target = self._target()
+            self.target = target = self._target()
             try:
                 code = self._record(target)
             except Refused as refused:
@@ -74,7 +73,7 @@ class _Recording:
         if self.out is None:
             self.path = written.unused(f"plait-record-{pid}")
             written.check(self.path)
-        elif self.form == "plait":
+        elif self.form == TRACE:
             self.path = self.out
         else:
             # What is asked for is made of the trace at the end; until then, and if it fails, there is this.
@@ -137,15 +136,11 @@ class _Recording:
         """Say what was seen, and write what was asked for; the exit code."""
         asked = self.asked
         trace = written.read(self.path)
-        if not any(process["python"] for process in trace.processes):
-            _say("no CPython 3.11 or newer was seen: nothing is known of a GIL")
-        for process in trace.processes:
-            if process["python"] and process["why"]:
-                _say(f"{process['why']}")
+        for line in shown.unseen(trace, "\n".join(self.target.notes)):
+            _say(line)
         if not asked.quiet:
-            print(trace.verdict(shutil.get_terminal_size().columns if sys.stdout.isatty() else 120).rstrip())
-            print()
-        if self.form == "plait":
+            print(shown.verdict(trace), end="\n\n")
+        if self.form == TRACE:
             if not asked.quiet:
                 print(f"trace: {self.path}  ({trace.seconds:.1f} s, {written.size(self.path)})")
                 print(f"next:  plait report {self.path} -o lanes.json  (opens in ui.perfetto.dev)")

@@ -1,14 +1,13 @@
 """`plait report`: what a trace says, and other forms of it."""
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
 from plait import _core
 from plait._cli import DONE, FAILED, _say
-from plait._recording import written
-from plait._recording.formats import form_of
+from plait._recording import shown, written
+from plait._recording.formats import TRACE, form_of
 from plait._recording.target import Refused
 
 
@@ -29,7 +28,7 @@ def run(asked: argparse.Namespace) -> int:
     if asked.json:
         print(trace.to_json())
     elif out is None:
-        print(trace.verdict(shutil.get_terminal_size().columns if sys.stdout.isatty() else 120).rstrip())
+        print(shown.verdict(trace))
     sys.stdout.flush()
     return DONE if out is None else _write(trace, out, form, asked.json)
 
@@ -45,7 +44,7 @@ def _form(asked: argparse.Namespace) -> str:
         form = form_of(asked.out)
     except ValueError as error:
         raise Refused(f"{error}; or say --format") from None
-    if form == "plait":
+    if form == TRACE:
         raise Refused(f"{str(asked.trace)!r} is a .plait file already; copy it")
     return form
 

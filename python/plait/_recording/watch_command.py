@@ -6,7 +6,6 @@ shown that when the view is left. Where the output is no terminal, the command p
 
 import argparse
 import os
-import shutil
 import signal
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from plait import _core
 from plait._cli import DONE, _say
+from plait._recording import shown
 from plait._recording.signals import Signals, send
 from plait._recording.target import Command, Refused, Target, attach, start
 
@@ -70,7 +70,7 @@ class _Watching:
             raise Refused(str(error.strerror or error)) from None
         trace = watcher.stop()
         self._copy()
-        print(trace.verdict(shutil.get_terminal_size().columns if sys.stdout.isatty() else 120).rstrip())
+        print(shown.verdict(trace))
         sys.stdout.flush()
 
     def _goes_on(self, watcher: _core.Watcher, target: Target, interrupts: int) -> bool:

@@ -56,7 +56,7 @@ def export(trace: _core.Trace, out: Path, form: str) -> str | None:
 
 def told(out: Path, form: str) -> str:
     """Say what a file is, and what opens it."""
-    return f"{form}: {out}  (opens in {OPENED_BY[form]})" if form != "json" else f"{form}: {out}"
+    return f"{form}: {out}" + (f"  (opens in {OPENED_BY[form]})" if form in OPENED_BY else "")
 
 
 def size(path: Path) -> str:

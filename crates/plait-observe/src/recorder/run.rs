@@ -122,8 +122,9 @@ impl Run {
             }
             if Instant::now() >= clock.scan_due {
                 let before = turns.tell_cost();
-                self.scan();
-                clock.on_scan(Instant::now(), before, turns.tell_cost());
+                let attaching = self.scan();
+                // What is new costs once; how often the tree is walked is a matter of what that costs.
+                clock.on_scan(Instant::now(), before + attaching, turns.tell_cost());
                 if self.root_has_ended {
                     over.store(true, Ordering::Release);
                 }
@@ -177,8 +178,9 @@ impl Run {
         }
     }
 
-    /// Walks the tree: attaches to what is new, lets go of what ended or became another program.
-    fn scan(&mut self) {
+    /// Walks the tree: attaches to what is new, lets go of what ended or became another program. Tells the processor time
+    /// that attaching took.
+    fn scan(&mut self) -> Duration {
         let mut pids = if self.desk.options.children { tree(self.root) } else { vec![self.root] };
         // Whose parent ended goes on, though it is under the root no more.
         for target in &self.targets {
@@ -200,6 +202,7 @@ impl Run {
             }
             stays
         });
+        let before = thread_time();
         for pid in pids {
             let Some(&identity) = alive.get(&pid) else { continue };
             if let Some(target) = self.targets.iter_mut().find(|target| target.pid() == pid) {
@@ -211,6 +214,7 @@ impl Run {
                 self.targets.push(Target::attach(pid, identity, parent, &mut self.finder, &mut self.desk));
             }
         }
+        thread_time() - before
     }
 
     fn end(mut self, last: Nanos, turns: &mut Turns) -> Ended {
@@ -241,6 +245,14 @@ pub(super) fn nanos(time: Duration) -> Nanos {
 }
 
 fn monotonic() -> Nanos {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
+    nanos(read(ClockId::Monotonic))
+}
+
+fn thread_time() -> Duration {
+    read(ClockId::ThreadCPUTime)
+}
+
+fn read(clock: ClockId) -> Duration {
+    let now = clock_gettime(clock);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
 }

@@ -115,7 +115,7 @@ impl Layout {
     }
 }
 
-const V3_11: Layout = Layout {
+pub(super) const V3_11: Layout = Layout {
     top: Top::Cframe { cframe: 56, frame: 8 },
     frame: FrameLayout {
         code: 32,
@@ -144,7 +144,7 @@ const V3_11: Layout = Layout {
     bytes: BytesLayout { size: 16, data: 32 },
 };
 
-const V3_12: Layout = Layout {
+pub(super) const V3_12: Layout = Layout {
     top: Top::Cframe { cframe: 56, frame: 0 },
     frame: FrameLayout {
         code: 0,

@@ -1,16 +1,17 @@
 //! One look at a thread's frames: everything that is wanted copied in one system call, the frames twice.
 //!
-//! The target runs on meanwhile, so what is copied may be half before and half after a call. Therefore the pages with
-//! frames are copied twice, one right after the other, and the pointer to the innermost frame before and after both:
+//! The target runs on meanwhile, so what is copied may be half before and half after a call. Therefore the blocks of
+//! memory with frames in them are copied twice, one copy right after the other, and the pointer to the innermost frame
+//! before and after both:
 //!
 //! ```text
-//! heads of code objects | pointer | pages | the same pages | the same pointer
+//! heads of code objects | pointer | blocks | the same blocks | the same pointer
 //! ```
 //!
 //! What is the same in both copies was there at one moment between them. Only the instruction of the innermost
-//! frame may differ: a thread that runs moves on all the time, and its callers do not.
-
-use std::mem;
+//! frame may differ: a thread that runs moves on all the time, and its callers do not. A thread that goes through the
+//! very same loop between the two copies can still deceive; that takes a loop as short as a copy, a few hundred
+//! nanoseconds, and met once in ten thousand stacks of a program written for it.
 
 use nix::sys::uio::RemoteIoVec;
 
@@ -18,18 +19,21 @@ use super::Torn;
 use super::code::is_address;
 use super::gather::{Gather, Miss, place};
 use super::layout::{Layout, Top};
-use super::walk::{End, Frame, MOST_FRAMES, PAGE, Pages, go_round};
+use super::walk::{Blocks, End, Frame, MOST_FRAMES, PAGE, go_round};
 
-/// So many pages are copied, each twice; with the code objects that is as many places as the kernel takes in one call.
-const MOST_PAGES: usize = 250;
+/// What is copied of the memory with frames in it, in this unit: a part of a page, so that all of it can be read.
+const BLOCK: u64 = 1024;
+/// So many blocks are copied, each twice; with the code objects that is as many places as the kernel takes in one call.
+const MOST_BLOCKS: usize = 250;
+const _: () = assert!(MOST_FRAMES + 2 * MOST_BLOCKS + 4 <= super::gather::MOST_PLACES);
 
 /// What to copy of a thread: learnt by earlier looks, and mostly still right.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     /// Where the pointer to the innermost frame lies; 0 while that is not known.
     root: u64,
-    /// Pages with frames on them, ascending.
-    pages: Vec<u64>,
+    /// Blocks with frames in them, ascending.
+    blocks: Vec<u64>,
     /// Code objects of those frames, ascending.
     codes: Vec<u64>,
 }
@@ -57,13 +61,12 @@ pub(super) enum Look {
 }
 
 impl Wanted {
-    /// Where the innermost frame's pointer lies, and that the process is still the same one.
+    /// Finds out where the pointer to the innermost frame lies, and that the process is still the same one.
     pub fn root(&mut self, looker: &Looker, thread_state: u64) -> Result<(), Torn> {
         if !is_address(thread_state) {
             return Err(Torn::Unreadable);
         }
-        let memory = looker.gather.memory();
-        let read = |address| memory.u64(address).map_err(|reason| Torn::from(Miss::from(reason)));
+        let read = |address| looker.gather.memory().u64(address).map_err(|reason| Torn::from(Miss::from(reason)));
         self.root = match looker.layout.top {
             Top::State { frame } => {
                 read(thread_state + frame)?;
@@ -74,27 +77,39 @@ impl Wanted {
         if is_address(self.root) { Ok(()) } else { Err(Torn::Unreadable) }
     }
 
-    /// Forgets what `frames` do not need.
-    pub fn prune(&mut self, layout: &Layout, frames: &[Frame]) {
-        let last_byte = layout.frame.size as u64 - 1;
-        let on = |page: u64| move |frame: &Frame| (frame.address..=frame.address + last_byte).contains(&page);
-        let touches = |page: u64, frame: &Frame| frame.address / PAGE * PAGE == page || on(page)(frame);
-        self.pages.retain(|&page| frames.iter().any(|frame| touches(page, frame)));
-        self.codes.retain(|&code| frames.iter().any(|frame| frame.code == Some(code)));
+    /// Wants no more than `frames` need, if it is much more. Threads go back and forth, so a little more is kept.
+    pub fn tidy(&mut self, layout: &Layout, frames: &[Frame]) {
+        if self.blocks.len() > 16 + 2 * frames.len() || self.codes.len() > 32 + 2 * frames.len() {
+            self.forget();
+            self.add(layout, frames);
+        }
     }
 
-    /// Whether much more is wanted than `frames` need.
-    pub fn is_lavish(&self, frames: &[Frame]) -> bool {
-        self.pages.len() > 4 + frames.len() || self.codes.len() > 16 + 2 * frames.len()
+    fn forget(&mut self) {
+        self.blocks.clear();
+        self.codes.clear();
     }
 
-    /// Adds the code objects of `frames`; whether any was not wanted before.
-    fn add_codes(&mut self, frames: &[Frame]) -> bool {
-        let before = self.codes.len();
-        self.codes.extend(frames.iter().filter_map(|frame| frame.code));
-        self.codes.sort_unstable();
-        self.codes.dedup();
-        self.codes.len() > before
+    /// Adds what `frames` need, from the innermost on, as far as there is room. Whether anything was added.
+    fn add(&mut self, layout: &Layout, frames: &[Frame]) -> bool {
+        let mut added = false;
+        let mut insert = |list: &mut Vec<u64>, most: usize, item: u64| {
+            if let Err(at) = list.binary_search(&item)
+                && list.len() < most
+            {
+                list.insert(at, item);
+                added = true;
+            }
+        };
+        for frame in frames {
+            let last = frame.address + layout.frame.size as u64 - 1;
+            insert(&mut self.blocks, MOST_BLOCKS, frame.address / BLOCK * BLOCK);
+            insert(&mut self.blocks, MOST_BLOCKS, last / BLOCK * BLOCK);
+            if let Some(code) = frame.code {
+                insert(&mut self.codes, MOST_FRAMES, code);
+            }
+        }
+        added
     }
 }
 
@@ -105,31 +120,47 @@ impl Looker {
 
     /// Copies what is wanted and reads the frames off it.
     pub fn look(&mut self, thread_state: u64, wanted: &mut Wanted) -> Result<Look, Torn> {
-        self.frames.clear();
         self.copy(thread_state, wanted)?;
-        let mut frames = mem::take(&mut self.frames);
-        let read = self.read(wanted, &mut frames);
-        self.frames = frames;
-        match read? {
-            End::Missing { frame, .. } => {
-                if wanted.pages.len() >= MOST_PAGES {
-                    wanted.prune(&self.layout, &self.frames);
-                }
-                self.scout(frame, wanted)?;
-                Ok(Look::Again)
-            }
+        self.frames.clear();
+        let end = read(&self.layout, wanted, &self.bytes, &mut self.frames)?;
+        self.cut = end != End::Whole;
+        match end {
             End::Broken => Err(Torn::Changed),
-            End::Whole | End::Cut => {
-                if self.frames.iter().any(|frame| frame.code.is_some_and(|code| !wanted.codes.contains(&code))) {
-                    if wanted.codes.len() + self.frames.len() > MOST_FRAMES {
-                        wanted.prune(&self.layout, &self.frames);
-                    }
-                    wanted.add_codes(&self.frames);
+            End::Missing { frame, .. } => {
+                self.scout(frame)?;
+                if wanted.add(&self.layout, &self.frames) {
                     return Ok(Look::Again);
                 }
-                Ok(Look::Seen)
+                // There is no room. Perhaps it is taken by what was wanted earlier.
+                let mut anew = Wanted { root: wanted.root, ..Wanted::default() };
+                anew.add(&self.layout, &self.frames);
+                if anew.blocks != wanted.blocks {
+                    *wanted = anew;
+                    return Ok(Look::Again);
+                }
+                // All of it is needed: the stack is read as far as there is room.
+                self.frames.clear();
+                read(&self.layout, wanted, &self.bytes, &mut self.frames)?;
+                self.seen(wanted)
             }
+            End::Whole | End::Cut => self.seen(wanted),
         }
+    }
+
+    /// Whether the heads of all code objects were copied, too.
+    fn seen(&self, wanted: &mut Wanted) -> Result<Look, Torn> {
+        let codes = |frames: &[Frame], wanted: &Wanted| {
+            frames.iter().filter_map(|frame| frame.code).all(|code| wanted.codes.binary_search(&code).is_ok())
+        };
+        if codes(&self.frames, wanted) {
+            return Ok(Look::Seen);
+        }
+        wanted.add(&self.layout, &self.frames);
+        if !codes(&self.frames, wanted) {
+            wanted.forget();
+            wanted.add(&self.layout, &self.frames);
+        }
+        Ok(Look::Again)
     }
 
     /// The head of the code object at `code`, as the last look copied it.
@@ -152,8 +183,8 @@ impl Looker {
         places.extend(cframe);
         places.push(root);
         for _ in 0..2 {
-            let runs = wanted.pages.chunk_by(|one, next| one + PAGE == *next);
-            places.extend(runs.map(|run| place(run[0], run.len() * PAGE as usize)));
+            let runs = wanted.blocks.chunk_by(|one, next| one + BLOCK == *next);
+            places.extend(runs.map(|run| place(run[0], run.len() * BLOCK as usize)));
         }
         places.push(root);
         places.extend(cframe);
@@ -163,87 +194,153 @@ impl Looker {
         self.gather.read(places, &mut self.bytes).map_err(Torn::from)
     }
 
-    /// Reads the frames off both copies, and compares them.
-    fn read(&mut self, wanted: &Wanted, frames: &mut Vec<Frame>) -> Result<End, Torn> {
-        let pages = wanted.pages.len() * PAGE as usize;
-        let heads = wanted.codes.len() * self.layout.code.head.1;
-        let (pointers, offset) = match self.layout.top {
-            Top::State { .. } => (8, None),
-            Top::Cframe { frame, .. } => (16, Some(frame)),
-        };
-        let (before, rest) = self.bytes[heads..].split_at(pointers);
-        let (first, rest) = rest.split_at(pages);
-        let (second, after) = rest.split_at(pages);
-        let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
-        // The pointers are mirrored: the last before the pages is the first after them.
-        let (top, top_after) = (word(&before[pointers - 8..]), word(&after[..8]));
-        if let Some(offset) = offset {
-            let here = |cframe: u64| cframe.wrapping_add(offset) == wanted.root;
-            if !here(word(&before[..8])) || !here(word(&after[8..])) {
-                return Err(Torn::Changed);
+    /// Follows the frames from `from` on as they are now, and adds them to those found.
+    fn scout(&mut self, from: u64) -> Result<(), Torn> {
+        let (mut starts, mut bytes) = (Vec::new(), Vec::new());
+        let mut next = from;
+        loop {
+            let pages = Blocks { size: PAGE, starts: &starts, bytes: &bytes };
+            let End::Missing { frame, block } = pages.walk(&self.layout.frame, next, &mut self.frames) else {
+                return Ok(());
+            };
+            let mut page = [0; PAGE as usize];
+            if starts.len() == MOST_BLOCKS {
+                return Ok(());
             }
+            if let Err(reason) = self.gather.memory().read_into(block, &mut page) {
+                // What was found so far may be right all the same.
+                return if frame == from { Err(Miss::from(reason).into()) } else { Ok(()) };
+            }
+            let at = starts.partition_point(|&start| start < block);
+            starts.insert(at, block);
+            let at = at * PAGE as usize;
+            bytes.splice(at..at, page);
+            next = frame;
         }
-        if top != top_after {
+    }
+}
+
+/// Reads the frames off both copies in `bytes`, and compares them.
+fn read(layout: &Layout, wanted: &Wanted, bytes: &[u8], frames: &mut Vec<Frame>) -> Result<End, Torn> {
+    let size = wanted.blocks.len() * BLOCK as usize;
+    let heads = wanted.codes.len() * layout.code.head.1;
+    let (pointers, offset) = match layout.top {
+        Top::State { .. } => (8, None),
+        Top::Cframe { frame, .. } => (16, Some(frame)),
+    };
+    let (before, rest) = bytes[heads..].split_at(pointers);
+    let (first, rest) = rest.split_at(size);
+    let (second, after) = rest.split_at(size);
+    let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
+    // The pointers are mirrored: the last before the blocks is the first after them.
+    let (top, top_after) = (word(&before[pointers - 8..]), word(&after[..8]));
+    if let Some(offset) = offset {
+        let here = |cframe: u64| cframe.wrapping_add(offset) == wanted.root;
+        if !here(word(&before[..8])) || !here(word(&after[8..])) {
             return Err(Torn::Changed);
         }
-        let first = Pages { starts: &wanted.pages, bytes: first };
-        let second = Pages { starts: &wanted.pages, bytes: second };
-        let layout = &self.layout.frame;
-        let mut end = first.walk(layout, top, frames);
-        for (place, frame) in frames.iter().enumerate() {
-            let mut again = second.frame(layout, frame.address).map_err(|_| Torn::Changed)?;
-            if place == 0 {
-                again.instruction = frame.instruction;
-            }
-            if again != *frame {
-                return Err(Torn::Changed);
-            }
+    }
+    if top != top_after {
+        return Err(Torn::Changed);
+    }
+    let first = Blocks { size: BLOCK, starts: &wanted.blocks, bytes: first };
+    let second = Blocks { bytes: second, ..first };
+    let end = first.walk(&layout.frame, top, frames);
+    for (place, frame) in frames.iter().enumerate() {
+        let mut again = second.frame(&layout.frame, frame.address).map_err(|_| Torn::Changed)?;
+        if place == 0 {
+            again.instruction = frame.instruction;
         }
-        if end == End::Cut && go_round(frames) {
+        if again != *frame {
             return Err(Torn::Changed);
         }
-        if matches!(end, End::Missing { .. }) && wanted.pages.len() >= MOST_PAGES {
-            let needed = frames.iter().map(|frame| frame.address / PAGE).collect::<std::collections::HashSet<_>>();
-            // All of them are needed, or nearly so: it is as deep as can be read.
-            if needed.len() + 2 >= MOST_PAGES {
-                end = End::Cut;
-            }
-        }
-        self.cut = end == End::Cut;
-        Ok(end)
+    }
+    if end == End::Cut && go_round(frames) {
+        return Err(Torn::Changed);
+    }
+    Ok(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stacks::layout::{V3_11, V3_12};
+
+    const BLOCK_AT: u64 = 0x10000;
+    const TOP: u64 = 0x10100;
+    const CALLER: u64 = 0x10080;
+
+    /// Two copies of a caller and the frame that it called, each word of which a test may change.
+    struct Copies {
+        layout: Layout,
+        wanted: Wanted,
+        bytes: Vec<u8>,
     }
 
-    /// Follows the frames from `frame` on as they are now, page by page, to learn which pages and code objects to want.
-    fn scout(&mut self, frame: u64, wanted: &mut Wanted) -> Result<(), Torn> {
-        let (mut starts, mut bytes) = (Vec::new(), Vec::new());
-        let mut from = frame;
-        let mut frames = mem::take(&mut self.frames);
-        let outcome = loop {
-            let pages = Pages { starts: &starts, bytes: &bytes };
-            let End::Missing { frame, page } = pages.walk(&self.layout.frame, from, &mut frames) else {
-                break Ok(());
+    impl Copies {
+        fn new(layout: Layout) -> Self {
+            let root = match layout.top {
+                Top::State { frame } => 0x5000 + frame,
+                Top::Cframe { frame, .. } => 0x6000 + frame,
             };
-            let mut copy = [0; PAGE as usize];
-            if let Err(reason) = self.gather.memory().read_into(page, &mut copy) {
-                // What was found so far may be right all the same.
-                break if starts.is_empty() { Err(Miss::from(reason).into()) } else { Ok(()) };
+            let wanted = Wanted { root, blocks: vec![BLOCK_AT], codes: Vec::new() };
+            let mut block = vec![0; BLOCK as usize];
+            for (address, previous, code) in [(TOP, CALLER, 0x7000), (CALLER, 0, 0x8000)] {
+                let at = (address - BLOCK_AT) as usize;
+                for (offset, word) in [(layout.frame.previous, previous), (layout.frame.code, code)] {
+                    let at = at + offset as usize;
+                    block[at..at + 8].copy_from_slice(&u64::to_le_bytes(word));
+                }
             }
-            let at = starts.partition_point(|&start| start < page);
-            starts.insert(at, page);
-            let at = at * PAGE as usize;
-            bytes.splice(at..at, copy);
-            from = frame;
-            if wanted.pages.len() + starts.len() >= MOST_PAGES {
-                break Ok(());
-            }
-        };
-        wanted.pages.append(&mut starts);
-        wanted.pages.sort_unstable();
-        wanted.pages.dedup();
-        if wanted.codes.len() + frames.len() <= MOST_FRAMES {
-            wanted.add_codes(&frames);
+            let top = u64::to_le_bytes(TOP).to_vec();
+            let cframe = match layout.top {
+                Top::State { .. } => Vec::new(),
+                Top::Cframe { .. } => u64::to_le_bytes(0x6000).to_vec(),
+            };
+            let bytes = [cframe.clone(), top.clone(), block.clone(), block, top, cframe].concat();
+            Self { layout, wanted, bytes }
         }
-        self.frames = frames;
-        outcome
+
+        fn read(&self) -> Result<End, Torn> {
+            read(&self.layout, &self.wanted, &self.bytes, &mut Vec::new())
+        }
+
+        /// What comes out with one byte changed in the second copy of the frame at `frame`.
+        fn with_other(&self, frame: u64, offset: u64) -> Result<End, Torn> {
+            let second = self.bytes.len() / 2 + (frame - BLOCK_AT + offset) as usize;
+            self.with_other_at(second)
+        }
+
+        fn with_other_at(&self, at: usize) -> Result<End, Torn> {
+            let mut bytes = self.bytes.clone();
+            bytes[at] ^= 8;
+            read(&self.layout, &self.wanted, &bytes, &mut Vec::new())
+        }
+    }
+
+    #[test]
+    fn only_the_innermost_instruction_may_change_between_the_copies() {
+        for layout in [V3_11, V3_12, Layout { top: Top::State { frame: 72 }, ..V3_12 }] {
+            let copies = Copies::new(layout);
+            assert_eq!(copies.read(), Ok(End::Whole));
+            let frame = layout.frame;
+            assert_eq!(copies.with_other(TOP, frame.instruction), Ok(End::Whole));
+            assert_eq!(copies.with_other(CALLER, frame.instruction), Err(Torn::Changed));
+            for address in [TOP, CALLER] {
+                for offset in [frame.code, frame.previous, frame.owner] {
+                    assert_eq!(copies.with_other(address, offset), Err(Torn::Changed), "{address:#x} {offset}");
+                }
+            }
+            // What the thread does with its own values is none of our business.
+            assert_eq!(copies.with_other(TOP, frame.size as u64), Ok(End::Whole));
+        }
+    }
+
+    #[test]
+    fn another_innermost_frame_is_a_change() {
+        let copies = Copies::new(V3_12);
+        for pointer in [0, 8, copies.bytes.len() - 16, copies.bytes.len() - 8] {
+            assert_eq!(copies.with_other_at(pointer), Err(Torn::Changed), "at {pointer}");
+        }
     }
 }

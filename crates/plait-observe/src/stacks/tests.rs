@@ -68,21 +68,21 @@ fn threads(python: &Python) -> Vec<(u64, Pid)> {
     found
 }
 
-/// A stack of a thread that stands still, once it does.
-fn still(stacks: &mut Stacks, state: u64) -> Vec<Place> {
+/// The first stack that is as expected; a script says that it is ready a little before it comes to rest.
+fn until(stacks: &mut Stacks, state: u64, is_expected: impl Fn(&[Place]) -> bool) -> Vec<Place> {
     let deadline = Instant::now() + Duration::from_secs(30);
-    let mut last = None;
     loop {
-        let stack = stacks.stack(state);
-        if let Ok(stack) = &stack
-            && last.as_ref() == Some(stack)
-        {
-            return stack.clone();
+        match stacks.stack(state) {
+            Ok(stack) if is_expected(&stack) => return stack,
+            other => assert!(Instant::now() < deadline, "{other:?}"),
         }
-        assert!(Instant::now() < deadline, "no steady stack: {stack:?}");
-        last = stack.ok();
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Whether `function` is the innermost call.
+fn is_in(function: &str) -> impl Fn(&[Place]) -> bool {
+    move |stack| stack.first().is_some_and(|place| &*place.function == function)
 }
 
 /// The calls that the script tells after [`HELP`]'s `tell`.

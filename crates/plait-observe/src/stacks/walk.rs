@@ -1,19 +1,21 @@
-//! From the innermost frame outwards, over a copy of the pages that frames lie on.
+//! From the innermost frame outwards, over copies of the blocks of memory that frames lie on.
 
 use super::code::is_address;
 use super::layout::FrameLayout;
 
 /// So many frames are read, the innermost ones.
 pub(super) const MOST_FRAMES: usize = 512;
-/// The unit in which memory is copied. Where one byte of it can be read, all can.
+/// Where one byte of a page can be read, all can.
 pub(super) const PAGE: u64 = 4096;
 
-/// A copy of some pages of another process.
+/// A copy of some blocks of another process's memory.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pages<'a> {
+pub(super) struct Blocks<'a> {
+    /// Bytes of each block, a part of a page or a page; each begins at a multiple of it.
+    pub size: u64,
     /// Where each begins, ascending.
     pub starts: &'a [u64],
-    /// What is on them, page after page.
+    /// What is in them, block after block.
     pub bytes: &'a [u8],
 }
 
@@ -34,23 +36,23 @@ pub(super) enum End {
     Whole,
     /// To as many frames as are read.
     Cut,
-    /// To the frame at `frame`: `page`, on which it lies, is not among the copies.
-    Missing { frame: u64, page: u64 },
+    /// To the frame at `frame`: `block`, in which it lies, is not among the copies.
+    Missing { frame: u64, block: u64 },
     /// To what cannot be a frame.
     Broken,
 }
 
-impl<'a> Pages<'a> {
-    /// The bytes from `address` on, or the page they miss.
+impl<'a> Blocks<'a> {
+    /// The bytes from `address` on, or the block they miss.
     fn get(&self, address: u64, size: usize) -> Result<&'a [u8], u64> {
-        let first = address - address % PAGE;
+        let first = address - address % self.size;
         let last = address + size as u64 - 1;
-        let last = last - last % PAGE;
+        let last = last - last % self.size;
         let at = self.starts.binary_search(&first).map_err(|_| first)?;
         if last != first && self.starts.get(at + 1) != Some(&last) {
             return Err(last);
         }
-        let from = at * PAGE as usize + (address - first) as usize;
+        let from = at * self.size as usize + (address - first) as usize;
         self.bytes.get(from..from + size).ok_or(first)
     }
 
@@ -59,7 +61,7 @@ impl<'a> Pages<'a> {
         if !is_address(address) {
             return Err(End::Broken);
         }
-        let bytes = self.get(address, layout.size).map_err(|page| End::Missing { frame: address, page })?;
+        let bytes = self.get(address, layout.size).map_err(|block| End::Missing { frame: address, block })?;
         let word = |offset: u64| {
             let at = offset as usize;
             u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
@@ -139,7 +141,7 @@ mod tests {
 
     fn walk(starts: &[u64], bytes: &[u8], from: u64) -> (End, Vec<Frame>) {
         let mut frames = Vec::new();
-        let end = Pages { starts, bytes }.walk(&LAYOUT, from, &mut frames);
+        let end = Blocks { size: PAGE, starts, bytes }.walk(&LAYOUT, from, &mut frames);
         (end, frames)
     }
 
@@ -150,7 +152,7 @@ mod tests {
         assert_eq!(end, End::Whole);
         let told: Vec<_> = frames.iter().map(|frame| (frame.address, frame.code)).collect();
         assert_eq!(told, [(0x11800, Some(CODE)), (0x10ff0, None), (0x10100, Some(CODE))]);
-        let missing = |page| End::Missing { frame: 0x10ff0, page };
+        let missing = |block| End::Missing { frame: 0x10ff0, block };
         assert_eq!(walk(&[0x11000], &bytes[PAGE as usize..], 0x11800).0, missing(0x10000));
         assert_eq!(walk(&[0x10000], &bytes[..PAGE as usize], 0x10ff0).0, missing(0x11000));
     }

@@ -267,3 +267,68 @@ fn an_empty_recording_can_be_read_by_others() {
     check_speedscope(&recording);
     check_json(&recording);
 }
+
+#[test]
+fn the_page_on_the_format_names_every_word() {
+    let page = include_str!("../../../../docs/recording-format.md");
+    for state in plait_trace::State::ALL {
+        assert!(page.contains(&format!("`{}`", state.word())), "{state}");
+    }
+    for format in Format::ALL {
+        assert!(page.contains(&format!("`{format}`")));
+        for ending in format.endings().iter().filter(|ending| **ending != ".perfetto.json") {
+            assert!(page.contains(&format!("`{ending}`")), "{ending}");
+        }
+    }
+    // What stands before a colon in quotes, but for the arguments of processes, is a member of something.
+    let value = parsed(&small(), Format::Json);
+    let mut pending = vec![&value];
+    while let Some(value) = pending.pop() {
+        if let Value::Array(list) = value {
+            pending.extend(list);
+        }
+        for (key, value) in value.as_object().into_iter().flatten() {
+            assert!(page.contains(&format!("`{key}`")), "{key}");
+            pending.push(value);
+        }
+    }
+}
+
+#[test]
+fn the_page_on_the_format_numbers_records_as_the_file_does() {
+    use plait_trace::{
+        Began, Count, Ended, Frame, FrameKey, Gap, Gil, GilKey, Hold, Kind, Note, Process, ProcessKey, Record, Shot,
+        Sight, Span, Stack, State, Subject, Task, Thread, ThreadKey,
+    };
+    let page = include_str!("../../../../docs/recording-format.md");
+    let recording = small();
+    let (process, thread, gil) = (ProcessKey(1), ThreadKey(2), GilKey(3));
+    let text = String::new;
+    let records = [
+        Record::Began(Began::default()),
+        Record::Process(Process { sight: Sight::Gil, ..recording.processes[0].process.clone() }),
+        Record::ProcessEnded { process, at: 0 },
+        Record::Gil(Gil { key: gil, process, interpreters: vec![], interval: 0 }),
+        Record::Thread(Thread { key: thread, process, tid: 0, name: text(), interpreter: None, found: 0 }),
+        Record::ThreadEnded { thread, at: 0 },
+        Record::Span(Span { thread, from: 3, to: 300, state: State::Unknown, call: Some(7) }),
+        Record::Hold(Hold { gil, from: 0, to: 0, thread: None }),
+        Record::Count(Count { of: Subject::Gil(gil), kind: Kind::Pressure, at: 4, value: 5 }),
+        Record::Frame(Frame { key: FrameKey(0), function: text(), file: text(), line: 0 }),
+        Record::Stack(Stack { thread, at: 0, frames: vec![] }),
+        Record::Shot(Shot { thread, at: 0, function: None, natives: vec![], frames: vec![], pause: 0 }),
+        Record::Task(Task { thread, from: 0, to: 0, name: text(), id: 0 }),
+        Record::Gap(Gap { from: 0, to: 0 }),
+        Record::Note(Note { process: None, text: text() }),
+        Record::Ended(Ended::default()),
+    ];
+    let encoded = |record: &Record| postcard::to_stdvec(record).expect("all can be encoded");
+    for record in &records {
+        let debug = format!("{record:?}");
+        let name = debug.split(['(', ' ']).next().expect("a name");
+        let row = format!("| {} | `{name}` |", encoded(record)[0]);
+        assert!(page.contains(&row), "{row}");
+    }
+    assert_eq!(encoded(&records[6]), [6, 2, 3, 0xac, 2, 16, 1, 7], "a span as the page says");
+    assert_eq!(encoded(&records[8]), [8, 3, 3, 6, 4, 5], "a count as the page says");
+}

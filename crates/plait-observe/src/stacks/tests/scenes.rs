@@ -160,20 +160,27 @@ fn every_kind_of_call_is_read_as_python_tells_it() {
         let natives: Vec<Pid> = script.numbers();
         let names: Vec<String> = script.line().split(' ').map(str::to_owned).collect();
         let (mut stacks, _) = open(&script);
-        let still: Vec<_> = natives.iter().map(|&native| still(&mut stacks, state_of(&script, native))).collect();
+        let at_rest =
+            |stack: &[Place]| stack.len() > 3 && is_in("Condition.wait")(stack) && &*stack[2].function == "rest";
+        let mut found = Vec::new();
+        for &native in &natives {
+            let state = state_of(&script, native);
+            until(&mut stacks, state, at_rest);
+            found.push((state, stacks.stack(state)));
+        }
         script.go_on();
         let told: Vec<_> = natives.iter().map(|_| told(&mut script)).collect();
         stacks.looker.gather.forbid();
-        for ((&native, name), (stack, mut expected)) in natives.iter().zip(&names).zip(still.iter().zip(told)) {
+        for ((name, (state, stack)), mut expected) in names.iter().zip(&found).zip(told) {
             for place in &mut expected {
                 // What cannot be printed was replaced by the script, with another sign than here.
                 if &*place.file == "?.py" {
                     place.file = "\u{fffd}.py".into();
                 }
             }
-            assert_eq!(*stack, expected, "{name} of {:?}", interpreter.version);
-            assert!(functions(stack).contains(&name.as_str()), "{name}: {stack:?}");
-            assert_eq!(stacks.stack(state_of(&script, native)).as_ref(), Ok(stack), "{name}, one by one");
+            assert!(functions(&expected).contains(&name.as_str()), "{name}: {expected:?}");
+            assert_eq!(*stack, Ok(expected), "{name} of {:?}", interpreter.version);
+            assert_eq!(stacks.stack(*state), *stack, "{name} of {:?}, one by one", interpreter.version);
         }
     }
 }
@@ -201,7 +208,7 @@ exec(compile(code, '/srv/app/chain.py', 'exec'), {'sleep': time.sleep})";
     for interpreter in supported() {
         let script = start(interpreter, source);
         let (mut stacks, threads) = open(&script);
-        let stack = still(&mut stacks, threads[0].0);
+        let stack = until(&mut stacks, threads[0].0, is_in("middle.<locals>.Inner.method"));
         let told: Vec<_> = stack.iter().map(|place| (&*place.function, &*place.file, place.line)).collect();
         let file = "/srv/app/chain.py";
         let expected = [
@@ -232,7 +239,7 @@ asyncio.run(main())";
     for interpreter in supported() {
         let script = start(interpreter, source);
         let (mut stacks, threads) = open(&script);
-        let stack = still(&mut stacks, threads[0].0);
+        let stack = until(&mut stacks, threads[0].0, is_in("leaf"));
         let functions = functions(&stack);
         assert_eq!(functions[..4], ["leaf", "request", "Handle._run", "BaseEventLoop._run_once"], "{interpreter:?}");
         assert_eq!(functions.last(), Some(&"<module>"));
@@ -260,10 +267,10 @@ deep(5000)";
         let script = start(interpreter, source);
         let (mut stacks, threads) = open(&script);
         for (state, native) in threads {
-            let stack = still(&mut stacks, state);
-            let (last, rest) = stack.split_last().expect("many");
-            assert_eq!(*last, Place { function: CUT.into(), file: "".into(), line: 0 }, "{interpreter:?}");
             let (function, fewest) = if native == script.pid() { ("deep", 512) } else { ("wide", 100) };
+            let last = Place { function: CUT.into(), file: "".into(), line: 0 };
+            let stack = until(&mut stacks, state, |stack| is_in(function)(stack) && stack.last() == Some(&last));
+            let rest = &stack[..stack.len() - 1];
             assert!(rest.len() >= fewest, "{} of {function}", rest.len());
             assert!(rest.iter().all(|place| &*place.function == function), "{function}: {rest:?}");
         }
@@ -273,12 +280,12 @@ deep(5000)";
 #[test]
 fn a_name_longer_than_is_read_is_cut() {
     let source = "
-exec(compile(f'def {\"n\" * 5000}():\\n time.sleep(3600)\\nsay(\"ready\")\\n{\"n\" * 5000}()', 'f' * 5000, 'exec'))";
+exec(compile(f'def {\"n\" * 5000}():\\n say(\"ready\"); time.sleep(3600)\\n{\"n\" * 5000}()', 'f' * 5000, 'exec'))";
     let longest = LONGEST_TEXT as usize;
     for interpreter in supported() {
         let script = start(interpreter, source);
         let (mut stacks, threads) = open(&script);
-        let stack = still(&mut stacks, threads[0].0);
+        let stack = until(&mut stacks, threads[0].0, |stack| stack.len() == 3);
         assert_eq!(*stack[0].function, format!("{}…", "n".repeat(longest)));
         assert_eq!(*stack[0].file, format!("{}…", "f".repeat(longest)));
     }
@@ -296,8 +303,7 @@ call(8)";
     for interpreter in supported() {
         let script = start(interpreter, source);
         let (mut stacks, threads) = open(&script);
-        let first = still(&mut stacks, threads[0].0);
-        assert_eq!(first.len(), 10);
+        let first = until(&mut stacks, threads[0].0, |stack| stack.len() == 10);
         for way in ["one call", "one by one"] {
             let mut costs: Vec<_> = (0..4000)
                 .map(|_| {

@@ -9,10 +9,11 @@ use tabled::settings::{Alignment, Color, Modify, Padding, Span, Style};
 use unicode_width::UnicodeWidthStr;
 
 use super::Layout;
-use super::wrap::{truncated, wrapped};
+
 use crate::comparison::Comparison;
 use crate::comparison::column::Column;
 use crate::comparison::row::Row;
+use crate::wrap::{truncated, wrapped};
 
 /// A drawn table, without the last line end.
 pub(super) struct Drawn {

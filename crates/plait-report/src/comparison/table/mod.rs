@@ -5,14 +5,13 @@
 //! the legend says which.
 
 mod draw;
-mod wrap;
 
 use draw::{draw, width_of};
-use wrap::wrapped;
 
 use super::Comparison;
 use super::column::Column;
 use crate::units::count;
+use crate::wrap::wrapped;
 
 /// One way to lay the table out.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// `text` in lines of at most `width` columns, each ended; all but the first are indented. Words longer than a line
 /// are cut.
-pub(super) fn wrapped(text: &str, width: usize, indent: usize) -> String {
+pub(crate) fn wrapped(text: &str, width: usize, indent: usize) -> String {
     let mut lines = vec![String::new()];
     let mut room = width;
     for word in text.split(' ') {
@@ -34,7 +34,7 @@ pub(super) fn wrapped(text: &str, width: usize, indent: usize) -> String {
 }
 
 /// The beginning of `text` that fits into `width` columns, with an ellipsis where something was left off.
-pub(super) fn truncated(text: &str, width: usize) -> String {
+pub(crate) fn truncated(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

@@ -1,0 +1,206 @@
+//! What one GIL was used for within a window.
+
+use plait_trace::{GilLane, Kind, Nanos, State, Subject};
+use serde::Serialize;
+
+use super::counts::Counts;
+use super::thread::{ThreadSurvey, part, shots_within, spans_within};
+use super::times::runs;
+use super::window::{Level, Union, Window, ratio, seconds, share};
+
+/// A hold by native code counts as one that others notice from here on, and from four switch intervals on.
+const NOTICED: Nanos = 20_000_000;
+/// Others wait for a hold if they do for this long, or for a quarter of it.
+const WAITED: Nanos = 5_000_000;
+
+/// What one GIL was used for, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct GilUse {
+    /// Somebody had it.
+    pub held: f64,
+    /// Somebody had it and ran Python code.
+    pub python: f64,
+    /// Somebody had it and was in one native call for long.
+    pub native: f64,
+    /// Somebody had it and slept.
+    pub blocked: f64,
+    /// Somebody had it and collected garbage.
+    pub gc: f64,
+    /// Threads waited for it; those of several threads add up.
+    pub waited: f64,
+    /// Somebody waited for it, and nobody had it: the time it takes to hand it over.
+    pub lost: f64,
+    /// Nobody had it, and threads that use it had no processor: as much of that time as they have it for when they do run.
+    pub starved: f64,
+    /// How often it went from one thread to another in a second, where that was counted.
+    pub handoffs: Option<f64>,
+    /// How many of those in a second came between two looks.
+    pub unseen_handoffs: Option<f64>,
+}
+
+impl GilUse {
+    pub(super) fn add(&mut self, other: &Self) {
+        let sum = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(|a, b| a + b);
+        *self = Self {
+            held: self.held + other.held,
+            python: self.python + other.python,
+            native: self.native + other.native,
+            blocked: self.blocked + other.blocked,
+            gc: self.gc + other.gc,
+            waited: self.waited + other.waited,
+            lost: self.lost + other.lost,
+            starved: self.starved + other.starved,
+            handoffs: sum(self.handoffs, other.handoffs),
+            unseen_handoffs: sum(self.unseen_handoffs, other.unseen_handoffs),
+        };
+    }
+}
+
+/// Native code had the GIL from one moment to another without letting go.
+#[derive(Clone, Debug)]
+pub(super) struct NativeHold {
+    pub window: Window,
+    /// The place of the thread in its process.
+    pub thread: usize,
+    /// How long it slept meanwhile.
+    pub blocked: Nanos,
+    /// How long others waited for it meanwhile; those of several threads add up.
+    pub waited: Nanos,
+    /// The C function, by a native stack.
+    pub function: Option<String>,
+    /// It collected garbage.
+    pub is_gc: bool,
+    /// It was long enough to be noticed, and others waited.
+    pub is_noticed: bool,
+}
+
+/// A GIL that is looked into.
+#[derive(Debug)]
+pub(super) struct GilSurvey {
+    pub usage: GilUse,
+    pub holds: Vec<NativeHold>,
+}
+
+impl GilSurvey {
+    /// `threads` are those that use this GIL, each with its place in the process.
+    pub fn of(lane: &GilLane, threads: &[(usize, &ThreadSurvey<'_>)], window: Window, counts: &Counts) -> Self {
+        let waits: Vec<Window> = threads
+            .iter()
+            .flat_map(|(_, thread)| spans_within(thread.lane, window))
+            .filter(|span| span.state.wants_gil())
+            .map(|span| part(span, window))
+            .collect();
+        let held = holds(lane, threads, window);
+        let level = Level::of(&waits);
+        let usage = usage(lane, threads, window, counts, (held, &waits, &level));
+        let holds = threads.iter().flat_map(|&(place, thread)| native_holds(lane, place, thread, window, &level));
+        Self { usage, holds: holds.collect() }
+    }
+}
+
+/// When somebody had it: as was recorded of the GIL, or else as its threads' spans say.
+fn holds(lane: &GilLane, threads: &[(usize, &ThreadSurvey<'_>)], window: Window) -> Vec<Window> {
+    let recorded = lane.holds.iter().map(|hold| Window::new(hold.from, hold.to).within(window));
+    let recorded: Vec<Window> = recorded.filter(|hold| !hold.is_empty()).collect();
+    if !recorded.is_empty() {
+        return recorded;
+    }
+    let spans = threads.iter().flat_map(|(_, thread)| spans_within(thread.lane, window));
+    spans.filter(|span| span.state.holds_gil()).map(|span| part(span, window)).collect()
+}
+
+fn usage(
+    lane: &GilLane,
+    threads: &[(usize, &ThreadSurvey<'_>)],
+    window: Window,
+    counts: &Counts,
+    (held, waits, level): (Vec<Window>, &[Window], &Level),
+) -> GilUse {
+    let either = Union::of(held.iter().chain(waits).copied().collect()).of_window(window);
+    let held = Union::of(held).of_window(window);
+    let time = |state| threads.iter().map(|(_, thread)| seconds(thread.times.of(state))).sum::<f64>();
+    let states = [State::HoldsPython, State::HoldsNative, State::HoldsBlocked, State::HoldsGc].map(time);
+    let starved: f64 = threads.iter().map(|(_, thread)| starved(lane, thread, window)).sum();
+    // Side by side they would not have it for longer than the time that is left.
+    let starved = starved.min(window.seconds() - seconds(held));
+    // A holder that lost its processor has the GIL all the same: what it does then is what it does else.
+    let whole: f64 = states.iter().sum();
+    let held = seconds(held);
+    let [python, native, blocked, gc] = states.map(|state| if whole > 0.0 { held * share(state, whole) } else { 0.0 });
+    let handoffs = counts.get(Subject::Gil(lane.gil.key), Kind::Switches).map(|growth| growth.per_second());
+    let recorded = lane.holds.iter().filter(|hold| !Window::new(hold.from, hold.to).within(window).is_empty());
+    let threads_seen: Vec<_> = recorded.filter_map(|hold| hold.thread).collect();
+    let seen = threads_seen.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    let seen = ratio(seen as f64, window.seconds());
+    GilUse {
+        held,
+        python,
+        native,
+        blocked,
+        gc,
+        waited: seconds(level.sum(window)),
+        lost: seconds(either) - held,
+        starved,
+        handoffs,
+        unseen_handoffs: handoffs.map(|all| (all - seen).max(0.0)),
+    }
+}
+
+/// For how long a thread had neither the GIL nor a processor, as far as it would have had the GIL.
+fn starved(lane: &GilLane, thread: &ThreadSurvey<'_>, window: Window) -> f64 {
+    let ready = spans_within(thread.lane, window).filter(|span| span.state == State::Runnable);
+    let ready: Vec<Window> = ready.map(|span| part(span, window)).collect();
+    if ready.is_empty() {
+        return 0.0;
+    }
+    let own = lane.holds.iter().filter(|hold| hold.thread == Some(thread.lane.thread.key));
+    let own = Union::of(own.map(|hold| Window::new(hold.from, hold.to)).collect());
+    let without = ready.into_iter().map(|ready| seconds(ready.length() - own.of_window(ready))).sum::<f64>();
+    without * share(thread.times.seconds(State::holds_gil), thread.times.seconds(runs))
+}
+
+fn native_holds(
+    lane: &GilLane,
+    place: usize,
+    thread: &ThreadSurvey<'_>,
+    window: Window,
+    waiting: &Level,
+) -> Vec<NativeHold> {
+    let mut holds: Vec<NativeHold> = Vec::new();
+    for span in spans_within(thread.lane, window) {
+        let is_gc = span.state == State::HoldsGc;
+        if !is_gc && !matches!(span.state, State::HoldsNative | State::HoldsBlocked) {
+            continue;
+        }
+        let own = part(span, window);
+        let blocked = if span.state == State::HoldsBlocked { own.length() } else { 0 };
+        match holds.last_mut() {
+            Some(last) if last.window.to == own.from && last.is_gc == is_gc => {
+                last.window.to = own.to;
+                last.blocked = last.blocked.saturating_add(blocked);
+            }
+            _ => holds.push(NativeHold {
+                window: own,
+                thread: place,
+                blocked,
+                waited: 0,
+                function: None,
+                is_gc,
+                is_noticed: false,
+            }),
+        }
+    }
+    let noticed = NOTICED.max(lane.gil.interval.saturating_mul(4));
+    let shots = shots_within(thread.lane, window);
+    for hold in &mut holds {
+        hold.waited = waiting.sum(hold.window);
+        let first = shots.partition_point(|shot| shot.at < hold.window.from);
+        let own = shots[first..].iter().take_while(|shot| shot.at < hold.window.to);
+        hold.function = own.filter_map(|shot| shot.function.clone()).next();
+        // The collector tells of itself in the memory of newer Pythons only; its calls do always.
+        hold.is_gc |= hold.function.as_deref().is_some_and(|function| function.contains("gc_collect"));
+        let length = hold.window.length();
+        hold.is_noticed = length >= noticed && hold.waited >= WAITED.min(length / 4);
+    }
+    holds
+}
