@@ -265,7 +265,9 @@ impl Watcher {
             for number in 0..self.watched.len() {
                 self.look(number, limit);
             }
-            self.listen();
+            if !self.unanswered.is_empty() {
+                self.listen();
+            }
         }
     }
 

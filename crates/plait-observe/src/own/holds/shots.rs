@@ -66,10 +66,8 @@ impl Namer {
         question[..4].copy_from_slice(&self.numbers.to_ne_bytes());
         question[4..].copy_from_slice(&tid.to_ne_bytes());
         // A pipe takes eight bytes as a whole, or is full since nobody reads.
-        match self.to.write(&question) {
-            Ok(8) if !self.broken => Some(self.numbers),
-            _ => None,
-        }
+        self.broken |= self.to.write(&question).ok() != Some(question.len());
+        (!self.broken).then_some(self.numbers)
     }
 
     /// Reads what has been answered.
