@@ -1,4 +1,4 @@
-//! One look at a thread's frames: everything that is wanted copied in one system call, the frames twice.
+//! One look at a thread's frames: everything that is wanted copied in one system call, the frames more than once.
 //!
 //! The target runs on meanwhile, so what is copied may be half before and half after a call. Therefore the memory with
 //! frames in it is copied before and after the pointer to the innermost frame is read:
@@ -10,8 +10,8 @@
 //! What is the same before and after was so when the pointer was read. Only the instruction of the innermost frame may
 //! differ: a thread that runs moves on all the time, and its callers do not. The inner frames, which change most, are
 //! copied next to the pointer, half a microsecond apart. A thread that goes once round the very same loop in that time
-//! can deceive two copies, each torn in the same place: two copies alone let 2 of 100 stacks pass that cannot be, of a
-//! program written to do so and at each look somewhere else. Four copies, not all equally far apart, let none pass.
+//! can deceive two copies, each torn in the same place: of a program written to do so, 1 to 5 in 100 of the stacks that two
+//! copies let pass could not be. Of several thousand that four copies let pass, not all equally far apart, none was.
 
 use std::slice;
 
