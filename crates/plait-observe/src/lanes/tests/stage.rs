@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use plait_trace::{GilKey, Nanos, ProcessKey, Record, Recording, Sight, ThreadKey};
 
-use crate::lanes::{Call, GilSeen, Lanes, Sched, Target, ThreadLook};
+use crate::lanes::seen::Target;
+use crate::lanes::{Call, GilSeen, Lanes, Sched, ThreadLook};
 use crate::subject::{GilLook, Spot};
 use crate::{Gil, Pid};
 
@@ -64,7 +65,7 @@ impl Script {
     /// Plays it. With `cuts`, what is settled is written after each look.
     pub fn play(&self, cuts: bool) -> Recording {
         let names = self.threads();
-        let (mut lanes, mut out) = (Lanes::new(ProcessKey(0)), Vec::new());
+        let (mut lanes, mut out) = (Lanes::new(), Vec::new());
         let mut accounts = vec![(Sched { run: 7, delay: 7 }, 0); names.len()];
         let (mut switches, mut holder, mut dark) = (0, '.', None);
         for column in 0..self.width {
