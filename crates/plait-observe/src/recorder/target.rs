@@ -98,7 +98,7 @@ impl Target {
             throttled: None,
             gils: Vec::new(),
             threads: Vec::new(),
-            lanes: Lanes::new(key),
+            lanes: Lanes::new(),
             hogs: Hogs::default(),
             has_stranger: false,
             listed: 0,
