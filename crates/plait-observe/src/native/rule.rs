@@ -87,6 +87,8 @@ fn is_plumbing(name: &str) -> bool {
         "_Py_CheckFunctionResult",
         "_Py_HandlePending",
         "_Py_Dealloc",
+        "take_gil",
+        "drop_gil",
         "cfunction_",
         "method_",
         "object_vacall",

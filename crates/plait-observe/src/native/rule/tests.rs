@@ -105,6 +105,8 @@ fn python_code_is_not_named_after_what_its_instructions_do() {
         "lib:__tls_get_addr < _PyObject_Malloc < _PyObject_GC_New < PyList_New",
         "lib:__tls_get_addr",
         "PyObject_Vectorcall",
+        // Waiting for its turn.
+        "lib:libc.so.6+0x85e50 < lib:pthread_cond_timedwait < take_gil",
     ] {
         assert_eq!(named(stack), None, "{stack}");
     }
@@ -122,6 +124,10 @@ fn a_stripped_interpreter_gets_no_wrong_names() {
     ] {
         assert_eq!(named(stack), None, "{stack}");
     }
+    // What Python knows by name is certain, the innermost but one here.
+    let stack = "libpython3.11.so.1.0+0x17ff80 < list.sort < libpython3.11.so.1.0+0x1a72e0 < PyObject_Vectorcall < \
+                 builtins.sorted < libpython3.11.so.1.0+0x1a72e0";
+    assert_eq!(named(stack).as_deref(), Some("builtins.sorted"));
     // What is in a module of its own is told at least by that, and by name if it exports one.
     let json = "_json.cpython-311-x86_64-linux-gnu.so";
     let stack = format!("python3.11+0x5 < PyDict_New < ext:{json}+0x5a30 < ext:{json}+0x4d90 < _PyObject_MakeTpCall");

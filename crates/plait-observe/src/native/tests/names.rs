@@ -7,6 +7,9 @@ use crate::native::maps;
 /// So many shots are looked at, and one in ten may be of something else: the program also frees what it made.
 const SHOTS: usize = 40;
 
+/// Where nothing may be named.
+pub(super) const NO_NAME: &str = "";
+
 /// A program that does one thing, and what that is called in C and, for builds without symbols, in Python.
 struct Case {
     work: &'static str,
@@ -52,13 +55,13 @@ while True: sorted(data)",
         c: &["builtin_sorted"],
         python: &["builtins.sorted"],
     },
-    // Since 3.12 by a function of its own, before by the slot. Without symbols nothing tells.
+    // By a function that only some versions export; where nothing tells its name, none is told.
     Case {
         work: "n = 3 ** 200_000
 say('works')
 while True: n * n",
         c: &["_PyLong_Multiply", "long_mul"],
-        python: &["int.__mul__"],
+        python: &["_PyLong_Multiply", NO_NAME],
     },
     Case {
         work: "csv.field_size_limit(1 << 30); lines = ['a' * 10_000_000]
@@ -139,14 +142,7 @@ fn hogs_are_named_in_nine_of_ten_shots() {
             let has_symbols = has_symbols(script.pid());
             await_work(&mut script, tid);
             let names = if has_symbols { c } else { python };
-            let right = |hit: &NativeStack| hit.function.as_deref().is_some_and(|name| names.contains(&name));
-            if !has_symbols && python == &["int.__mul__"] {
-                // Called by an instruction of its own: no name, and none of a detail of it.
-                let none = |hit: &NativeStack| hit.function.is_none() || right(hit);
-                let (share, hits) = share(&mut script, tid, none);
-                assert!(share >= 0.9, "{interpreter:?}: {work}: {share:.2}\n{}", told(&hits));
-                continue;
-            }
+            let right = |hit: &NativeStack| names.contains(&hit.function.as_deref().unwrap_or(NO_NAME));
             let (share, hits) = share(&mut script, tid, right);
             println!("{:?}: {:.2} of {} are {names:?}", interpreter.version, share, hits.len());
             assert!(share >= 0.9, "{interpreter:?}: {work}: {share:.2}\n{}", told(&hits));
@@ -180,10 +176,9 @@ fn python_code_has_no_native_name() {
 #[test]
 fn a_collection_that_nobody_asked_for_is_told() {
     let work = "import gc
-keep = [[n] for n in range(300_000)]
-gc.set_threshold(50, 1, 1)
+gc.set_threshold(1000, 1, 1)
 say('works')
-while True: made = [[] for _ in range(100)]";
+while True: keep = [[n] for n in range(300_000)]";
     for interpreter in supported() {
         let (mut script, tid) = start(interpreter, work);
         await_work(&mut script, tid);

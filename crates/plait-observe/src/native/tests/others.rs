@@ -52,7 +52,7 @@ fn shoots() {
         std::process::exit(0);
     });
     let mut natives = Natives::new(pid);
-    natives.shot(tid).expect("a hit");
+    hit(&mut natives, tid);
     println!("at it");
     loop {
         let _ = natives.shot(tid);
@@ -70,20 +70,32 @@ fn traces() {
 
 #[test]
 fn a_process_that_somebody_traces_is_left_to_them() {
-    let work = "start(1, loop); say(threading.enumerate()[-1].native_id)\nloop()";
+    // Neither waits for the other, for what waits needs no stop to be looked at.
+    let work = "data = bytes(1 << 26)
+def work():
+    while True: hashlib.sha256(data)
+start(1, work); say(threading.enumerate()[-1].native_id)
+work()";
     let (mut script, main) = start(supported()[0], work);
     let pid = script.pid();
     let [other]: [Pid; 1] = script.numbers()[..].try_into().expect("one number");
     let mut natives = Natives::new(pid);
     for (traced, shot) in [(main, main), (other, other), (main, other)] {
-        natives.shot(shot).expect("nobody traces it");
+        hit(&mut natives, shot);
         let mut tracer = helper("traces", &[pid, traced]);
-        let refused = natives.shot(shot).expect_err("somebody traces it");
+        let began = Instant::now();
+        let refused = loop {
+            match natives.shot(shot) {
+                Err(refused) => break refused,
+                Ok(hit) => assert_eq!(hit.pause, Duration::ZERO, "it was stopped"),
+            }
+            assert!(began.elapsed() < LONG, "not refused");
+        };
         assert!(matches!(refused, NoShot::Traced { pid: of, .. } if of == pid), "{refused:?}");
         assert!(refused.is_lasting() && refused.to_string().contains("end that one"), "{refused}");
         drop(tracer.stdin.take());
         tracer.wait().expect("it ends");
-        natives.shot(shot).expect("nobody traces it any more");
+        hit(&mut natives, shot);
     }
 }
 
@@ -92,7 +104,7 @@ fn a_process_that_is_gone_has_no_threads() {
     let (script, tid) = start(supported()[0], "loop()");
     let pid = script.pid();
     let mut natives = Natives::new(pid);
-    natives.shot(tid).expect("it runs");
+    hit(&mut natives, tid);
     drop(script);
     assert_eq!(natives.shot(tid), Err(NoShot::Ended { tid }));
     assert_eq!(Natives::new(pid).shot(std::process::id()), Err(NoShot::Ended { tid: std::process::id() }));
@@ -124,8 +136,10 @@ impl Stripped {
     }
 
     fn start(&self, prefix: &OsStr, work: &str) -> (Script, Pid) {
-        let source = format!("import os, sys, threading\ndef say(*words): print(*words, flush=True)\nsay('ready'); \
-             say(threading.get_native_id())\n{work}");
+        let source = format!(
+            "import os, sys, threading\ndef say(*words): print(*words, flush=True)\nsay('ready'); \
+             say(threading.get_native_id())\n{work}"
+        );
         let mut command = Command::new(&self.program);
         command.args(["-S", "-c", &source]).env("LD_LIBRARY_PATH", &self.folder).env("PYTHONHOME", prefix);
         let mut script = Script::spawn(&mut command);
@@ -143,12 +157,16 @@ impl Drop for Stripped {
 #[test]
 fn a_stripped_interpreter_is_named_by_what_python_knows() {
     let cases = [
-        ("import re\ntext = 'abc def ' * 200_000", "re.findall('(a|b)+x', text)", Some("re.Pattern.findall")),
-        ("data = [str(n * 7919 % 300_007) for n in range(300_000)]", "sorted(data)", Some("builtins.sorted")),
-        // An extension module of its own, which kept its symbols.
-        ("import pickle\ndata = [[n, 'x'] for n in range(50_000)]", "pickle.dumps(data)", Some("_pickle_dumps")),
+        ("import re\ntext = 'abc def ' * 200_000", "re.findall('(a|b)+x', text)", &["re.Pattern.findall"][..]),
+        ("data = [str(n * 7919 % 300_007) for n in range(300_000)]", "sorted(data)", &["builtins.sorted"]),
+        // In most builds a module of its own, which kept its symbols.
+        (
+            "import pickle\ndata = [[n, 'x'] for n in range(50_000)]",
+            "pickle.dumps(data)",
+            &["_pickle_dumps", "_pickle.dumps"],
+        ),
         // Called by an instruction of its own, on no table.
-        ("n = 3 ** 200_000", "n * n", None),
+        ("n = 3 ** 200_000", "n * n", &[]),
     ];
     for interpreter in supported() {
         let (mut whole, _) = start(interpreter, "say(sys.base_prefix); wait()");
@@ -157,12 +175,13 @@ fn a_stripped_interpreter_is_named_by_what_python_knows() {
             println!("{interpreter:?} cannot be stripped here");
             continue;
         };
-        for (before, work, name) in cases {
+        for (before, work, names) in cases {
             let work = format!("{before}\nsay('works')\nwhile True: {work}");
             let (mut script, tid) = stripped.start(OsStr::new(&prefix), &work);
             assert_eq!(script.line(), "works");
             assert!(!names::has_symbols(script.pid()), "it is another one that runs");
-            let right = |hit: &NativeStack| hit.function.as_deref() == name;
+            let right =
+                |hit: &NativeStack| hit.function.as_deref().map_or(names.is_empty(), |name| names.contains(&name));
             let (share, hits) = names::share(&mut script, tid, right);
             assert!(share >= 0.9, "{interpreter:?}: {work}: {share:.2}\n{}", names::told(&hits));
         }
