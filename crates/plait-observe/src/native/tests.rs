@@ -45,7 +45,7 @@ fn shots(script: &mut Script, tid: Pid, count: usize) -> Vec<NativeStack> {
         assert!(script.is_running(), "the script ended");
         hits.push(hit(&mut natives, tid));
         // Not in step with what the program repeats.
-        thread::sleep(Duration::from_millis(1 + 7 * (hits.len() as u64 % 5)));
+        thread::sleep(Duration::from_millis(1 + 3 * (hits.len() as u64 % 5)));
     }
     hits
 }
