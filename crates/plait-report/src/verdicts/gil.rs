@@ -1,6 +1,8 @@
 //! What one GIL was used for within a window.
 
-use plait_trace::{GilLane, Kind, Nanos, State, Subject};
+use std::collections::BTreeMap;
+
+use plait_trace::{GilLane, Kind, Nanos, State, Subject, ThreadKey};
 use serde::Serialize;
 
 use super::counts::Counts;
@@ -120,7 +122,16 @@ fn usage(
     let held = Union::of(held).of_window(window);
     let time = |state| threads.iter().map(|(_, thread)| seconds(thread.times.of(state))).sum::<f64>();
     let states = [State::HoldsPython, State::HoldsNative, State::HoldsBlocked, State::HoldsGc].map(time);
-    let starved: f64 = threads.iter().map(|(_, thread)| starved(lane, thread, window)).sum();
+    let mut by_thread: BTreeMap<ThreadKey, Vec<Window>> = BTreeMap::new();
+    for hold in &lane.holds {
+        if let Some(thread) = hold.thread {
+            by_thread.entry(thread).or_default().push(Window::new(hold.from, hold.to));
+        }
+    }
+    let starved: f64 = threads
+        .iter()
+        .map(|(_, thread)| starved(thread, by_thread.remove(&thread.lane.thread.key).unwrap_or_default(), window))
+        .sum();
     // Side by side they would not have it for longer than the time that is left.
     let starved = starved.min(window.seconds() - seconds(held));
     // A holder that lost its processor has the GIL all the same: what it does then is what it does else.
@@ -147,14 +158,14 @@ fn usage(
 }
 
 /// For how long a thread had neither the GIL nor a processor, as far as it would have had the GIL.
-fn starved(lane: &GilLane, thread: &ThreadSurvey<'_>, window: Window) -> f64 {
+fn starved(thread: &ThreadSurvey<'_>, holds: Vec<Window>, window: Window) -> f64 {
     let ready = spans_within(thread.lane, window).filter(|span| span.state == State::Runnable);
     let ready: Vec<Window> = ready.map(|span| part(span, window)).collect();
     if ready.is_empty() {
         return 0.0;
     }
-    let own = lane.holds.iter().filter(|hold| hold.thread == Some(thread.lane.thread.key));
-    let own = Union::of(own.map(|hold| Window::new(hold.from, hold.to)).collect());
+    let own = Union::of(holds);
+
     let without = ready.into_iter().map(|ready| seconds(ready.length() - own.of_window(ready))).sum::<f64>();
     without * share(thread.times.seconds(State::holds_gil), thread.times.seconds(runs))
 }

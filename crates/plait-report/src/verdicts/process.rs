@@ -2,9 +2,10 @@
 
 use plait_trace::{GilLane, Kind, Nanos, Recording, Sight, State, Subject, ThreadKey, Track};
 
+use super::code::Code;
 use super::counts::Counts;
 use super::gil::{GilSurvey, GilUse, NativeHold};
-use super::thread::{ThreadSurvey, calls_within};
+use super::thread::{ThreadSurvey, calls_of};
 use super::times::{Times, is_active, runs};
 use super::window::{Union, Window, share};
 
@@ -81,10 +82,17 @@ impl Totals {
 const LOCK_WAITER: f64 = 0.15;
 
 impl<'a> ProcessSurvey<'a> {
-    pub fn of(recording: &'a Recording, track: &'a Track, window: Window, counts: &Counts, gaps: &Union) -> Self {
+    pub fn of(
+        code: &Code<'a>,
+        recording: &'a Recording,
+        track: &'a Track,
+        window: Window,
+        counts: &Counts,
+        gaps: &Union,
+    ) -> Self {
         let lanes = recording.threads_of(&track.process);
         let mut threads: Vec<ThreadSurvey<'a>> =
-            lanes.map(|lane| ThreadSurvey::of(recording, lane, window, counts)).collect();
+            lanes.map(|lane| ThreadSurvey::of(code, lane, window, counts)).collect();
         name_threads(&mut threads, track.process.pid);
         let lanes: Vec<&GilLane> = recording.gils_of(&track.process).collect();
         let gils = lanes.iter().map(|lane| {
@@ -193,11 +201,10 @@ pub(super) fn window_of(recording: &Recording, track: &Track, within: Window) ->
 /// Until when the program loaded the modules that it starts with, where the recording saw it start.
 pub(super) fn start_up(recording: &Recording, track: &Track, window: Window) -> Option<Nanos> {
     let main = recording.threads_of(&track.process).find(|lane| lane.thread.tid == track.process.pid)?;
-    let mut stacks: Vec<_> = calls_within(main, window).collect();
-    stacks.sort_by_key(|(at, _)| *at);
+
     let mut last = window.from;
     let mut end = None;
-    for (at, frames) in stacks {
+    for (at, frames) in calls_of(main, window) {
         let imports = frames.iter().any(|frame| {
             let frame = recording.frames.get(frame.index());
             frame.is_some_and(|frame| frame.file.starts_with("<frozen importlib"))

@@ -3,7 +3,7 @@
 use super::{Ground, Rule, called_from, go_parallel, of_time};
 use crate::units::{count, number, seconds, share as percent};
 use crate::verdicts::confidence::Case;
-use crate::verdicts::hogs::{Hog, evidence, hogs};
+use crate::verdicts::hogs::{Hog, evidence};
 use crate::verdicts::verdict::{Evidence, Word};
 use crate::verdicts::window::share;
 
@@ -23,7 +23,8 @@ struct Keepers(Vec<Hog>);
 
 impl Keepers {
     fn of(ground: &Ground<'_>, gc: bool) -> Self {
-        Self(hogs(ground.survey).into_iter().filter(|hog| hog.group == ground.place && hog.is_gc == gc).collect())
+        let own = ground.survey.hogs.iter().filter(|hog| hog.group == ground.place && hog.is_gc == gc);
+        Self(own.cloned().collect())
     }
 
     fn sum(&self, of: impl Fn(&Hog) -> f64) -> f64 {
