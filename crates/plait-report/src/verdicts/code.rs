@@ -92,6 +92,13 @@ pub(super) struct SpotKey {
     within: Option<FrameKey>,
 }
 
+impl SpotKey {
+    /// The line of the user's own code alone.
+    pub fn line(self) -> Self {
+        Self { within: None, ..self }
+    }
+}
+
 impl<'a> Code<'a> {
     pub fn of(recording: &'a Recording) -> Self {
         Self { recording, is_users: recording.frames.iter().map(|frame| is_users(&frame.file)).collect() }
@@ -146,11 +153,6 @@ impl<'a> Code<'a> {
         let (number, spot, _) =
             functions.into_values().reduce(|most, next| if next.0 > most.0 { next } else { most })?;
         Some((spot, number, all))
-    }
-
-    /// Whether two spots are in the same line of the user's code.
-    pub fn is_same_line(&self, one: SpotKey, other: SpotKey) -> bool {
-        one.place == other.place
     }
 }
 

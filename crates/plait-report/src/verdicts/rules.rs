@@ -15,6 +15,7 @@ use plait_trace::State;
 
 use super::code::{self, Spot};
 use super::confidence::{Case, Confidence};
+use super::process::is_crowded;
 use super::survey::{ENOUGH_LOOKS, Group, Survey};
 use super::verdict::{About, Evidence, Verdict, Word};
 use super::window::{seconds, share};
@@ -218,6 +219,12 @@ impl<'a> Ground<'a> {
         super::window::ratio(self.group.totals.gil.waited, self.group.totals.seen_gil)
     }
 
+    /// Whether its threads waited for processors so much that what they did looks like something else.
+    pub fn is_crowded(&self) -> bool {
+        let totals = &self.group.totals;
+        is_crowded(totals.cpu, totals.delay)
+    }
+
     /// Processors in use by each of its processes, on average; by the threads' states where nobody counted.
     pub fn cpu(&self) -> f64 {
         let totals = &self.group.totals;
@@ -246,7 +253,7 @@ impl<'a> Ground<'a> {
         let code = &self.survey.code;
         let (spot, number, all) = code.most(spots)?;
         let seen_there = |thread: &&super::thread::ThreadSurvey<'_>| {
-            thread.spots(code, which).filter(|own| code.is_same_line(*own, spot)).count()
+            thread.spots(code, which).filter(|own| own.line() == spot.line()).count()
         };
         let thread = threads().max_by_key(seen_there)?;
         let evidence = Evidence {

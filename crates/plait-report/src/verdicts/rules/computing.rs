@@ -115,6 +115,13 @@ impl Rule for NativeHolding<'_> {
         Some(alone(&self.ground)?.below("share of that in Python code", python(&self.ground), MOST, 0.2))
     }
 
+    /// A holder that lost its processor looks the same.
+    fn most(&self) -> f64 {
+        let own = self.ground.survey.hogs.iter().filter(|hog| hog.group == self.ground.place);
+        let is_named = own.into_iter().any(|hog| hog.function.is_some() || hog.blocked > 0.0);
+        if self.ground.is_crowded() && !is_named { 0.55 } else { 1.0 }
+    }
+
     fn sentence(&self) -> String {
         let gil = &self.ground.group.totals.gil;
         let native = share(gil.native + gil.blocked + gil.gc, self.ground.group.totals.seen_gil);
