@@ -30,7 +30,8 @@ def spin_too():
     spin()
 """
 
-# A regular expression that goes back and forth for some tenths of a second, while another thread wants to run.
+# A regular expression that goes back and forth for some tenths of a second, while another thread wants
+# to run.
 HOG = f"""{HEAD}
 def burn():
     while True:
@@ -66,10 +67,15 @@ def program(tmp_path):
     for process in started:
         kill_session(process.pid)
         process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        close(process)
+
+
+def close(process):
+    """Closes its pipes."""
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
 
 
 @pytest.fixture
@@ -97,6 +103,7 @@ def cli_started(tmp_path):
         if process.returncode is None:
             kill_session(process.pid)
             finish(process)
+        close(process)
 
 
 def folder_of(tmp_path):

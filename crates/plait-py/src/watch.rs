@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plait_observe as observe;
 use plait_trace::{Nanos, Record, Recording, Sink, Writer};
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::record::{file_error, options, words};
+use crate::record::{file_error, not_started, options};
 use crate::report::{Trace, to_file};
 
 /// How much of the past is kept.
@@ -63,9 +63,7 @@ impl Watcher {
         let window = Window::default();
         let sink = Box::new(window.clone());
         let started = py.detach(|| observe::Recorder::start(pid, options(what, period, pause, children), sink));
-        let recorder = started.map_err(|error| {
-            PyOSError::new_err((error.raw_os_error(), format!("no thread to watch with: {}", words(&error))))
-        })?;
+        let recorder = started.map_err(|error| not_started(&error))?;
         Ok(Self { window, running: Mutex::new(Some(recorder)) })
     }
 
