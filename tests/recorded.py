@@ -129,7 +129,9 @@ def refusal(ended, code=2):
 
 def findings(path):
     """The verdict on a trace, as `plait report --json` has it."""
-    return json.loads("\n".join(run_program("-m", "plait", "report", path, "--json").lines))
+    told = run_program("-m", "plait", "report", path, "--json")
+    assert told.code == 0, told
+    return json.loads(told.out)
 
 
 def words_of(path):

@@ -10,7 +10,9 @@ use pyo3::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::crossterm::terminal::{
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
 use ratatui::crossterm::{cursor, execute};
 
 use super::Window;
@@ -26,7 +28,8 @@ impl Raw {
         enable_raw_mode()?;
         // From here on it is undone, whatever fails.
         let raw = Self;
-        execute!(stdout(), EnterAlternateScreen, cursor::Hide)?;
+        // `Terminal::clear` would ask the terminal where its cursor is, and not all of them answer.
+        execute!(stdout(), EnterAlternateScreen, Clear(ClearType::All), cursor::Hide)?;
         Ok(raw)
     }
 }
@@ -71,8 +74,7 @@ struct Screen<'a> {
 
 impl<'a> Screen<'a> {
     fn new(window: &'a Window, prefix: &'a str) -> io::Result<Self> {
-        let mut terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
-        terminal.clear()?;
+        let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
         Ok(Self { terminal, view: View::new(), window, prefix, interrupts: 0 })
     }
 
