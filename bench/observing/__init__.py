@@ -1,1 +1,1 @@
-"""The parts of `make bench-observe`: each measures one promise of `plait record`, and says what it found beside its goal."""
+"""The parts of `make bench-observe`: each measures a promise of `plait record`."""

@@ -42,7 +42,7 @@ def pace(target: Target, seconds: float) -> tuple[float, float]:
 
 
 def measure(threads: int, seconds: float, rounds: int, note: Callable[[str], None]) -> dict[str, Any]:
-    """Return the slow-down by each observer, in per cent: the median over the rounds and the middle half of them."""
+    """Return the slow-down by each observer in per cent, CPU and wall: median and middle half."""
     slower: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder, Target("loops", threads) as target:
         pace(target, 0.5)

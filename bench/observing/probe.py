@@ -66,7 +66,7 @@ def kinds() -> list[Kind]:
 
 
 def classify(figures: dict[str, Any]) -> str:
-    """Return the kind of a function, by the rules of thumb of the chooser: shares of the time it had a processor for."""
+    """Return the kind of a function, by shares of the time in which it had a processor."""
     had = max(figures["wall"] - (figures["delay"] or 0.0), 1e-9)
     cpu, held = (figures["cpu"] or 0.0) / had, (figures["held"] or 0.0) / had
     if held >= 0.8:

@@ -1,4 +1,4 @@
-"""Programs to be watched: `python target.py KIND …`. Each says `ready`, works until its input closes, and answers questions.
+"""Programs to be watched: `python target.py KIND …`. Each says `ready` and works until its input closes.
 
 A question is a line on standard input; the answer is one line of JSON: what the program knows of itself.
 """
@@ -39,7 +39,7 @@ class Worker:
 
 
 def loops(count: int) -> None:
-    """So many threads that compute in Python; tells pieces of work, CPU time and wall time since its start."""
+    """So many threads that compute in Python; tells pieces of work, CPU time and the time."""
     workers = [Worker() for _ in range(count)]
     answer_questions(
         lambda: {
@@ -80,7 +80,7 @@ def crowd(idle: int, busy: int) -> None:
 
 
 def family(count: int) -> None:
-    """So many child processes that come, work for 100 ms and more, and go; tells when each began and ended."""
+    """So many children that work for 120 ms; tells when each began and ended."""
     import multiprocessing
 
     context = multiprocessing.get_context("fork")

@@ -1,7 +1,7 @@
 """Small programs whose answer is known: what a look at each from outside must say, and must not say.
 
-Each is a function that goes on for the seconds it is given; `python -m corpus NAME SECONDS` runs one. What must be said of it
-stands above it, in the words of `plait_report::verdicts`.
+Each is a function that goes on for the seconds it is given; `python -m corpus NAME SECONDS` runs one. What
+must be said of it stands above it, in the words of `plait_report::verdicts`.
 """
 
 import dataclasses

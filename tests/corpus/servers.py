@@ -1,4 +1,4 @@
-"""A server on loopback that takes its time, in a process of its own, for programs that wait for the network."""
+"""A server on loopback that takes its time, for programs that wait for the network."""
 
 import contextlib
 import multiprocessing

@@ -1,12 +1,14 @@
 //! The memory of another process, read through `/proc/PID/mem`, or in one go from many places.
 //!
 //! The open file stands for the memory itself, not for the process number: when the process ends or runs another
-//! program, reads give an error, never bytes of something else. Reading neither stops nor changes the target.
+//! program, reads give an error, never bytes of something else. Reading neither stops nor changes the target. There is one
+//! exception: a child that is about to run its program (`vfork`) shares the memory of its parent, which lives on
+//! when the child has left it. [`Memory::is_current`] tells.
 //!
 //! `process_vm_readv` reads many places in one call, but goes by the process number, so it might read the memory of the next
 //! program under that number. The kernel draws 16 random bytes for each program (`AT_RANDOM`) and puts them on its
 //! stack, which lies elsewhere each time. They are read once through the file, and are then the first place of every such
-//! call: where they are not found again, nothing of that call is used, and the file has the last word.
+//! call: where they are not found again, nothing of that call is used.
 
 use std::fs::{self, File};
 use std::io::IoSliceMut;
@@ -15,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 
+use crate::identity::{Identity, Stat};
 use crate::{Pid, Reason};
 
 #[allow(unsafe_code, reason = "reads the interpreter's own words where they lie")]
@@ -31,6 +34,8 @@ const AT_RANDOM: u64 = 25;
 #[derive(Debug)]
 pub(crate) struct Memory {
     pid: Pid,
+    /// From before the file was opened, so that it is never that of a later program.
+    identity: Identity,
     file: File,
     mark: Option<Mark>,
     /// The call that reads many places was refused, or misled, where the file was not.
@@ -49,8 +54,9 @@ struct Mark {
 
 impl Memory {
     pub fn of(pid: Pid) -> Result<Self, Reason> {
+        let identity = Stat::of(pid).ok_or(Reason::Gone { pid })?.identity;
         let file = File::open(format!("/proc/{pid}/mem")).map_err(|error| Reason::of_io(pid, "memory", &error))?;
-        Ok(Self { pid, file, mark: None, only_file: AtomicBool::new(false) })
+        Ok(Self { pid, identity, file, mark: None, only_file: AtomicBool::new(false) })
     }
 
     /// The same, and ready to read many places in one go.
@@ -58,6 +64,11 @@ impl Memory {
         let place = fs::read(format!("/proc/{}/auxv", self.pid)).ok().and_then(|auxv| random_bytes_at(&auxv));
         self.mark = place.and_then(|address| Some(Mark { address, bytes: self.read(address).ok()? }));
         self
+    }
+
+    /// Whether the process still runs the program whose memory this is.
+    pub fn is_current(&self) -> bool {
+        Stat::of(self.pid).is_some_and(|stat| stat.identity == self.identity)
     }
 
     pub fn read<const N: usize>(&self, address: u64) -> Result<[u8; N], Reason> {
@@ -96,7 +107,10 @@ impl Memory {
         }
         let count = self.one_by_one(parts, bytes)?;
         if in_one_go == Some(None) {
-            // The program lives, so it is that call which does not work here, as where a filter of system calls refuses it.
+            if !self.is_current() {
+                return Err(Reason::Gone { pid: self.pid });
+            }
+            // So it is that call which does not work here, as where a filter of system calls refuses it.
             self.only_file.store(true, Ordering::Relaxed);
         }
         Ok(count)

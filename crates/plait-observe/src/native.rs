@@ -11,6 +11,7 @@
 //!
 //! * `asleep.rs` copies the stack of a thread that is blocked, `stop.rs` stops one that runs.
 //! * `maps.rs` and `modules.rs` know what is mapped where, `image.rs` and `symbols.rs` what program files say of it.
+//! * `methods.rs` has names for modules that were stripped of theirs.
 //! * `unwind.rs` makes calls of a copied stack, `names.rs` readable names of symbols, `rule.rs` picks the one that matters.
 
 use std::io;
@@ -25,6 +26,7 @@ use unwind::Walk;
 mod asleep;
 mod image;
 mod maps;
+mod methods;
 mod modules;
 mod names;
 mod rule;
@@ -53,8 +55,8 @@ pub(crate) struct Natives {
 pub(crate) struct NativeStack {
     /// The C function that Python code called. `None` when the thread runs Python code, and when no symbol tells.
     pub function: Option<String>,
-    /// The innermost first, down to the evaluation loop, which is not among them. Without a symbol: `module.so+0x1f40`,
-    /// where the function begins, in the addresses of its file.
+    /// The innermost first, down to the evaluation loop, which is not among them. Without a symbol: what Python calls it, like
+    /// `re.Pattern.findall`, or `module.so+0x1f40`, where the function begins in the addresses of its file.
     pub natives: Vec<String>,
     /// Whether the garbage collector was at work, on its own account or beneath `function`.
     pub collecting: bool,

@@ -117,7 +117,9 @@ impl Subject {
             guesses: RefCell::default(),
         };
         found.refresh()?;
-        Ok(found)
+        // A process that was just forked knows its threads by the numbers of its parent's, and one that is about to run
+        // another program (`vfork`) shares the memory of its parent.
+        if found.threads.is_empty() { Err(Reason::NotReady { pid: python.pid }) } else { Ok(found) }
     }
 
     /// Which Python it is.
@@ -135,6 +137,9 @@ impl Subject {
     /// # Errors
     /// As [`Subject::attach`]; [`Reason::Gone`] once the process ended or runs another program.
     pub fn refresh(&mut self) -> Result<(), Reason> {
+        if !self.runtime.memory.is_current() {
+            return Err(Reason::Gone { pid: self.runtime.pid() });
+        }
         let interpreters = self.runtime.interpreters()?;
         if let Some(&main) = interpreters.last().filter(|_| self.interpreters.is_empty()) {
             self.runtime.check_collector(main)?;

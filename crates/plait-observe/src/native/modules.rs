@@ -1,5 +1,8 @@
 //! The modules that are mapped into a process: found when a stack touches them, and looked up by address.
 
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +12,7 @@ use framehop::{ExplicitModuleSectionInfo, Module, Unwinder};
 
 use super::image::Image;
 use super::maps::{self, Mapping, VDSO};
+use super::methods::Data;
 use super::stop::copy_stack;
 use super::unwind::Call;
 use crate::Pid;
@@ -17,6 +21,8 @@ use crate::Pid;
 const FRESH: Duration = Duration::from_secs(2);
 /// A vDSO is two pages.
 const LARGEST_VDSO: u64 = 64 << 10;
+/// More data than this is not looked through for names.
+const LARGEST_DATA: u64 = 32 << 20;
 
 /// The modules of one process.
 pub(super) struct Modules {
@@ -92,11 +98,18 @@ impl Modules {
         }
         let found = self.found[index].as_ref()?.as_ref()?;
         let own = address.wrapping_sub(found.shift);
-        let name = found.image.symbol(own).map(|symbol| super::names::readable(&symbol));
         let described = found.image.described(own);
         let start = described.as_ref().map_or(own, |code| code.start);
-        let place = format!("{}+{start:#x}", self.mappings[index].name());
-        Some((Call { name, place, kind: found.kind }, described.is_some()))
+        let mapping = &self.mappings[index];
+        let place = format!("{}+{start:#x}", mapping.name());
+        let symbol = found.image.symbol(own).map(|symbol| super::names::readable(&symbol));
+        let method = || found.image.method(start, found.shift, || data(self.pid, mapping)).map(str::to_owned);
+        let (name, is_method) = match symbol {
+            Some(symbol) => (Some(symbol), false),
+            None if matches!(found.kind, Kind::System) => (None, false),
+            None => method().map_or((None, false), |method| (Some(method), true)),
+        };
+        Some((Call { name, is_method, place, kind: found.kind }, described.is_some()))
     }
 
     fn index(&self, address: u64) -> Option<usize> {
@@ -146,6 +159,23 @@ impl Kind {
             Self::Extension
         }
     }
+}
+
+/// What is mapped of a file besides its code.
+fn data(pid: Pid, mapping: &Mapping) -> Option<Data> {
+    let ranges = maps::data(pid, mapping.inode, &mapping.path).ok()?;
+    let whole: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+    // Large modules have names in their symbols, if they have any.
+    if whole > LARGEST_DATA {
+        return Some(Data::default());
+    }
+    let memory = File::open(format!("/proc/{pid}/mem")).ok()?;
+    let read = |range: &Range<u64>| {
+        let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
+        memory.read_exact_at(&mut bytes, range.start).ok()?;
+        Some((range.start, bytes))
+    };
+    Some(Data { stretches: ranges.iter().map(read).collect::<Option<_>>()? })
 }
 
 fn module(mapping: &Mapping, found: &Found) -> Module<Arc<[u8]>> {

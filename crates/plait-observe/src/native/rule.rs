@@ -1,7 +1,7 @@
 //! Which of the native calls of a thread is the one that Python code made, and which are only the way to it.
 //!
 //! From the evaluation loop inward, calls that only lead on are skipped: vectorcalls, slots, wrappers, the bridges to
-//! other languages. The first other one is the function. A call that no symbol names ends the search rather than being
+//! other languages. The first other one is the function. A call that nothing names ends the search rather than being
 //! skipped: what lies beyond it may be a detail of it, and naming a detail would be wrong.
 
 use super::modules::Kind;
@@ -45,10 +45,14 @@ pub(super) fn function(calls: &[Call], reached_python: bool) -> Option<String> {
             (Some(name), _) if is_filling(name) && beneath.iter().any(is_iteration) => {}
             (Some(name), _) => return Some(name.clone()),
             (None, Kind::Extension) => return Some(call.place.clone()),
-            // Of a stripped interpreter: plumbing, or not. An extension that it led to is certain.
+            // Of a stripped interpreter: plumbing, or not. What Python knows and an extension that it led to are certain.
             (None, Kind::Interpreter) => {
-                let extension = beneath.iter().rev().find(|call| call.kind == Kind::Extension)?;
-                return Some(extension.name.as_ref().unwrap_or(&extension.place).clone());
+                let is_certain = |call: &&Call| match &call.name {
+                    Some(name) if call.is_method => !is_plumbing(name) && !is_filling(name),
+                    _ => call.kind == Kind::Extension,
+                };
+                let certain = beneath.iter().rev().find(is_certain)?;
+                return Some(certain.name.as_ref().unwrap_or(&certain.place).clone());
             }
         }
     }
@@ -135,6 +139,17 @@ fn is_plumbing(name: &str) -> bool {
         "std::panic",
         "core::ops::function::",
         "__rust_try",
+        // The same by the names that Python has for them.
+        "type.__call__",
+        "method.__call__",
+        "function.__call__",
+        "instancemethod.__call__",
+        "builtin_function_or_method.__call__",
+        "method_descriptor.__call__",
+        "classmethod_descriptor.__call__",
+        "wrapper_descriptor.__call__",
+        "functools.partial.__call__",
+        "Context.run",
     ];
     name.contains("ectorcall") || STARTS.iter().any(|start| name.starts_with(start))
 }
@@ -191,12 +206,20 @@ fn is_filling(name: &str) -> bool {
         "PySequence_List",
         "PySequence_Tuple",
         "tuple_new",
+        "deque_",
+        "consume_iterator",
+        "list.__init__",
+        "list.extend",
+        "tuple.__new__",
+        "collections.deque.",
     ];
     STARTS.iter().any(|start| name.starts_with(start))
 }
 
 fn is_iteration(call: &Call) -> bool {
-    call.name.as_deref().is_some_and(|name| name.ends_with("iternext") || name.ends_with("_next"))
+    call.name
+        .as_deref()
+        .is_some_and(|name| name.ends_with("iternext") || name.ends_with("_next") || name.ends_with("__next__"))
 }
 
 #[cfg(test)]

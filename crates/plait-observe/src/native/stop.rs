@@ -20,7 +20,7 @@ use nix::sys::ptrace::{self, Options};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid as Raw;
 
-use super::{Copied, NoShot};
+use super::{Copied, NoShot, asleep};
 use crate::Pid;
 
 /// How much of a stack is copied.
@@ -35,6 +35,10 @@ const NAP: Duration = Duration::from_micros(20);
 const DOUBT: Duration = Duration::from_millis(2);
 /// `PTRACE_EVENT_STOP`, in the upper bits of what a stop says of itself: asked for, or of the whole process.
 const EVENT_STOP: i32 = 128;
+
+/// How many signals were met on their way.
+#[cfg(test)]
+pub(super) static SIGNALS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
 
 /// Why a thread stands still.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,15 +93,23 @@ fn shoot(pid: Pid, tid: Pid, mut stack: Vec<u8>) -> Result<Copied, NoShot> {
         Errno::EPERM => check_free(pid, tid).err().unwrap_or(NoShot::Denied { pid }),
         error => NoShot::of_io(pid, tid, "tracing", &error.into()),
     })?;
+    // It has begun another system call since it was last looked at, perhaps.
+    if let Some(call) = asleep::call(pid, tid)?.filter(|call| asleep::is_cut_short_by_a_stop(*call)) {
+        return Err(NoShot::Delicate { tid, call });
+    }
     let mut ran_at = Instant::now();
     ptrace::interrupt(target).map_err(|error| NoShot::of_io(pid, tid, "interrupting", &error.into()))?;
     let stop = await_stop(pid, tid, &mut ran_at)?;
     let (ip, sp, bp) =
         registers(target).map_err(|error| NoShot::of_io(pid, tid, "reading registers", &error.into()))?;
     let copied = copy_stack(pid, sp, &mut stack);
-    if stop == Stop::Event {
+    match stop {
         // It may have been killed meanwhile.
-        let _ = ptrace::detach(target, None);
+        Stop::Event => drop(ptrace::detach(target, None)),
+        Stop::Signal => {
+            #[cfg(test)]
+            SIGNALS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
     }
     let pause = ran_at.elapsed();
     copied.map_err(|error| NoShot::of_io(pid, tid, "copying the stack", &error.into()))?;

@@ -7,7 +7,9 @@ use super::{NativeStack, Natives, NoShot};
 use crate::Pid;
 use python::{Interpreter, Script, supported};
 
+mod life;
 mod names;
+mod others;
 #[path = "../../tests/python/mod.rs"]
 mod python;
 
@@ -34,7 +36,8 @@ fn shots(script: &mut Script, tid: Pid, count: usize) -> Vec<NativeStack> {
             Err(refused) => panic!("{refused}"),
         }
         assert!(began.elapsed() < LONG, "{} of {count} hits", hits.len());
-        thread::sleep(Duration::from_millis(3));
+        // Not in step with what the program repeats.
+        thread::sleep(Duration::from_millis(1 + 7 * (hits.len() as u64 % 5)));
     }
     hits
 }

@@ -19,8 +19,10 @@ const CALL_BYTES: usize = 8;
 /// A function that the thread is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Call {
-    /// `None` where no symbol covers it.
+    /// `None` where nothing names it.
     pub name: Option<String>,
+    /// The name is not a symbol's, but what Python calls it.
+    pub is_method: bool,
     /// The module and where in it the function begins.
     pub place: String,
     pub kind: Kind,

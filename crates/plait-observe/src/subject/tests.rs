@@ -8,8 +8,10 @@ use super::*;
 use python::{Interpreter as Installed, Script, supported};
 
 mod fake;
+mod programs;
 #[path = "../../tests/python/mod.rs"]
 mod python;
+mod sub_interpreters;
 
 /// Machines are busy: what is to come is waited for this long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -230,130 +232,6 @@ say('ready'); burst()";
         assert!(most > 2, "{most}");
         assert!(told > 20, "{told}");
     });
-}
-
-#[test]
-fn a_process_that_ended_is_gone() {
-    for installed in supported() {
-        let script = Script::start(installed, "say('ready'); loop()");
-        let mut subject = attach(script.pid());
-        let gil = main_gil(&subject);
-        assert!(subject.look(gil).is_ok());
-        let gone = Reason::Gone { pid: script.pid() };
-        drop(script);
-        assert_eq!(subject.look(gil), Err(gone.clone()));
-        assert_eq!(subject.refresh(), Err(gone));
-    }
-}
-
-#[test]
-fn a_process_that_runs_another_program_is_gone_at_the_next_look() {
-    for installed in supported() {
-        let source = "
-say('ready'); wait()
-os.execv(sys.executable, [sys.executable, '-I', '-c', 'print(\"python\", flush=True)\\nwhile True: pass'])";
-        let mut script = Script::start(installed, source);
-        let mut subject = attach(script.pid());
-        let gil = main_gil(&subject);
-        assert!(subject.look(gil).is_ok());
-        script.go_on();
-        assert_eq!(script.line(), "python");
-        let gone = Reason::Gone { pid: script.pid() };
-        assert_eq!(subject.look(gil), Err(gone.clone()));
-        assert_eq!(subject.refresh(), Err(gone.clone()));
-        assert_eq!(subject.look(gil), Err(gone));
-        let anew = attach(script.pid());
-        until("the new program runs", || {
-            let look = anew.look(main_gil(&anew)).expect("it lives");
-            (look.held && look.holder == Some(script.pid())).then_some(())
-        });
-    }
-}
-
-#[test]
-fn the_child_of_a_fork_has_its_own_threads() {
-    let source = "
-start(2, lambda: time.sleep(3600))
-say('ready'); forked = os.fork()
-if forked == 0:
-    die_with_parent(); loop()
-say(forked); wait()";
-    on_all(source, |_, script| {
-        let [child] = script.numbers::<Pid>()[..] else { panic!("one number") };
-        let look = until("the child runs", || {
-            let subject = Subject::attach(child, &mut Finder::default()).ok()?;
-            let look = subject.look(main_gil(&subject)).ok()?;
-            (look.held && subject.threads().len() == 1).then_some(look)
-        });
-        assert_eq!(look.holder, Some(child));
-    });
-}
-
-/// Makes two interpreters and runs `code` in each, in threads that say who they are first, and in the main one.
-fn sub_interpreters(version: (u8, u8, u8), kind: &str, code: &str) -> String {
-    let (module, run) = if version.1 < 13 { ("_xxsubinterpreters", "run_string") } else { ("_interpreters", "exec") };
-    format!(
-        "
-import {module} as subs
-code = {code:?}
-def work(made):
-    say(int(made), threading.get_native_id())
-    subs.{run}(made, code)
-made = [subs.create({kind}) for _ in range(2)]
-say('ready')
-for one in made:
-    threading.Thread(target=work, args=(one,), daemon=True).start()
-exec(code)"
-    )
-}
-
-#[test]
-fn sub_interpreters_with_gils_of_their_own_are_told_apart() {
-    for installed in supported().into_iter().filter(|installed| installed.version.1 >= 12) {
-        let mut script = Script::start(installed, &sub_interpreters(installed.version, "", "while True: pass"));
-        let mut workers: Vec<Vec<i64>> = (0..2).map(|_| script.numbers::<i64>()).collect();
-        workers.push(vec![0, i64::from(script.pid())]);
-        let mut subject = attach(script.pid());
-        assert_eq!(subject.gils().len(), 3);
-        for numbers in workers {
-            let [id, tid] = numbers[..] else { panic!("two numbers") };
-            let look = until("each GIL is held in its loop", || {
-                subject.refresh().expect("it lives");
-                let info = subject.gils().iter().find(|info| info.interpreters == [id]).expect("one of the three");
-                subject.look(info.gil).ok().filter(|look| look.held && look.spot.is_some())
-            });
-            // Before 3.13 the thread state is that of the thread which made the interpreter.
-            let is_told = installed.version.1 >= 13 || id == 0;
-            let expected = is_told.then(|| Pid::try_from(tid).expect("a thread"));
-            assert_eq!(look.holder, expected, "{:?}: interpreter {id}", installed.version);
-            let listed = subject.threads().iter().find(|thread| thread.state == look.state);
-            assert_eq!(listed.map(|thread| (thread.tid, thread.interpreter)), expected.map(|tid| (tid, id)));
-        }
-    }
-}
-
-#[test]
-fn sub_interpreters_may_share_the_main_gil() {
-    for installed in supported() {
-        let kind = match installed.version.1 {
-            11 => "",
-            12 => "isolated=False",
-            _ => "'legacy'",
-        };
-        // In 3.11 interpreters that share a GIL do not ask each other for it: they must let go by themselves.
-        let code = "import time\nwhile True:\n  sum(range(50_000)); time.sleep(0.001)";
-        let mut script = Script::start(installed, &sub_interpreters(installed.version, kind, code));
-        let ids: HashSet<i64> = (0..2).map(|_| script.numbers::<i64>()[0]).chain([0]).collect();
-        let subject = attach(script.pid());
-        let [info] = subject.gils() else { panic!("{:?}", subject.gils()) };
-        assert_eq!(info.interpreters.iter().copied().collect::<HashSet<i64>>(), ids);
-        let mut states = HashSet::new();
-        let mut looks = looks(&subject);
-        until("each had it", || {
-            states.extend(looks.next().filter(|look| look.held).map(|look| look.state));
-            (states.len() == 3).then_some(())
-        });
-    }
 }
 
 #[test]

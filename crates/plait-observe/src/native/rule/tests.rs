@@ -11,7 +11,12 @@ fn calls(text: &str) -> Vec<Call> {
             _ => (Kind::Interpreter, word),
         };
         let name = (!word.contains("+0x")).then(|| word.to_owned());
-        Call { name, place: word.to_owned(), kind }
+        Call {
+            name,
+            is_method: kind != Kind::System && word.contains('.') && !word.contains(':'),
+            place: word.to_owned(),
+            kind,
+        }
     };
     text.split(" < ").filter(|word| !word.is_empty()).map(parse).collect()
 }
