@@ -16,7 +16,7 @@ use plait_trace::State;
 use super::code::{self, Spot};
 use super::confidence::{Case, Confidence};
 use super::process::is_crowded;
-use super::survey::{ENOUGH_LOOKS, Group, Survey};
+use super::survey::{ENOUGH, ENOUGH_LOOKS, Group, PLENTY, Survey};
 use super::verdict::{About, Evidence, Verdict, Word};
 use super::window::{seconds, share};
 
@@ -62,10 +62,10 @@ pub(super) struct Ground<'a> {
 /// All that can be said, the most important first.
 pub(super) fn verdicts(survey: &Survey<'_>) -> Vec<Verdict> {
     let whole = About { name: "the program".to_owned(), processes: Vec::new() };
-    let is_long = survey.window.length() >= super::survey::ENOUGH && survey.samples >= ENOUGH_LOOKS;
+    let is_long = survey.window.length() >= ENOUGH && survey.samples >= ENOUGH_LOOKS;
     let grounds: Vec<Ground<'_>> =
         survey.groups.iter().enumerate().map(|(place, group)| Ground { survey, group, place }).collect();
-    let of_whole = |rule: &dyn Rule| apply(rule, survey, &whole, survey.samples);
+    let of_whole = |rule: &dyn Rule| apply(rule, survey, &whole, (survey.seen, survey.samples));
     let enough = |ground: &&Ground<'_>| survey.is_enough(ground.group);
     let busy: Vec<&Ground<'_>> = grounds.iter().filter(|ground| ground.group.is_busy).collect();
     if !is_long || !busy.is_empty() && !busy.iter().any(enough) {
@@ -113,14 +113,14 @@ fn of_group(ground: Ground<'_>) -> Vec<Verdict> {
         name: ground.group.name.clone(),
         processes: ground.processes().map(|process| process.track.process.key).collect(),
     };
-    let judge = |rule: &dyn Rule| apply(rule, ground.survey, &about, ground.group.samples);
+    let judge = |rule: &dyn Rule| apply(rule, ground.survey, &about, (ground.seen(), ground.group.samples));
     let causes = vec![
         judge(&event_loop::LoopStalled::of(ground)),
         judge(&gil::GilHog::of(ground)),
         judge(&gil::GcPause::of(ground)),
         judge(&gil::GilContention { ground }),
         judge(&computing::PythonCpuBound { ground }),
-        judge(&computing::NativeHolding { ground }),
+        judge(&computing::HeldAsleep { ground }),
         judge(&computing::NativeReleasing { ground }),
         judge(&waiting::IoBound { ground }),
         judge(&waiting::LockBound { ground }),
@@ -129,7 +129,7 @@ fn of_group(ground: Ground<'_>) -> Vec<Verdict> {
     let nearest = causes.iter().max_by(|a, b| a.margin.total_cmp(&b.margin)).map(|ruling| (ruling.word, ruling.margin));
     let mut verdicts: Vec<Verdict> = causes.into_iter().filter_map(|ruling| ruling.verdict).collect();
     if verdicts.iter().any(|verdict| verdict.word == Word::GilHog) {
-        verdicts.retain(|verdict| verdict.word != Word::NativeHolding);
+        verdicts.retain(|verdict| verdict.word != Word::HeldAsleep);
         // Whoever waits, waits for the hog.
         let gil = &ground.group.totals.gil;
         if gil.native + gil.blocked > gil.python {
@@ -152,7 +152,7 @@ fn of_group(ground: Ground<'_>) -> Vec<Verdict> {
     verdicts
 }
 
-fn apply(rule: &dyn Rule, survey: &Survey<'_>, about: &About, samples: u64) -> Ruling {
+fn apply(rule: &dyn Rule, survey: &Survey<'_>, about: &About, (time, samples): (f64, u64)) -> Ruling {
     let Some(case) = rule.case() else {
         return Ruling { word: rule.word(), margin: f64::NEG_INFINITY, verdict: None };
     };
@@ -164,7 +164,7 @@ fn apply(rule: &dyn Rule, survey: &Survey<'_>, about: &About, samples: u64) -> R
             about: about.clone(),
             sentence: rule.sentence(),
             remedy: rule.remedy(),
-            confidence: Confidence::new(share * quality(survey, rule.word(), samples)),
+            confidence: Confidence::new(share * quality(survey, rule.word(), time, samples)),
             figures: case.figures.clone(),
             evidence: rule.evidence(),
             samples,
@@ -174,17 +174,20 @@ fn apply(rule: &dyn Rule, survey: &Survey<'_>, about: &About, samples: u64) -> R
 }
 
 /// How well the program was seen: 1 where nothing is missing.
-fn quality(survey: &Survey<'_>, word: Word, samples: u64) -> f64 {
+fn quality(survey: &Survey<'_>, word: Word, time: f64, samples: u64) -> f64 {
     if word == Word::NotEnoughData {
         return 1.0;
     }
     let few = samples.saturating_sub(ENOUGH_LOOKS) as f64 / (MANY_LOOKS - ENOUGH_LOOKS) as f64;
     let looks = 0.75 + 0.25 * few.clamp(0.0, 1.0);
+    let long = (time - seconds(ENOUGH)) / seconds(PLENTY - ENOUGH);
+    // Not above what is likely until the end.
+    let long = if long >= 1.0 { 1.0 } else { 0.65 + 0.14 * long.max(0.0) };
     let gaps = 1.0 - (2.0 * survey.gap_share).min(0.5);
     let dropped = survey.recording.ended.map(|ended| ended.dropped).unwrap_or_default();
     let threads = if dropped.threads > 0 { 0.8 } else { 1.0 };
     let records = if dropped.records > 0 { 0.8 } else { 1.0 };
-    looks * gaps * threads * records
+    looks.min(long) * gaps * threads * records
 }
 
 impl<'a> Ground<'a> {

@@ -26,10 +26,10 @@ pub enum Word {
     GilContention,
     /// All processors are in use.
     Saturated,
-    /// One thread at a time runs Python code.
+    /// One thread at a time computes, and has the GIL while it does.
     PythonCpuBound,
-    /// One thread at a time is in native code that keeps the GIL, and nobody waits for it.
-    NativeHolding,
+    /// Native code sleeps and keeps the GIL, and nobody waits for it.
+    HeldAsleep,
     /// Native code runs without the GIL.
     NativeReleasing,
     /// The program waits for the network, for disks, for events or for time to pass.
@@ -61,7 +61,7 @@ impl Word {
         Self::GilContention,
         Self::Saturated,
         Self::PythonCpuBound,
-        Self::NativeHolding,
+        Self::HeldAsleep,
         Self::NativeReleasing,
         Self::IoBound,
         Self::LockBound,
@@ -84,7 +84,7 @@ impl Word {
             Self::GilContention => "gil-contention",
             Self::Saturated => "saturated",
             Self::PythonCpuBound => "python-cpu-bound",
-            Self::NativeHolding => "native-holding",
+            Self::HeldAsleep => "held-asleep",
             Self::NativeReleasing => "native-releasing",
             Self::IoBound => "io-bound",
             Self::LockBound => "lock-bound",
@@ -108,7 +108,7 @@ impl Word {
             Self::GilContention => "GIL contention",
             Self::Saturated => "All processors in use",
             Self::PythonCpuBound => "Python CPU-bound",
-            Self::NativeHolding => "Native code that keeps the GIL",
+            Self::HeldAsleep => "GIL held asleep",
             Self::NativeReleasing => "Native code that releases the GIL",
             Self::IoBound => "I/O-bound",
             Self::LockBound => "Lock-bound",

@@ -19,8 +19,10 @@ fn unseen(scene: Scene) -> Scene {
 
 pub fn cases() -> Vec<Case> {
     vec![
-        ("too short", one(&"P".repeat(199)), &["not-enough-data"], Sure),
-        ("just long enough", one(&"P".repeat(200)), &["python-cpu-bound"], Sure),
+        ("too short", one(&"P".repeat(99)), &["not-enough-data"], Sure),
+        ("long enough for what is likely", one(&"P".repeat(199)), &["python-cpu-bound"], Likely),
+        ("just long enough for that", one(&"P".repeat(100)), &["python-cpu-bound"], Likely),
+        ("long enough to be sure", one(&"P".repeat(200)), &["python-cpu-bound"], Sure),
         ("too few looks", one(&"P".repeat(400)).looks(199), &["not-enough-data"], Sure),
         ("just enough looks", one(&"P".repeat(400)).looks(200), &["python-cpu-bound"], Likely),
         ("nothing at all", Scene::new(), &["not-enough-data"], Sure),

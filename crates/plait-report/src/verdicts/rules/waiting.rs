@@ -18,7 +18,7 @@ const HELD: f64 = 0.25;
 /// Fewer processors are used.
 const USED: f64 = 0.25;
 /// Waiting for locks, the GIL is held for less than this share of the time.
-const HELD_BESIDE_LOCKS: f64 = 0.5;
+const HELD_BESIDE_LOCKS: f64 = 0.7;
 /// Where hardly anything runs, sleeping and waiting for events may be all that there is to do.
 const STIRS: f64 = 0.01;
 
