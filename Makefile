@@ -1,4 +1,4 @@
-# One command each: demo, test, lint, bench, bench-choose, compat, chaos, docs. Every target makes what it needs, and nothing twice: what was made
+# One command each: demo, test, lint, bench, bench-choose, bench-observe, compat, chaos, docs. Every target makes what it needs, and nothing twice: what was made
 # leaves a stamp in .build/, and a stamp is renewed only when something it was made from changed.
 
 PYTHON  ?= python3
@@ -32,7 +32,7 @@ VENV    := .build/venv-$(TAG)
 .SECONDEXPANSION:
 # Stamps of the pattern rules are results, not by-products to be removed.
 .SECONDARY:
-.PHONY: help demo test test-rust test-python loom lint house bench bench-choose compat chaos docs clean force
+.PHONY: help demo test test-rust test-python loom lint house bench bench-choose bench-observe compat chaos docs clean force
 
 help:
 	@echo 'make demo     build plait, compare the backends on examples/primes.py'
@@ -41,6 +41,7 @@ help:
 	@echo 'make lint     rustfmt, clippy, ruff, and the check of rooms and arrows'
 	@echo 'make bench    plait against its peers, each ratio beside its goal (ARGS=--quick for four minutes)'
 	@echo 'make bench-choose  what backend="auto" costs against knowing best (ARGS=--quick; ARGS="--only NAME"; ARGS=--list)'
+	@echo 'make bench-observe what `plait record` finds and what it costs, beside py-spy (ARGS=--quick; ARGS="--only cost")'
 	@echo 'make compat   other people'"'"'s programs with and without `plait run`: the same output, and how long they take'
 	@echo 'make chaos    real pools in a seeded storm of faults; fails if anything is lost (ARGS="--seconds 60 --seed 7")'
 	@echo 'make docs     the site of docs/ in .build/site, links checked, with figures of this machine'
@@ -78,6 +79,9 @@ bench: $(VENV)/built .build/bench-$(TAG)/made
 
 bench-choose: $(VENV)/built .build/bench-$(TAG)/made
 	PYTHONPATH=$(ROOT)/python:$(ROOT)/bench .build/bench-$(TAG)/bin/python bench/choose.py $(ARGS)
+
+bench-observe: $(VENV)/built .build/bench-$(TAG)/made
+	PYTHONPATH=$(ROOT)/python:$(ROOT)/bench .build/bench-$(TAG)/bin/python bench/observe.py $(ARGS)
 
 compat: $(VENV)/built .build/compat-$(TAG)/made
 	@$(VENV)/bin/python -m compileall -q python/plait

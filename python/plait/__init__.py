@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from plait._patch import patch, unpatch
     from plait._pool import Pool, ThreadPool
     from plait._process import ProcessPoolExecutor
+    from plait._recording import Recording, record
     from plait._shared import empty, full, share, zeros
     from plait._task import task
     from plait._thread import ThreadPoolExecutor
@@ -42,6 +43,7 @@ __all__ = [
     "PlaitError",
     "Pool",
     "ProcessPoolExecutor",
+    "Recording",
     "RemoteError",
     "TaskTimeout",
     "ThreadPool",
@@ -54,6 +56,7 @@ __all__ = [
     "full",
     "map",
     "patch",
+    "record",
     "share",
     "task",
     "unpatch",
@@ -68,6 +71,7 @@ _HOMES = {
     "Future": "plait._future",
     "Pool": "plait._pool",
     "ProcessPoolExecutor": "plait._process",
+    "Recording": "plait._recording",
     "ThreadPool": "plait._pool",
     "ThreadPoolExecutor": "plait._thread",
     "WorkerDied": "plait._errors",
@@ -78,6 +82,7 @@ _HOMES = {
     "full": "plait._shared",
     "map": "plait._map",
     "patch": "plait._patch",
+    "record": "plait._recording",
     "share": "plait._shared",
     "task": "plait._task",
     "unpatch": "plait._patch",

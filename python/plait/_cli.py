@@ -37,6 +37,8 @@ examples:
 
 _ALL_EXAMPLES = f"""{_EXAMPLES}\
   plait run --report script.py --verbose data.csv
+  plait watch 1234
+  plait record -- python app.py
   plait doctor
 """
 
@@ -133,6 +135,12 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "run", help="run a Python program as it is, with its pools served by plait", add_help=False
     )
+    for name, what in (
+        ("watch", "show live who holds the GIL, in any running Python program"),
+        ("record", "record who holds the GIL, and say what was seen"),
+        ("report", "say what a recording shows, or write it for other programs"),
+    ):
+        commands.add_parser(name, help=what, add_help=False)
     return parser
 
 
@@ -145,6 +153,10 @@ def main(arguments: list[str] | None = None) -> int:
         from plait._run import main as run
 
         return run(arguments[1:])
+    if arguments[:1] in (["record"], ["report"], ["watch"]):
+        from plait._recording.commands import main as recording
+
+        return recording(arguments)
     parser = _parser()
     asked = parser.parse_args(arguments)
     if asked.version:

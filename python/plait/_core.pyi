@@ -24,10 +24,13 @@ __all__ = [
     "ProcessEngine",
     "ProcessMap",
     "RecordWriter",
+    "Recorder",
     "ThreadEngine",
     "ThreadQueue",
+    "Trace",
     "Watch",
     "WatchReport",
+    "Watcher",
     "WorkerLoop",
     "__version__",
     "address_of",
@@ -35,13 +38,17 @@ __all__ = [
     "before_fork",
     "buffer_span",
     "bytes_copied",
+    "call_as",
     "call_batch",
     "choose",
     "codec",
     "control_groups",
     "cpu_count",
     "default_workers",
+    "form_of",
+    "forms",
     "function",
+    "gil_refusal",
     "is_shared",
     "is_worker",
     "join_orphans",
@@ -52,6 +59,7 @@ __all__ = [
     "memory_view",
     "physical_cores",
     "process_map",
+    "process_tree",
     "revise",
     "set_future_class",
     "shared_buffer",
@@ -230,6 +238,15 @@ class Gauge:
         """Looks for so long from now on who holds the GIL."""
     def figures(self) -> _GaugeFigures: ...
 
+def call_as(
+    named: Callable[..., Any],
+    fn: Callable[..., _T],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = None,
+    /,
+) -> _T:
+    """Calls `fn(*args, **kwargs)`; observers see it as a task that is a call of `named`."""
+
 def call_batch(
     fn: Callable[..., Any], items: Iterator[Any], star: bool, count: int, limit: float, results: list[Any]
 ) -> tuple[int, bool, Exception | None, bool]: ...
@@ -365,6 +382,58 @@ class WatchReport:
     @property
     def reason(self) -> str | None: ...
     def joined(self, later: WatchReport) -> WatchReport: ...
+
+# --- recordings
+
+class _Process(TypedDict):
+    """A process of a recording."""
+
+    pid: int
+    command: str
+    python: str | None
+    sight: Literal["gil", "free-threaded", "kernel", "nothing"]
+    why: str | None
+
+def form_of(path: str) -> str | None: ...
+def forms() -> list[str]: ...
+def gil_refusal(pid: int) -> tuple[str, str] | None: ...
+def process_tree(pid: int) -> list[int]: ...
+
+@final
+class Recorder:
+    def __new__(cls, path: str | None = None) -> Self: ...
+    def start(self, pid: int, what: str, *, period: float, pause: bool, children: bool) -> None: ...
+    @property
+    def is_over(self) -> bool: ...
+    def stop(self) -> str | None: ...
+    def kept(self) -> bytes | None: ...
+    def trace(self) -> Trace: ...
+
+@final
+class Trace:
+    @staticmethod
+    def read(path: str) -> Trace: ...
+    def verdict(self, width: int, color: bool = False) -> str: ...
+    def to_json(self) -> str: ...
+    def export(self, path: str, form: str) -> None: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def is_whole(self) -> bool: ...
+    @property
+    def processes(self) -> list[_Process]: ...
+    @property
+    def notes(self) -> list[str]: ...
+
+@final
+class Watcher:
+    def __new__(cls, pid: int, what: str, *, period: float, pause: bool, children: bool) -> Self: ...
+    @property
+    def is_over(self) -> bool: ...
+    def show(self, go_on: Callable[[int], object], prefix: str) -> bool: ...
+    def lines(self) -> list[str]: ...
+    def save(self, path: str) -> None: ...
+    def stop(self) -> Trace: ...
 
 # --- modules within
 

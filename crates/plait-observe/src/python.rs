@@ -79,8 +79,9 @@ pub struct Finder {
     images: HashMap<FileId, Option<Image>>,
 }
 
+/// Tells a file, as it is now, from all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct FileId {
+pub(crate) struct FileId {
     device: u64,
     inode: u64,
     size: u64,
@@ -95,20 +96,21 @@ struct Image {
     segments: Vec<Segment>,
 }
 
+/// A part of a program file that is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Segment {
-    offset: u64,
-    address: u64,
+pub(crate) struct Segment {
+    pub offset: u64,
+    pub address: u64,
 }
 
 /// One mapping of a file into a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Mapping {
-    start: u64,
-    end: u64,
-    offset: u64,
-    inode: u64,
-    path: String,
+pub(crate) struct Mapping {
+    pub start: u64,
+    pub end: u64,
+    pub offset: u64,
+    pub inode: u64,
+    pub path: String,
 }
 
 impl Finder {
@@ -131,7 +133,7 @@ impl Finder {
                     continue;
                 }
             };
-            let Some(shift) = load_shift(image, &parts) else {
+            let Some(shift) = load_shift(&image.segments, &parts) else {
                 continue;
             };
             if mappings.iter().any(|part| file_name(&part.path).starts_with("ld-musl")) {
@@ -154,20 +156,21 @@ impl Finder {
     fn image(&mut self, pid: Pid, mapping: &Mapping) -> Result<Option<&Image>, Reason> {
         let unreadable = |error| Reason::of_io(pid, "program file", &error);
         let file = open_mapped(pid, mapping).map_err(unreadable)?;
-        let about = file.metadata().map_err(unreadable)?;
-        let id = FileId {
-            device: about.dev(),
-            inode: about.ino(),
-            size: about.size(),
-            changed: (about.mtime(), about.mtime_nsec()),
-        };
+        let id = FileId::of(&file.metadata().map_err(unreadable)?);
         // A file that is no ELF file is no Python either.
         Ok(self.images.entry(id).or_insert_with(|| parse_image(file).ok().flatten()).as_ref())
     }
 }
 
+impl FileId {
+    pub fn of(about: &fs::Metadata) -> Self {
+        let changed = (about.mtime(), about.mtime_nsec());
+        Self { device: about.dev(), inode: about.ino(), size: about.size(), changed }
+    }
+}
+
 /// Opens the very file that is mapped, also when the process sees other file systems or the file was replaced since.
-fn open_mapped(pid: Pid, mapping: &Mapping) -> std::io::Result<File> {
+pub(crate) fn open_mapped(pid: Pid, mapping: &Mapping) -> std::io::Result<File> {
     let at_its_path = File::open(format!("/proc/{pid}/root{}", mapping.path));
     if let Ok(file) = &at_its_path
         && file.metadata()?.ino() == mapping.inode
@@ -198,20 +201,20 @@ fn candidates(pid: Pid, mappings: &[Mapping]) -> Vec<(String, u64)> {
     files.into_iter().map(|(_, path, inode)| (path, inode)).collect()
 }
 
-fn file_name(path: &str) -> &str {
+pub(crate) fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
 /// What must be added to the file's own addresses to get those in the process.
-fn load_shift(image: &Image, parts: &[&Mapping]) -> Option<u64> {
+pub(crate) fn load_shift(segments: &[Segment], parts: &[&Mapping]) -> Option<u64> {
     let page = rustix::param::page_size() as u64;
-    image.segments.iter().find_map(|segment| {
+    segments.iter().find_map(|segment| {
         let part = parts.iter().find(|part| part.offset == segment.offset & !(page - 1))?;
         Some(part.start.wrapping_sub(segment.address & !(page - 1)))
     })
 }
 
-fn parse_maps(text: &str) -> Vec<Mapping> {
+pub(crate) fn parse_maps(text: &str) -> Vec<Mapping> {
     let parse = |line: &str| {
         let (range, rest) = line.split_once(' ')?;
         let (start, end) = range.split_once('-')?;
@@ -292,10 +295,10 @@ mod tests {
 
     #[test]
     fn the_shift_is_zero_for_a_program_at_fixed_addresses() {
-        let image = Image { runtime: 0, version: None, segments: vec![Segment { offset: 0x1c40, address: 0x40_1c40 }] };
+        let segments = [Segment { offset: 0x1c40, address: 0x40_1c40 }];
         let part = Mapping { start: 0x40_1000, end: 0x40_2000, offset: 0x1000, inode: 1, path: "/python".into() };
-        assert_eq!(load_shift(&image, &[&part]), Some(0));
+        assert_eq!(load_shift(&segments, &[&part]), Some(0));
         let moved = Mapping { start: 0x7000_0040_1000, ..part };
-        assert_eq!(load_shift(&image, &[&moved]), Some(0x7000_0000_0000));
+        assert_eq!(load_shift(&segments, &[&moved]), Some(0x7000_0000_0000));
     }
 }

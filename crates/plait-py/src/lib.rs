@@ -2,6 +2,7 @@
 //!
 //! Private: its names may change at any time. Everything of PyO3 is in this crate, and no decision is.
 
+mod beacon;
 mod buffer;
 mod callout;
 mod choose;
@@ -23,9 +24,13 @@ mod memory;
 mod own;
 mod process;
 mod program;
+mod record;
+mod report;
 mod scratch;
 mod serial;
 mod thread;
+mod watch;
+mod watch_gil;
 mod worker;
 
 use pyo3::prelude::*;
@@ -33,6 +38,8 @@ use pyo3::prelude::*;
 /// See `plait`.
 #[pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use crate::beacon::call_as;
     #[pymodule_export]
     use crate::buffer::{Buffer, address_of, buffer_span, memory_view};
     #[pymodule_export]
@@ -62,9 +69,17 @@ mod _core {
     #[pymodule_export]
     use crate::program::{after_fork, before_fork, join_orphans};
     #[pymodule_export]
+    use crate::record::{Recorder, gil_refusal, process_tree};
+    #[pymodule_export]
+    use crate::report::{Trace, form_of, forms};
+    #[pymodule_export]
     use crate::serial::call_batch;
     #[pymodule_export]
     use crate::thread::{ThreadEngine, ThreadQueue, start_native};
+    #[pymodule_export]
+    use crate::watch::Watcher;
+    #[pymodule_export]
+    use crate::watch_gil::{GilHolds, name_functions};
     #[pymodule_export]
     use crate::worker::{NurseryServer, WorkerLoop};
 
@@ -72,6 +87,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::beacon::light();
         crate::program::prepare_for_forks();
         crate::codec::hooks::add_to(module)?;
         crate::function::hooks::add_to(module)?;

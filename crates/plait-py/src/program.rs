@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 use crate::buffer::{LIVE, Live};
 use crate::future::deadline;
 use crate::process::ProcessHome;
-use crate::{exit, gauge};
+use crate::{beacon, exit, gauge};
 
 /// Counts the forks this process has come through: a pool made before the last one is the parent's.
 static FORKS: AtomicU64 = AtomicU64::new(0);
@@ -80,6 +80,7 @@ extern "C" fn give_inner() {
 extern "C" fn begin_child() {
     give_inner();
     gauge::forked();
+    beacon::forked();
 }
 
 /// Has forks take the locks that their children need.

@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyIterator, PyList, PyString, PyTuple};
 
-use crate::callout;
+use crate::{beacon, callout};
 
 /// The most calls between two looks at the clock: after tiny calls, so many long ones may come before that is seen.
 const STRIDE: usize = 8;
@@ -31,6 +31,7 @@ pub fn call_batch(
 ) -> PyResult<(usize, bool, Option<PyErr>, bool)> {
     let limit = Duration::try_from_secs_f64(limit).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let py = items.py();
+    let _running = beacon::begin_within(r#fn);
     let begun = Instant::now();
     let mut plain = true;
     let (mut made, mut last, mut stride, mut next_look) = (0, Duration::ZERO, 1, 1);

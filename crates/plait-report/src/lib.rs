@@ -22,11 +22,15 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod calls;
 pub mod comparison;
 mod error;
 pub mod export;
 pub mod live;
+#[cfg(test)]
+mod made;
 mod plain_text;
+mod rates;
 mod units;
 pub mod verdicts;
 mod wrap;

@@ -5,6 +5,7 @@
 //! holds no unsafe code, so that what makes measurements and what shows them never have to meet.
 #![forbid(unsafe_code)]
 
+pub mod beacon;
 mod file;
 mod ids;
 mod record;

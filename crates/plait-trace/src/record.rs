@@ -98,6 +98,8 @@ pub enum Record {
 pub struct Began {
     /// Nanoseconds since 1970, UTC.
     pub unix: u64,
+    /// `CLOCK_MONOTONIC` at that moment, for programs that keep times of their own.
+    pub monotonic: Nanos,
     /// The version of plait that recorded.
     pub plait: String,
     /// What was recorded, as the user wrote it: a command, or `PID 1234`, or `this program`.

@@ -1,5 +1,7 @@
 //! A recording as a whole: records put together lane by lane, in the order of time.
 
+mod replay;
+
 use std::io;
 
 use crate::{

@@ -175,4 +175,4 @@ class Plan:
 
 
 def _apply(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return fn(*args, **kwargs)
+    return _core.call_as(fn, fn, args, kwargs)

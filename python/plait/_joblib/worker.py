@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from plait import _native_threads
+from plait import _core, _native_threads
 
 
 def begin(environ: dict[str, str], initializer: bytes | None) -> None:
@@ -18,14 +18,20 @@ def begin(environ: dict[str, str], initializer: bytes | None) -> None:
     os.environ.update(environ)
     _native_threads.follow()
     if initializer is not None:
-        from plait import _core, _initialized
+        from plait import _initialized
 
         _initialized.call(lambda: _core.codec.decode_direct(initializer))
 
 
 def call(batch: Callable[[], list[Any]]) -> list[Any]:
     """Make the calls of one of joblib's batches, and give their results."""
-    return batch()
+    return _core.call_as(_first(batch), batch, ())  # type: ignore[no-any-return]
+
+
+def _first(batch: Any) -> Any:
+    """What the first call of a batch calls; it gives the task its name."""
+    items = getattr(batch, "items", None)
+    return items[0][0] if isinstance(items, list) and items else batch
 
 
 def caller(function: Callable[..., Any]) -> Callable[[list[tuple[Any, ...]], Any], list[Any]]:
@@ -36,6 +42,6 @@ def caller(function: Callable[..., Any]) -> Callable[[list[tuple[Any, ...]], Any
 
         batch: Callable[[], list[Any]]
         batch = BatchedCalls([(function, args, kwargs) for args, kwargs in calls], backend_and_jobs)
-        return batch()
+        return _core.call_as(function, batch, ())  # type: ignore[no-any-return]
 
     return call_each

@@ -86,7 +86,8 @@ pub struct Claimed {
     /// Its head.
     pub head: TaskHead,
     len: usize,
-    started: u64,
+    /// When it was claimed, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub started: u64,
 }
 
 /// Why a result could not be told.

@@ -102,7 +102,13 @@ impl Script {
     }
 
     pub fn go_on(&mut self) {
-        self.to.as_mut().expect("not ended").write_all(b"go\n").expect("the program listens");
+        self.tell("go");
+    }
+
+    /// Writes it a line.
+    pub fn tell(&mut self, line: &str) {
+        let to = self.to.as_mut().expect("not ended");
+        to.write_all(format!("{line}\n").as_bytes()).expect("the program listens");
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -120,7 +126,7 @@ impl Drop for Script {
 }
 
 /// Every Python process of these tests dies with its parent (PR_SET_PDEATHSIG), whatever becomes of the test.
-const PRELUDE: &str = r#"
+pub const PRELUDE: &str = r#"
 import ctypes, hashlib, os, signal, subprocess, sys, threading, time
 def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)

@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use crate::callout;
+use crate::{beacon, callout};
 
 /// How long a wait sleeps without looking for signals.
 const SLICE: Duration = Duration::from_millis(50);
@@ -65,6 +65,7 @@ impl Gauge {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = args.py();
         self.wake_canary();
+        let _running = beacon::begin_within(self.function.bind(py));
         let ticket = self.calls.begin(thread_state(py));
         let result = callout::call(self.function.bind(py), args, kwargs);
         self.calls.end(ticket, result.is_err());
@@ -86,6 +87,7 @@ impl Gauge {
         let limit = span("limit", limit)?;
         let function = self.function.bind(py);
         self.wake_canary();
+        let _running = beacon::begin_within(function);
         let mut batch = self.calls.batch(thread_state(py));
         let mut done = 0;
         while let Some(item) = pop(stack)? {

@@ -19,7 +19,7 @@ use super::{Own, locked};
 use crate::function::{self, FunctionTable, Prepared};
 use crate::process::{Limits, form, name_of};
 use crate::worker::while_loading;
-use crate::{codec, memory};
+use crate::{beacon, codec, memory};
 
 /// The definition of no function: a table without lines.
 const NOTHING: [u8; 4] = [0; 4];
@@ -116,11 +116,13 @@ impl OwnCall {
                 let function = load(py, own, *number, definition)?;
                 let (args, kwargs) =
                     while_loading(|| codec::decode_call(py, self.kind, &self.payload, buffers.as_ref()))?;
+                let _running = beacon::begin_next(function.bind(py));
                 function.bind(py).call(args, kwargs.as_ref())?
             }
             None => {
                 let (function, args, kwargs) =
                     while_loading(|| codec::decode_direct(py, &self.payload, buffers.as_ref()))?;
+                let _running = beacon::begin_next(&function);
                 function.call(args, kwargs.as_ref())?
             }
         };

@@ -20,9 +20,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::callout;
 use crate::future::{FutureCore, Held, Home, Phase, new_future, tell};
 use crate::process::forks;
+use crate::{beacon, callout};
 pub use limited::Attempt;
 use limited::Limits;
 
@@ -38,6 +38,7 @@ impl Call {
     /// Calls it, once.
     fn make(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let kwargs = self.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
+        let _running = beacon::begin_next(self.function.bind(py));
         callout::call(self.function.bind(py), self.args.bind(py), kwargs).map(Bound::unbind)
     }
 }

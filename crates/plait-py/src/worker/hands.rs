@@ -13,7 +13,7 @@ use super::functions::Functions;
 use super::{output, stop, worker_error};
 use crate::chunk::answer::{ANSWER, AnswerWriter, push_only, push_raised, push_table};
 use crate::process::form;
-use crate::{codec, errors, function, memory, own};
+use crate::{beacon, codec, errors, function, memory, own};
 
 thread_local! {
     static LOADING: Cell<bool> = const { Cell::new(false) };
@@ -102,6 +102,7 @@ impl Hands {
         match task.head.form {
             form::CALL => {
                 let function = self.function(py, worker, task)?;
+                let _running = beacon::begin(function.bind(py), task.id.bits(), task.started);
                 let value = {
                     let (payload, pieces) = worker.payload(task).map_err(|error| worker_error(&error))?;
                     let buffers = memory::buffers(py, &pieces)?;
@@ -119,8 +120,10 @@ impl Hands {
                 drop(pieces);
                 let (function, args, kwargs) = while_loading(|| codec::decode_direct(py, payload, buffers.as_ref()))?;
                 drop(buffers);
+                let running = beacon::begin(&function, task.id.bits(), task.started);
                 worker.call_begins(task);
                 let value = function.call(&args, kwargs.as_ref())?;
+                drop(running);
                 drop((function, args, kwargs));
                 self.held(&value)
             }
@@ -162,6 +165,7 @@ impl Hands {
         };
         let items = items.cast_into::<PyList>()?;
         let function = function.bind(py);
+        let _running = beacon::begin(function, task.id.bits(), task.started);
         let star = task.head.form == form::STAR_CHUNK;
         let noted = items.len() > 1;
         worker.call_begins(task);

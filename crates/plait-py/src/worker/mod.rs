@@ -18,6 +18,7 @@ use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::beacon;
 pub use hands::{is_loading, while_loading};
 pub use run::WorkerLoop;
 
@@ -51,6 +52,7 @@ impl NurseryServer {
         let socket = unsafe { OwnedFd::from_raw_fd(fd) };
         // Nothing to say to a parent that has gone.
         let server = Server::start(socket)?.ok_or_else(|| PySystemExit::new_err(0))?;
+        beacon::set_role("plait nursery");
         Ok(Self { inner: Mutex::new(Stage::Serving(server, None)) })
     }
 
@@ -97,6 +99,7 @@ impl NurseryServer {
             return Err(PyRuntimeError::new_err("there is no order to become a worker of"));
         };
         let (key, me, fds) = (order.key, order.worker(), order.fds);
+        beacon::set_role(&format!("plait worker {}", me.0));
         let mut opened = None;
         let lives = server.into_worker(key, |parent| {
             watchdog::start(parent)?;

@@ -28,6 +28,7 @@ fn records() -> Vec<Record> {
     vec![
         Record::Began(Began {
             unix: 1,
+            monotonic: 5,
             plait: "0.1.0".into(),
             what: "PID 1234".into(),
             root: 1234,

@@ -1,0 +1,1 @@
+"""The parts of `make bench-observe`: each measures a promise of `plait record`."""

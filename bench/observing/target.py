@@ -1,0 +1,147 @@
+"""Programs to be watched: `python target.py KIND …`. Each says `ready` and works until its input closes.
+
+A question is a line on standard input; the answer is one line of JSON: what the program knows of itself.
+"""
+
+import contextlib
+import ctypes
+import json
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def answer_questions(tell: Callable[[], Any]) -> None:
+    """Answer each line on standard input, until there are no more."""
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(tell()), flush=True)
+
+
+class Worker:
+    """A thread that does the same piece of Python work again and again, and counts."""
+
+    def __init__(self) -> None:
+        self.pieces = 0
+        self.cpu = 0.0
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            total = 0
+            for n in range(20_000):
+                total += n & 7
+            self.pieces += 1
+            self.cpu = time.thread_time()
+
+
+def loops(count: int) -> None:
+    """So many threads that compute in Python; tells pieces of work, CPU time and the time."""
+    workers = [Worker() for _ in range(count)]
+    answer_questions(
+        lambda: {
+            "pieces": sum(worker.pieces for worker in workers),
+            "cpu": sum(worker.cpu for worker in workers),
+            "wall": time.monotonic(),
+        }
+    )
+
+
+def keeper(shortest: float, longest: float) -> None:
+    """A thread that keeps the GIL asleep for known times while another one computes; tells the last times."""
+    held: list[tuple[int, int]] = []
+    keep = ctypes.PyDLL(None).usleep
+    numbers = random.Random(7)
+
+    def work() -> None:
+        while True:
+            micros = int(numbers.uniform(shortest, longest) * 1e6)
+            begun = time.monotonic_ns()
+            keep(micros)
+            held.append((begun, time.monotonic_ns()))
+            time.sleep(numbers.uniform(0.002, 0.006))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    Worker()
+    answer_questions(lambda: {"tid": thread.native_id, "held": list(held)})
+
+
+def crowd(idle: int, busy: int) -> None:
+    """So many threads that wait for ever, and so many that compute."""
+    for _ in range(idle):
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    for _ in range(busy):
+        Worker()
+    answer_questions(lambda: {})
+
+
+def family(count: int) -> None:
+    """So many children that work for 120 ms; tells when each began and ended."""
+    import multiprocessing
+
+    context = multiprocessing.get_context("fork")
+    lives: list[tuple[int, int, int]] = []
+
+    def live(out: Any) -> None:
+        begun = time.monotonic_ns()
+        end = time.monotonic() + 0.12
+        while time.monotonic() < end:
+            sum(range(1000))
+        out.send((begun, time.monotonic_ns()))
+
+    def work() -> None:
+        children = []
+        for _ in range(count):
+            ours, theirs = context.Pipe(duplex=False)
+            child = context.Process(target=live, args=(theirs,), daemon=True)
+            child.start()
+            children.append((child, ours))
+        for child, ours in children:
+            lives.append((child.pid or 0, *ours.recv()))
+            child.join()
+
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        lives.clear()
+        work()
+        print(json.dumps(lives), flush=True)
+
+
+def sorter(kind: str) -> None:
+    """Native code that keeps the GIL, beside a thread that asks for it now and then."""
+    from observing.hogs import KINDS
+
+    work = KINDS[kind][0]()
+
+    def go_on() -> None:
+        while True:
+            work()
+
+    def ask() -> None:
+        while True:
+            time.sleep(0.002)
+
+    threading.Thread(target=go_on, daemon=True).start()
+    threading.Thread(target=ask, daemon=True).start()
+    answer_questions(lambda: {})
+
+
+def main(kind: str, *arguments: str) -> None:
+    """Run one."""
+    programs: dict[str, Callable[..., None]] = {
+        "loops": lambda count: loops(int(count)),
+        "keeper": lambda shortest, longest: keeper(float(shortest), float(longest)),
+        "crowd": lambda idle, busy: crowd(int(idle), int(busy)),
+        "family": lambda count: family(int(count)),
+        "hog": sorter,
+    }
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        programs[kind](*arguments)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

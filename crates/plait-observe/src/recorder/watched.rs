@@ -1,0 +1,124 @@
+//! One thread under watch.
+
+use std::fs;
+use std::io;
+
+use plait_trace::{Count, Kind, Nanos, Record, Subject, Task, Thread, ThreadKey};
+
+use super::run::Desk;
+use crate::Pid;
+use crate::beacon::Doing;
+use crate::lanes::{Call, Sched, ThreadFiles};
+
+/// A thread stays among the busy ones for so long after it did something.
+const BUSY: Nanos = 100_000_000;
+
+/// One thread: its files, and what was last seen of it.
+pub(super) struct Watched {
+    pub tid: Pid,
+    pub key: ThreadKey,
+    pub files: ThreadFiles,
+    pub about: Thread,
+    /// Its thread state, if Python knows it.
+    pub state: Option<u64>,
+    pub ended: bool,
+    busy_until: Nanos,
+    last: Option<Call>,
+    told: Option<Sched>,
+    task: Option<Task>,
+}
+
+impl Watched {
+    /// Opens the files of a thread and describes it.
+    pub fn open(pid: Pid, tid: Pid, process: plait_trace::ProcessKey, desk: &mut Desk) -> io::Result<Self> {
+        let files = ThreadFiles::open(pid, tid)?;
+        let key = desk.keys.thread();
+        let found = desk.now();
+        let about = Thread { key, process, tid, name: name_of(pid, tid), interpreter: None, found };
+        desk.outbox.put(Record::Thread(about.clone()));
+        Ok(Self {
+            tid,
+            key,
+            files,
+            about,
+            state: None,
+            ended: false,
+            busy_until: found + BUSY,
+            last: None,
+            told: None,
+            task: None,
+        })
+    }
+
+    pub fn is_busy(&self, at: Nanos) -> bool {
+        at < self.busy_until
+    }
+
+    /// Takes note of a call that was seen: who changes or runs is busy.
+    pub fn saw(&mut self, call: Call, at: Nanos, wants_gil: bool) {
+        if wants_gil || matches!(call, Call::Running) || self.last != Some(call) {
+            self.busy_until = at + BUSY;
+        }
+        self.last = Some(call);
+    }
+
+    /// Describes it anew if its name or interpreter has changed.
+    pub fn describe(&mut self, pid: Pid, interpreter: Option<i64>, read_name: bool, desk: &mut Desk) {
+        let name = if read_name { name_of(pid, self.tid) } else { String::new() };
+        let renamed = !name.is_empty() && name != self.about.name;
+        if renamed {
+            self.about.name = name;
+        }
+        let moved = interpreter.is_some() && interpreter != self.about.interpreter;
+        if moved {
+            self.about.interpreter = interpreter;
+        }
+        if renamed || moved {
+            desk.outbox.put(Record::Thread(self.about.clone()));
+        }
+    }
+
+    /// Writes down its processor time if it has changed.
+    pub fn count(&mut self, at: Nanos, desk: &mut Desk) {
+        let Ok(sched) = self.files.sched() else { return };
+        let of = Subject::Thread(self.key);
+        if self.told.is_none_or(|told| told.run != sched.run) {
+            desk.outbox.put(Record::Count(Count { of, kind: Kind::CpuTime, at, value: sched.run }));
+        }
+        if self.told.is_none_or(|told| told.delay != sched.delay) {
+            desk.outbox.put(Record::Count(Count { of, kind: Kind::RunDelay, at, value: sched.delay }));
+        }
+        self.told = Some(sched);
+    }
+
+    /// Takes note of the task that it runs now, if any.
+    pub fn runs(&mut self, doing: Option<&Doing>, at: Nanos, desk: &mut Desk) {
+        let Some(doing) = doing else {
+            self.task_is_over(at, desk);
+            return;
+        };
+        if let Some(task) = &mut self.task
+            && task.id == doing.task
+            && *task.name == *doing.name
+        {
+            task.to = at;
+            return;
+        }
+        self.task_is_over(at, desk);
+        // When it began is known only where the pool took the time anyway.
+        let began = doing.since.checked_sub(desk.origin).filter(|&began| doing.since > 0 && began <= at).unwrap_or(at);
+        self.task = Some(Task { thread: self.key, from: began, to: at, name: doing.name.to_string(), id: doing.task });
+    }
+
+    /// Writes down the task that it ran: it ended between the last look that saw it and now.
+    pub fn task_is_over(&mut self, at: Nanos, desk: &mut Desk) {
+        if let Some(mut task) = self.task.take() {
+            task.to += at.saturating_sub(task.to) / 2;
+            desk.outbox.put(Record::Task(task));
+        }
+    }
+}
+
+fn name_of(pid: Pid, tid: Pid) -> String {
+    fs::read_to_string(format!("/proc/{pid}/task/{tid}/comm")).unwrap_or_default().trim_end().to_owned()
+}

@@ -1,0 +1,210 @@
+"""`plait record`, `plait report` and `plait watch`: what may be asked for, and who does it.
+
+What stands behind `--` is a command of the user's, and none of its words is plait's.
+"""
+
+import argparse
+import contextlib
+import math
+import os
+import sys
+from pathlib import Path
+
+from plait import _core
+from plait._cli import DONE, FAILED, WRONG, _Parser, _say
+from plait._recording.target import Refused
+
+# Looks a second.
+SLOWEST, USUAL, FASTEST = 10, 1000, 5000
+
+_RECORD_EXAMPLES = """\
+examples:
+  plait record 1234                                until Ctrl-C or its end
+  plait record --duration 10 -o busy.plait 1234
+  plait record -- python app.py --port 8000
+  plait record -o lanes.json -- python app.py      opens in ui.perfetto.dev
+"""
+
+_REPORT_EXAMPLES = """\
+examples:
+  plait report busy.plait                          the verdict
+  plait report busy.plait --json                   the verdict with all its figures
+  plait report busy.plait -o lanes.json            for ui.perfetto.dev
+  plait report busy.plait -o busy.firefox.json     for profiler.firefox.com
+  plait report busy.plait -o busy.speedscope.json  for www.speedscope.app
+"""
+
+_WATCH_EXAMPLES = """\
+examples:
+  plait watch 1234
+  plait watch -- python app.py --port 8000
+  plait watch --plain --duration 30 1234           a line a second
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Run what the arguments say, the first of which is the command's name; returns the exit code."""
+    command: list[str] | None = None
+    if "--" in arguments and arguments[0] != "report":
+        at = arguments.index("--")
+        arguments, command = arguments[:at], arguments[at + 1 :]
+    parser = {"record": _record_parser, "report": _report_parser, "watch": _watch_parser}[arguments[0]]()
+    asked = parser.parse_args(arguments[1:])
+    if arguments[0] != "report":
+        _check_target(parser, asked, command)
+    try:
+        if arguments[0] == "record":
+            from plait._recording.record_command import run
+        elif arguments[0] == "report":
+            from plait._recording.report_command import run
+        else:
+            from plait._recording.watch_command import run
+        return run(asked)
+    except Refused as refused:
+        _say(str(refused))
+        return WRONG
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return FAILED
+    except BrokenPipeError:
+        # Who read the output has enough. Python would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _check_target(
+    parser: argparse.ArgumentParser, asked: argparse.Namespace, command: list[str] | None
+) -> None:
+    """See to it that there is either a PID or a command."""
+    words: list[str] = asked.target
+    if command is not None:
+        if words:
+            parser.error(f"either a PID or a command, not both: {words[0]!r} stands before '--'")
+        if not command:
+            parser.error("no command stands behind '--'")
+    elif not words:
+        parser.error("nothing to look at: give a PID, or a command behind '--'")
+    elif not words[0].isdecimal():
+        parser.error(f"{words[0]!r} is no PID; a command stands behind '--', as in: -- {' '.join(words)}")
+    elif words[1:]:
+        parser.error(f"one PID, please, not {' '.join(words)}; what a process starts is looked at with it")
+    asked.pid = None if command is not None else min(int(words[0]), 2**31)
+    asked.command = command
+
+
+def _parser(name: str, usage: str, description: str, examples: str) -> argparse.ArgumentParser:
+    return _Parser(
+        prog=f"plait {name}",
+        usage=f"plait {name} {usage}",
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _record_parser() -> argparse.ArgumentParser:
+    parser = _parser(
+        "record",
+        "[-o FILE] [--duration S] [--rate HZ] [--no-pause] [--no-children] [--quiet] PID | -- COMMAND...",
+        "Record who holds the GIL and what each thread does, in a Python program that runs, or in a\n"
+        "command and all it starts; say at the end what was seen. The program is not changed, and goes on\n"
+        "whatever becomes of the recorder.",
+        _RECORD_EXAMPLES,
+    )
+    parser.add_argument(
+        "-o",
+        dest="out",
+        metavar="FILE",
+        type=Path,
+        help="where to: .plait (default: plait-record-PID.plait), .json for Perfetto, .firefox.json, "
+        ".speedscope.json, .plait.json",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    _add_common(parser, "recording")
+    return parser
+
+
+def _report_parser() -> argparse.ArgumentParser:
+    parser = _parser(
+        "report",
+        "TRACE [-o OUT] [--format FORM] [--json]",
+        "Say what a recording shows, or write it in a form that other programs open.",
+        _REPORT_EXAMPLES,
+    )
+    parser.add_argument("trace", metavar="TRACE", type=Path, help="a file of `plait record`")
+    parser.add_argument("-o", dest="out", metavar="OUT", type=Path, help="write it to this file")
+    parser.add_argument(
+        "--format",
+        dest="form",
+        choices=_core.forms(),
+        help="the form of OUT (default: by the end of its name: .json is perfetto)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the verdict with all its figures as JSON")
+    return parser
+
+
+def _watch_parser() -> argparse.ArgumentParser:
+    parser = _parser(
+        "watch",
+        "[--rate HZ] [--plain] [--duration S] [--no-pause] [--no-children] PID | -- COMMAND...",
+        "Show live who holds the GIL and what each thread does: a lane for each thread over the last\n"
+        "seconds, and what they say. What a command prints is shown when the view is left.",
+        _WATCH_EXAMPLES,
+    )
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="a line a second instead of the view (default where the output is no terminal)",
+    )
+    _add_common(parser, "watching")
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, doing: str) -> None:
+    parser.add_argument(
+        "target", metavar="PID", nargs="*", help="a process; what it starts is looked at, too"
+    )
+    parser.add_argument(
+        "--duration",
+        metavar="S",
+        type=_seconds,
+        help=f"end {doing} after so many seconds (default: at its end)",
+    )
+    parser.add_argument(
+        "--rate",
+        metavar="HZ",
+        type=_rate,
+        default=USUAL,
+        help=f"looks a second, {SLOWEST} to {FASTEST} (default: {USUAL})",
+    )
+    parser.add_argument(
+        "--no-pause",
+        dest="pause",
+        action="store_false",
+        help="never stop a thread: functions of native code that keep the GIL have no names then",
+    )
+    parser.add_argument(
+        "--no-children", dest="children", action="store_false", help="leave out the processes that it starts"
+    )
+
+
+def _seconds(text: str) -> float:
+    number = math.nan
+    with contextlib.suppress(ValueError):
+        number = float(text)
+    if not 0 < number <= 1e7:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not {text!r}")
+    return number
+
+
+def _rate(text: str) -> int:
+    number = 0
+    with contextlib.suppress(ValueError):
+        number = int(text)
+    if not SLOWEST <= number <= FASTEST:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {SLOWEST} to {FASTEST}, not {text!r}")
+    return number
+
+
+__all__ = ["DONE", "FAILED", "WRONG", "main"]
