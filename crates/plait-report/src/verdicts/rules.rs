@@ -18,7 +18,7 @@ use super::confidence::{Case, Confidence};
 use super::process::is_crowded;
 use super::survey::{ENOUGH, ENOUGH_LOOKS, Group, PLENTY, Survey};
 use super::verdict::{About, Evidence, Verdict, Word};
-use super::window::{seconds, share};
+use super::window::{ratio, seconds, share};
 
 /// A group that does less than this share of all that is done is nobody's bottleneck.
 const NEGLIGIBLE: f64 = 0.05;
@@ -62,15 +62,16 @@ pub(super) struct Ground<'a> {
 /// All that can be said, the most important first.
 pub(super) fn verdicts(survey: &Survey<'_>) -> Vec<Verdict> {
     let whole = About { name: "the program".to_owned(), processes: Vec::new() };
-    let is_long = survey.window.length() >= ENOUGH && survey.samples >= ENOUGH_LOOKS;
+
     let grounds: Vec<Ground<'_>> =
         survey.groups.iter().enumerate().map(|(place, group)| Ground { survey, group, place }).collect();
-    let of_whole = |rule: &dyn Rule| apply(rule, survey, &whole, (survey.seen, survey.samples));
+    let of_whole = |rule: &dyn Rule| apply(rule, survey, &whole, (survey.window.seconds(), survey.samples));
     let enough = |ground: &&Ground<'_>| survey.is_enough(ground.group);
     let busy: Vec<&Ground<'_>> = grounds.iter().filter(|ground| ground.group.is_busy).collect();
-    if !is_long || !busy.is_empty() && !busy.iter().any(enough) {
+    if survey.window.length() < ENOUGH {
         return of_whole(&rest::NotEnoughData { survey }).verdict.into_iter().collect();
     }
+    // These rest on counters, which go on where nobody looks.
     let machine = [
         of_whole(&machine::Throttled { survey }),
         of_whole(&machine::Oversubscribed { survey }),
@@ -78,6 +79,10 @@ pub(super) fn verdicts(survey: &Survey<'_>) -> Vec<Verdict> {
         of_whole(&machine::BusyMachine { survey }),
     ];
     let mut verdicts: Vec<Verdict> = machine.into_iter().filter_map(|ruling| ruling.verdict).collect();
+    if survey.samples < ENOUGH_LOOKS || !busy.is_empty() && !busy.iter().any(enough) {
+        verdicts.extend(of_whole(&rest::NotEnoughData { survey }).verdict);
+        return without_repetition(verdicts);
+    }
     if busy.is_empty() {
         verdicts.extend(of_whole(&rest::Idle { survey }).verdict);
     }
@@ -94,14 +99,19 @@ pub(super) fn verdicts(survey: &Survey<'_>) -> Vec<Verdict> {
     }
     of_groups.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     verdicts.extend(of_groups.into_iter().map(|(_, verdict)| verdict));
-    let said = |word| verdicts.iter().any(|verdict: &Verdict| verdict.word == word);
-    // Who is stopped, or has more threads than processors, does not gain from knowing that all are in use.
-    if said(Word::Throttled) || said(Word::Oversubscribed) {
-        verdicts.retain(|verdict| verdict.word != Word::Saturated);
-    }
     if verdicts.is_empty() {
         // Processor time was counted, but what used it was not seen.
         verdicts.extend(of_whole(&rest::NotEnoughData { survey }).verdict);
+    }
+    without_repetition(verdicts)
+}
+
+/// In the order of importance. Who is stopped, or has more threads than processors, does not gain from knowing that all are in
+/// use.
+fn without_repetition(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
+    let said = |word| verdicts.iter().any(|verdict: &Verdict| verdict.word == word);
+    if said(Word::Throttled) || said(Word::Oversubscribed) {
+        verdicts.retain(|verdict| verdict.word != Word::Saturated);
     }
     verdicts.sort_by_key(|verdict| verdict.word);
     verdicts
@@ -120,7 +130,7 @@ fn of_group(ground: Ground<'_>) -> Vec<Verdict> {
         judge(&gil::GcPause::of(ground)),
         judge(&gil::GilContention { ground }),
         judge(&computing::PythonCpuBound { ground }),
-        judge(&computing::HeldAsleep { ground }),
+        judge(&computing::NativeHolding { ground }),
         judge(&computing::NativeReleasing { ground }),
         judge(&waiting::IoBound { ground }),
         judge(&waiting::LockBound { ground }),
@@ -129,7 +139,7 @@ fn of_group(ground: Ground<'_>) -> Vec<Verdict> {
     let nearest = causes.iter().max_by(|a, b| a.margin.total_cmp(&b.margin)).map(|ruling| (ruling.word, ruling.margin));
     let mut verdicts: Vec<Verdict> = causes.into_iter().filter_map(|ruling| ruling.verdict).collect();
     if verdicts.iter().any(|verdict| verdict.word == Word::GilHog) {
-        verdicts.retain(|verdict| verdict.word != Word::HeldAsleep);
+        verdicts.retain(|verdict| verdict.word != Word::NativeHolding);
         // Whoever waits, waits for the hog.
         let gil = &ground.group.totals.gil;
         if gil.native + gil.blocked > gil.python {
@@ -187,7 +197,9 @@ fn quality(survey: &Survey<'_>, word: Word, time: f64, samples: u64) -> f64 {
     let dropped = survey.recording.ended.map(|ended| ended.dropped).unwrap_or_default();
     let threads = if dropped.threads > 0 { 0.8 } else { 1.0 };
     let records = if dropped.records > 0 { 0.8 } else { 1.0 };
-    looks.min(long) * gaps * threads * records
+    // Counters miss nothing.
+    let is_counted = matches!(word, Word::Throttled | Word::Oversubscribed | Word::Saturated | Word::BusyMachine);
+    if is_counted { long } else { looks.min(long) * gaps * threads * records }
 }
 
 impl<'a> Ground<'a> {
@@ -219,7 +231,7 @@ impl<'a> Ground<'a> {
 
     /// How many threads waited for the GIL, on average.
     pub fn waiting(&self) -> f64 {
-        super::window::ratio(self.group.totals.gil.waited, self.group.totals.seen_gil)
+        ratio(self.group.totals.gil.waited, self.group.totals.seen_gil)
     }
 
     /// Whether its threads waited for processors so much that what they did looks like something else.
@@ -231,7 +243,10 @@ impl<'a> Ground<'a> {
     /// Processors in use by each of its processes, on average; by the threads' states where nobody counted.
     pub fn cpu(&self) -> f64 {
         let totals = &self.group.totals;
-        super::window::ratio(totals.cpu.unwrap_or(totals.gil.held + totals.native + totals.attached), totals.seen)
+        match totals.cpu {
+            Some(cpu) => ratio(cpu, totals.length),
+            None => ratio(totals.gil.held + totals.native + totals.attached, totals.seen),
+        }
     }
 
     /// Of the time of busy threads, the share in which they waited for locks.

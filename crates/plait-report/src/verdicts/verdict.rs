@@ -26,10 +26,10 @@ pub enum Word {
     GilContention,
     /// All processors are in use.
     Saturated,
-    /// One thread at a time computes, and has the GIL while it does.
+    /// One thread at a time runs Python code.
     PythonCpuBound,
-    /// Native code sleeps and keeps the GIL, and nobody waits for it.
-    HeldAsleep,
+    /// One thread at a time is in native code that keeps the GIL, and nobody waits for it.
+    NativeHolding,
     /// Native code runs without the GIL.
     NativeReleasing,
     /// The program waits for the network, for disks, for events or for time to pass.
@@ -61,7 +61,7 @@ impl Word {
         Self::GilContention,
         Self::Saturated,
         Self::PythonCpuBound,
-        Self::HeldAsleep,
+        Self::NativeHolding,
         Self::NativeReleasing,
         Self::IoBound,
         Self::LockBound,
@@ -84,7 +84,7 @@ impl Word {
             Self::GilContention => "gil-contention",
             Self::Saturated => "saturated",
             Self::PythonCpuBound => "python-cpu-bound",
-            Self::HeldAsleep => "held-asleep",
+            Self::NativeHolding => "native-holding",
             Self::NativeReleasing => "native-releasing",
             Self::IoBound => "io-bound",
             Self::LockBound => "lock-bound",
@@ -108,7 +108,7 @@ impl Word {
             Self::GilContention => "GIL contention",
             Self::Saturated => "All processors in use",
             Self::PythonCpuBound => "Python CPU-bound",
-            Self::HeldAsleep => "GIL held asleep",
+            Self::NativeHolding => "Native code that keeps the GIL",
             Self::NativeReleasing => "Native code that releases the GIL",
             Self::IoBound => "I/O-bound",
             Self::LockBound => "Lock-bound",

@@ -31,10 +31,9 @@ pub fn cases() -> Vec<Case> {
             &["python-cpu-bound"],
             Sure,
         ),
-        ("native code that keeps the GIL, alone", one("NNNNNNNNNP"), &["python-cpu-bound"], Sure),
-        ("native code and Python code in equal parts", one("NNNNNPPPPP"), &["python-cpu-bound"], Sure),
-        ("native code that keeps the GIL and sleeps half of that", one("BBBBBPPPPP"), &["python-cpu-bound"], Unsure),
-        ("native code that keeps the GIL asleep", one("BBBBBBBBBP"), &["held-asleep"], Sure),
+        ("native code that keeps the GIL, alone", one("NNNNNNNNNP"), &["native-holding"], Sure),
+        ("native code and Python code in equal parts", one("NNNNNPPPPP"), &["python-cpu-bound"], Unsure),
+        ("native code that keeps the GIL asleep", one("BBBBBBBBBP"), &["native-holding"], Sure),
         ("native code without the GIL", one("nnnnnnnnnP"), &["native-releasing"], Sure),
         (
             "native code without the GIL on two threads of four processors",

@@ -31,7 +31,7 @@ pub fn cases() -> Vec<Case> {
         ("a hog now and then", hog(10, 40, true), &["gil-hog"], Sure),
         ("a short hog now and then", hog(3, 98, true), &["gil-hog"], Sure),
         ("a short hog, rarely", hog(2, 150, true), &["gil-hog"], Unsure),
-        ("a hog that bothers nobody", hog(40, 10, false), &["python-cpu-bound"], Sure),
+        ("a hog that bothers nobody", hog(40, 10, false), &["native-holding"], Sure),
         (
             "one short hold",
             Scene::new()
@@ -43,7 +43,7 @@ pub fn cases() -> Vec<Case> {
         (
             "a hold that another waits for at its end only",
             Scene::new().lane("main", &"NNNNNNNNNNP".repeat(30)).lane("other", &"sssssssssws".repeat(30)),
-            &["gil-hog", "python-cpu-bound"],
+            &["gil-hog"],
             Sure,
         ),
         (
@@ -55,7 +55,7 @@ pub fn cases() -> Vec<Case> {
         (
             "what looks like a hog where processors are short, and has no name",
             Scene::on(1).lane("main", &"NNNssrrrrrrr".repeat(40)).lane("other", &"wwwPssrrrrrr".repeat(40)),
-            &["oversubscribed", "gil-hog", "python-cpu-bound"],
+            &["oversubscribed", "python-cpu-bound"],
             Sure,
         ),
         (

@@ -48,6 +48,18 @@ pub fn cases() -> Vec<Case> {
             Sure,
         ),
         ("a sleeper", one(&"s".repeat(400)), &["idle"], Sure),
+        (
+            "a sleeper that has been started and will be ended",
+            one(&format!("{}{}{}", "P".repeat(10), "s?ss".repeat(95), "G".repeat(10))),
+            &["idle"],
+            Sure,
+        ),
+        (
+            "threads that wait for a GIL that cannot be seen",
+            unseen(one(&"nlnl".repeat(100))).lane("other", &"lnln".repeat(100)),
+            &["unseen"],
+            Sure,
+        ),
         ("a pool without work", one(&"l".repeat(400)).lane("pool", &"l".repeat(400)), &["idle"], Sure),
         ("a heartbeat", one(&format!("{}P", "o".repeat(199)).repeat(4)), &["idle"], Sure),
         ("a GIL that cannot be seen", unseen(one(&"n".repeat(400))), &["unseen"], Sure),

@@ -12,7 +12,7 @@ use crate::verdicts::window::{ratio, share};
 
 /// The GIL is held for this share of the time by a program that computes under it.
 const HELD: f64 = 0.7;
-/// Of the time in which it is held, whoever has it is awake for this share, or else sleeps.
+/// Of the time in which it is held, Python code has it for this share, or else native code.
 const MOST: f64 = 0.5;
 /// The GIL is held for less than this share of the time by a program whose native code releases it.
 const HARDLY_HELD: f64 = 0.3;
@@ -41,20 +41,9 @@ fn alone(ground: &Ground<'_>) -> Option<Case> {
     })
 }
 
-/// Of the time in which somebody had the GIL, the share in which it was awake.
-fn awake(ground: &Ground<'_>) -> f64 {
-    1.0 - share(ground.group.totals.gil.blocked, ground.group.totals.gil.held)
-}
-
-/// Of the time in which somebody had the GIL, the share of native code that was in one place for long, and what it was.
-fn native(ground: &Ground<'_>) -> (f64, String) {
-    let gil = &ground.group.totals.gil;
-    let own = ground.survey.hogs.iter().filter(|hog| hog.group == ground.place && !hog.is_gc);
-    let own = own.filter(|hog| hog.function.is_some() || hog.spot.is_some());
-    let most = own.max_by(|a, b| a.seconds.total_cmp(&b.seconds));
-    let most = most.map(|hog| super::called_from(hog.function.as_deref(), hog.spot.as_ref()));
-    let most = most.map(|what| format!(", most of it {}", what.trim_end_matches(','))).unwrap_or_default();
-    (share(gil.native + gil.blocked, gil.held), most)
+/// Of the time in which somebody had the GIL, the share of Python code.
+fn python(ground: &Ground<'_>) -> f64 {
+    share(ground.group.totals.gil.python, ground.group.totals.gil.held)
 }
 
 /// How few threads waited for the GIL.
@@ -73,7 +62,7 @@ fn starved(ground: &Ground<'_>) -> String {
     }
 }
 
-/// One thread at a time computes, and has the GIL while it does.
+/// One thread at a time runs Python code.
 pub(super) struct PythonCpuBound<'a> {
     pub ground: Ground<'a>,
 }
@@ -84,19 +73,18 @@ impl Rule for PythonCpuBound<'_> {
     }
 
     fn case(&self) -> Option<Case> {
-        Some(alone(&self.ground)?.at_least("share of that not asleep", awake(&self.ground), MOST, 0.2))
+        Some(alone(&self.ground)?.at_least("share of that in Python code", python(&self.ground), MOST, 0.2))
     }
 
     fn sentence(&self) -> String {
-        let native = match native(&self.ground) {
-            (share, most) if share >= 0.05 => {
-                format!(", {} of that in native code that does not let go of it{most}", percent(share))
-            }
-            _ => String::new(),
+        let native = 1.0 - python(&self.ground);
+        let native = match native >= 0.05 {
+            true => format!(", {} of that in native code or the collector", percent(native)),
+            false => String::new(),
         };
         let each = if self.ground.is_several() { "In each process one" } else { "One" };
         format!(
-            "{each} thread at a time computes: the GIL was held {} of the time{native}; {}.{}{}",
+            "{each} thread at a time runs Python code: the GIL was held {} of the time{native}, and {}.{}{}",
             percent(self.ground.held()),
             hardly_waited(&self.ground),
             starved(&self.ground),
@@ -109,44 +97,53 @@ impl Rule for PythonCpuBound<'_> {
     }
 
     fn evidence(&self) -> Vec<Evidence> {
-        let spot = self.ground.spot(|state| state.holds_gil()).into_iter().map(|(_, evidence)| evidence);
-        let natives = crate::verdicts::hogs::evidence(self.ground.survey, self.ground.place, |hold| !hold.is_gc, 3);
-        if native(&self.ground).0 >= MOST { natives.into_iter().chain(spot).collect() } else { spot.collect() }
+        self.ground.spot(|state| state.holds_gil()).into_iter().map(|(_, evidence)| evidence).collect()
     }
 }
 
-/// Native code sleeps and keeps the GIL, and nobody waits for it.
-pub(super) struct HeldAsleep<'a> {
+/// One thread at a time is in native code that keeps the GIL, and nobody waits for it.
+pub(super) struct NativeHolding<'a> {
     pub ground: Ground<'a>,
 }
 
-impl Rule for HeldAsleep<'_> {
+impl Rule for NativeHolding<'_> {
     fn word(&self) -> Word {
-        Word::HeldAsleep
+        Word::NativeHolding
     }
 
     fn case(&self) -> Option<Case> {
-        Some(alone(&self.ground)?.below("share of that not asleep", awake(&self.ground), MOST, 0.2))
+        Some(alone(&self.ground)?.below("share of that in Python code", python(&self.ground), MOST, 0.2))
+    }
+
+    /// A holder that lost its processor looks the same.
+    fn most(&self) -> f64 {
+        let own = self.ground.survey.hogs.iter().filter(|hog| hog.group == self.ground.place);
+        let is_named = own.into_iter().any(|hog| hog.function.is_some() || hog.blocked > 0.0);
+        if self.ground.is_crowded() && !is_named { 0.55 } else { 1.0 }
     }
 
     fn sentence(&self) -> String {
         let gil = &self.ground.group.totals.gil;
-        let (_, most) = native(&self.ground);
+        let native = share(gil.native + gil.blocked + gil.gc, self.ground.group.totals.seen_gil);
+        let own = self.ground.survey.hogs.iter().filter(|hog| hog.group == self.ground.place);
+        let own = own.filter(|hog| hog.function.is_some() || hog.spot.is_some());
+        let most = own
+            .max_by(|a, b| a.seconds.total_cmp(&b.seconds))
+            .map(|hog| super::called_from(hog.function.as_deref(), hog.spot.as_ref()));
+        let most = most.map(|what| format!(", most of it {}", what.trim_end_matches(','))).unwrap_or_default();
         format!(
-            "Native code slept in system calls and kept the GIL for {} of the time{most}; {}. Other threads would have to wait.",
-            percent(share(gil.blocked, self.ground.group.totals.seen_gil)),
+            "Native code kept the GIL for {} of the time{most}, and {}: other threads would have to wait.",
+            percent(native),
             hardly_waited(&self.ground),
         )
     }
 
     fn remedy(&self) -> String {
-        "Its author can release the GIL around the system call (Py_BEGIN_ALLOW_THREADS); until then let several calls wait at a \
-         time in processes: plait.map(fn, items, backend=\"processes\")."
-            .to_owned()
+        go_parallel(&self.ground)
     }
 
     fn evidence(&self) -> Vec<Evidence> {
-        crate::verdicts::hogs::evidence(self.ground.survey, self.ground.place, |hold| !hold.is_gc, 3)
+        crate::verdicts::hogs::evidence(self.ground.survey, self.ground.place, |_| true, 3)
     }
 }
 
