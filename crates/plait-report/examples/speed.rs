@@ -113,7 +113,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             times.push(begin.elapsed().as_secs_f64() * 1e3);
         }
         times.sort_by(f64::total_cmp);
-        println!("200 threads x 200 columns, {spans:7} spans in the window: {:.1} ms", times[times.len() / 2]);
+        let (quickest, median) = (times[0], times[times.len() / 2]);
+        println!("200 threads x 200 columns, {spans:7} spans in the window: {median:.1} ms, {quickest:.1} ms at best");
     }
     Ok(())
 }

@@ -11,36 +11,26 @@ const HOG: Nanos = 10_000_000;
 /// The state of each of `count` cells of `width` nanoseconds, the first of which begins at `from`; nothing where nothing is
 /// known, and after `until`.
 pub(super) fn cells(spans: &[Span], (from, until): (Nanos, Nanos), width: Nanos, count: usize) -> Vec<Option<State>> {
-    let mut cells = vec![None; count];
-    let mut spent: Spent = [0; State::ALL.len()];
-    let mut current = usize::MAX;
-    let first = spans.partition_point(|span| span.to <= from);
-    for span in &spans[first..] {
-        let mut begin = span.from.max(from);
-        let to = span.to.min(until);
-        while begin < to {
-            let cell = ((begin - from) / width) as usize;
-            if cell >= count {
+    let mut cells = Vec::with_capacity(count);
+    let mut spans = &spans[spans.partition_point(|span| span.to <= from)..];
+    let mut begin = from;
+    while cells.len() < count && begin < until {
+        let end = begin.saturating_add(width).min(until);
+        let mut spent: Spent = [0; State::ALL.len()];
+        while let [span, rest @ ..] = spans
+            && span.from < end
+        {
+            spent[span.state as usize] += span.to.min(end) - span.from.max(begin);
+            if span.to > end {
                 break;
             }
-            if cell != current {
-                settle(&mut cells, current, &mut spent, width);
-                current = cell;
-            }
-            let end = from.saturating_add((cell as u64 + 1).saturating_mul(width)).min(to);
-            spent[span.state as usize] += end - begin;
-            begin = end;
+            spans = rest;
         }
+        cells.push(dominant(&spent, width));
+        begin = end;
     }
-    settle(&mut cells, current, &mut spent, width);
+    cells.resize(count, None);
     cells
-}
-
-fn settle(cells: &mut [Option<State>], cell: usize, spent: &mut Spent, width: Nanos) {
-    if let Some(cell) = cells.get_mut(cell) {
-        *cell = dominant(spent, width);
-    }
-    spent.fill(0);
 }
 
 /// The state that stands for a stretch of time.
@@ -51,19 +41,33 @@ fn dominant(spent: &Spent, width: Nanos) -> Option<State> {
         return Some(longest);
     }
     // Of equals, the first in the order of the legend.
-    let weighted = |state: State| u128::from(spent[state as usize]) * weight(state);
-    State::ALL.into_iter().rev().filter(|&state| spent[state as usize] > 0).max_by_key(|&state| weighted(state))
+    let mut best = (0, None);
+    for state in State::ALL {
+        let weighted = spent[state as usize].saturating_mul(WEIGHTS[state as usize]);
+        if weighted > best.0 {
+            best = (weighted, Some(state));
+        }
+    }
+    best.1
 }
 
 /// Moments with the GIL are short, and matter more than rest.
-fn weight(state: State) -> u128 {
-    match state {
-        state if state.holds_gil() => 8,
-        state if state.wants_gil() || state.wants_processor() => 4,
-        State::Unknown => 1,
-        _ => 2,
+const WEIGHTS: [u64; State::ALL.len()] = {
+    let mut weights = [2; State::ALL.len()];
+    let mut place = 0;
+    while place < weights.len() {
+        let state = State::ALL[place];
+        if state.holds_gil() {
+            weights[place] = 8;
+        } else if state.wants_gil() || state.wants_processor() {
+            weights[place] = 4;
+        } else if matches!(state, State::Unknown) {
+            weights[place] = 1;
+        }
+        place += 1;
     }
-}
+    weights
+};
 
 #[cfg(test)]
 mod tests {
