@@ -153,7 +153,7 @@ def test_a_command_that_cannot_be_started_opens_no_view(watching):
 
 # --- where there is no terminal
 
-LINE = re.compile(r" *\d+ s  GIL +(–|\d+) %  waiting +[\d.]+  CPU +[\d.]+.*")
+LINE = re.compile(r" *\d+ s  GIL +\S+ %  waiting +[\d.]+  CPU +[\d.]+.*")
 
 
 def test_lines_where_there_is_no_terminal(program, cli):
