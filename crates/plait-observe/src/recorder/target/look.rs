@@ -51,8 +51,13 @@ impl Target {
             let wants = matches!(call, Call::In { number: FUTEX, first, .. }
                 if self.seen.iter().any(|seen| seen.gil.is_waited_for_at(first)));
             thread.saw(call, at, wants);
-            let runs_without = matches!(call, Call::Running) && !holds;
-            let sched = if runs_without { thread.files.sched().ok() } else { None };
+            // Whether it had a processor, where that is the question: until it does something else, and for a holder
+            // that may sleep.
+            let runs = matches!(call, Call::Running);
+            let runs_without = runs && !holds;
+            let is_asked = runs_without || thread.ran_without_gil || (holds && !runs);
+            thread.ran_without_gil = runs_without;
+            let sched = if is_asked { thread.files.sched().ok() } else { None };
             let attached = attached.as_ref().map(|tids| tids.contains(&thread.tid));
             self.looks.push(ThreadLook { key: thread.key, tid: thread.tid, call, sched, attached });
         }
