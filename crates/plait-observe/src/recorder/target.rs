@@ -96,7 +96,7 @@ impl Target {
             throttled: None,
             gils: Vec::new(),
             threads: Vec::new(),
-            lanes: Lanes::new(key),
+            lanes: Lanes::new(),
             hogs: Hogs::default(),
             has_stranger: false,
             listed: 0,
@@ -104,7 +104,7 @@ impl Target {
             looks: Vec::new(),
             doing: Vec::new(),
         };
-        target.look_for_python(finder);
+        target.look_for_python(finder, desk);
         desk.outbox.put(Record::Process(target.about.clone()));
         target.refresh(false, desk);
         target
@@ -128,28 +128,36 @@ impl Target {
         if !reason.may_pass() || self.tries >= MOST_TRIES {
             return;
         }
-        self.look_for_python(finder);
+        self.look_for_python(finder, desk);
         desk.outbox.put(Record::Process(self.about.clone()));
         self.refresh(false, desk);
     }
 
-    fn look_for_python(&mut self, finder: &mut Finder) {
+    fn look_for_python(&mut self, finder: &mut Finder, desk: &Desk) {
         self.python = Python::attach(self.pid, finder);
         match &self.python {
             Ok(python) => {
                 let found = python.python();
                 let version = found.version;
-                self.stacks = Stacks::of(found).ok();
                 self.about.python = Some(version.to_string());
                 let free = python.is_free_threaded();
                 self.about.sight = if free { Sight::FreeThreaded } else { Sight::Gil };
-                self.about.why = free.then(|| Reason::NoGil { pid: self.pid, version }.to_string());
+                let why = free.then_some(Reason::NoGil { pid: self.pid, version });
+                self.about.why = why.as_ref().map(Reason::to_string);
+                desk.refuse(self.about.key, why);
+                if !desk.on_gils_alone() {
+                    self.stacks = Stacks::of(found).ok();
+                }
             }
             Err(reason) => {
                 self.tries += u32::from(!matches!(reason, Reason::NotReady { .. }));
                 self.about.sight = if matches!(reason, Reason::Denied { .. }) { Sight::Nothing } else { Sight::Kernel };
                 self.about.why = Some(reason.to_string());
+                desk.refuse(self.about.key, Some(reason.clone()));
             }
+        }
+        if desk.on_gils_alone() {
+            return;
         }
         self.beacon = Beacon::find(self.pid);
         self.about.role = self.beacon.as_ref().and_then(Beacon::role);

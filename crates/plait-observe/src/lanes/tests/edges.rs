@@ -1,6 +1,6 @@
 //! Where spans begin and end, and what is said of a holder that does not move.
 
-use plait_trace::{GilKey, Hold, Nanos, ProcessKey, Record, Span, State, ThreadKey};
+use plait_trace::{GilKey, Hold, Nanos, Record, Span, State, ThreadKey};
 
 use super::stage::{GIL, call};
 use crate::Pid;
@@ -38,7 +38,7 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        Self { lanes: Lanes::new(ProcessKey(0)), out: Vec::new() }
+        Self { lanes: Lanes::new(), out: Vec::new() }
     }
 
     fn look(&mut self, at: Nanos, gils: &[GilSeen], threads: &[ThreadLook]) -> Vec<Record> {

@@ -64,7 +64,7 @@ impl Script {
     /// Plays it. With `cuts`, what is settled is written after each look.
     pub fn play(&self, cuts: bool) -> Recording {
         let names = self.threads();
-        let (mut lanes, mut out) = (Lanes::new(ProcessKey(0)), Vec::new());
+        let (mut lanes, mut out) = (Lanes::new(), Vec::new());
         let mut accounts = vec![(Sched { run: 7, delay: 7 }, 0); names.len()];
         let (mut switches, mut holder, mut dark) = (0, '.', None);
         for column in 0..self.width {

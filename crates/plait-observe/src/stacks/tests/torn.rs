@@ -1,7 +1,7 @@
 //! Threads that run on while they are read, and processes that end.
 
 use super::*;
-use crate::stacks::tests::python::supported;
+use crate::scripts::supported;
 
 /// What became of many looks at a thread.
 #[derive(Debug, Default)]
