@@ -30,6 +30,7 @@ mod scratch;
 mod serial;
 mod thread;
 mod watch;
+mod watch_gil;
 mod worker;
 
 use pyo3::prelude::*;
@@ -77,6 +78,8 @@ mod _core {
     use crate::thread::{ThreadEngine, ThreadQueue, start_native};
     #[pymodule_export]
     use crate::watch::Watcher;
+    #[pymodule_export]
+    use crate::watch_gil::{GilHolds, name_functions};
     #[pymodule_export]
     use crate::worker::{NurseryServer, WorkerLoop};
 

@@ -2,7 +2,7 @@
 
 use plait_trace::{GilKey, Nanos, Record, State, ThreadKey};
 
-use super::calls::{self, FUTEX};
+use super::calls::{self, FUTEX, RESTART};
 use super::gils::GilLane;
 use super::holder::Holder;
 use super::pending::{Mark, Pending};
@@ -147,7 +147,7 @@ impl Lane {
         (self.waiting, self.resting) = (None, None);
         let (mark, call) = match thread.call {
             Call::Running => (self.run(thread, edge, now), None),
-            Call::In { number: FUTEX, first, .. } if gil_at(first, now.gils).is_some() => {
+            Call::In { number: FUTEX | RESTART, first, .. } if gil_at(first, now.gils).is_some() => {
                 self.runner.note(thread.sched, &mut self.pending);
                 (self.wait(first, now.gils), None)
             }

@@ -12,20 +12,26 @@
 //! | `calls.rs` | the account: calls that ended and calls in flight |
 //! | `figures.rs` | what is told of it |
 //! | `clocks.rs` | the kernel's figures of a thread and of the process |
+//! | `holds.rs`, `holds/` | who kept a GIL for too long |
 
 mod calls;
 mod clocks;
 mod figures;
+mod holds;
 mod sampler;
 mod seat;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+
 pub use calls::{Batch, Calls, Ticket};
 pub use figures::CallFigures;
+pub use holds::{Hold, Holds, Namer, NoWatch, name_functions};
 
 use crate::memory::OwnGil;
 use crate::{Gils, Python, Reason, Version};
@@ -64,6 +70,23 @@ fn find(runtime: u64, version: Version) -> Result<OwnGil, Reason> {
 /// The GIL that is looked at; `None` while it is not known.
 fn gil() -> Option<OwnGil> {
     GIL.get()?.as_ref().ok().copied()
+}
+
+/// What a thread does to itself; blocked, they would end the process before a handler could say where it crashed.
+const NOT_BLOCKED: [Signal; 7] =
+    [Signal::SIGABRT, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGSEGV, Signal::SIGSYS, Signal::SIGTRAP];
+
+/// Starts a thread with no signal of the process let in: a Ctrl-C is for the interpreter's main thread.
+fn undisturbed<T>(start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let mut blocked = SigSet::all();
+    for signal in NOT_BLOCKED {
+        blocked.remove(signal);
+    }
+    // A thread begins with the mask of the one that starts it: so there is no moment without.
+    let before = blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let started = start();
+    before.thread_set_mask()?;
+    started
 }
 
 /// For where the GIL cannot be read: notes for one call in flight, of several for each in its turn, whether some thread held

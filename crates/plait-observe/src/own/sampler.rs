@@ -10,9 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Builder};
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-
-use super::{clocks, gil, seat};
+use super::{clocks, gil, seat, undisturbed};
 use crate::Gil;
 use crate::memory::OwnGil;
 use crate::observer::{Listed, Turns};
@@ -31,10 +29,6 @@ const EAGER_SHARE: f64 = 0.1;
 const SHARE: f64 = 0.018;
 /// Threads that are looked at more closely in one turn.
 const ASKED_AT_ONCE: usize = 4;
-
-/// What a thread does to itself; blocked, they would end the process before a handler could say where it crashed.
-const NOT_BLOCKED: [Signal; 7] =
-    [Signal::SIGABRT, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGSEGV, Signal::SIGSYS, Signal::SIGTRAP];
 
 /// The end of the last window, in nanoseconds.
 static UNTIL: AtomicU64 = AtomicU64::new(0);
@@ -66,17 +60,8 @@ pub(super) fn forget() {
     RUNS.store(false, Ordering::Relaxed);
 }
 
-/// Starts it with no signal of the process let in: a Ctrl-C is for the interpreter's main thread.
 fn spawn(gil: OwnGil) -> io::Result<()> {
-    let mut blocked = SigSet::all();
-    for signal in NOT_BLOCKED {
-        blocked.remove(signal);
-    }
-    // A thread begins with the mask of the one that starts it: so there is no moment without.
-    let before = blocked.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-    let started = Builder::new().name("plait-gauge".to_owned()).spawn(move || run(gil));
-    before.thread_set_mask()?;
-    started.map(drop)
+    undisturbed(|| Builder::new().name("plait-gauge".to_owned()).spawn(move || run(gil))).map(drop)
 }
 
 fn run(gil: OwnGil) {

@@ -15,12 +15,15 @@ use plait_trace::State;
 
 use super::code::{self, Spot};
 use super::confidence::{Case, Confidence};
+use super::process::is_crowded;
 use super::survey::{ENOUGH_LOOKS, Group, Survey};
 use super::verdict::{About, Evidence, Verdict, Word};
 use super::window::{seconds, share};
 
 /// A group that does less than this share of all that is done is nobody's bottleneck.
 const NEGLIGIBLE: f64 = 0.05;
+/// An event loop that is stalled for this share of the time has none to spare.
+const STALLED: f64 = 0.1;
 /// From so many looks on, more add no trust.
 const MANY_LOOKS: u64 = 500;
 
@@ -82,10 +85,12 @@ pub(super) fn verdicts(survey: &Survey<'_>) -> Vec<Verdict> {
     let whole_activity: f64 = busy.iter().map(|ground| active(ground)).sum();
     let mut of_groups: Vec<(f64, Verdict)> = Vec::new();
     for ground in busy.iter().filter(|ground| enough(ground)) {
-        let is_negligible = active(ground) < NEGLIGIBLE * whole_activity;
-        let own = of_group(**ground).into_iter();
-        let keeps = |verdict: &Verdict| !is_negligible || verdict.word <= Word::GcPause;
-        of_groups.extend(own.filter(keeps).map(|verdict| (active(ground), verdict)));
+        let weight = share(active(ground), whole_activity);
+        of_groups.extend(of_group(**ground).into_iter().map(|verdict| (weight, verdict)));
+    }
+    let counts = |(weight, verdict): &(f64, Verdict)| *weight >= NEGLIGIBLE || verdict.word <= Word::GcPause;
+    if of_groups.iter().any(counts) {
+        of_groups.retain(counts);
     }
     of_groups.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     verdicts.extend(of_groups.into_iter().map(|(_, verdict)| verdict));
@@ -93,6 +98,10 @@ pub(super) fn verdicts(survey: &Survey<'_>) -> Vec<Verdict> {
     // Who is stopped, or has more threads than processors, does not gain from knowing that all are in use.
     if said(Word::Throttled) || said(Word::Oversubscribed) {
         verdicts.retain(|verdict| verdict.word != Word::Saturated);
+    }
+    if verdicts.is_empty() {
+        // Processor time was counted, but what used it was not seen.
+        verdicts.extend(of_whole(&rest::NotEnoughData { survey }).verdict);
     }
     verdicts.sort_by_key(|verdict| verdict.word);
     verdicts
@@ -116,6 +125,7 @@ fn of_group(ground: Ground<'_>) -> Vec<Verdict> {
         judge(&waiting::IoBound { ground }),
         judge(&waiting::LockBound { ground }),
     ];
+    let stalled = event_loop::LoopStalled::of(ground).share();
     let nearest = causes.iter().max_by(|a, b| a.margin.total_cmp(&b.margin)).map(|ruling| (ruling.word, ruling.margin));
     let mut verdicts: Vec<Verdict> = causes.into_iter().filter_map(|ruling| ruling.verdict).collect();
     if verdicts.iter().any(|verdict| verdict.word == Word::GilHog) {
@@ -127,6 +137,10 @@ fn of_group(ground: Ground<'_>) -> Vec<Verdict> {
         }
     }
 
+    // What a stalled loop waits for is what stalls it; the rest of the time it waits for good.
+    if stalled >= STALLED && verdicts.iter().any(|verdict| verdict.word == Word::LoopStalled) {
+        verdicts.retain(|verdict| verdict.word != Word::IoBound);
+    }
     // An event loop that is held up now and then does something else the rest of the time.
     if verdicts.iter().all(|verdict| verdict.word <= Word::GcPause) {
         let others = [judge(&computing::FreeThreaded { ground }), judge(&rest::Unseen { ground })];
@@ -205,6 +219,12 @@ impl<'a> Ground<'a> {
         super::window::ratio(self.group.totals.gil.waited, self.group.totals.seen_gil)
     }
 
+    /// Whether its threads waited for processors so much that what they did looks like something else.
+    pub fn is_crowded(&self) -> bool {
+        let totals = &self.group.totals;
+        is_crowded(totals.cpu, totals.delay)
+    }
+
     /// Processors in use by each of its processes, on average; by the threads' states where nobody counted.
     pub fn cpu(&self) -> f64 {
         let totals = &self.group.totals;
@@ -229,11 +249,11 @@ impl<'a> Ground<'a> {
     /// Where its threads were seen most in the states that are asked for, with the share of the stacks in them.
     pub fn spot(&self, which: impl Fn(State) -> bool + Copy) -> Option<(f64, Evidence)> {
         let threads = || self.processes().flat_map(|process| &process.threads);
-        let spots = threads().flat_map(|thread| thread.spots(self.survey.recording, which));
-        let (spot, number, all) = code::most(spots)?;
+        let spots = threads().flat_map(|thread| thread.spots(&self.survey.code, which));
+        let code = &self.survey.code;
+        let (spot, number, all) = code.most(spots)?;
         let seen_there = |thread: &&super::thread::ThreadSurvey<'_>| {
-            let own = thread.spots(self.survey.recording, which);
-            own.into_iter().filter(|(own, _)| own.place == spot.place).count()
+            thread.spots(code, which).filter(|own| own.line() == spot.line()).count()
         };
         let thread = threads().max_by_key(seen_there)?;
         let evidence = Evidence {
@@ -243,18 +263,21 @@ impl<'a> Ground<'a> {
             to: thread.window.to,
             state: thread.times.most(),
             function: None,
-            spot: Some(spot),
+            spot: code.show(spot),
             callback: None,
         };
         Some((share(number as f64, all as f64), evidence))
     }
 }
 
-/// ` Most of it in count (primes.py:7).`, where that is known.
+/// ` 80 % of it was seen in count (primes.py:7).`, where that is the user's own code.
 fn mostly(spot: Option<&(f64, Evidence)>) -> String {
     let Some((share, Evidence { spot: Some(spot), .. })) = spot else {
         return String::new();
     };
+    if !code::is_users(&spot.place.file) {
+        return String::new();
+    }
     format!(" {} of it was seen in {spot}.", crate::units::share(*share))
 }
 

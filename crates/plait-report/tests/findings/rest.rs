@@ -39,6 +39,12 @@ pub fn cases() -> Vec<Case> {
             &["python-cpu-bound"],
             Sure,
         ),
+        (
+            "processor time that no thread is seen to use",
+            one(&"s".repeat(400)).uncounted().grows(plait_trace::Kind::CpuTime, 3_000_000_000),
+            &["not-enough-data"],
+            Sure,
+        ),
         ("a sleeper", one(&"s".repeat(400)), &["idle"], Sure),
         ("a pool without work", one(&"l".repeat(400)).lane("pool", &"l".repeat(400)), &["idle"], Sure),
         ("a heartbeat", one(&format!("{}P", "o".repeat(199)).repeat(4)), &["idle"], Sure),

@@ -43,7 +43,7 @@ fn who_is_woken_to_ask_for_the_gil_still_waits() {
     check(
         "gil: aaaaaaaabbbbbbbcc
            a: RRRRRRRRwwwwwRwww
-           b: wwwwRRwwRRRRRRRiR
+           b: wwwwRRvvRRRRRRRiR
            c: wwRwwRRwwwwRRRRRR",
         "  a: PPPPPPPPwwwwwwwww
            b: wwwwwwwwPPPPPPPin

@@ -27,9 +27,11 @@ pub(super) fn helper(name: &str, told: &[Pid]) -> Child {
         .stdout(Stdio::piped())
         .spawn()
         .expect("this test program starts");
-    let lines = BufReader::new(helper.stdout.take().expect("is piped")).lines();
-    let at_it = lines.map_while(Result::ok).any(|line| line.ends_with("at it"));
+    let mut output = BufReader::new(helper.stdout.take().expect("is piped"));
+    let at_it = output.by_ref().lines().map_while(Result::ok).any(|line| line.ends_with("at it"));
     assert!(at_it, "the helper ended");
+    // Kept open: it says how its test ended.
+    helper.stdout = Some(output.into_inner());
     helper
 }
 
@@ -52,7 +54,7 @@ fn shoots() {
         std::process::exit(0);
     });
     let mut natives = Natives::new(pid);
-    natives.shot(tid).expect("a hit");
+    hit(&mut natives, tid);
     println!("at it");
     loop {
         let _ = natives.shot(tid);
@@ -70,20 +72,32 @@ fn traces() {
 
 #[test]
 fn a_process_that_somebody_traces_is_left_to_them() {
-    let work = "start(1, loop); say(threading.enumerate()[-1].native_id)\nloop()";
+    // Neither waits for the other, for what waits needs no stop to be looked at.
+    let work = "data = bytes(1 << 26)
+def work():
+    while True: hashlib.sha256(data)
+start(1, work); say(threading.enumerate()[-1].native_id)
+work()";
     let (mut script, main) = start(supported()[0], work);
     let pid = script.pid();
     let [other]: [Pid; 1] = script.numbers()[..].try_into().expect("one number");
     let mut natives = Natives::new(pid);
     for (traced, shot) in [(main, main), (other, other), (main, other)] {
-        natives.shot(shot).expect("nobody traces it");
+        hit(&mut natives, shot);
         let mut tracer = helper("traces", &[pid, traced]);
-        let refused = natives.shot(shot).expect_err("somebody traces it");
+        let began = Instant::now();
+        let refused = loop {
+            match natives.shot(shot) {
+                Err(refused) => break refused,
+                Ok(hit) => assert_eq!(hit.pause, Duration::ZERO, "it was stopped"),
+            }
+            assert!(began.elapsed() < LONG, "not refused");
+        };
         assert!(matches!(refused, NoShot::Traced { pid: of, .. } if of == pid), "{refused:?}");
         assert!(refused.is_lasting() && refused.to_string().contains("end that one"), "{refused}");
         drop(tracer.stdin.take());
         tracer.wait().expect("it ends");
-        natives.shot(shot).expect("nobody traces it any more");
+        hit(&mut natives, shot);
     }
 }
 
@@ -92,7 +106,7 @@ fn a_process_that_is_gone_has_no_threads() {
     let (script, tid) = start(supported()[0], "loop()");
     let pid = script.pid();
     let mut natives = Natives::new(pid);
-    natives.shot(tid).expect("it runs");
+    hit(&mut natives, tid);
     drop(script);
     assert_eq!(natives.shot(tid), Err(NoShot::Ended { tid }));
     assert_eq!(Natives::new(pid).shot(std::process::id()), Err(NoShot::Ended { tid: std::process::id() }));
@@ -145,12 +159,16 @@ impl Drop for Stripped {
 #[test]
 fn a_stripped_interpreter_is_named_by_what_python_knows() {
     let cases = [
-        ("import re\ntext = 'abc def ' * 200_000", "re.findall('(a|b)+x', text)", Some("re.Pattern.findall")),
-        ("data = [str(n * 7919 % 300_007) for n in range(300_000)]", "sorted(data)", Some("builtins.sorted")),
-        // An extension module of its own, which kept its symbols.
-        ("import pickle\ndata = [[n, 'x'] for n in range(50_000)]", "pickle.dumps(data)", Some("_pickle_dumps")),
-        // Called by an instruction of its own, on no table.
-        ("n = 3 ** 200_000", "n * n", None),
+        ("import re\ntext = 'abc def ' * 200_000", "re.findall('(a|b)+x', text)", &["re.Pattern.findall"][..]),
+        ("data = [str(n * 7919 % 300_007) for n in range(300_000)]", "sorted(data)", &["builtins.sorted"]),
+        // In most builds a module of its own, which kept its symbols.
+        (
+            "import pickle\ndata = [[n, 'x'] for n in range(50_000)]",
+            "pickle.dumps(data)",
+            &["_pickle_dumps", "_pickle.dumps"],
+        ),
+        // Exported by some versions only, and called by an instruction or by an operator.
+        ("n = 3 ** 200_000", "n * n", &["_PyLong_Multiply", "int.__mul__", names::NO_NAME]),
     ];
     for interpreter in supported() {
         let (mut whole, _) = start(interpreter, "say(sys.base_prefix); wait()");
@@ -159,12 +177,12 @@ fn a_stripped_interpreter_is_named_by_what_python_knows() {
             println!("{interpreter:?} cannot be stripped here");
             continue;
         };
-        for (before, work, name) in cases {
+        for (before, work, right) in cases {
             let work = format!("{before}\nsay('works')\nwhile True: {work}");
             let (mut script, tid) = stripped.start(OsStr::new(&prefix), &work);
             assert_eq!(script.line(), "works");
             assert!(!names::has_symbols(script.pid()), "it is another one that runs");
-            let right = |hit: &NativeStack| hit.function.as_deref() == name;
+            let right = |hit: &NativeStack| right.contains(&hit.function.as_deref().unwrap_or(names::NO_NAME));
             let (share, hits) = names::share(&mut script, tid, right);
             assert!(share >= 0.9, "{interpreter:?}: {work}: {share:.2}\n{}", names::told(&hits));
         }

@@ -149,7 +149,7 @@ impl Rule for Saturated<'_> {
         let tree = &self.survey.tree;
         // Where it may use one only, what it does with that one is the better answer.
         (tree.allowed() >= 1.5).then(|| {
-            let used = ratio(tree.cpu.unwrap_or(0.0), tree.allowed());
+            let used = window::share(tree.cpu.unwrap_or(0.0), tree.allowed());
             Case::new().at_least("share of the processors in use", used, ALL_USED, 0.1)
         })
     }
