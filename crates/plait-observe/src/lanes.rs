@@ -181,7 +181,6 @@ impl Lanes {
                     complete = false;
                     place
                 });
-                self.lanes[place].tid = thread.tid;
                 self.places.push(place);
                 likely = place + 1;
             }

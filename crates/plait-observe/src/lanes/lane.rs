@@ -141,8 +141,8 @@ impl Lane {
             self.hold(&now.gils[place], thread.call, thread.sched, (edge, now.at));
             return;
         }
-        // A GIL and those who have had it change at the same moment.
-        let edge = if self.holder.is_some() { now.edge } else { self.edge(now.at) };
+        // Of one that had a GIL this is the GIL's edge, too, for it is seen at each look.
+        let edge = self.edge(now.at);
         self.let_go();
         (self.waiting, self.resting) = (None, None);
         let (mark, call) = match thread.call {

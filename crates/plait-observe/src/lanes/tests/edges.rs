@@ -83,6 +83,24 @@ fn a_hold_and_the_lanes_of_those_who_had_it_change_together() {
 }
 
 #[test]
+fn after_a_gap_threads_are_what_they_are_found_to_be() {
+    let mut stage = Stage::new();
+    stage.look(100, &gil(Some(A), 1, 0), &[thread(A, 'R'), thread(B, 's')]);
+    stage.lanes.gap(100, 200, &mut stage.out);
+    let mut records = stage.look(300, &gil(Some(A), 1, 0), &[thread(A, 'R'), thread(B, 'i')]);
+    records.extend(stage.close(400));
+    let expected = [
+        span(A, 100, 200, State::Unknown, None),
+        span(A, 200, 400, State::HoldsPython, None),
+        span(B, 100, 200, State::Unknown, None),
+        span(B, 200, 400, State::Network, Some(45)),
+        hold(200, 400, Some(A)),
+    ];
+    assert_eq!(records.len(), expected.len(), "{records:?}");
+    assert!(expected.iter().all(|record| records.contains(record)), "{records:?}");
+}
+
+#[test]
 fn what_was_seen_last_may_have_changed_right_after() {
     let mut stage = Stage::new();
     stage.look(100, &gil(None, 1, 0), &[thread(A, 's')]);

@@ -44,7 +44,7 @@ fn who_is_woken_to_ask_for_the_gil_still_waits() {
         "gil: aaaaaaaabbbbbbbcc
            a: RRRRRRRRwwwwwRwww
            b: wwwwRRvvRRRRRRRiR
-           c: wwRwwRRwwwwRRRRRR",
+           c: wwRwwRRwRwwRRRRRR",
         "  a: PPPPPPPPwwwwwwwww
            b: wwwwwwwwPPPPPPPin
            c: wwwwwwwwwwwwwwwPP

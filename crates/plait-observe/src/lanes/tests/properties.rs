@@ -141,8 +141,10 @@ fn play(events: &[Event], cuts: bool) -> (Recording, Seen) {
                 lanes.look(now, &looks, &shown, &mut out);
             }
             Event::Gap { wait, length } => {
-                lanes.gap(now, now + wait + length, &mut out);
-                seen.whose.retain(|(_, at, ..)| *at < now);
+                // What it says of the time before the last look is not believed.
+                let from = now.saturating_sub(length / 4);
+                lanes.gap(from, now + wait + length, &mut out);
+                seen.whose.retain(|(_, at, ..)| *at < from);
                 now += wait + length;
             }
             Event::End { wait, thread } => {

@@ -47,9 +47,13 @@ impl Target {
             };
             let wants = self.seen.iter().any(|seen| seen.gil.is_waited_for_in(call));
             thread.saw(call, at, wants);
-            // Of those without the GIL, whether they have a processor.
-            let runs_without = matches!(call, Call::Running) && !holds && !desk.on_gils_alone();
-            let sched = if runs_without { thread.files.sched().ok() } else { None };
+            // Whether it had a processor, where that is the question: until it does something else, and for a holder
+            // that may sleep.
+            let runs = matches!(call, Call::Running);
+            let runs_without = runs && !holds && !desk.on_gils_alone();
+            let is_asked = runs_without || thread.ran_without_gil || (holds && !runs);
+            thread.ran_without_gil = runs_without;
+            let sched = if is_asked { thread.files.sched().ok() } else { None };
             let attached = attached.as_ref().map(|tids| tids.contains(&thread.tid));
             self.looks.push(ThreadLook { key: thread.key, tid: thread.tid, call, sched, attached });
         }
