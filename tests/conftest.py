@@ -14,6 +14,9 @@ import plait
 import pytest
 from outside import children, is_nursery, until
 
+# Programs to look at, and the commands that do.
+pytest_plugins = ["recorded"]
+
 # A test that takes longer hangs: all stacks are dumped, and it fails.
 WATCHDOG_SECONDS = 100
 

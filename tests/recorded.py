@@ -30,7 +30,8 @@ def spin_too():
     spin()
 """
 
-# A regular expression that goes back and forth for some tenths of a second, while another thread wants to run.
+# A regular expression that goes back and forth for some tenths of a second, while another thread wants
+# to run.
 HOG = f"""{HEAD}
 def burn():
     while True:
@@ -66,10 +67,15 @@ def program(tmp_path):
     for process in started:
         kill_session(process.pid)
         process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        close(process)
+
+
+def close(process):
+    """Closes its pipes."""
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
 
 
 @pytest.fixture
@@ -97,6 +103,7 @@ def cli_started(tmp_path):
         if process.returncode is None:
             kill_session(process.pid)
             finish(process)
+        close(process)
 
 
 def folder_of(tmp_path):
@@ -122,7 +129,9 @@ def refusal(ended, code=2):
 
 def findings(path):
     """The verdict on a trace, as `plait report --json` has it."""
-    return json.loads("\n".join(run_program("-m", "plait", "report", path, "--json").lines))
+    told = run_program("-m", "plait", "report", path, "--json")
+    assert told.code == 0, told
+    return json.loads(told.out)
 
 
 def words_of(path):

@@ -6,7 +6,6 @@ import sys
 import pytest
 from outside import run_program
 from recorded import CONTENTION, refusal
-from recorded import cli, out  # noqa: F401
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +13,9 @@ def bytes_of_a_trace(tmp_path_factory):
     """A recording of two threads that take turns."""
     folder = tmp_path_factory.mktemp("trace")
     (folder / "turns.py").write_text(CONTENTION.replace("sys.stdin.read()", "time.sleep(3)"))
-    done = run_program("-m", "plait", "record", "-o", "it.plait", "--", sys.executable, "turns.py", cwd=folder)
+    done = run_program(
+        "-m", "plait", "record", "-o", "it.plait", "--", sys.executable, "turns.py", cwd=folder
+    )
     assert done.code == 0, done
     return (folder / "it.plait").read_bytes()
 
@@ -122,7 +123,9 @@ def test_one_line_says_what_is_wrong(what, trace, cli, out):
 
 def test_a_full_disk_leaves_no_half_of_a_file(trace, cli, out):
     (out / "full.json").symlink_to("/dev/full")
-    assert "cannot write 'full.json': No space left on device" in refusal(cli("report", "it.plait", "-o", "full.json"), 1)
+    assert "cannot write 'full.json': No space left on device" in refusal(
+        cli("report", "it.plait", "-o", "full.json"), 1
+    )
     done = run_program("-c", LIMITED, cwd=out)
     assert "cannot write 'a.json': File too large" in refusal(done, 1)
     assert not (out / "a.json").exists()

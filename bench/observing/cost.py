@@ -17,7 +17,7 @@ SETTLE = 0.6
 
 def commands(folder: Path) -> dict[str, Callable[[int], list[str]]]:
     """Return the observers by name: what starts each for a process."""
-    plait = [sys.executable, "-m", "plait", "record", "-q"]
+    plait = [sys.executable, "-m", "plait", "record", "--quiet"]
     out = folder / "out"
     found: dict[str, Callable[[int], list[str]]] = {
         "nobody (control)": lambda pid: [],

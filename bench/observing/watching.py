@@ -53,7 +53,7 @@ def recording(pid: int, *options: str) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         trace, form = Path(folder) / "t.plait", Path(folder) / "t.plait.json"
         observer = begin(
-            [sys.executable, "-m", "plait", "record", "-q", "-o", str(trace), *options, str(pid)]
+            [sys.executable, "-m", "plait", "record", "--quiet", "-o", str(trace), *options, str(pid)]
         )
         wait_for(trace)
         try:

@@ -11,7 +11,7 @@ import time
 from corpus import answer
 from corpus.clock import beside, count_up, until_over
 
-CONTENDED = ("gil-contention", "python-cpu-bound")
+CONTENDED = ("gil-contention", "python-cpu-bound", "native-holding")
 
 
 def paused():
@@ -67,25 +67,25 @@ def searches_text(seconds):
     beside(seconds, lambda: text.count("ba"), paused)
 
 
-@answer("gil-hog", also=("gil-contention",))
+@answer("gil-hog", also=("gil-contention", "native-holding"))
 def sleeps_with_the_gil(seconds):
     keep = ctypes.PyDLL(None).usleep
     beside(seconds, lambda: keep(60_000), paused)
 
 
-@answer("gil-hog", also=("gil-contention",))
+@answer("gil-hog", also=("gil-contention", "native-holding"))
 def sleeps_with_the_gil_beside_a_loop(seconds):
     keep = ctypes.PyDLL(None).usleep
     beside(seconds, lambda: keep(40_000), count_up)
 
 
-@answer("gil-hog", also=("gil-contention",), native="sort")
+@answer("gil-hog", also=("gil-contention", "native-holding"), native="sort")
 def sorts_beside_two_loops(seconds):
     numbers = [n * 7919 % 1_000_003 for n in range(400_000)]
     beside(seconds, lambda: sorted(numbers), count_up, count_up)
 
 
-@answer("python-cpu-bound")
+@answer("native-holding")
 def sorts_alone(seconds):
     # Nobody waits: it is computing, not hogging.
     numbers = [n * 7919 % 1_000_003 for n in range(300_000)]

@@ -65,7 +65,7 @@ def judge(program: Program, before: Sequence[str] = (), python: str = sys.execut
         trace = Path(folder) / "t.plait"
         path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
         command = [*before, python, "-m", "corpus", program.name, str(program.seconds)]
-        record = [sys.executable, "-m", "plait", "record", "-q", "-o", str(trace), "--", *command]
+        record = [sys.executable, "-m", "plait", "record", "--quiet", "-o", str(trace), "--", *command]
         report = [sys.executable, "-m", "plait", "report", str(trace)]
         subprocess.run(record, check=True, env={**os.environ, "PYTHONPATH": path}, timeout=60)
         found = subprocess.run([*report, "--json"], check=True, capture_output=True, text=True, timeout=60)

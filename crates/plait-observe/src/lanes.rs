@@ -36,17 +36,18 @@ mod seen;
 #[cfg(test)]
 mod tests;
 
-use plait_trace::{GilKey, Nanos, ProcessKey, Record, ThreadKey};
+use plait_trace::{GilKey, Nanos, Record, ThreadKey};
 
 pub(crate) use files::ThreadFiles;
 use gils::GilLane;
 use lane::{Lane, Look};
-pub(crate) use seen::{Call, GilSeen, Hogging, Sched, Target, ThreadLook};
+#[cfg(test)]
+pub(crate) use seen::Target;
+pub(crate) use seen::{Call, GilSeen, Hogging, Sched, ThreadLook};
 
 /// The lanes of one process: its threads, and its GILs.
 #[derive(Debug)]
 pub(crate) struct Lanes {
-    process: ProcessKey,
     /// The threads that live, by key.
     lanes: Vec<Lane>,
     gils: Vec<GilLane>,
@@ -64,22 +65,8 @@ pub(crate) struct Lanes {
 
 impl Lanes {
     /// A process that has not been looked at yet.
-    pub fn new(process: ProcessKey) -> Self {
-        Self {
-            process,
-            lanes: Vec::new(),
-            gils: Vec::new(),
-            places: Vec::new(),
-            looks: 0,
-            last: 0,
-            blind: true,
-            now: 0,
-        }
-    }
-
-    /// Which process.
-    pub fn process(&self) -> ProcessKey {
-        self.process
+    pub fn new() -> Self {
+        Self { lanes: Vec::new(), gils: Vec::new(), places: Vec::new(), looks: 0, last: 0, blind: true, now: 0 }
     }
 
     /// Takes a look.
@@ -194,7 +181,6 @@ impl Lanes {
                     complete = false;
                     place
                 });
-                self.lanes[place].tid = thread.tid;
                 self.places.push(place);
                 likely = place + 1;
             }

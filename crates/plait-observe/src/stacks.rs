@@ -3,12 +3,13 @@
 //! A thread state leads to the frame that runs, each frame to its caller and to its code object, and that to the names
 //! and to the table of lines. All of it is read from the memory of the process, which neither stops nor notices. So
 //! what is read may be torn; `look.rs` says how that is noticed. Code objects are read once (`code.rs`), so that a stack
-//! mostly costs two system calls.
+//! mostly costs one system call.
 //!
 //! | file | what |
 //! |---|---|
 //! | `layout.rs` | where things lie in each version |
 //! | `gather.rs` | many places in one system call |
+//! | `wanted.rs` | which places those are |
 //! | `walk.rs` | from frame to frame, over copied memory |
 //! | `look.rs` | a look at a thread, and whether it is torn |
 //! | `code.rs`, `lines.rs`, `text.rs` | names and lines |
@@ -17,11 +18,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use self::code::Codes;
+use self::code::{Codes, is_address};
 use self::gather::{Gather, Miss};
 use self::layout::Layout;
-use self::look::{Look, Looker, Wanted};
+use self::look::{Look, Looker};
+use self::wanted::Wanted;
 use crate::{Python, Reason};
 
 mod code;
@@ -33,11 +36,14 @@ mod look;
 mod tests;
 mod text;
 mod walk;
+mod wanted;
 
 /// The name of the outermost place of a stack that goes on further out than is read: beyond 512 frames.
 pub(crate) const CUT: &str = "[outer calls not read]";
 /// So often a thread is looked at for one stack: some looks only find out what to look at, some are torn.
 const MOST_LOOKS: usize = 40;
+/// So often it is made sure that the process is still the same one: the one system call knows it by its number only.
+const SAME_FOR: Duration = Duration::from_millis(50);
 /// Of so many threads it is remembered where their frames lie.
 const MOST_THREADS: usize = 1024;
 
@@ -81,6 +87,8 @@ pub(crate) struct Stacks {
     looker: Looker,
     codes: Codes,
     wanted: HashMap<u64, Wanted>,
+    /// When the process was last known to be the same.
+    same: Instant,
 }
 
 impl Stacks {
@@ -88,11 +96,18 @@ impl Stacks {
     pub fn of(python: Python) -> Result<Self, Reason> {
         let gather = Gather::of(python.pid)?;
         let layout = Layout::of(&python, gather.memory())?;
-        Ok(Self { looker: Looker::new(gather, layout), codes: Codes::default(), wanted: HashMap::new() })
+        let looker = Looker::new(gather, layout);
+        Ok(Self { looker, codes: Codes::default(), wanted: HashMap::new(), same: Instant::now() })
     }
 
     /// The calls that the thread with the state at `thread_state` is in now, innermost first; none if it runs no Python.
     pub fn stack(&mut self, thread_state: u64) -> Result<Vec<Place>, Torn> {
+        if !is_address(thread_state) {
+            return Err(Torn::Unreadable);
+        }
+        if self.same.elapsed() > SAME_FOR {
+            self.make_sure(thread_state)?;
+        }
         let mut wanted = self.wanted.remove(&thread_state).unwrap_or_default();
         let mut torn = Torn::Changed;
         for _ in 0..MOST_LOOKS {
@@ -110,12 +125,25 @@ impl Stacks {
                 }
             }
         }
+        self.make_sure(thread_state)?;
         Err(torn)
+    }
+
+    /// Whether the process is still the same one.
+    fn make_sure(&mut self, thread_state: u64) -> Result<(), Torn> {
+        self.same = Instant::now();
+        match self.looker.gather.memory().u64(thread_state).map_err(Miss::from) {
+            Err(Miss::Gone) => Err(Torn::Gone),
+            // A thread that ended is no reason; what else is read will tell.
+            _ => Ok(()),
+        }
     }
 
     /// `None`: more is known now than before, and it takes another look.
     fn try_stack(&mut self, thread_state: u64, wanted: &mut Wanted) -> Result<Option<Vec<Place>>, Torn> {
-        wanted.root(&self.looker, thread_state)?;
+        if wanted.root == 0 {
+            wanted.root = self.looker.root(thread_state)?;
+        }
         if self.looker.look(thread_state, wanted)? == Look::Again {
             return Ok(None);
         }

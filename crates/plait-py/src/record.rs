@@ -33,6 +33,14 @@ pub fn file_error(error: &io::Error, path: &std::path::Path) -> PyErr {
     }
 }
 
+/// Why an observer could not be started: there is no such process, or no thread for it.
+pub fn not_started(error: &io::Error) -> PyErr {
+    match error.raw_os_error() {
+        Some(code) => PyOSError::new_err((code, format!("no thread to look with: {}", words(error)))),
+        None => PyOSError::new_err((None::<i32>, error.to_string())),
+    }
+}
+
 /// What the system says of an error, without its number.
 pub fn words(error: &io::Error) -> String {
     let text = error.to_string();
@@ -111,10 +119,7 @@ impl Recorder {
                 return Err(PyRuntimeError::new_err("started already"));
             };
             let started = observe::Recorder::start(pid, options, sink);
-            let started = started.map_err(|error| {
-                PyOSError::new_err((error.raw_os_error(), format!("no thread to record with: {}", words(&error))))
-            });
-            *stage = Stage::Running(started?);
+            *stage = Stage::Running(started.map_err(|error| not_started(&error))?);
             Ok(())
         })
     }

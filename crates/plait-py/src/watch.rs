@@ -5,25 +5,38 @@ mod screen;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plait_observe as observe;
 use plait_trace::{Nanos, Record, Recording, Sink, Writer};
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::record::{file_error, options, words};
+use crate::record::{file_error, not_started, options};
 use crate::report::{Trace, to_file};
 
-/// How much of the past is kept.
-const KEPT: Nanos = 60_000_000_000;
+const SECOND: Nanos = 1_000_000_000;
+/// How much of the past is kept: as much as the longest window of the view.
+const KEPT: Nanos = 125 * SECOND;
+/// How much of it is kept for a view that stands still.
+const MOST: Nanos = 900 * SECOND;
 
 /// The last of a recording that goes on.
 #[derive(Clone, Default)]
-struct Window(Arc<Mutex<Recording>>);
+struct Window(Arc<Mutex<Recent>>);
+
+#[derive(Default)]
+struct Recent {
+    recording: Recording,
+    /// The moment before which the view needs nothing, if that is earlier than usual.
+    needed: Option<Nanos>,
+    /// What was before is forgotten.
+    from: Nanos,
+}
 
 impl Window {
-    fn recording(&self) -> MutexGuard<'_, Recording> {
+    fn recent(&self) -> MutexGuard<'_, Recent> {
         // A record is put in whole or not at all.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -31,13 +44,17 @@ impl Window {
 
 impl Sink for Window {
     fn take(&mut self, record: &Record) -> io::Result<()> {
-        self.recording().take(record)
+        self.recent().recording.take(record)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let mut recording = self.recording();
-        let now = recording.length();
-        recording.forget_before(now.saturating_sub(KEPT));
+        let mut recent = self.recent();
+        let now = recent.recording.length();
+        let usual = now.saturating_sub(KEPT);
+        let from = recent.needed.unwrap_or(usual).min(usual).max(now.saturating_sub(MOST));
+        recent.from = recent.from.max(from);
+        let from = recent.from;
+        recent.recording.forget_before(from);
         Ok(())
     }
 }
@@ -46,6 +63,8 @@ impl Sink for Window {
 #[pyclass(frozen, module = "plait._core")]
 pub struct Watcher {
     window: Window,
+    /// To where there are lines.
+    told: AtomicU64,
     running: Mutex<Option<observe::Recorder>>,
 }
 
@@ -63,10 +82,8 @@ impl Watcher {
         let window = Window::default();
         let sink = Box::new(window.clone());
         let started = py.detach(|| observe::Recorder::start(pid, options(what, period, pause, children), sink));
-        let recorder = started.map_err(|error| {
-            PyOSError::new_err((error.raw_os_error(), format!("no thread to watch with: {}", words(&error))))
-        })?;
-        Ok(Self { window, running: Mutex::new(Some(recorder)) })
+        let recorder = started.map_err(|error| not_started(&error))?;
+        Ok(Self { window, told: AtomicU64::new(0), running: Mutex::new(Some(recorder)) })
     }
 
     /// Whether there is nothing more to come: the process has ended.
@@ -89,22 +106,22 @@ impl Watcher {
         py.detach(|| screen::show(&self.window, prefix, go_on))
     }
 
-    /// One line on the last `seconds`.
-    fn line(&self, py: Python<'_>, seconds: f64) -> String {
+    /// A line for each second that has passed since the last call.
+    fn lines(&self, py: Python<'_>) -> Vec<String> {
         py.detach(|| {
-            let recording = self.window.recording();
-            let to = recording.length();
-            plait_report::line(&recording, to.saturating_sub((seconds.max(0.0) * 1e9) as Nanos), to)
+            let recent = self.window.recent();
+            let to = recent.recording.length() / SECOND * SECOND;
+            let from = self.told.swap(to, Ordering::Relaxed);
+            plait_report::live::plain(&recent.recording, from, to)
         })
     }
 
-    /// Ends it and gives the last minute of it.
+    /// Ends it and gives the last minutes of it.
     fn stop(&self, py: Python<'_>) -> PyResult<Trace> {
         let recorder = self.running().take().ok_or_else(|| PyRuntimeError::new_err("stopped already"))?;
         py.detach(|| {
             recorder.stop();
-            let recording = std::mem::take(&mut *self.window.recording());
-            let from = recording.length().saturating_sub(KEPT);
+            let Recent { recording, from, .. } = std::mem::take(&mut *self.window.recent());
             Ok(Trace::since(recording, from))
         })
     }
@@ -118,7 +135,7 @@ impl Watcher {
 impl Window {
     fn save(&self, path: &Path) -> io::Result<()> {
         // Copied first: writing takes long, and the recorder waits for the lock.
-        let recording = self.recording().clone();
+        let recording = self.recent().recording.clone();
         to_file(path, |out| recording.replay(&mut Writer::new(out)?))
     }
 

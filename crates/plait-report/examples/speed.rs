@@ -6,10 +6,13 @@ use std::io;
 use std::time::Instant;
 
 use plait_report::export::Format;
+use plait_report::live::{Palette, View};
 use plait_trace::{
     Began, Count, Frame, FrameKey, Gil, GilKey, Hold, Kind, Nanos, Process, ProcessKey, Record, Recording, Sight, Span,
     Stack, State, Subject, Thread, ThreadKey,
 };
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
 
 /// Takes everything and counts it.
 struct Counted(u64);
@@ -87,7 +90,7 @@ fn peak() -> String {
     line.trim_start_matches("VmHWM:").trim().to_owned()
 }
 
-fn main() -> io::Result<()> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let long = recording(20, 500_000);
     let spans: usize = long.threads.iter().map(|lane| lane.spans.len()).sum();
     println!("{spans} spans, {} s, peak memory before: {}", long.length() / 1_000_000_000, peak());
@@ -97,6 +100,21 @@ fn main() -> io::Result<()> {
         format.write(&long, &mut out)?;
         let (ms, mb) = (begin.elapsed().as_millis(), out.0 / 1_000_000);
         println!("{format:10}  {ms:5} ms  {mb:4} MB  peak memory {}", peak());
+    }
+    let screen = TestBackend::new(240, 215);
+    let mut terminal = Terminal::new(screen)?;
+    for spans in [40_000, 400_000, 2_000_000] {
+        let many = recording(200, spans);
+        let mut view = View::new(Palette::Colors);
+        let mut times = Vec::new();
+        for _ in 0..21 {
+            let begin = Instant::now();
+            terminal.draw(|frame| view.draw(frame, &many, many.length()))?;
+            times.push(begin.elapsed().as_secs_f64() * 1e3);
+        }
+        times.sort_by(f64::total_cmp);
+        let (quickest, median) = (times[0], times[times.len() / 2]);
+        println!("200 threads x 200 columns, {spans:7} spans in the window: {median:.1} ms, {quickest:.1} ms at best");
     }
     Ok(())
 }

@@ -26,7 +26,6 @@ mod calls;
 pub mod comparison;
 mod error;
 pub mod export;
-mod line;
 pub mod live;
 #[cfg(test)]
 mod made;
@@ -38,7 +37,6 @@ mod wrap;
 
 pub use comparison::{Comparison, Measurements};
 pub use error::ReportError;
-pub use line::line;
 
 /// Reads the measurements that `plait compare` took and works out their comparison.
 ///

@@ -86,6 +86,7 @@ impl Made {
 pub(crate) fn small() -> Recording {
     let mut made = Made::default();
     made.put(Record::Began(Began {
+        monotonic: 5_000_000_000,
         unix: 1_760_000_000_000_000_000,
         plait: "0.1.0".into(),
         what: "python app.py".into(),

@@ -93,13 +93,11 @@ class _Watching:
         return self.signals.interrupts < 2
 
     def _lines(self, watcher: _core.Watcher, target: Target) -> None:
-        following = time.monotonic() + 1
         while self._is_wanted(watcher, target):
-            now = time.monotonic()
-            if now >= following:
-                print(watcher.line(1.0), flush=True)
-                following = max(following + 1, now)
-            if target.ended_within(min(_TURN, max(following - now, 0.01))):
+            ended = target.ended_within(_TURN)
+            for line in watcher.lines():
+                print(line, flush=True)
+            if ended:
                 break
 
     def _copy(self) -> None:

@@ -65,7 +65,8 @@ impl ThreadFiles {
     pub fn open(pid: Pid, tid: Pid) -> io::Result<Self> {
         let syscall = File::open(format!("/proc/{pid}/task/{tid}/syscall"))?;
         let known = Known { number: 0, descriptor: 0, target: Target::None, looks_left: 0 };
-        let mut files = Self { pid, tid, syscall, schedstat: None, last: (0, 0), known: [known; REMEMBERED], next: 0 };
+        let mut files =
+            Self { pid, tid, syscall, schedstat: None, last: (RESTART, 0), known: [known; REMEMBERED], next: 0 };
         // Whether we may look is asked at each read, not when the file is opened.
         files.call()?;
         Ok(files)

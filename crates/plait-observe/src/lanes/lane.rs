@@ -2,7 +2,7 @@
 
 use plait_trace::{GilKey, Nanos, Record, State, ThreadKey};
 
-use super::calls::{self, FUTEX};
+use super::calls::{self, FUTEX, RESTART};
 use super::gils::GilLane;
 use super::holder::Holder;
 use super::pending::{Mark, Pending};
@@ -141,13 +141,13 @@ impl Lane {
             self.hold(&now.gils[place], thread.call, thread.sched, (edge, now.at));
             return;
         }
-        // A GIL and those who have had it change at the same moment.
-        let edge = if self.holder.is_some() { now.edge } else { self.edge(now.at) };
+        // Of one that had a GIL this is the GIL's edge, too, for it is seen at each look.
+        let edge = self.edge(now.at);
         self.let_go();
         (self.waiting, self.resting) = (None, None);
         let (mark, call) = match thread.call {
             Call::Running => (self.run(thread, edge, now), None),
-            Call::In { number: FUTEX, first, .. } if gil_at(first, now.gils).is_some() => {
+            Call::In { number: FUTEX | RESTART, first, .. } if gil_at(first, now.gils).is_some() => {
                 self.runner.note(thread.sched, &mut self.pending);
                 (self.wait(first, now.gils), None)
             }

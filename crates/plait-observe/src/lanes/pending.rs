@@ -89,9 +89,6 @@ impl Pending {
         let end = next.unwrap_or(to);
         write(thread, *first, end, state, out);
         first.from = first.from.max(end);
-        if next.is_some() {
-            self.stretches.pop_front();
-        }
     }
 
     /// Writes all of it, up to its end. All must be settled.

@@ -16,9 +16,10 @@ const CALLING: u64 = 0x1 | 0x4 | 0x8 | 0x80;
 const SLOT_METHODS: u64 = 64;
 const TYPE_METHODS: u64 = 208;
 const MOST_SLOTS: u64 = 128;
-/// Functions of types: name, number of the slot, place in a `PyTypeObject` from its name on.
-const SPECIAL: [(&str, u64, u64); 4] =
-    [("__call__", 50, 104), ("__init__", 60, 272), ("__next__", 63, 200), ("__new__", 65, 288)];
+/// Functions of types: name, number of the slot, place in a `PyTypeObject` from its name on. The last is a quicker way to
+/// make an object.
+const SPECIAL: [(&str, u64, u64); 5] =
+    [("__call__", 50, 104), ("__init__", 60, 272), ("__next__", 63, 200), ("__new__", 65, 288), ("__new__", 82, 376)];
 /// Where in it, from its name on, the operators are found; name, number of the slot, place among them.
 const TYPE_OPERATORS: u64 = 72;
 const OPERATORS: [(&str, u64, u64); 9] = [
@@ -32,7 +33,11 @@ const OPERATORS: [(&str, u64, u64); 9] = [
     ("__truediv__", 37, 240),
     ("__matmul__", 75, 272),
 ];
-/// In a `PyModuleDef`, from its name on: the methods come after the doc and the size of the state.
+/// In a `PyTypeObject`, from its name on: the size of its objects.
+const TYPE_SIZE: u64 = 8;
+const OBJECT_SIZES: Range<u64> = 16..1 << 16;
+/// In a `PyModuleDef`, from its name on: the size of the state, and the methods.
+const MODULE_STATE: u64 = 16;
 const MODULE_METHODS: u64 = 24;
 /// In a `PyType_Spec`, from its name on.
 const SPEC_SLOTS: u64 = 24;
@@ -60,50 +65,72 @@ pub(super) fn read(data: &Data, is_function: impl Fn(u64) -> bool) -> Methods {
         end = at + METHOD_BYTES;
         tables.entry(table).or_default().push((name, function));
     }
-    let mut found: BTreeMap<u64, Option<String>> = BTreeMap::new();
-    let mut add = |function: u64, name: String| {
-        let known = found.entry(function).or_insert_with(|| Some(name.clone()));
-        // One function for several names, and no telling which was called.
-        if known.as_ref() != Some(&name) {
-            *known = None;
-        }
-    };
-    let mut owned = Vec::new();
+    let (mut found, mut alone) = (Found::new(), Found::new());
     for at in data.words() {
         let Some(owner) = data.name_at(at) else { continue };
-        let mut own = |table: u64| {
-            for (name, function) in tables.get(&table).into_iter().flatten() {
-                add(*function, format!("{owner}.{name}"));
-                owned.push(table);
-            }
-            tables.contains_key(&table)
-        };
         let word = |offset: u64| data.word(at.wrapping_add(offset)).unwrap_or(0);
-        own(word(MODULE_METHODS));
         let mut functions = Vec::new();
-        if own(word(TYPE_METHODS)) {
-            functions.extend(SPECIAL.map(|(name, _, offset)| (word(offset), name)));
+        let slots = data.slots(word(SPEC_SLOTS));
+        let mut owned =
+            slots.iter().filter(|(slot, _)| *slot == SLOT_METHODS).map(|(_, table)| *table).collect::<Vec<_>>();
+        for (slot, function) in slots {
+            let known = SPECIAL.iter().chain(&OPERATORS).find(|(_, number, _)| *number == slot);
+            functions.extend(known.map(|(name, ..)| (*name, function)));
+        }
+        if is_state_size(word(MODULE_STATE)) {
+            owned.push(word(MODULE_METHODS));
+        }
+        if OBJECT_SIZES.contains(&word(TYPE_SIZE)) && tables.contains_key(&word(TYPE_METHODS)) {
+            owned.push(word(TYPE_METHODS));
             let operators = word(TYPE_OPERATORS);
             let operator = |offset| data.word(operators.wrapping_add(offset)).unwrap_or(0);
-            functions.extend(OPERATORS.map(|(name, _, offset)| (operator(offset), name)));
+            functions.extend(SPECIAL.map(|(name, _, offset)| (name, word(offset))));
+            functions.extend(OPERATORS.map(|(name, _, offset)| (name, operator(offset))));
         }
-        for (slot, value) in data.slots(word(SPEC_SLOTS)) {
-            if slot == SLOT_METHODS {
-                own(value);
-            }
-            let known = SPECIAL.iter().chain(&OPERATORS).find(|(_, number, _)| *number == slot);
-            functions.extend(known.map(|(name, ..)| (value, *name)));
-        }
-        for (function, name) in functions.into_iter().filter(|(function, _)| is_function(*function)) {
-            add(function, format!("{owner}.{name}"));
+        functions.retain(|(_, function)| is_function(*function));
+        functions.extend(owned.iter().filter_map(|table| tables.get(table)).flatten());
+        for (name, function) in functions {
+            add(&mut found, function, Some(owner), name);
         }
     }
-    for (_, methods) in tables.iter().filter(|(table, _)| !owned.contains(table)) {
-        for (name, function) in methods {
-            add(*function, (*name).to_owned());
-        }
+    for (name, function) in tables.values().flatten() {
+        add(&mut alone, *function, None, name);
     }
-    found.into_iter().filter_map(|(function, name)| Some((function, name?))).collect()
+    for (function, named) in alone {
+        found.entry(function).or_insert(named);
+    }
+    found.into_iter().filter_map(|(function, named)| Some((function, named.text()?))).collect()
+}
+
+type Found<'a> = BTreeMap<u64, Named<'a>>;
+
+fn add<'a>(to: &mut Found<'a>, function: u64, owner: Option<&'a str>, name: &'a str) {
+    to.entry(function).or_insert(Named { owner, name: Some(name) }).also(owner, name);
+}
+
+/// The module's state has no size so large.
+fn is_state_size(size: u64) -> bool {
+    size == u64::MAX || size < 1 << 20
+}
+
+/// What the tables call a function.
+#[derive(Debug)]
+struct Named<'a> {
+    owner: Option<&'a str>,
+    /// `None` once it has several: there is no telling which one was called.
+    name: Option<&'a str>,
+}
+
+impl<'a> Named<'a> {
+    fn also(&mut self, owner: Option<&'a str>, name: &'a str) {
+        self.owner = self.owner.filter(|of| Some(*of) == owner);
+        self.name = self.name.filter(|known| *known == name);
+    }
+
+    fn text(&self) -> Option<String> {
+        let name = self.name?;
+        Some(self.owner.map_or_else(|| name.to_owned(), |owner| format!("{owner}.{name}")))
+    }
 }
 
 impl Data {
@@ -217,9 +244,10 @@ mod tests {
         // A static type.
         let table = data.methods(&[("join", 0x40_0050, 0x8)]);
         let name = data.text("str");
-        let mut static_type = [0; 40];
+        let mut static_type = [0; 48];
         (static_type[0], static_type[26], static_type[25]) = (name, table, 0x40_0060);
-        static_type[9] = data.here() + 8 * 40;
+        (static_type[1], static_type[47]) = (56, 0x40_0090);
+        static_type[9] = data.here() + 8 * 48;
         data.words.extend(static_type);
         data.words.extend([0, 0, 0x40_0080, 0, 0]);
         // Nobody's.
@@ -233,6 +261,7 @@ mod tests {
             (0x40_0060, "str.__next__"),
             (0x40_0070, "alone"),
             (0x40_0080, "str.__mul__"),
+            (0x40_0090, "str.__new__"),
         ];
         let found = data.read();
         let found: Vec<(u64, &str)> = found.iter().map(|(function, name)| (*function, name.as_str())).collect();

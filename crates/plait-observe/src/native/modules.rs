@@ -109,7 +109,7 @@ impl Modules {
             None if matches!(found.kind, Kind::System) => (None, false),
             None => method().map_or((None, false), |method| (Some(method), true)),
         };
-        Some((Call { name, is_method, place, kind: found.kind }, described.is_some()))
+        Some((Call { name, is_method, place, kind: found.kind, by_pointer: false }, described.is_some()))
     }
 
     fn index(&self, address: u64) -> Option<usize> {

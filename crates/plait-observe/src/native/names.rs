@@ -19,7 +19,7 @@ pub(super) fn readable(symbol: &str) -> String {
         && let Ok(cpp) = Symbol::new(symbol)
         && let options = DemangleOptions::new().no_params().no_return_type()
         && let mut text = Bounded::default()
-        && (cpp.structured_demangle(&mut text, &options).is_ok() || text.is_full())
+        && (cpp.structured_demangle(&mut text, &options).is_ok() || text.is_full)
     {
         return text.into_string();
     }
@@ -45,16 +45,13 @@ fn bounded(text: fmt::Arguments<'_>) -> String {
 #[derive(Debug, Default)]
 struct Bounded {
     text: String,
+    characters: usize,
+    is_full: bool,
 }
 
 impl Bounded {
-    fn is_full(&self) -> bool {
-        self.text.len() > LONGEST
-    }
-
     fn into_string(mut self) -> String {
-        if self.is_full() {
-            self.text.truncate(self.text.floor_char_boundary(LONGEST));
+        if self.is_full {
             self.text.push('…');
         }
         self.text
@@ -63,10 +60,14 @@ impl Bounded {
 
 impl Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if self.is_full() {
-            return Err(fmt::Error);
+        for character in text.chars() {
+            if self.characters == LONGEST {
+                self.is_full = true;
+                return Err(fmt::Error);
+            }
+            self.text.push(character);
+            self.characters += 1;
         }
-        self.text.push_str(&text[..text.floor_char_boundary(LONGEST + 4)]);
         Ok(())
     }
 }
@@ -100,6 +101,7 @@ mod tests {
         let long = readable(&"a".repeat(5000));
         assert_eq!((long.chars().count(), long.ends_with('…')), (LONGEST + 1, true));
         assert!(readable(&"ä".repeat(300)).ends_with('…'));
+        assert_eq!(readable(&"ä".repeat(LONGEST)), "ä".repeat(LONGEST));
         // Each argument is a pair of the one before: twice as long each time.
         let pairs: String = (0..20).map(|n| format!("St4pairIS{}_S{}_E", n, n)).collect();
         let name = readable(&format!("_Z1fI{pairs}Evv"));

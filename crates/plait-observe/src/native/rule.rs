@@ -45,14 +45,12 @@ pub(super) fn function(calls: &[Call], reached_python: bool) -> Option<String> {
             (Some(name), _) if is_filling(name) && beneath.iter().any(is_iteration) => {}
             (Some(name), _) => return Some(name.clone()),
             (None, Kind::Extension) => return Some(call.place.clone()),
-            // Of a stripped interpreter: plumbing, or not. What Python knows and an extension that it led to are certain.
+            // Of a stripped interpreter: plumbing, if it called what it was given to call.
+            (None, Kind::Interpreter) if call.by_pointer => {}
+            // Or else it is the function, and its name is not known; but if it uses a library, that says what it does.
             (None, Kind::Interpreter) => {
-                let is_certain = |call: &&Call| match &call.name {
-                    Some(name) if call.is_method => !is_plumbing(name) && !is_filling(name),
-                    _ => call.kind == Kind::Extension,
-                };
-                let certain = beneath.iter().rev().find(is_certain)?;
-                return Some(certain.name.as_ref().unwrap_or(&certain.place).clone());
+                let library = beneath.last().filter(|call| call.kind == Kind::Extension)?;
+                return Some(library.name.as_ref().unwrap_or(&library.place).clone());
             }
         }
     }
@@ -87,6 +85,8 @@ fn is_plumbing(name: &str) -> bool {
         "_Py_CheckFunctionResult",
         "_Py_HandlePending",
         "_Py_Dealloc",
+        "take_gil",
+        "drop_gil",
         "cfunction_",
         "method_",
         "object_vacall",
@@ -209,6 +209,7 @@ fn is_filling(name: &str) -> bool {
         "deque_",
         "consume_iterator",
         "list.__init__",
+        "list.__new__",
         "list.extend",
         "tuple.__new__",
         "collections.deque.",

@@ -57,6 +57,7 @@ pub(super) fn check_free(pid: Pid, tid: Pid) -> Result<(), NoShot> {
         loop {
             let status = fs::read_to_string(format!("/proc/{pid}/task/{of}/status"));
             match status {
+                Ok(status) if of == tid && is_over(&status) => return Err(NoShot::Ended { tid }),
                 Ok(status) => match tracer(&status) {
                     None => break,
                     // Our last shot, whose thread is on its way out.
@@ -135,8 +136,8 @@ fn await_stop(pid: Pid, tid: Pid, ran_at: &mut Instant) -> Result<Stop, NoShot> 
             continue;
         }
         if waited > DOUBT {
-            let stat = fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat"));
-            if !stat.is_ok_and(|stat| is_alive(&stat)) {
+            let status = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status"));
+            if status.map_or(true, |status| is_over(&status)) {
                 return Err(NoShot::Ended { tid });
             }
         }
@@ -180,10 +181,10 @@ fn tracer(status: &str) -> Option<Pid> {
     tracer.trim().parse().ok().filter(|tracer| *tracer != 0)
 }
 
-/// Whether the thread whose `stat` this is still does anything.
-fn is_alive(stat: &str) -> bool {
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-    state.is_some_and(|state| !"ZXx".contains(state))
+/// Whether the thread whose `status` this is has ended and only waits to be taken note of.
+fn is_over(status: &str) -> bool {
+    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+    state.is_some_and(|state| state.trim_start().starts_with(['Z', 'X']))
 }
 
 #[cfg(test)]
@@ -199,9 +200,9 @@ mod tests {
 
     #[test]
     fn the_dead_are_told_from_the_living() {
-        assert!(is_alive("7 (a) Z) R 1 7 7"));
-        assert!(!is_alive("7 (python3) Z 1 7 7"));
-        assert!(!is_alive(""));
+        assert!(!is_over("Name:\tZ\nState:\tR (running)\n"));
+        assert!(is_over("Name:\tpython3\nState:\tZ (zombie)\n"));
+        assert!(!is_over(""));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(super) struct Call {
     /// The module and where in it the function begins.
     pub place: String,
     pub kind: Kind,
+    /// It called the next one inward by a pointer that it was given or found, not by what the linker knew.
+    pub by_pointer: bool,
 }
 
 /// The calls of a thread, the innermost first.
@@ -82,11 +84,21 @@ impl Modules {
         }
         // A return address that no call put there is none, and what was found from there on was not called.
         let certain = certain(self.pid, &returns);
-        if certain < returns.len() {
-            walk = Walk { calls: walk.calls.into_iter().take(certain + 1).collect(), ..Walk::default() };
+        if certain.len() < returns.len() {
+            walk = Walk { calls: walk.calls.into_iter().take(certain.len() + 1).collect(), ..Walk::default() };
+        }
+        for (call, how) in walk.calls.iter_mut().skip(1).zip(certain) {
+            call.by_pointer = how == How::ByPointer;
         }
         walk
     }
+}
+
+/// How a function is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Directly,
+    ByPointer,
 }
 
 fn read_word(stack: &[u8], base: u64, address: u64) -> Option<u64> {
@@ -95,26 +107,30 @@ fn read_word(stack: &[u8], base: u64, address: u64) -> Option<u64> {
     Some(u64::from_le_bytes(word.try_into().ok()?))
 }
 
-/// How many of these addresses, from the first on, stand right behind a call in the memory of `pid`.
-fn certain(pid: Pid, returns: &[u64]) -> usize {
+/// The calls that these addresses, from the first on, stand right behind in the memory of `pid`; ends before the first address
+/// that stands behind none.
+fn certain(pid: Pid, returns: &[u64]) -> Vec<How> {
     let mut code = vec![0; returns.len() * CALL_BYTES];
     let before = |address: &u64| usize::try_from(*address).unwrap_or(0).saturating_sub(CALL_BYTES);
     let pieces: Vec<RemoteIoVec> =
         returns.iter().map(|address| RemoteIoVec { base: before(address), len: CALL_BYTES }).collect();
     let read = process_vm_readv(Raw::from_raw(pid.cast_signed()), &mut [IoSliceMut::new(&mut code)], &pieces);
     let read = read.unwrap_or(0) / CALL_BYTES;
-    code.chunks_exact(CALL_BYTES).take(read).take_while(|code| ends_in_a_call(code)).count()
+    code.chunks_exact(CALL_BYTES).take(read).map_while(call_at_the_end).collect()
 }
 
-/// Whether the last of these bytes can be an x86-64 call.
-fn ends_in_a_call(code: &[u8]) -> bool {
+/// The x86-64 call that the last of these bytes can be.
+fn call_at_the_end(code: &[u8]) -> Option<How> {
     let from_end = |back: usize| code.len().checked_sub(back).map(|at| &code[at..]);
     // E8 and four bytes: to a fixed address.
     if from_end(5).is_some_and(|code| code[0] == 0xe8) {
-        return true;
+        return Some(How::Directly);
     }
     // FF /2: to an address in a register or in memory; a prefix before it makes no difference.
-    (2..=7).filter_map(from_end).any(|code| code[0] == 0xff && indirect_call_length(&code[1..]) == Some(code.len()))
+    let is_call = |code: &&[u8]| code[0] == 0xff && indirect_call_length(&code[1..]) == Some(code.len());
+    let call = (2..=7).filter_map(from_end).find(is_call)?;
+    // FF 15: through a table that the linker filled.
+    Some(if call[1] == 0x15 { How::Directly } else { How::ByPointer })
 }
 
 /// How long the call FF /2 is whose bytes after FF these are.
@@ -152,7 +168,8 @@ mod tests {
             &[0x90, 0xff, 0x14, 0xc5, 1, 2, 3, 4],
         ];
         for call in calls {
-            assert!(ends_in_a_call(call), "{call:x?}");
+            let fixed = call[3] == 0xe8 || call[3] == 0x15;
+            assert_eq!(call_at_the_end(call), Some(if fixed { How::Directly } else { How::ByPointer }), "{call:x?}");
         }
         let others: [&[u8]; 6] = [
             &[0x90; 8],
@@ -163,7 +180,7 @@ mod tests {
             &[],
         ];
         for other in others {
-            assert!(!ends_in_a_call(other), "{other:x?}");
+            assert_eq!(call_at_the_end(other), None, "{other:x?}");
         }
     }
 
@@ -182,10 +199,10 @@ mod tests {
         let code: Vec<u8> = [vec![0x90; 3], vec![0xe8, 1, 2, 3, 4], vec![0x90; 8]].concat();
         let start = code.as_ptr().addr() as u64;
         let own = std::process::id();
-        assert_eq!(certain(own, &[start + 8, start + 8]), 2);
-        assert_eq!(certain(own, &[start + 8, start + 16, start + 8]), 1);
-        assert_eq!(certain(own, &[start + 8, 4]), 1);
-        assert_eq!(certain(own, &[]), 0);
+        assert_eq!(certain(own, &[start + 8, start + 8]), [How::Directly; 2]);
+        assert_eq!(certain(own, &[start + 8, start + 16, start + 8]), [How::Directly]);
+        assert_eq!(certain(own, &[start + 8, 4]), [How::Directly]);
+        assert_eq!(certain(own, &[]), []);
     }
 
     #[test]

@@ -19,8 +19,9 @@ use crate::{Finder, Pid, Reason};
 mod look;
 mod refresh;
 
-/// How often attaching is tried again where it may yet succeed; a long start is no reason to give up.
-const MOST_TRIES: u32 = 20;
+/// A process that shows no Python is tried again after this part of its age: it may still be loading its libraries, or
+/// load an interpreter later.
+const PATIENCE: Nanos = 4;
 /// Bytes of a command line that are kept.
 const LONGEST_COMMAND: usize = 500;
 
@@ -38,7 +39,8 @@ pub(super) struct Target {
     identity: Identity,
     about: Process,
     python: Result<Python, Reason>,
-    tries: u32,
+    /// When a Python was last looked for.
+    tried: Nanos,
     stacks: Option<Stacks>,
     natives: Natives,
     /// Whether native calls of its threads can be told, as far as is known.
@@ -87,7 +89,7 @@ impl Target {
             identity,
             about,
             python: Err(Reason::NotReady { pid }),
-            tries: 0,
+            tried: 0,
             stacks: None,
             natives: Natives::new(pid),
             is_shot_at: true,
@@ -96,7 +98,7 @@ impl Target {
             throttled: None,
             gils: Vec::new(),
             threads: Vec::new(),
-            lanes: Lanes::new(key),
+            lanes: Lanes::new(),
             hogs: Hogs::default(),
             has_stranger: false,
             listed: 0,
@@ -104,7 +106,7 @@ impl Target {
             looks: Vec::new(),
             doing: Vec::new(),
         };
-        target.look_for_python(finder);
+        target.look_for_python(finder, desk);
         desk.outbox.put(Record::Process(target.about.clone()));
         target.refresh(false, desk);
         target
@@ -122,34 +124,48 @@ impl Target {
         self.about.key
     }
 
-    /// Where Python was not found, or its start was not over, looks again.
+    /// Where Python was not found, or its start was not over, looks again, the seldomer the older it is.
     pub fn try_again(&mut self, finder: &mut Finder, desk: &mut Desk) {
         let Err(reason) = &self.python else { return };
-        if !reason.may_pass() || self.tries >= MOST_TRIES {
+        let is_due = desk.now() >= self.tried + self.tried.saturating_sub(self.about.found) / PATIENCE;
+        if !is_due || !(reason.may_pass() || matches!(reason, Reason::NotPython { .. })) {
             return;
         }
-        self.look_for_python(finder);
-        desk.outbox.put(Record::Process(self.about.clone()));
-        self.refresh(false, desk);
+        let before = self.about.clone();
+        self.look_for_python(finder, desk);
+        if self.about != before {
+            desk.outbox.put(Record::Process(self.about.clone()));
+        }
+        if self.python.is_ok() {
+            self.refresh(false, desk);
+        }
     }
 
-    fn look_for_python(&mut self, finder: &mut Finder) {
+    fn look_for_python(&mut self, finder: &mut Finder, desk: &Desk) {
+        self.tried = desk.now();
         self.python = Python::attach(self.pid, finder);
         match &self.python {
             Ok(python) => {
                 let found = python.python();
                 let version = found.version;
-                self.stacks = Stacks::of(found).ok();
                 self.about.python = Some(version.to_string());
                 let free = python.is_free_threaded();
                 self.about.sight = if free { Sight::FreeThreaded } else { Sight::Gil };
-                self.about.why = free.then(|| Reason::NoGil { pid: self.pid, version }.to_string());
+                let why = free.then_some(Reason::NoGil { pid: self.pid, version });
+                self.about.why = why.as_ref().map(Reason::to_string);
+                desk.refuse(self.about.key, why);
+                if !desk.on_gils_alone() {
+                    self.stacks = Stacks::of(found).ok();
+                }
             }
             Err(reason) => {
-                self.tries += u32::from(!matches!(reason, Reason::NotReady { .. }));
                 self.about.sight = if matches!(reason, Reason::Denied { .. }) { Sight::Nothing } else { Sight::Kernel };
                 self.about.why = Some(reason.to_string());
+                desk.refuse(self.about.key, Some(reason.clone()));
             }
+        }
+        if desk.on_gils_alone() {
+            return;
         }
         self.beacon = Beacon::find(self.pid);
         self.about.role = self.beacon.as_ref().and_then(Beacon::role);

@@ -22,6 +22,8 @@ pub(super) struct Watched {
     /// Its thread state, if Python knows it.
     pub state: Option<u64>,
     pub ended: bool,
+    /// When last looked at, it ran without the GIL.
+    pub ran_without_gil: bool,
     busy_until: Nanos,
     last: Option<Call>,
     told: Option<Sched>,
@@ -43,6 +45,7 @@ impl Watched {
             about,
             state: None,
             ended: false,
+            ran_without_gil: false,
             busy_until: found + BUSY,
             last: None,
             told: None,

@@ -24,7 +24,7 @@ const MOST_KNOWN: usize = 50_000;
 
 /// Whether `address` may be that of an object.
 pub(super) fn is_address(address: u64) -> bool {
-    ADDRESSES.contains(&address) && address % 8 == 0
+    ADDRESSES.contains(&address) && address.is_multiple_of(8)
 }
 
 /// All that were seen.

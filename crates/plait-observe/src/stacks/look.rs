@@ -1,49 +1,39 @@
-//! One look at a thread's frames: everything that is wanted copied in one system call, the frames twice.
+//! One look at a thread's frames: everything that is wanted copied in one system call, the frames more than once.
 //!
-//! The target runs on meanwhile, so what is copied may be half before and half after a call. Therefore the blocks of
-//! memory with frames in them are copied twice, one copy right after the other, and the pointer to the innermost frame
-//! before and after both:
+//! The target runs on meanwhile, so what is copied may be half before and half after a call. Therefore the memory with
+//! frames in it is copied before and after the pointer to the innermost frame is read:
 //!
 //! ```text
-//! heads of code objects | pointer | blocks | the same blocks | the same pointer
+//! heads of code objects | outer frames | inner frames, 3 times | pointer | inner frames | outer frames
 //! ```
 //!
-//! What is the same in both copies was there at one moment between them. Only the instruction of the innermost
-//! frame may differ: a thread that runs moves on all the time, and its callers do not. A thread that goes through the
-//! very same loop between the two copies can still deceive; that takes a loop as short as a copy, a few hundred
-//! nanoseconds, and met once in ten thousand stacks of a program written for it.
+//! What is the same before and after was so when the pointer was read. Only the instruction of the innermost frame may
+//! differ: a thread that runs moves on all the time, and its callers do not. The inner frames, which change most, are
+//! copied next to the pointer, half a microsecond apart. A thread that goes once round the very same loop in that time
+//! can deceive two copies, each torn in the same place: of a program written to do so, 1 to 5 in 100 of the stacks that two
+//! copies let pass could not be. Of several thousand that four copies let pass, not all equally far apart, none was.
+
+use std::slice;
 
 use nix::sys::uio::RemoteIoVec;
 
 use super::Torn;
 use super::code::is_address;
-use super::gather::{Gather, Miss, place};
+use super::gather::{Gather, MOST_PLACES, Miss, place};
 use super::layout::{Layout, Top};
-use super::walk::{Blocks, End, Frame, MOST_FRAMES, PAGE, go_round};
+use super::walk::{Copied, End, Frame, MOST_FRAMES, Part, go_round};
+use super::wanted::{MOST_STRETCHES, Stretch, Wanted};
 
-/// What is copied of the memory with frames in it, in this unit: a part of a page, so that all of it can be read.
-const BLOCK: u64 = 1024;
-/// So many blocks are copied, each twice; with the code objects that is as many places as the kernel takes in one call.
-const MOST_BLOCKS: usize = 250;
-const _: () = assert!(MOST_FRAMES + 2 * MOST_BLOCKS + 4 <= super::gather::MOST_PLACES);
-
-/// What to copy of a thread: learnt by earlier looks, and mostly still right.
-#[derive(Debug, Default)]
-pub(super) struct Wanted {
-    /// Where the pointer to the innermost frame lies; 0 while that is not known.
-    root: u64,
-    /// Blocks with frames in them, ascending.
-    blocks: Vec<u64>,
-    /// Code objects of those frames, ascending.
-    codes: Vec<u64>,
-}
+/// So often the innermost stretch is copied beyond twice.
+const MORE_COPIES: usize = 2;
+const _: () = assert!(MOST_FRAMES + 2 * MOST_STRETCHES + MORE_COPIES + 2 <= MOST_PLACES);
 
 /// Looks at the frames of threads of one process.
 #[derive(Debug)]
 pub(super) struct Looker {
     pub gather: Gather,
     pub layout: Layout,
-    places: Vec<RemoteIoVec>,
+    plan: Plan,
     bytes: Vec<u8>,
     /// What the last look found, the innermost first.
     pub frames: Vec<Frame>,
@@ -60,105 +50,161 @@ pub(super) enum Look {
     Again,
 }
 
-impl Wanted {
-    /// Finds out where the pointer to the innermost frame lies, and that the process is still the same one.
-    pub fn root(&mut self, looker: &Looker, thread_state: u64) -> Result<(), Torn> {
-        if !is_address(thread_state) {
-            return Err(Torn::Unreadable);
+/// Which places are copied, and where in the copy they come to lie.
+#[derive(Debug, Default)]
+struct Plan {
+    places: Vec<RemoteIoVec>,
+    /// Of all places.
+    size: usize,
+    before: Vec<Part>,
+    /// The innermost stretch again, each time.
+    more: Vec<Part>,
+    /// Where the pointers lie in the copy: to `cframe` if there is such, and to the innermost frame.
+    pointers: usize,
+    after: Vec<Part>,
+}
+
+impl Plan {
+    fn make(&mut self, layout: &Layout, thread_state: u64, wanted: &Wanted) {
+        let (head, size) = layout.code.head;
+        self.places.clear();
+        self.places.extend(wanted.codes.iter().map(|code| place(code + head, size)));
+        self.size = size * wanted.codes.len();
+        let none = Part { start: 0, size: 0, at: 0 };
+        let count = wanted.stretches.len();
+        for parts in [&mut self.before, &mut self.after] {
+            parts.clear();
+            parts.resize(count, none);
         }
-        let read = |address| looker.gather.memory().u64(address).map_err(|reason| Torn::from(Miss::from(reason)));
-        self.root = match looker.layout.top {
-            Top::State { frame } => {
-                read(thread_state + frame)?;
-                thread_state + frame
+        // From one end to the other, but for the innermost stretch, which is next to the pointers both times.
+        let innermost = wanted.innermost();
+        let order = (0..count).filter(move |&at| at != innermost).chain((count > 0).then_some(innermost));
+        self.more.clear();
+        for at in order.clone() {
+            let Stretch { start, .. } = wanted.stretches[at];
+            let size = wanted.stretches[at].size() as usize;
+            if at == innermost {
+                for _ in 0..MORE_COPIES {
+                    let part = self.push(start, size);
+                    self.more.push(part);
+                }
             }
-            Top::Cframe { cframe, frame } => read(thread_state + cframe)?.wrapping_add(frame),
-        };
-        if is_address(self.root) { Ok(()) } else { Err(Torn::Unreadable) }
+            self.before[at] = self.push(start, size);
+        }
+        self.pointers = self.size;
+        if let Top::Cframe { cframe, .. } = layout.top {
+            self.push(thread_state + cframe, 8);
+        }
+        self.push(wanted.root, 8);
+        for at in order.collect::<Vec<_>>().into_iter().rev() {
+            self.after[at] = self.push(wanted.stretches[at].start, wanted.stretches[at].size() as usize);
+        }
     }
 
-    /// Wants no more than `frames` need, if it is much more. Threads go back and forth, so a little more is kept.
-    pub fn tidy(&mut self, layout: &Layout, frames: &[Frame]) {
-        if self.blocks.len() > 16 + 2 * frames.len() || self.codes.len() > 32 + 2 * frames.len() {
-            self.forget();
-            self.add(layout, frames);
-        }
+    fn push(&mut self, start: u64, size: usize) -> Part {
+        let part = Part { start, size, at: self.size };
+        self.places.push(place(start, size));
+        self.size += size;
+        part
     }
 
-    fn forget(&mut self) {
-        self.blocks.clear();
-        self.codes.clear();
-    }
-
-    /// Adds what `frames` need, from the innermost on, as far as there is room. Whether anything was added.
-    fn add(&mut self, layout: &Layout, frames: &[Frame]) -> bool {
-        let mut added = false;
-        let mut insert = |list: &mut Vec<u64>, most: usize, item: u64| {
-            if let Err(at) = list.binary_search(&item)
-                && list.len() < most
-            {
-                list.insert(at, item);
-                added = true;
+    /// Reads the frames off both copies in `bytes`, and compares them.
+    fn read(&self, layout: &Layout, wanted: &mut Wanted, bytes: &[u8], frames: &mut Vec<Frame>) -> Result<End, Torn> {
+        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+        let mut pointer = self.pointers;
+        if let Top::Cframe { frame, .. } = layout.top {
+            let root = word(pointer).wrapping_add(frame);
+            if root != wanted.root {
+                wanted.root = root;
+                return Err(if is_address(root) { Torn::Changed } else { Torn::Unreadable });
             }
-        };
-        for frame in frames {
-            let last = frame.address + layout.frame.size as u64 - 1;
-            insert(&mut self.blocks, MOST_BLOCKS, frame.address / BLOCK * BLOCK);
-            insert(&mut self.blocks, MOST_BLOCKS, last / BLOCK * BLOCK);
-            if let Some(code) = frame.code {
-                insert(&mut self.codes, MOST_FRAMES, code);
+            pointer += 8;
+        }
+        let top = word(pointer);
+        wanted.top = top;
+        let before = Copied { parts: &self.before, bytes };
+        let after = Copied { parts: &self.after, bytes };
+        let end = after.walk(&layout.frame, top, frames);
+        for (place, frame) in frames.iter().enumerate() {
+            let same = |other: Frame| {
+                let instruction = if place == 0 { frame.instruction } else { other.instruction };
+                Frame { instruction, ..other } == *frame
+            };
+            if !before.frame(&layout.frame, frame.address).is_ok_and(same) {
+                return Err(Torn::Changed);
+            }
+            for part in &self.more {
+                let copied = Copied { parts: slice::from_ref(part), bytes };
+                match copied.frame(&layout.frame, frame.address) {
+                    Err(End::Missing(_)) => break,
+                    other if other.is_ok_and(same) => {}
+                    _ => return Err(Torn::Changed),
+                }
             }
         }
-        added
+        if end == End::Broken || end == End::Cut && go_round(frames) {
+            return Err(Torn::Changed);
+        }
+        Ok(end)
     }
 }
 
 impl Looker {
     pub fn new(gather: Gather, layout: Layout) -> Self {
-        Self { gather, layout, places: Vec::new(), bytes: Vec::new(), frames: Vec::new(), cut: false }
+        Self { gather, layout, plan: Plan::default(), bytes: Vec::new(), frames: Vec::new(), cut: false }
+    }
+
+    /// Finds out where the pointer to the innermost frame of a thread lies.
+    pub fn root(&self, thread_state: u64) -> Result<u64, Torn> {
+        let root = match self.layout.top {
+            Top::State { frame } => thread_state + frame,
+            Top::Cframe { cframe, frame } => {
+                let cframe = self.gather.memory().u64(thread_state + cframe).map_err(Miss::from)?;
+                cframe.wrapping_add(frame)
+            }
+        };
+        if is_address(root) { Ok(root) } else { Err(Torn::Unreadable) }
     }
 
     /// Copies what is wanted and reads the frames off it.
     pub fn look(&mut self, thread_state: u64, wanted: &mut Wanted) -> Result<Look, Torn> {
-        self.copy(thread_state, wanted)?;
+        self.plan.make(&self.layout, thread_state, wanted);
+        // Old bytes are overwritten, or not looked at after an error.
+        self.bytes.resize(self.plan.size, 0);
+        self.gather.read(&self.plan.places, &mut self.bytes)?;
         self.frames.clear();
-        let end = read(&self.layout, wanted, &self.bytes, &mut self.frames)?;
+        let end = self.plan.read(&self.layout, wanted, &self.bytes, &mut self.frames)?;
         self.cut = end != End::Whole;
-        match end {
-            End::Broken => Err(Torn::Changed),
-            End::Missing { frame, .. } => {
-                self.scout(frame)?;
-                if wanted.add(&self.layout, &self.frames) {
-                    return Ok(Look::Again);
-                }
+        if let End::Missing(frame) = end {
+            let seen = self.frames.len();
+            self.scout(frame, wanted)?;
+            let before = (!wanted.add(&self.layout, &self.frames)).then(|| wanted.clone());
+            if let Some(before) = before {
                 // There is no room. Perhaps it is taken by what was wanted earlier.
-                let mut anew = Wanted { root: wanted.root, ..Wanted::default() };
-                anew.add(&self.layout, &self.frames);
-                if anew.blocks != wanted.blocks {
-                    *wanted = anew;
-                    return Ok(Look::Again);
+                wanted.only(&self.layout, &self.frames);
+                if *wanted == before {
+                    // All of it is needed: the stack is read as far as there is room.
+                    self.frames.truncate(seen);
+                    return self.seen(wanted);
                 }
-                // All of it is needed: the stack is read as far as there is room.
-                self.frames.clear();
-                read(&self.layout, wanted, &self.bytes, &mut self.frames)?;
-                self.seen(wanted)
             }
-            End::Whole | End::Cut => self.seen(wanted),
+            return Ok(Look::Again);
         }
+        self.seen(wanted)
     }
 
     /// Whether the heads of all code objects were copied, too.
     fn seen(&self, wanted: &mut Wanted) -> Result<Look, Torn> {
-        let codes = |frames: &[Frame], wanted: &Wanted| {
-            frames.iter().filter_map(|frame| frame.code).all(|code| wanted.codes.binary_search(&code).is_ok())
+        let all = |wanted: &Wanted| {
+            let mut codes = self.frames.iter().filter_map(|frame| frame.code);
+            codes.all(|code| wanted.codes.binary_search(&code).is_ok())
         };
-        if codes(&self.frames, wanted) {
+        if all(wanted) {
             return Ok(Look::Seen);
         }
         wanted.add(&self.layout, &self.frames);
-        if !codes(&self.frames, wanted) {
-            wanted.forget();
-            wanted.add(&self.layout, &self.frames);
+        if !all(wanted) {
+            wanted.only(&self.layout, &self.frames);
         }
         Ok(Look::Again)
     }
@@ -170,95 +216,24 @@ impl Looker {
         self.bytes.get(at..at + size)
     }
 
-    fn copy(&mut self, thread_state: u64, wanted: &Wanted) -> Result<(), Torn> {
-        let (head, size) = self.layout.code.head;
-        let places = &mut self.places;
-        places.clear();
-        places.extend(wanted.codes.iter().map(|code| place(code + head, size)));
-        let cframe = match self.layout.top {
-            Top::Cframe { cframe, .. } => Some(place(thread_state + cframe, 8)),
-            Top::State { .. } => None,
-        };
-        let root = place(wanted.root, 8);
-        places.extend(cframe);
-        places.push(root);
-        for _ in 0..2 {
-            let runs = wanted.blocks.chunk_by(|one, next| one + BLOCK == *next);
-            places.extend(runs.map(|run| place(run[0], run.len() * BLOCK as usize)));
-        }
-        places.push(root);
-        places.extend(cframe);
-        let total = places.iter().map(|place| place.len).sum();
-        // Old bytes are overwritten, or not looked at after an error.
-        self.bytes.resize(total, 0);
-        self.gather.read(places, &mut self.bytes).map_err(Torn::from)
-    }
-
-    /// Follows the frames from `from` on as they are now, and adds them to those found.
-    fn scout(&mut self, from: u64) -> Result<(), Torn> {
-        let (mut starts, mut bytes) = (Vec::new(), Vec::new());
+    /// Follows the frames from `from` on as they are now, to where they are wanted already.
+    fn scout(&mut self, from: u64, wanted: &Wanted) -> Result<(), Torn> {
+        let mut bytes = [0; 256];
+        let bytes = &mut bytes[..self.layout.frame.size];
         let mut next = from;
-        loop {
-            let pages = Blocks { size: PAGE, starts: &starts, bytes: &bytes };
-            let End::Missing { frame, block } = pages.walk(&self.layout.frame, next, &mut self.frames) else {
+        while is_address(next) && self.frames.len() < MOST_FRAMES && !wanted.covers(&self.layout, next) {
+            if let Err(reason) = self.gather.memory().read_into(next, bytes) {
+                // What was found so far may be right all the same.
+                return if next == from { Err(Miss::from(reason).into()) } else { Ok(()) };
+            }
+            let Some(frame) = Frame::read(&self.layout.frame, next, bytes) else {
                 return Ok(());
             };
-            let mut page = [0; PAGE as usize];
-            if starts.len() == MOST_BLOCKS {
-                return Ok(());
-            }
-            if let Err(reason) = self.gather.memory().read_into(block, &mut page) {
-                // What was found so far may be right all the same.
-                return if frame == from { Err(Miss::from(reason).into()) } else { Ok(()) };
-            }
-            let at = starts.partition_point(|&start| start < block);
-            starts.insert(at, block);
-            let at = at * PAGE as usize;
-            bytes.splice(at..at, page);
-            next = frame;
+            next = frame.previous;
+            self.frames.push(frame);
         }
+        Ok(())
     }
-}
-
-/// Reads the frames off both copies in `bytes`, and compares them.
-fn read(layout: &Layout, wanted: &Wanted, bytes: &[u8], frames: &mut Vec<Frame>) -> Result<End, Torn> {
-    let size = wanted.blocks.len() * BLOCK as usize;
-    let heads = wanted.codes.len() * layout.code.head.1;
-    let (pointers, offset) = match layout.top {
-        Top::State { .. } => (8, None),
-        Top::Cframe { frame, .. } => (16, Some(frame)),
-    };
-    let (before, rest) = bytes[heads..].split_at(pointers);
-    let (first, rest) = rest.split_at(size);
-    let (second, after) = rest.split_at(size);
-    let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
-    // The pointers are mirrored: the last before the blocks is the first after them.
-    let (top, top_after) = (word(&before[pointers - 8..]), word(&after[..8]));
-    if let Some(offset) = offset {
-        let here = |cframe: u64| cframe.wrapping_add(offset) == wanted.root;
-        if !here(word(&before[..8])) || !here(word(&after[8..])) {
-            return Err(Torn::Changed);
-        }
-    }
-    if top != top_after {
-        return Err(Torn::Changed);
-    }
-    let first = Blocks { size: BLOCK, starts: &wanted.blocks, bytes: first };
-    let second = Blocks { bytes: second, ..first };
-    let end = first.walk(&layout.frame, top, frames);
-    for (place, frame) in frames.iter().enumerate() {
-        let mut again = second.frame(&layout.frame, frame.address).map_err(|_| Torn::Changed)?;
-        if place == 0 {
-            again.instruction = frame.instruction;
-        }
-        if again != *frame {
-            return Err(Torn::Changed);
-        }
-    }
-    if end == End::Cut && go_round(frames) {
-        return Err(Torn::Changed);
-    }
-    Ok(end)
 }
 
 #[cfg(test)]
@@ -266,55 +241,66 @@ mod tests {
     use super::*;
     use crate::stacks::layout::{V3_11, V3_12};
 
-    const BLOCK_AT: u64 = 0x10000;
     const TOP: u64 = 0x10100;
     const CALLER: u64 = 0x10080;
+    const OUTER: u64 = 0x30000;
+    const STATE: u64 = 0x5000;
 
-    /// Two copies of a caller and the frame that it called, each word of which a test may change.
+    /// A caller, outside of it a frame elsewhere, and the frame that it called, copied as planned.
     struct Copies {
         layout: Layout,
         wanted: Wanted,
+        plan: Plan,
         bytes: Vec<u8>,
     }
 
     impl Copies {
         fn new(layout: Layout) -> Self {
             let root = match layout.top {
-                Top::State { frame } => 0x5000 + frame,
+                Top::State { frame } => STATE + frame,
                 Top::Cframe { frame, .. } => 0x6000 + frame,
             };
-            let wanted = Wanted { root, blocks: vec![BLOCK_AT], codes: Vec::new() };
-            let mut block = vec![0; BLOCK as usize];
-            for (address, previous, code) in [(TOP, CALLER, 0x7000), (CALLER, 0, 0x8000)] {
-                let at = (address - BLOCK_AT) as usize;
-                for (offset, word) in [(layout.frame.previous, previous), (layout.frame.code, code)] {
-                    let at = at + offset as usize;
-                    block[at..at + 8].copy_from_slice(&u64::to_le_bytes(word));
+            let frames = [(TOP, CALLER, 0x7000), (CALLER, OUTER, 0x8000), (OUTER, 0, 0x9000)];
+            let mut wanted = Wanted { root, top: TOP, ..Wanted::default() };
+            wanted.add(
+                &layout,
+                &frames.map(|(address, previous, code)| Frame { address, previous, instruction: 0, code: Some(code) }),
+            );
+            let mut plan = Plan::default();
+            plan.make(&layout, STATE, &wanted);
+            let mut bytes = vec![0; plan.size];
+            let mut write = |at: usize, word: u64| bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+            for (address, previous, code) in frames {
+                let more = plan.more.iter().map(slice::from_ref).filter(|_| address < OUTER);
+                for parts in [&plan.before[..], &plan.after].into_iter().chain(more) {
+                    let at = Self::at(parts, address);
+                    write(at + layout.frame.previous as usize, previous);
+                    write(at + layout.frame.code as usize, code);
                 }
             }
-            let top = u64::to_le_bytes(TOP).to_vec();
-            let cframe = match layout.top {
-                Top::State { .. } => Vec::new(),
-                Top::Cframe { .. } => u64::to_le_bytes(0x6000).to_vec(),
-            };
-            let bytes = [cframe.clone(), top.clone(), block.clone(), block, top, cframe].concat();
-            Self { layout, wanted, bytes }
+            match layout.top {
+                Top::State { .. } => write(plan.pointers, TOP),
+                Top::Cframe { .. } => {
+                    write(plan.pointers, 0x6000);
+                    write(plan.pointers + 8, TOP);
+                }
+            }
+            Self { layout, wanted, plan, bytes }
         }
 
-        fn read(&self) -> Result<End, Torn> {
-            read(&self.layout, &self.wanted, &self.bytes, &mut Vec::new())
+        fn at(parts: &[Part], address: u64) -> usize {
+            let part = parts.iter().find(|part| (part.start..part.start + part.size as u64).contains(&address));
+            let part = part.expect("copied");
+            part.at + (address - part.start) as usize
         }
 
-        /// What comes out with one byte changed in the second copy of the frame at `frame`.
-        fn with_other(&self, frame: u64, offset: u64) -> Result<End, Torn> {
-            let second = self.bytes.len() / 2 + (frame - BLOCK_AT + offset) as usize;
-            self.with_other_at(second)
-        }
-
-        fn with_other_at(&self, at: usize) -> Result<End, Torn> {
+        /// What comes out with the byte at `at` of the copy changed.
+        fn with_other(&self, at: Option<usize>) -> Result<End, Torn> {
             let mut bytes = self.bytes.clone();
-            bytes[at] ^= 8;
-            read(&self.layout, &self.wanted, &bytes, &mut Vec::new())
+            if let Some(at) = at {
+                bytes[at] ^= 8;
+            }
+            self.plan.read(&self.layout, &mut self.wanted.clone(), &bytes, &mut Vec::new())
         }
     }
 
@@ -322,25 +308,56 @@ mod tests {
     fn only_the_innermost_instruction_may_change_between_the_copies() {
         for layout in [V3_11, V3_12, Layout { top: Top::State { frame: 72 }, ..V3_12 }] {
             let copies = Copies::new(layout);
-            assert_eq!(copies.read(), Ok(End::Whole));
+            assert_eq!(copies.with_other(None), Ok(End::Whole));
             let frame = layout.frame;
-            assert_eq!(copies.with_other(TOP, frame.instruction), Ok(End::Whole));
-            assert_eq!(copies.with_other(CALLER, frame.instruction), Err(Torn::Changed));
-            for address in [TOP, CALLER] {
-                for offset in [frame.code, frame.previous, frame.owner] {
-                    assert_eq!(copies.with_other(address, offset), Err(Torn::Changed), "{address:#x} {offset}");
+            for parts in [&copies.plan.before, &copies.plan.after] {
+                let other =
+                    |address, offset: u64| copies.with_other(Some(Copies::at(parts, address) + offset as usize));
+                assert_eq!(other(TOP, frame.instruction), Ok(End::Whole));
+                for address in [CALLER, OUTER] {
+                    assert_eq!(other(address, frame.instruction), Err(Torn::Changed));
+                }
+                for address in [TOP, CALLER, OUTER] {
+                    assert_eq!(other(address, frame.code), Err(Torn::Changed), "{address:#x}");
+                    assert_eq!(other(address, frame.owner), Err(Torn::Changed), "{address:#x}");
+                    // What the thread does with its own values is none of our business.
+                    assert_eq!(other(address, frame.size as u64), Ok(End::Whole), "{address:#x}");
                 }
             }
-            // What the thread does with its own values is none of our business.
-            assert_eq!(copies.with_other(TOP, frame.size as u64), Ok(End::Whole));
+            for more in &copies.plan.more {
+                let at = |address, offset: u64| Some(Copies::at(slice::from_ref(more), address) + offset as usize);
+                assert_eq!(copies.with_other(at(TOP, frame.instruction)), Ok(End::Whole));
+                assert_eq!(copies.with_other(at(CALLER, frame.instruction)), Err(Torn::Changed));
+                assert_eq!(copies.with_other(at(TOP, frame.code)), Err(Torn::Changed));
+            }
+            for address in [TOP, CALLER, OUTER] {
+                let at = Copies::at(&copies.plan.before, address) + frame.previous as usize;
+                assert_eq!(copies.with_other(Some(at)), Err(Torn::Changed), "{address:#x}");
+            }
         }
     }
 
     #[test]
-    fn another_innermost_frame_is_a_change() {
+    fn inner_frames_lie_next_to_the_pointers() {
         let copies = Copies::new(V3_12);
-        for pointer in [0, 8, copies.bytes.len() - 16, copies.bytes.len() - 8] {
-            assert_eq!(copies.with_other_at(pointer), Err(Torn::Changed), "at {pointer}");
-        }
+        let heads = 3 * V3_12.code.head.1;
+        let inner = 512 * (1 + MORE_COPIES);
+        assert_eq!(Copies::at(&copies.plan.before, OUTER), heads);
+        assert_eq!(Copies::at(slice::from_ref(&copies.plan.more[0]), 0x10000), heads + 512);
+        assert_eq!(Copies::at(&copies.plan.before, 0x10000), copies.plan.pointers - 512);
+        assert_eq!(copies.plan.pointers, heads + 512 + inner);
+        assert_eq!(Copies::at(&copies.plan.after, 0x10000), copies.plan.pointers + 16);
+        assert_eq!(Copies::at(&copies.plan.after, OUTER), copies.plan.pointers + 16 + 512);
+        assert_eq!(copies.plan.size, copies.plan.pointers + 16 + 2 * 512);
+    }
+
+    #[test]
+    fn another_block_of_c_calls_is_looked_for() {
+        let copies = Copies::new(V3_12);
+        let mut bytes = copies.bytes.clone();
+        bytes[copies.plan.pointers] = 0x80;
+        let mut wanted = copies.wanted.clone();
+        assert_eq!(copies.plan.read(&V3_12, &mut wanted, &bytes, &mut Vec::new()), Err(Torn::Changed));
+        assert_eq!(wanted.root, 0x6080);
     }
 }

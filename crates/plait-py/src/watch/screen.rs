@@ -4,19 +4,31 @@
 use std::io::{self, Stdout, Write, stdout};
 use std::time::{Duration, Instant};
 
-use plait_report::live::{Action, View};
+use plait_report::live::{Action, Headline, Palette, Status, View};
+use plait_report::verdicts::{Word, judge_between};
+use plait_trace::Nanos;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::crossterm::terminal::{
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
 use ratatui::crossterm::{cursor, execute};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use super::Window;
 
 /// Between two pictures.
 const PICTURE: Duration = Duration::from_millis(100);
+/// Between two verdicts.
+const VERDICT: Duration = Duration::from_secs(1);
+/// What a verdict is on: the last seconds.
+const JUDGED: Nanos = 10_000_000_000;
+/// For how long a notice is shown.
+const NOTICE: Duration = Duration::from_secs(5);
 
 /// A terminal in raw mode, showing another screen; as it was when this is dropped, also by a panic.
 struct Raw;
@@ -26,7 +38,8 @@ impl Raw {
         enable_raw_mode()?;
         // From here on it is undone, whatever fails.
         let raw = Self;
-        execute!(stdout(), EnterAlternateScreen, cursor::Hide)?;
+        // `Terminal::clear` would ask the terminal where its cursor is, and not all of them answer.
+        execute!(stdout(), EnterAlternateScreen, Clear(ClearType::All), cursor::Hide)?;
         Ok(raw)
     }
 }
@@ -64,6 +77,10 @@ pub(super) fn show(window: &Window, prefix: &str, go_on: impl Fn(usize) -> PyRes
 struct Screen<'a> {
     terminal: Terminal<CrosstermBackend<Stdout>>,
     view: View,
+    status: Status,
+    judged: Instant,
+    noticed: Instant,
+    cpu: Duration,
     window: &'a Window,
     prefix: &'a str,
     interrupts: usize,
@@ -71,14 +88,24 @@ struct Screen<'a> {
 
 impl<'a> Screen<'a> {
     fn new(window: &'a Window, prefix: &'a str) -> io::Result<Self> {
-        let mut terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
-        terminal.clear()?;
-        Ok(Self { terminal, view: View::new(), window, prefix, interrupts: 0 })
+        let now = Instant::now();
+        Ok(Self {
+            terminal: Terminal::new(CrosstermBackend::new(stdout()))?,
+            view: View::new(Palette::of(|name| std::env::var(name).ok())),
+            status: Status::default(),
+            judged: now,
+            noticed: now,
+            cpu: own_cpu(),
+            window,
+            prefix,
+            interrupts: 0,
+        })
     }
 
     /// One picture, and what is pressed until the next; whether the user wants no more.
     fn turn(&mut self) -> io::Result<bool> {
         let begun = Instant::now();
+        self.judge(begun);
         self.draw()?;
         loop {
             let left = PICTURE.saturating_sub(begun.elapsed());
@@ -102,27 +129,61 @@ impl<'a> Screen<'a> {
         }
     }
 
+    /// Once a second: what the last seconds say, and what it costs to look.
+    fn judge(&mut self, now: Instant) {
+        if now - self.noticed >= NOTICE {
+            self.status.notice = None;
+        }
+        let passed = now - self.judged;
+        if passed >= VERDICT && !self.view.is_paused() {
+            self.judged = now;
+            let cpu = own_cpu();
+            self.status.cost = Some((cpu - std::mem::replace(&mut self.cpu, cpu)).as_secs_f64() / passed.as_secs_f64());
+            let recent = self.window.recent();
+            let to = recent.recording.length();
+            let findings = judge_between(&recent.recording, to.saturating_sub(JUDGED).max(recent.from), to);
+            self.status.headline =
+                findings.verdicts.first().filter(|verdict| verdict.word != Word::NotEnoughData).map(|verdict| {
+                    Headline {
+                        title: format!("{}: {}", verdict.title, verdict.sentence),
+                        advice: verdict.remedy.clone(),
+                    }
+                });
+            self.status.rate = (findings.figures.missing.rate > 0.0).then_some(findings.figures.missing.rate);
+        }
+        self.view.tell(self.status.clone());
+    }
+
     fn draw(&mut self) -> io::Result<()> {
-        let (view, recording) = (&mut self.view, self.window.recording());
-        let now = recording.length();
-        self.terminal.draw(|frame| view.draw(frame, &recording, now)).map(drop)
+        let (view, mut recent) = (&mut self.view, self.window.recent());
+        let now = recent.recording.length();
+        recent.needed = Some(view.needs_from(now));
+        self.terminal.draw(|frame| view.draw(frame, &recent.recording, now)).map(drop)
     }
 
     /// Whether the key ends the view.
     fn press(&mut self, key: KeyEvent) -> bool {
         match self.view.key(key) {
+            Action::None => {}
             Action::Quit => return true,
             Action::Save => {
                 let said = match self.window.save_new(self.prefix) {
                     Ok(path) => format!("saved {}", path.display()),
                     Err(error) => format!("cannot save: {}", crate::record::words(&error)),
                 };
-                self.view.say(said);
+                self.status.notice = Some(said);
+                self.noticed = Instant::now();
+                self.view.tell(self.status.clone());
             }
-            _ => {}
         }
         false
     }
+}
+
+/// Processor time of this process, the drawing included.
+fn own_cpu() -> Duration {
+    let now = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
 }
 
 /// In raw mode Ctrl-C is a key.

@@ -1,9 +1,10 @@
 //! The processed profile of profiler.firefox.com.
 //!
-//! A thread for each thread: stacks are its samples, states, tasks and looks at native calls its markers. The innermost frame of a
-//! sample has the category of the thread's state at that moment, so the activity graph has the colours of the states. A
-//! GIL is a thread, too, with a marker for each that held it, and a graph of how much it was held. Processor time is a
-//! counter of the process. A last process is the observer: gaps and notes.
+//! A thread for each thread: stacks are its samples, states, tasks and looks at native calls its markers. Where no stack was
+//! taken, the state alone is a sample. The innermost frame of a sample has the category of the thread's state at that
+//! moment, so the activity graph has the colours of the states. A GIL is a thread, too, with a marker for each that held it,
+//! and a graph of how much it was held. Processor time is a counter of the process. A last process is the observer: gaps and
+//! notes.
 
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
@@ -12,15 +13,17 @@ use fxprof_processed_profile::{
     CpuDelta, Frame, FrameFlags, FrameInfo, MarkerTiming, Profile, ReferenceTimestamp, SamplingInterval, StackHandle,
     ThreadHandle, Timestamp,
 };
-use plait_trace::{Nanos, Recording, Shot, Span, State, ThreadLane};
+use plait_trace::{Nanos, Recording, Shot, State, ThreadLane};
 
 use super::load::Load;
 use super::stacks;
 use categories::Categories;
 use markers::Markers;
+use samples::samples;
 
 mod categories;
 mod markers;
+mod samples;
 
 /// So many threads are shown at first; the viewer has a menu for the others.
 const VISIBLE: usize = 60;
@@ -130,11 +133,17 @@ impl<'r> Builder<'r> {
     }
 
     fn put_samples(&mut self, thread: ThreadHandle, lane: &ThreadLane, patience: Nanos) {
-        let mut used = Used::new(&lane.spans);
-        for held in stacks::held(self.recording, lane, patience) {
-            let labels = stacks::places(self.recording, &held.stack.frames).collect();
-            let stack = self.stack(thread, labels, state_at(&lane.spans, held.from));
-            self.profile.add_sample(thread, time(held.from), stack, CpuDelta::from_nanos(used.until(held.from)), 1);
+        let held = stacks::held(self.recording, lane, patience);
+        let end = lane.ended.unwrap_or(Nanos::MAX).min(self.recording.length());
+        for sample in samples(&lane.spans, &held, patience / 3, end) {
+            let rests = sample.state.is_blocked() || sample.state == State::Unknown;
+            let labels = match sample.stack {
+                Some(stack) => stacks::places(self.recording, &stack.frames).collect(),
+                None if rests => Vec::new(),
+                None => vec![format!("[no stack taken] {}", sample.state.label())],
+            };
+            let stack = self.stack(thread, labels, sample.state);
+            self.profile.add_sample(thread, time(sample.at), stack, CpuDelta::from_nanos(sample.used), 1);
         }
     }
 
@@ -228,59 +237,4 @@ fn busiest(recording: &Recording) -> Vec<usize> {
     }
     threads.sort_by_key(|&(busy, place)| (std::cmp::Reverse(busy), place));
     threads.into_iter().map(|(_, place)| place).collect()
-}
-
-fn state_at(spans: &[Span], at: Nanos) -> State {
-    let next = spans.partition_point(|span| span.to <= at);
-    spans.get(next).filter(|span| span.from <= at).map_or(State::Unknown, |span| span.state)
-}
-
-/// The processor time that a thread used, by its states, from one moment to the next.
-struct Used<'s> {
-    spans: std::iter::Peekable<std::slice::Iter<'s, Span>>,
-    at: Nanos,
-}
-
-impl<'s> Used<'s> {
-    fn new(spans: &'s [Span]) -> Self {
-        Self { spans: spans.iter().peekable(), at: 0 }
-    }
-
-    /// What it used since the last question.
-    fn until(&mut self, at: Nanos) -> Nanos {
-        let mut used = 0;
-        while let Some(span) = self.spans.peek() {
-            let (from, to) = (span.from.max(self.at), span.to.min(at));
-            if from < to && span.state.wants_processor() && span.state != State::Runnable {
-                used += to - from;
-            }
-            if span.to > at {
-                break;
-            }
-            self.spans.next();
-        }
-        self.at = at;
-        used
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use plait_trace::ThreadKey;
-
-    use super::*;
-
-    #[test]
-    fn processor_time_is_counted_once() {
-        let span = |(from, to, state)| Span { thread: ThreadKey(0), from, to, state, call: None };
-        let spans =
-            [(0, 10, State::HoldsPython), (10, 20, State::Waits), (20, 40, State::Native), (40, 60, State::Runnable)]
-                .map(span);
-        let mut used = Used::new(&spans);
-        assert_eq!([5, 15, 30, 35, 35, 100].map(|at| used.until(at)), [5, 5, 10, 5, 0, 5]);
-        assert_eq!(
-            [0, 10, 39, 60].map(|at| state_at(&spans, at)),
-            [State::HoldsPython, State::Waits, State::Native, State::Unknown]
-        );
-    }
 }

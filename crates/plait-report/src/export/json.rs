@@ -22,7 +22,7 @@ pub fn json<W: Write>(recording: &Recording, out: W) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     let began = &recording.began;
     let began = json!({
-        "unix": began.unix, "plait": began.plait, "what": began.what, "root": began.root,
+        "unix": began.unix, "monotonic": began.monotonic, "plait": began.plait, "what": began.what, "root": began.root,
         "period": began.period, "processors": began.processors,
     });
     write!(out, "{{\"format\":\"plait-recording\",\"version\":{VERSION},\n\"began\":{began},\n")?;

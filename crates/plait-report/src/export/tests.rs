@@ -170,7 +170,7 @@ fn check_firefox(recording: &Recording) {
     let patience = stacks::patience(recording);
     let held = |lane| stacks::held(recording, lane, patience).len();
     let samples = |thread: &Value| number(&thread["samples"], "length") as usize;
-    assert_eq!(threads.iter().map(samples).sum::<usize>(), recording.threads.iter().map(held).sum::<usize>());
+    assert!(threads.iter().map(samples).sum::<usize>() >= recording.threads.iter().map(held).sum::<usize>());
     for thread in threads {
         let strings = list(thread, "stringArray").len() as u64;
         let table = |name: &str| (number(&thread[name], "length"), &thread[name]);

@@ -1,8 +1,9 @@
 //! Places in Python code: which of the calls a thread was in is the user's own.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use plait_trace::{FrameKey, Recording};
+use plait_trace::{Frame, FrameKey, Recording};
 use serde::Serialize;
 
 use crate::plain_text::one_line;
@@ -19,15 +20,14 @@ pub struct Place {
 }
 
 impl Place {
-    pub(super) fn of(recording: &Recording, frame: FrameKey) -> Option<Self> {
-        let frame = recording.frames.get(frame.index())?;
-        Some(Self { function: frame.function.clone(), file: frame.file.clone(), line: frame.line })
-    }
-
     /// The file as people call it: its name, and for packages the folder, too.
     pub fn short_file(&self) -> String {
         let mut parts: Vec<&str> = self.file.rsplit('/').take(2).collect();
         if is_users(&self.file) && !self.file.ends_with("/__init__.py") && !self.file.ends_with("/__main__.py") {
+            parts.truncate(1);
+        }
+        // `selectors.py` needs no folder: that is the standard library's own.
+        if parts.last().is_some_and(|folder| folder.starts_with("python3")) {
             parts.truncate(1);
         }
         parts.reverse();
@@ -66,18 +66,6 @@ pub struct Spot {
     pub within: Option<Place>,
 }
 
-impl Spot {
-    /// Out of the calls a thread was in, the innermost first.
-    pub(super) fn of(recording: &Recording, frames: &[FrameKey]) -> Option<Self> {
-        let innermost = Place::of(recording, *frames.first()?)?;
-        let file = |frame: &FrameKey| recording.frames.get(frame.index()).map(|frame| frame.file.as_str());
-        match frames.iter().position(|frame| file(frame).is_some_and(is_users)) {
-            None | Some(0) => Some(Self { place: innermost, within: None }),
-            Some(own) => Some(Self { place: Place::of(recording, frames[own])?, within: Some(innermost) }),
-        }
-    }
-}
-
 /// `load (app.py:12), in loads (json/__init__.py:346)`.
 impl fmt::Display for Spot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,23 +77,83 @@ impl fmt::Display for Spot {
     }
 }
 
-/// The most frequent of several spots: of the function that was seen most often, the spot seen most often.
-pub(super) fn most(spots: impl IntoIterator<Item = (Spot, u64)>) -> Option<(Spot, u64, u64)> {
-    let mut counted: std::collections::BTreeMap<(String, String), std::collections::BTreeMap<Spot, u64>> =
-        std::collections::BTreeMap::new();
-    let mut all = 0u64;
-    for (spot, number) in spots {
-        all = all.saturating_add(number);
-        let key = (spot.place.file.clone(), spot.place.function.clone());
-        let own = counted.entry(key).or_default().entry(spot).or_default();
-        *own = own.saturating_add(number);
+/// The places of a recording, each looked into once.
+#[derive(Debug)]
+pub(super) struct Code<'a> {
+    recording: &'a Recording,
+    /// By frame: whether it is the user's own.
+    is_users: Vec<bool>,
+}
+
+/// A spot by its frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SpotKey {
+    place: FrameKey,
+    within: Option<FrameKey>,
+}
+
+impl SpotKey {
+    /// The line of the user's own code alone.
+    pub fn line(self) -> Self {
+        Self { within: None, ..self }
     }
-    let total = |spots: &std::collections::BTreeMap<Spot, u64>| spots.values().fold(0u64, |a, b| a.saturating_add(*b));
-    // Among equals the first by name, so that the same recording always gives the same text.
-    let best = counted.into_values().reduce(|most, next| if total(&next) > total(&most) { next } else { most })?;
-    let number = total(&best);
-    let (spot, _) = best.into_iter().reduce(|most, next| if next.1 > most.1 { next } else { most })?;
-    Some((spot, number, all))
+}
+
+impl<'a> Code<'a> {
+    pub fn of(recording: &'a Recording) -> Self {
+        Self { recording, is_users: recording.frames.iter().map(|frame| is_users(&frame.file)).collect() }
+    }
+
+    /// What is known of a frame; absent for one that no record describes.
+    pub fn frame(&self, key: FrameKey) -> Option<&'a Frame> {
+        self.recording.frames.get(key.index())
+    }
+
+    pub fn is_users(&self, key: FrameKey) -> bool {
+        self.is_users.get(key.index()).copied().unwrap_or(false)
+    }
+
+    /// Out of the calls a thread was in, the innermost first.
+    pub fn spot(&self, frames: &[FrameKey]) -> Option<SpotKey> {
+        let innermost = *frames.first()?;
+        self.frame(innermost)?;
+        match frames.iter().position(|frame| self.is_users(*frame)) {
+            None | Some(0) => Some(SpotKey { place: innermost, within: None }),
+            Some(own) => Some(SpotKey { place: frames[own], within: Some(innermost) }),
+        }
+    }
+
+    pub fn show(&self, key: SpotKey) -> Option<Spot> {
+        let place = |key| {
+            let frame = self.frame(key)?;
+            Some(Place { function: frame.function.clone(), file: frame.file.clone(), line: frame.line })
+        };
+        Some(Spot { place: place(key.place)?, within: key.within.and_then(place) })
+    }
+
+    /// The most frequent of several spots: of the function that was seen most often, the spot seen most often; how often the
+    /// function was seen; and how many spots there were.
+    pub fn most(&self, spots: impl IntoIterator<Item = SpotKey>) -> Option<(SpotKey, u64, u64)> {
+        let mut numbers: BTreeMap<SpotKey, u64> = BTreeMap::new();
+        for spot in spots {
+            *numbers.entry(spot).or_default() += 1;
+        }
+        let mut functions: BTreeMap<(&str, &str), (u64, SpotKey, u64)> = BTreeMap::new();
+        let mut all = 0;
+        for (&spot, &number) in &numbers {
+            let Some(frame) = self.frame(spot.place) else { continue };
+            all += number;
+            let function = functions.entry((&frame.file, &frame.function)).or_insert((0, spot, 0));
+            function.0 += number;
+            if number > function.2 {
+                (function.1, function.2) = (spot, number);
+            }
+        }
+        // Among equals the first by name, so that the same recording always gives the same text.
+        let (number, spot, _) =
+            functions.into_values().reduce(|most, next| if next.0 > most.0 { next } else { most })?;
+        Some((spot, number, all))
+    }
 }
 
 #[cfg(test)]
@@ -135,16 +183,40 @@ mod tests {
         assert_eq!(place("/srv/app.py", 7), "f (app.py:7)");
         assert_eq!(place("/srv/app/__init__.py", 0), "f (app/__init__.py)");
         assert_eq!(place("/usr/lib/python3.13/json/decoder.py", 1), "f (json/decoder.py:1)");
+        assert_eq!(place("/usr/lib/python3.13/selectors.py", 1), "f (selectors.py:1)");
     }
 
     #[test]
     fn the_most_frequent_function_wins_and_its_most_frequent_line_is_named() {
-        let spot = |function: &str, line| Spot {
-            place: Place { function: function.into(), file: "a.py".into(), line },
-            within: None,
+        let mut recording = Recording::default();
+        for (number, (function, line)) in [("f", 1), ("f", 2), ("g", 9)].into_iter().enumerate() {
+            let key = FrameKey(number as u32);
+            recording.frames.push(Frame { key, function: function.into(), file: "a.py".into(), line });
+        }
+        let code = Code::of(&recording);
+        let spot = |frame| code.spot(&[FrameKey(frame)]);
+        let seen = [(0, 2), (1, 3), (2, 4)].map(|(frame, times)| vec![spot(frame).expect("known"); times]).concat();
+        assert_eq!(code.most(seen), Some((spot(1).expect("known"), 5, 9)));
+        assert_eq!(code.most([]), None);
+        assert_eq!(spot(7), None);
+    }
+
+    #[test]
+    fn the_innermost_call_of_the_users_own_is_named_and_what_it_is_in() {
+        let mut recording = Recording::default();
+        let files = ["/usr/lib/python3.13/json/__init__.py", "/srv/app.py", "<frozen runpy>"];
+        for (number, file) in files.into_iter().enumerate() {
+            let key = FrameKey(number as u32);
+            recording.frames.push(Frame { key, function: "f".into(), file: file.into(), line: 1 });
+        }
+        let code = Code::of(&recording);
+        let shown = |frames: &[u32]| {
+            let frames: Vec<FrameKey> = frames.iter().map(|&frame| FrameKey(frame)).collect();
+            code.spot(&frames).and_then(|spot| code.show(spot)).map(|spot| spot.to_string())
         };
-        let seen = [(spot("f", 1), 2), (spot("f", 2), 3), (spot("g", 9), 4)];
-        assert_eq!(most(seen), Some((spot("f", 2), 5, 9)));
-        assert_eq!(most([]), None);
+        assert_eq!(shown(&[0, 1, 2]).as_deref(), Some("f (app.py:1), in f (json/__init__.py:1)"));
+        assert_eq!(shown(&[1, 2]).as_deref(), Some("f (app.py:1)"));
+        assert_eq!(shown(&[0, 2]).as_deref(), Some("f (json/__init__.py:1)"));
+        assert_eq!(shown(&[]), None);
     }
 }

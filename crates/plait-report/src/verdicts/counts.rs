@@ -6,6 +6,9 @@ use plait_trace::{Kind, Nanos, Recording, Subject, ThreadKey};
 
 use super::window::{Window, ratio, seconds};
 
+/// A counter stands for a process if its readings span this share of the time.
+const REPRESENTATIVE: f64 = 0.5;
+
 /// A counter at its first and at its last reading.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Growth {
@@ -65,7 +68,9 @@ impl Counts {
 
     /// Of a counter of nanoseconds, as that of a process: its own, or those of its threads together.
     pub fn of_process(&self, process: Subject, threads: &[ThreadKey], kind: Kind, window: Window) -> Option<f64> {
-        if let Some(growth) = self.get(process, kind) {
+        // What was read over a small part of the time says nothing of the rest.
+        let own = self.get(process, kind).filter(|growth| growth.seconds() >= REPRESENTATIVE * window.seconds());
+        if let Some(growth) = own {
             return Some(growth.per_time());
         }
         let grown = threads.iter().filter_map(|&thread| self.get(Subject::Thread(thread), kind));

@@ -3,10 +3,10 @@
 //! A loop looks for events (`epoll`) between any two callbacks. A thread that has not done so for a while, and was in the same
 //! callback whenever its stack was read meanwhile, has kept all others waiting.
 
-use plait_trace::{FrameKey, Nanos, Recording, State, ThreadLane};
+use plait_trace::{FrameKey, Nanos, State, ThreadLane};
 
-use super::code::{self, Spot};
-use super::thread::{calls_within, part, shots_within, spans_within};
+use super::code::{Code, Spot};
+use super::thread::{Seen, calls_in, part, shots_within, spans_within, state_at};
 use super::times::Times;
 use super::window::{Union, Window};
 
@@ -38,16 +38,15 @@ pub(super) struct Stall {
 
 /// Whether a thread runs an event loop: its stacks say so, and it does look for events in this very process. A worker that was
 /// forked within a loop has the loop's calls on its stack, too.
-pub(super) fn is_loop(recording: &Recording, lane: &ThreadLane, window: Window) -> bool {
+pub(super) fn is_loop(code: &Code<'_>, lane: &ThreadLane, window: Window, calls: &[Seen<'_>]) -> bool {
     let polls = spans_within(lane, window).any(|span| span.state == State::Poll);
-    polls && calls_within(lane, window).any(|(_, frames)| Calls::of(recording, frames).in_loop)
+    polls && calls.iter().any(|(_, frames)| Calls::of(code, frames).in_loop)
 }
 
 /// When the loop did not get to its events for long.
-pub(super) fn stalls(recording: &Recording, lane: &ThreadLane, window: Window) -> Vec<Stall> {
-    let mut calls: Vec<(Nanos, Calls<'_>)> =
-        calls_within(lane, window).map(|(at, frames)| (at, Calls::of(recording, frames))).collect();
-    calls.sort_by_key(|(at, _)| *at);
+pub(super) fn stalls(code: &Code<'_>, lane: &ThreadLane, window: Window, seen: &[Seen<'_>]) -> Vec<Stall> {
+    let calls: Vec<(Nanos, Calls<'_>)> = seen.iter().map(|(at, frames)| (*at, Calls::of(code, frames))).collect();
+
     let mut stalls = Vec::new();
     for stretch in stretches(lane, window) {
         let first = calls.partition_point(|(at, _)| *at < stretch.from);
@@ -55,25 +54,32 @@ pub(super) fn stalls(recording: &Recording, lane: &ThreadLane, window: Window) -
         let within = &calls[first..last];
         let mut done = 0;
         while done < within.len() {
-            let same = |(_, next): &&(Nanos, Calls<'_>)| next.same_callback(&within[done].1, recording);
+            let same = |(_, next): &&(Nanos, Calls<'_>)| next.same_callback(&within[done].1, code);
             let end = done + within[done..].iter().take_while(same).count().max(1);
-            if let Some(callback) = within[done].1.callback(recording) {
+            if let Some(callback) = within[done].1.callback(code) {
                 let reach = reach(lane, stretch, within, done, end);
                 if reach.length() >= STALLED {
-                    let callback = Spot::of(recording, &within[done].1.frames[callback..=callback]);
-                    stalls.push(stall(recording, lane, reach, callback, end - done));
+                    let callback =
+                        code.spot(&within[done].1.frames[callback..=callback]).and_then(|spot| code.show(spot));
+                    stalls.push(stall(code, lane, calls_in(seen, reach), reach, callback, end - done));
                 }
             }
             done = end;
         }
-        // Nobody read its stack, but a loop has no reason to be there.
-        if within.is_empty() {
+        // Nobody read its stack, but between two looks for events a loop has no reason to be there.
+        if within.is_empty() && is_between_looks(lane, stretch) {
             let stuck = spans_within(lane, stretch).map(|span| (span.state, part(span, stretch)));
             let stuck = stuck.filter(|(state, part)| is_stuck(*state) && part.length() >= STALLED);
-            stalls.extend(stuck.map(|(_, part)| stall(recording, lane, part, None, 0)));
+            stalls.extend(stuck.map(|(_, part)| stall(code, lane, &[], part, None, 0)));
         }
     }
     stalls
+}
+
+/// Whether the loop looked for events right before and right after.
+fn is_between_looks(lane: &ThreadLane, stretch: Window) -> bool {
+    let before = stretch.from.checked_sub(1).map(|at| state_at(lane, at));
+    before == Some(State::Poll) && state_at(lane, stretch.to) == State::Poll
 }
 
 /// A state that a loop is in only while a callback has put it there.
@@ -131,14 +137,21 @@ fn reach(lane: &ThreadLane, stretch: Window, seen: &[(Nanos, Calls<'_>)], first:
     Window::new(low.max(earliest), high.min(latest)).within(stretch)
 }
 
-fn stall(recording: &Recording, lane: &ThreadLane, window: Window, callback: Option<Spot>, stacks: usize) -> Stall {
+fn stall(
+    code: &Code<'_>,
+    lane: &ThreadLane,
+    seen: &[Seen<'_>],
+    window: Window,
+    callback: Option<Spot>,
+    stacks: usize,
+) -> Stall {
     let mut times = Times::default();
     for span in spans_within(lane, window) {
         times.add(span.state, part(span, window).length());
     }
     let state = times.most().unwrap_or(State::Unknown);
-    let spots = calls_within(lane, window).filter_map(|(_, frames)| Some((Spot::of(recording, frames)?, 1)));
-    let spot = code::most(spots).map(|(spot, _, _)| spot);
+    let spots = seen.iter().filter_map(|(_, frames)| code.spot(frames));
+    let spot = code.most(spots).and_then(|(spot, _, _)| code.show(spot));
     let function = shots_within(lane, window).into_iter().find_map(|shot| shot.function.clone());
     let one = spans_within(lane, window).filter(|span| is_stuck(span.state));
     let longest = one.map(|span| part(span, window).length()).max().unwrap_or(0);
@@ -162,12 +175,12 @@ struct Calls<'a> {
 }
 
 impl<'a> Calls<'a> {
-    fn of(recording: &Recording, frames: &'a [FrameKey]) -> Self {
+    fn of(code: &Code<'_>, frames: &'a [FrameKey]) -> Self {
         let none = Self { frames, in_loop: false, place: 0 };
         let mut uvloop = None;
         let mut own_work = false;
         for (place, frame) in frames.iter().enumerate() {
-            let Some(frame) = recording.frames.get(frame.index()) else { return none };
+            let Some(frame) = code.frame(*frame) else { return none };
             let (file, function) = (frame.file.as_str(), frame.function.as_str());
             if function == "Handle._run" && file.ends_with("asyncio/events.py") {
                 return Self { frames, in_loop: true, place };
@@ -193,18 +206,15 @@ impl<'a> Calls<'a> {
     }
 
     /// The place of the callback's outermost call that is the user's own, or of its outermost call of all.
-    fn callback(&self, recording: &Recording) -> Option<usize> {
+    fn callback(&self, code: &Code<'_>) -> Option<usize> {
         let outermost = self.place.checked_sub(1).filter(|_| self.in_loop)?;
-        let is_users = |place: &usize| {
-            let frame = recording.frames.get(self.frames[*place].index());
-            frame.is_some_and(|frame| code::is_users(&frame.file))
-        };
+        let is_users = |place: &usize| code.is_users(self.frames[*place]);
         Some((0..=outermost).rev().find(is_users).unwrap_or(outermost))
     }
 
-    fn same_callback(&self, other: &Self, recording: &Recording) -> bool {
+    fn same_callback(&self, other: &Self, code: &Code<'_>) -> bool {
         let of = |calls: &Self| {
-            let frame = recording.frames.get(calls.frames[calls.callback(recording)?].index())?;
+            let frame = code.frame(calls.frames[calls.callback(code)?])?;
             Some((frame.function.as_str(), frame.file.as_str()))
         };
         match (of(self), of(other)) {

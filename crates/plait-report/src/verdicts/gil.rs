@@ -1,8 +1,11 @@
 //! What one GIL was used for within a window.
 
-use plait_trace::{GilLane, Kind, Nanos, State, Subject};
+use std::collections::{BTreeMap, BTreeSet};
+
+use plait_trace::{GilLane, Kind, Nanos, State, Subject, ThreadKey};
 use serde::Serialize;
 
+use super::code::{Code, SpotKey};
 use super::counts::Counts;
 use super::thread::{ThreadSurvey, part, shots_within, spans_within};
 use super::times::runs;
@@ -12,6 +15,8 @@ use super::window::{Level, Union, Window, ratio, seconds, share};
 const NOTICED: Nanos = 20_000_000;
 /// Others wait for a hold if they do for this long, or for a quarter of it.
 const WAITED: Nanos = 5_000_000;
+/// What a thread and its neighbours have a processor for at a time, all turns together, at the most.
+const TURNS: Nanos = 40_000_000;
 
 /// What one GIL was used for, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -68,6 +73,8 @@ pub(super) struct NativeHold {
     pub waited: Nanos,
     /// The C function, by a native stack.
     pub function: Option<String>,
+    /// A native stack was taken, and showed no C function that Python had called.
+    pub is_nameless: bool,
     /// It collected garbage.
     pub is_gc: bool,
     /// It was long enough to be noticed, and others waited.
@@ -83,7 +90,13 @@ pub(super) struct GilSurvey {
 
 impl GilSurvey {
     /// `threads` are those that use this GIL, each with its place in the process.
-    pub fn of(lane: &GilLane, threads: &[(usize, &ThreadSurvey<'_>)], window: Window, counts: &Counts) -> Self {
+    pub fn of(
+        lane: &GilLane,
+        threads: &[(usize, &ThreadSurvey<'_>)],
+        window: Window,
+        counts: &Counts,
+        doubt: Option<&Doubt<'_>>,
+    ) -> Self {
         let waits: Vec<Window> = threads
             .iter()
             .flat_map(|(_, thread)| spans_within(thread.lane, window))
@@ -92,9 +105,55 @@ impl GilSurvey {
             .collect();
         let held = holds(lane, threads, window);
         let level = Level::of(&waits);
-        let usage = usage(lane, threads, window, counts, (held, &waits, &level));
-        let holds = threads.iter().flat_map(|&(place, thread)| native_holds(lane, place, thread, window, &level));
-        Self { usage, holds: holds.collect() }
+        let mut usage = usage(lane, threads, window, counts, (held, &waits, &level));
+        let mut holds: Vec<NativeHold> =
+            threads.iter().flat_map(|&(place, thread)| native_holds(lane, place, thread, window, &level)).collect();
+        if let Some(doubt) = doubt {
+            let thread =
+                |hold: &NativeHold| threads.iter().find(|(place, _)| *place == hold.thread).map(|(_, thread)| *thread);
+            holds.retain(|hold| {
+                let is_real = thread(hold).is_none_or(|thread| doubt.is_settled(hold, thread));
+                if !is_real {
+                    let time = seconds(hold.window.length()).min(usage.native);
+                    usage.native -= time;
+                    usage.python += time;
+                }
+                is_real
+            });
+        }
+        Self { usage, holds }
+    }
+}
+
+/// Where processors are short, a holder that lost its own stays in one place as if it were in native code. What a native stack
+/// names is native code all the same, and so is what came from the same line, or went on for longer than a thread goes
+/// without a processor as a rule.
+#[derive(Debug)]
+pub(super) struct Doubt<'a> {
+    code: &'a Code<'a>,
+    named: BTreeSet<SpotKey>,
+    /// How long a thread goes without a processor.
+    absence: Nanos,
+}
+
+impl<'a> Doubt<'a> {
+    /// `delayed` is the share of the time able to run that was spent waiting for a processor.
+    pub fn of(code: &'a Code<'a>, threads: &[ThreadSurvey<'_>], window: Window, delayed: f64) -> Self {
+        let shots = threads.iter().flat_map(|thread| shots_within(thread.lane, window));
+        let named = shots.filter(|shot| shot.function.is_some());
+        let named = named.filter_map(|shot| code.spot(&shot.frames).map(SpotKey::line)).collect();
+        // With each turn on a processor, as long as it takes the others to have theirs.
+        let absence = ratio(delayed, 1.0 - delayed) * TURNS as f64;
+        Self { code, named, absence: if delayed < 1.0 { absence as Nanos } else { Nanos::MAX } }
+    }
+
+    fn is_settled(&self, hold: &NativeHold, thread: &ThreadSurvey<'_>) -> bool {
+        let calls = || thread.calls_in(hold.window).iter().filter_map(|(_, frames)| self.code.spot(frames));
+        hold.is_gc
+            || hold.blocked > 0
+            || hold.function.is_some()
+            || !hold.is_nameless && hold.window.length() > self.absence
+            || calls().any(|spot| self.named.contains(&spot.line()))
     }
 }
 
@@ -120,7 +179,16 @@ fn usage(
     let held = Union::of(held).of_window(window);
     let time = |state| threads.iter().map(|(_, thread)| seconds(thread.times.of(state))).sum::<f64>();
     let states = [State::HoldsPython, State::HoldsNative, State::HoldsBlocked, State::HoldsGc].map(time);
-    let starved: f64 = threads.iter().map(|(_, thread)| starved(lane, thread, window)).sum();
+    let mut by_thread: BTreeMap<ThreadKey, Vec<Window>> = BTreeMap::new();
+    for hold in &lane.holds {
+        if let Some(thread) = hold.thread {
+            by_thread.entry(thread).or_default().push(Window::new(hold.from, hold.to));
+        }
+    }
+    let starved: f64 = threads
+        .iter()
+        .map(|(_, thread)| starved(thread, by_thread.remove(&thread.lane.thread.key).unwrap_or_default(), window))
+        .sum();
     // Side by side they would not have it for longer than the time that is left.
     let starved = starved.min(window.seconds() - seconds(held));
     // A holder that lost its processor has the GIL all the same: what it does then is what it does else.
@@ -147,14 +215,14 @@ fn usage(
 }
 
 /// For how long a thread had neither the GIL nor a processor, as far as it would have had the GIL.
-fn starved(lane: &GilLane, thread: &ThreadSurvey<'_>, window: Window) -> f64 {
+fn starved(thread: &ThreadSurvey<'_>, holds: Vec<Window>, window: Window) -> f64 {
     let ready = spans_within(thread.lane, window).filter(|span| span.state == State::Runnable);
     let ready: Vec<Window> = ready.map(|span| part(span, window)).collect();
     if ready.is_empty() {
         return 0.0;
     }
-    let own = lane.holds.iter().filter(|hold| hold.thread == Some(thread.lane.thread.key));
-    let own = Union::of(own.map(|hold| Window::new(hold.from, hold.to)).collect());
+    let own = Union::of(holds);
+
     let without = ready.into_iter().map(|ready| seconds(ready.length() - own.of_window(ready))).sum::<f64>();
     without * share(thread.times.seconds(State::holds_gil), thread.times.seconds(runs))
 }
@@ -185,6 +253,7 @@ fn native_holds(
                 blocked,
                 waited: 0,
                 function: None,
+                is_nameless: false,
                 is_gc,
                 is_noticed: false,
             }),
@@ -195,8 +264,9 @@ fn native_holds(
     for hold in &mut holds {
         hold.waited = waiting.sum(hold.window);
         let first = shots.partition_point(|shot| shot.at < hold.window.from);
-        let own = shots[first..].iter().take_while(|shot| shot.at < hold.window.to);
-        hold.function = own.filter_map(|shot| shot.function.clone()).next();
+        let own: Vec<_> = shots[first..].iter().take_while(|shot| shot.at < hold.window.to).collect();
+        hold.function = own.iter().find_map(|shot| shot.function.clone());
+        hold.is_nameless = hold.function.is_none() && own.iter().any(|shot| !shot.natives.is_empty());
         // The collector tells of itself in the memory of newer Pythons only; its calls do always.
         hold.is_gc |= hold.function.as_deref().is_some_and(|function| function.contains("gc_collect"));
         let length = hold.window.length();

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use plait_trace::{Nanos, State};
 use serde::Serialize;
 
-use super::code::{self, Spot};
+use super::code::{Code, Spot};
 use super::gil::NativeHold;
 use super::process::ProcessSurvey;
-use super::survey::Survey;
-use super::thread::{ThreadSurvey, calls_within};
+use super::survey::{Group, Survey};
+use super::thread::ThreadSurvey;
 use super::verdict::Evidence;
 use super::window::seconds;
 
@@ -44,13 +44,13 @@ pub struct Hog {
 }
 
 /// Everything that kept the GIL for long, what others waited for longest first.
-pub(super) fn hogs(survey: &Survey<'_>) -> Vec<Hog> {
+pub(super) fn hogs(code: &Code<'_>, processes: &[ProcessSurvey<'_>], groups: &[Group]) -> Vec<Hog> {
     let mut hogs = Vec::new();
-    for (place, group) in survey.groups.iter().enumerate() {
+    for (place, group) in groups.iter().enumerate() {
         let mut lines: BTreeMap<(bool, Option<Spot>), BTreeMap<Option<String>, Hog>> = BTreeMap::new();
-        for process in survey.of_group(group) {
+        for process in group.processes.iter().map(|&place| &processes[place]) {
             for hold in process.holds() {
-                let spot = spot(survey, process, hold);
+                let spot = spot(code, process, hold);
                 // The innermost call differs from look to look; what is the same is the line of the user's own code.
                 let line = lines.entry((hold.is_gc, spot.map(|spot| Spot { within: None, ..spot }))).or_default();
                 let hog = line.entry(hold.function.clone()).or_insert_with(|| nothing(place, &group.name, hold.is_gc));
@@ -114,11 +114,10 @@ fn add(hog: &mut Hog, hold: &NativeHold) {
 }
 
 /// The Python code that a hold was seen in.
-fn spot(survey: &Survey<'_>, process: &ProcessSurvey<'_>, hold: &NativeHold) -> Option<Spot> {
-    let lane = process.threads.get(hold.thread)?.lane;
-    let calls = calls_within(lane, hold.window);
-    let spots = calls.filter_map(|(_, frames)| Some((Spot::of(survey.recording, frames)?, 1)));
-    code::most(spots).map(|(spot, _, _)| spot)
+fn spot(code: &Code<'_>, process: &ProcessSurvey<'_>, hold: &NativeHold) -> Option<Spot> {
+    let calls = process.threads.get(hold.thread)?.calls_in(hold.window);
+    let (spot, _, _) = code.most(calls.iter().filter_map(|(_, frames)| code.spot(frames)))?;
+    code.show(spot)
 }
 
 /// The holds of a group that count most, as evidence.
@@ -150,7 +149,7 @@ pub(super) fn evidence(
             to: hold.window.to,
             state: Some(state),
             function: hold.function.clone(),
-            spot: spot(survey, process, hold),
+            spot: spot(&survey.code, process, hold),
             callback: None,
         })
     };

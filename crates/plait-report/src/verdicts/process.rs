@@ -2,9 +2,10 @@
 
 use plait_trace::{GilLane, Kind, Nanos, Recording, Sight, State, Subject, ThreadKey, Track};
 
+use super::code::Code;
 use super::counts::Counts;
-use super::gil::{GilSurvey, GilUse, NativeHold};
-use super::thread::{ThreadSurvey, calls_within};
+use super::gil::{Doubt, GilSurvey, GilUse, NativeHold};
+use super::thread::{ThreadSurvey, calls_of};
 use super::times::{Times, is_active, runs};
 use super::window::{Union, Window, share};
 
@@ -27,6 +28,8 @@ pub(super) struct ProcessSurvey<'a> {
 /// Figures that add up over processes: seconds, and processors times seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Totals {
+    /// How long it was there.
+    pub length: f64,
     /// How long somebody looked.
     pub seen: f64,
     /// For how long this was a process whose GIL is seen.
@@ -60,6 +63,7 @@ pub(super) struct Totals {
 impl Totals {
     pub fn add(&mut self, other: &Self) {
         let sum = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(|a, b| a + b);
+        self.length += other.length;
         self.seen += other.seen;
         self.seen_gil += other.seen_gil;
         self.gil.add(&other.gil);
@@ -81,15 +85,26 @@ impl Totals {
 const LOCK_WAITER: f64 = 0.15;
 
 impl<'a> ProcessSurvey<'a> {
-    pub fn of(recording: &'a Recording, track: &'a Track, window: Window, counts: &Counts, gaps: &Union) -> Self {
+    pub fn of(
+        code: &Code<'a>,
+        recording: &'a Recording,
+        track: &'a Track,
+        window: Window,
+        counts: &Counts,
+        gaps: &Union,
+    ) -> Self {
         let lanes = recording.threads_of(&track.process);
         let mut threads: Vec<ThreadSurvey<'a>> =
-            lanes.map(|lane| ThreadSurvey::of(recording, lane, window, counts)).collect();
+            lanes.map(|lane| ThreadSurvey::of(code, lane, window, counts)).collect();
         name_threads(&mut threads, track.process.pid);
         let lanes: Vec<&GilLane> = recording.gils_of(&track.process).collect();
+        let used = |kind| processor_time(track, &threads, counts, kind, window);
+        let (cpu, delay) = (used(Kind::CpuTime), used(Kind::RunDelay));
+        let doubt = is_crowded(cpu, delay).then(|| Doubt::of(code, &threads, window, delayed(cpu, delay)));
+
         let gils = lanes.iter().map(|lane| {
             let users: Vec<_> = threads.iter().enumerate().filter(|(_, thread)| uses(thread, lane, &lanes)).collect();
-            GilSurvey::of(lane, &users, window, counts)
+            GilSurvey::of(lane, &users, window, counts, doubt.as_ref())
         });
         let gils: Vec<GilSurvey> = gils.collect();
         let unseen = gaps.of_window(window);
@@ -103,11 +118,12 @@ impl<'a> ProcessSurvey<'a> {
         let used = |gil: &&GilSurvey| gil.usage.held + gil.usage.waited;
         let gil = self.gils.iter().reduce(|most, next| if used(&next) > used(&most) { next } else { most });
         let of_process = |kind| {
-            let keys: Vec<ThreadKey> = self.threads.iter().map(|thread| thread.lane.thread.key).collect();
-            let process = Subject::Process(self.track.process.key);
-            counts.of_process(process, &keys, kind, self.window).map(|processors| processors * seen)
+            // Counters go on where nobody looks.
+            let processors = processor_time(self.track, &self.threads, counts, kind, self.window);
+            processors.map(|processors| processors * self.window.seconds())
         };
         let mut totals = Totals {
+            length: self.window.seconds(),
             seen,
             seen_gil: if self.track.process.sight == Sight::Gil && gil.is_some() { seen } else { 0.0 },
             gil: gil.map(|gil| gil.usage).unwrap_or_default(),
@@ -146,6 +162,31 @@ impl<'a> ProcessSurvey<'a> {
     pub fn is_busy(&self) -> bool {
         self.threads.iter().any(|thread| thread.busy)
     }
+}
+
+/// Of the time in which threads could run, they have no processor for this share on a crowded machine.
+const CROWDED: f64 = 0.2;
+
+/// Whether threads waited for processors so much that what they did looks like something else.
+pub(super) fn is_crowded(cpu: Option<f64>, delay: Option<f64>) -> bool {
+    delayed(cpu, delay) >= CROWDED
+}
+
+/// Of the time in which threads could run, the share in which they had no processor.
+fn delayed(cpu: Option<f64>, delay: Option<f64>) -> f64 {
+    cpu.zip(delay).map_or(0.0, |(cpu, delay)| share(delay, cpu + delay))
+}
+
+/// Processors that a process used, or waited for.
+fn processor_time(
+    track: &Track,
+    threads: &[ThreadSurvey<'_>],
+    counts: &Counts,
+    kind: Kind,
+    window: Window,
+) -> Option<f64> {
+    let keys: Vec<ThreadKey> = threads.iter().map(|thread| thread.lane.thread.key).collect();
+    counts.of_process(Subject::Process(track.process.key), &keys, kind, window)
 }
 
 /// Seconds in states that run, with a part of the time in which it had no processor.
@@ -193,11 +234,10 @@ pub(super) fn window_of(recording: &Recording, track: &Track, within: Window) ->
 /// Until when the program loaded the modules that it starts with, where the recording saw it start.
 pub(super) fn start_up(recording: &Recording, track: &Track, window: Window) -> Option<Nanos> {
     let main = recording.threads_of(&track.process).find(|lane| lane.thread.tid == track.process.pid)?;
-    let mut stacks: Vec<_> = calls_within(main, window).collect();
-    stacks.sort_by_key(|(at, _)| *at);
+
     let mut last = window.from;
     let mut end = None;
-    for (at, frames) in stacks {
+    for (at, frames) in calls_of(main, window) {
         let imports = frames.iter().any(|frame| {
             let frame = recording.frames.get(frame.index());
             frame.is_some_and(|frame| frame.file.starts_with("<frozen importlib"))

@@ -3,9 +3,9 @@
 //! A worker that waits for work, and a caller that waits for a result, are blocked in the same system calls as a thread that
 //! waits for a lock which another holds too long, or for a slow server. The calls tell them apart.
 
-use plait_trace::{FrameKey, Recording};
+use plait_trace::FrameKey;
 
-use super::code::is_users;
+use super::code::Code;
 
 /// What a blocked thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,10 +82,10 @@ fn is_part(function: &str, own: &str) -> bool {
 }
 
 /// What a thread that is blocked in these calls (innermost first) waits for.
-pub(super) fn purpose(recording: &Recording, frames: &[FrameKey]) -> Purpose {
+pub(super) fn purpose(code: &Code<'_>, frames: &[FrameKey]) -> Purpose {
     let mut notified = false;
-    for frame in frames.iter().take(DEEPEST) {
-        let Some(frame) = recording.frames.get(frame.index()) else { break };
+    for &key in frames.iter().take(DEEPEST) {
+        let Some(frame) = code.frame(key) else { break };
         let (file, function) = (frame.file.as_str(), frame.function.as_str());
         if is_among(LIMITS, file, function) {
             return Purpose::Itself;
@@ -94,7 +94,7 @@ pub(super) fn purpose(recording: &Recording, frames: &[FrameKey]) -> Purpose {
             return Purpose::ToBeTold;
         }
         notified |= file.ends_with("/threading.py") && function.starts_with("Condition.wait");
-        if is_users(file) || !is_among(PARTS, file, function) {
+        if code.is_users(key) || !is_among(PARTS, file, function) {
             break;
         }
     }
@@ -104,7 +104,7 @@ pub(super) fn purpose(recording: &Recording, frames: &[FrameKey]) -> Purpose {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plait_trace::Frame;
+    use plait_trace::{Frame, Recording};
 
     const LIB: &str = "/usr/lib/python3.13";
 
@@ -118,7 +118,7 @@ mod tests {
         let mut recording = Recording::default();
         recording.frames.extend(frames);
         let keys: Vec<FrameKey> = recording.frames.iter().map(|frame| frame.key).collect();
-        purpose(&recording, &keys)
+        purpose(&Code::of(&recording), &keys)
     }
 
     #[test]

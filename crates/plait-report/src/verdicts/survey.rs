@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 
 use plait_trace::{Kind, Nanos, ProcessKey, Recording, Subject, Track};
 
+use super::code::Code;
 use super::counts::Counts;
+use super::hogs::{Hog, hogs};
 use super::names;
 use super::process::{ProcessSurvey, Totals, start_up, window_of};
 use super::window::{Window, gaps, ratio, seconds, share};
 
 /// The least that must have been seen for anything to be said: time, and looks.
-pub(super) const ENOUGH: Nanos = 2_000_000_000;
+pub(super) const ENOUGH: Nanos = 1_000_000_000;
 pub(super) const ENOUGH_LOOKS: u64 = 200;
+/// Before so much was seen, nothing is sure.
+pub(super) const PLENTY: Nanos = 2_000_000_000;
 /// The time between two looks, where nobody says.
 const USUAL_PERIOD: Nanos = 1_000_000;
 
@@ -19,6 +23,7 @@ const USUAL_PERIOD: Nanos = 1_000_000;
 #[derive(Debug)]
 pub(super) struct Survey<'a> {
     pub recording: &'a Recording,
+    pub code: Code<'a>,
     /// From the first that was seen of the program to the last.
     pub window: Window,
     /// What of its beginning is left out, as modules were loaded.
@@ -29,6 +34,9 @@ pub(super) struct Survey<'a> {
     pub samples: u64,
     pub processes: Vec<ProcessSurvey<'a>>,
     pub groups: Vec<Group>,
+    /// Native code that kept the GIL, what others waited for longest first.
+    pub hogs: Vec<Hog>,
+
     pub tree: Tree,
 }
 
@@ -88,6 +96,7 @@ impl<'a> Survey<'a> {
     pub fn of(recording: &'a Recording, within: Window) -> Self {
         let mut windows: Vec<Window> =
             recording.processes.iter().map(|track| window_of(recording, track, within)).collect();
+        let code = Code::of(recording);
         let gaps = gaps(recording);
         let mut window = around(&windows);
         let start_up = leave_out_start_up(recording, &mut windows, &mut window);
@@ -100,15 +109,17 @@ impl<'a> Survey<'a> {
             .iter()
             .zip(&windows)
             .map(|(track, &own)| {
-                let mut process = ProcessSurvey::of(recording, track, own, &counts, &gaps);
+                let mut process = ProcessSurvey::of(&code, recording, track, own, &counts, &gaps);
                 process.samples = looks.within(own.length().saturating_sub(gaps.of_window(own)));
                 process
             })
             .collect();
         let groups = groups(recording, &processes);
+        let hogs = hogs(&code, &processes, &groups);
         let tree = tree(recording, &processes, &counts, window, seconds(tree_seen));
         Self {
             recording,
+            code,
             window,
             start_up,
             seen: seconds(tree_seen),
@@ -117,6 +128,7 @@ impl<'a> Survey<'a> {
             samples: looks.within(tree_seen),
             processes,
             groups,
+            hogs,
             tree,
         }
     }

@@ -1,13 +1,13 @@
 //! What one thread did within a window: its times, and the Python calls it was seen in.
 
-use plait_trace::{FrameKey, Kind, Nanos, Recording, Shot, Span, Stack, State, Subject, ThreadLane};
+use plait_trace::{FrameKey, Kind, Nanos, Shot, Span, Stack, State, Subject, ThreadLane};
 
-use super::code::Spot;
+use super::code::{Code, SpotKey};
 use super::counts::Counts;
 use super::event_loop::{self, Stall};
 use super::purpose::{Purpose, purpose};
 use super::times::{Times, is_active};
-use super::window::{Window, ratio, seconds};
+use super::window::{Window, ratio, seconds, share};
 
 /// System calls that take a connection that comes in (x86-64 and AArch64): whoever sleeps in one has nothing to do.
 const ACCEPT: [u16; 4] = [43, 288, 202, 242];
@@ -17,6 +17,8 @@ const ACTIVE: f64 = 0.02;
 const COMPUTES: f64 = 0.1;
 /// A thread that waits for something for this share of the time does so in earnest.
 const WAITS: f64 = 0.1;
+/// A thread that is in one call for this share of the time does nothing but that, whatever it did before and after.
+const RESTS: f64 = 0.8;
 /// So many changes of state in a second show that what a thread waits for does happen; never fewer than [`FEWEST`].
 const CHANGES: f64 = 1.0;
 const FEWEST: f64 = 5.0;
@@ -45,15 +47,17 @@ pub(super) struct ThreadSurvey<'a> {
     /// Whether its waiting for locks was looked into by at least one stack.
     pub locks_explained: bool,
     stacks: Vec<(&'a Stack, State)>,
+    calls: Vec<Seen<'a>>,
 }
 
 impl<'a> ThreadSurvey<'a> {
-    pub fn of(recording: &'a Recording, lane: &'a ThreadLane, window: Window, counts: &Counts) -> Self {
+    pub fn of(code: &Code<'_>, lane: &'a ThreadLane, window: Window, counts: &Counts) -> Self {
         let own = Window::new(lane.thread.found, lane.ended.unwrap_or(Nanos::MAX));
         let window = window.within(own);
         let mut times = Times::default();
         let (mut changes, mut accepts) = (0u64, 0);
         let mut last = None;
+        let (mut rest, mut longest_rest) = (0, 0);
         for span in spans_within(lane, window) {
             let time = part(span, window).length();
             times.add(span.state, time);
@@ -64,10 +68,17 @@ impl<'a> ThreadSurvey<'a> {
                 continue;
             }
             changes += u64::from(last.is_some_and(|last| last != span.state));
+            rest = match span.state.is_blocked() {
+                true if last == Some(span.state) => rest + time,
+                true => time,
+                false => 0,
+            };
+            longest_rest = longest_rest.max(rest);
             last = Some(span.state);
         }
         let growth = |kind| counts.get(Subject::Thread(lane.thread.key), kind).map(|growth| growth.per_time());
         let stacks = stacks_within(lane, window);
+        let calls = calls_of(lane, window);
         let mut survey = Self {
             lane,
             name: String::new(),
@@ -78,26 +89,26 @@ impl<'a> ThreadSurvey<'a> {
             delay: growth(Kind::RunDelay),
             busy: false,
             computes: false,
-            is_loop: event_loop::is_loop(recording, lane, window),
+            is_loop: event_loop::is_loop(code, lane, window, &calls),
             stalls: Vec::new(),
             locks_explained: false,
             stacks,
+            calls,
         };
-        survey.look_into_waits(recording, accepts);
-        survey.judge_activity(changes);
+        survey.look_into_waits(code, accepts);
+        survey.judge_activity(changes, longest_rest);
         if survey.is_loop {
-            survey.stalls = event_loop::stalls(recording, lane, window);
+            survey.stalls = event_loop::stalls(code, lane, window, &survey.calls);
         }
         survey
     }
 
     /// Stacks of a blocked thread tell what it waits for; those of one state stand for all its time in that state.
-    fn look_into_waits(&mut self, recording: &Recording, accepts: Nanos) {
+    fn look_into_waits(&mut self, code: &Code<'_>, accepts: Nanos) {
         for state in State::ALL.into_iter().filter(|state| state.is_blocked()) {
             let seen = || self.stacks.iter().filter(|(_, own)| *own == state);
             let all = seen().count() as f64;
-            let told =
-                seen().filter(|(stack, _)| purpose(recording, &stack.frames) == Purpose::ToBeTold).count() as f64;
+            let told = seen().filter(|(stack, _)| purpose(code, &stack.frames) == Purpose::ToBeTold).count() as f64;
             let mut time = (self.times.of(state) as f64 * ratio(told, all)) as Nanos;
             if state == State::Network {
                 time = time.max(accepts);
@@ -107,13 +118,15 @@ impl<'a> ThreadSurvey<'a> {
         }
     }
 
-    fn judge_activity(&mut self, changes: u64) {
+    fn judge_activity(&mut self, changes: u64, longest_rest: Nanos) {
         let seen = seconds(self.times.seen());
         let active = self.times.share(is_active);
         let waits = ratio(self.waited(|state| state.is_blocked() && state != State::Child), seen);
         let happens = changes as f64 >= (CHANGES * seen).max(FEWEST) || self.cpu.is_some_and(|cpu| cpu >= STIRS);
         self.computes = active >= COMPUTES;
-        self.busy = seen > 0.0 && (active >= ACTIVE || waits >= WAITS && happens);
+        let rests = share(seconds(longest_rest), seen) >= RESTS;
+        let stirs = active >= ACTIVE || waits >= WAITS && happens;
+        self.busy = seen > 0.0 && (self.computes || stirs && !rests);
     }
 
     /// Seconds in blocked states of its own accord: not those in which it waited to be told something.
@@ -128,9 +141,14 @@ impl<'a> ThreadSurvey<'a> {
     }
 
     /// Where it was in states that are asked for, by its stacks.
-    pub fn spots(&self, recording: &Recording, which: impl Fn(State) -> bool) -> Vec<(Spot, u64)> {
-        let seen = self.stacks.iter().filter(|(_, state)| which(*state));
-        seen.filter_map(|(stack, _)| Some((Spot::of(recording, &stack.frames)?, 1))).collect()
+    pub fn spots(&self, code: &Code<'_>, which: impl Fn(State) -> bool) -> impl Iterator<Item = SpotKey> {
+        let seen = self.stacks.iter().filter(move |(_, state)| which(*state));
+        seen.filter_map(|(stack, _)| code.spot(&stack.frames))
+    }
+
+    /// The Python calls it was seen in within a window, in order.
+    pub fn calls_in(&self, window: Window) -> &[Seen<'a>] {
+        calls_in(&self.calls, window)
     }
 
     pub fn stacks(&self) -> usize {
@@ -174,9 +192,22 @@ pub(super) fn shots_within(lane: &ThreadLane, window: Window) -> Vec<&Shot> {
     shots
 }
 
-/// The Python calls that a thread was seen in between two moments, the innermost first; those of native stacks count, too.
-pub(super) fn calls_within(lane: &ThreadLane, window: Window) -> impl Iterator<Item = (Nanos, &[FrameKey])> {
+/// Python calls that a thread was seen in, the innermost first, and when.
+pub(super) type Seen<'a> = (Nanos, &'a [FrameKey]);
+
+/// The Python calls that a thread was seen in within a window, in order; those beside native stacks count, too.
+pub(super) fn calls_of(lane: &ThreadLane, window: Window) -> Vec<Seen<'_>> {
     let stacks = lane.stacks.iter().map(|stack| (stack.at, stack.frames.as_slice()));
     let shots = lane.shots.iter().map(|shot| (shot.at, shot.frames.as_slice()));
-    stacks.chain(shots).filter(move |(at, frames)| window.holds(*at) && !frames.is_empty())
+    let calls = stacks.chain(shots).filter(|(at, frames)| window.holds(*at) && !frames.is_empty());
+    let mut calls: Vec<Seen<'_>> = calls.collect();
+    calls.sort_by_key(|(at, _)| *at);
+    calls
+}
+
+/// Those of a window within theirs.
+pub(super) fn calls_in<'b, 'a>(calls: &'b [Seen<'a>], window: Window) -> &'b [Seen<'a>] {
+    let first = calls.partition_point(|(at, _)| *at < window.from);
+    let length = calls[first..].partition_point(|(at, _)| *at < window.to);
+    &calls[first..first + length]
 }

@@ -55,7 +55,38 @@ pub fn cases() -> Vec<Case> {
         (
             "what looks like a hog where processors are short, and has no name",
             Scene::on(1).lane("main", &"NNNssrrrrrrr".repeat(40)).lane("other", &"wwwPssrrrrrr".repeat(40)),
-            &["oversubscribed", "gil-hog"],
+            &["oversubscribed", "python-cpu-bound"],
+            Sure,
+        ),
+        (
+            "threads in turns that lose their processor now and then",
+            Scene::on(1)
+                .lane("a", &"PNNrPwww".repeat(50))
+                .seen("PN", &["count /srv/app.py:7"])
+                .natives('N', &["_PyEval_EvalFrameDefault"])
+                .lane("b", &"wwwwwPPr".repeat(50)),
+            &["gil-contention", "busy-machine"],
+            Sure,
+        ),
+        (
+            "the same, where no native stack could be taken",
+            Scene::on(1).lane("a", &"PNNrPwww".repeat(50)).lane("b", &"wwwwwPPr".repeat(50)),
+            &["gil-hog", "gil-contention", "busy-machine"],
+            Unsure,
+        ),
+        (
+            "a hog that loses its processor now and then",
+            Scene::on(1)
+                .lane("a", &"PNNrPwww".repeat(50))
+                .shots('N', "_pickle_dumps", &["dump /srv/app.py:7"])
+                .lane("b", &"wwwwwPPr".repeat(50)),
+            &["gil-hog", "gil-contention", "busy-machine"],
+            Sure,
+        ),
+        (
+            "one thread that loses its processor now and then",
+            Scene::on(1).lane("a", &"PNNr".repeat(100)).natives('N', &["_PyEval_EvalFrameDefault"]),
+            &["python-cpu-bound", "busy-machine"],
             Sure,
         ),
         ("two threads in turns", turns(2), &["gil-contention"], Sure),

@@ -22,7 +22,7 @@ pub fn cases() -> Vec<Case> {
     let sleeps = "s".repeat(20);
     let python = "P".repeat(20);
     vec![
-        ("a callback that sleeps", stalls(30, &sleeps, 8).seen("s", &HANDLER), &["loop-stalled", "io-bound"], Sure),
+        ("a callback that sleeps", stalls(30, &sleeps, 8).seen("s", &HANDLER), &["loop-stalled"], Sure),
         ("a callback that computes", stalls(30, &python, 8).seen("P", &HANDLER), &["loop-stalled"], Sure),
         (
             "a callback that computed once",
@@ -39,15 +39,10 @@ pub fn cases() -> Vec<Case> {
         (
             "a callback that waits for the GIL",
             stalls(30, &"w".repeat(20), 8).seen("w", &HANDLER),
-            &["loop-stalled", "io-bound"],
+            &["loop-stalled"],
             Sure,
         ),
-        (
-            "a callback that sleeps where nobody read its stack",
-            stalls(30, &sleeps, 8),
-            &["loop-stalled", "io-bound"],
-            Sure,
-        ),
+        ("a callback that sleeps where nobody read its stack", stalls(30, &sleeps, 8), &["loop-stalled"], Sure),
         ("short callbacks", stalls(6, "PPPP", 40).seen("P", &HANDLER), &["mixed"], Likely),
         ("callbacks just too short", stalls(30, &"P".repeat(9), 10).seen("P", &HANDLER), &["io-bound"], Likely),
         (
@@ -76,7 +71,7 @@ pub fn cases() -> Vec<Case> {
                         "run /venv/lib/python3.13/site-packages/uvloop/__init__.py:2",
                     ],
                 ),
-            &["loop-stalled", "io-bound"],
+            &["loop-stalled"],
             Sure,
         ),
         (

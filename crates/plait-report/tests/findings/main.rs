@@ -2,10 +2,12 @@
 //! the files beside this one, by what the programs do.
 
 mod computing;
+mod details;
 mod faces;
 mod gil;
 mod loops;
 mod machine;
+mod properties;
 mod rest;
 mod scene;
 mod waiting;

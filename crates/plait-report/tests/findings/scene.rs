@@ -121,15 +121,24 @@ impl Scene {
     }
 
     /// A native stack of the last thread in each stretch of `letter`.
-    pub fn shots(mut self, letter: char, function: &str, calls: &[&str]) -> Self {
+    pub fn shots(self, letter: char, function: &str, calls: &[&str]) -> Self {
+        self.native_stacks(letter, Some(function), &[function], calls)
+    }
+
+    /// A native stack in each stretch of `letter`, in which no C function was called by Python.
+    pub fn natives(self, letter: char, natives: &[&str]) -> Self {
+        self.native_stacks(letter, None, natives, &[])
+    }
+
+    fn native_stacks(mut self, letter: char, function: Option<&str>, natives: &[&str], calls: &[&str]) -> Self {
         let frames = self.frames_of(calls);
         let (thread, _, lane) = self.lanes.last().expect("there is one").clone();
         let letters: Vec<(Nanos, char)> = ticks(&lane).collect();
         for (place, (at, own)) in letters.iter().enumerate() {
             let begins = *own == letter && (place == 0 || letters[place - 1].1 != letter);
             if begins {
-                let natives = vec![function.to_owned()];
-                let function = Some(function.to_owned());
+                let natives = natives.iter().map(|name| (*name).to_owned()).collect();
+                let function = function.map(str::to_owned);
                 let shot = Shot { thread, at: at + TICK / 2, function, natives, frames: frames.clone(), pause: 50_000 };
                 self = self.put(Record::Shot(shot));
             }

@@ -1,6 +1,7 @@
 use std::fs;
 use std::io::Read;
 use std::net::{TcpListener, UdpSocket};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,8 +24,8 @@ fn start(body: impl FnOnce() + Send + 'static) -> Pid {
 
 /// Looks until the thread sleeps in such a call.
 #[track_caller]
-fn wait_for(tid: Pid, expected: (u16, Target)) -> (ThreadFiles, Call) {
-    let mut files = ThreadFiles::open(std::process::id(), tid).expect("it lives");
+fn wait_for(pid: Pid, tid: Pid, expected: (u16, Target)) -> (ThreadFiles, Call) {
+    let mut files = ThreadFiles::open(pid, tid).expect("it lives");
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let call = files.call().expect("it lives");
@@ -33,6 +34,16 @@ fn wait_for(tid: Pid, expected: (u16, Target)) -> (ThreadFiles, Call) {
         }
         assert!(Instant::now() < deadline, "{call:?}, not {expected:?}");
         thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A process that ends with its test, also by a panic.
+struct Sleeper(Child);
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -64,13 +75,13 @@ fn lines_of_the_kernel_are_read() {
 fn a_thread_that_reads_is_told_by_what_it_reads() {
     let (mut reader, writer) = std::io::pipe().expect("a pipe");
     let tid = start(move || drop(reader.read(&mut [0])));
-    wait_for(tid, (0, Target::Pipe));
+    wait_for(std::process::id(), tid, (0, Target::Pipe));
     drop(writer);
 
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     let address = listener.local_addr().expect("bound");
     let tid = start(move || drop(listener.accept()));
-    wait_for(tid, (288, Target::None));
+    wait_for(std::process::id(), tid, (288, Target::None));
     drop(std::net::TcpStream::connect(address));
 
     let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback");
@@ -78,14 +89,14 @@ fn a_thread_that_reads_is_told_by_what_it_reads() {
     let tid = start(move || {
         let _ = rustix::io::read(&socket, &mut [0; 1]);
     });
-    wait_for(tid, (0, Target::Socket));
+    wait_for(std::process::id(), tid, (0, Target::Socket));
     UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.send_to(b"x", address)).expect("sent");
 }
 
 #[test]
 fn sleep_and_locks_are_calls_without_a_descriptor() {
     let tid = start(|| thread::sleep(Duration::from_secs(3600)));
-    let (_, call) = wait_for(tid, (230, Target::None));
+    let (_, call) = wait_for(std::process::id(), tid, (230, Target::None));
     assert!(
         matches!(call, Call::In { number, target, .. } if calls::resting(number, target) == plait_trace::State::Sleep)
     );
@@ -93,8 +104,34 @@ fn sleep_and_locks_are_calls_without_a_descriptor() {
     let tid = start(move || {
         let _ = receive.recv();
     });
-    wait_for(tid, (calls::FUTEX, Target::None));
+    wait_for(std::process::id(), tid, (calls::FUTEX, Target::None));
     drop(keep);
+}
+
+#[test]
+fn a_call_that_goes_on_after_a_stop_is_what_it_was() {
+    use rustix::process::{Pid as Number, Signal, kill_process};
+    let child = Sleeper(Command::new("sleep").arg("3600").stdout(Stdio::null()).spawn().expect("it starts"));
+    let pid = child.0.id();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let wait = |is: &dyn Fn() -> bool| {
+        while !is() {
+            assert!(Instant::now() < deadline);
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let state = || crate::identity::Stat::of(pid).expect("not reaped").state;
+    wait(&|| fs::read(format!("/proc/{pid}/syscall")).is_ok_and(|line| line.starts_with(b"230 ")));
+    let (mut files, call) = wait_for(pid, pid, (230, Target::None));
+    let signal = |signal| kill_process(Number::from_raw(pid as i32).expect("a number"), signal).expect("ours");
+    signal(Signal::STOP);
+    wait(&|| state() == b'T');
+    signal(Signal::CONT);
+    wait(&|| fs::read(format!("/proc/{pid}/syscall")).is_ok_and(|line| line.starts_with(b"219 ")));
+    assert_eq!(files.call().expect("it lives"), call);
+    // Who did not see it before knows no better.
+    let renewed = ThreadFiles::open(pid, pid).and_then(|mut files| files.call()).expect("it lives");
+    assert!(matches!(renewed, Call::In { number: RESTART, .. }), "{renewed:?}");
 }
 
 #[test]

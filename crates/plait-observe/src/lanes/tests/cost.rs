@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use plait_trace::{GilKey, Nanos, ProcessKey, Record, ThreadKey};
+use plait_trace::{GilKey, Nanos, Record, ThreadKey};
 
 use super::stage::{GIL, PERIOD, call};
 use crate::Pid;
@@ -48,7 +48,7 @@ impl Crowd {
 #[test]
 fn idle_threads_write_nothing() {
     let mut crowd = Crowd::new(100);
-    let (mut lanes, mut out) = (Lanes::new(ProcessKey(0)), Vec::new());
+    let (mut lanes, mut out) = (Lanes::new(), Vec::new());
     for _ in 0..1000 {
         let at = crowd.next();
         lanes.look(at, &[crowd.gil], &crowd.threads, &mut out);
@@ -65,7 +65,7 @@ fn idle_threads_write_nothing() {
 fn a_look_takes() {
     for size in [20, 200] {
         let mut crowd = Crowd::new(size);
-        let (mut lanes, mut out) = (Lanes::new(ProcessKey(0)), Vec::with_capacity(1 << 20));
+        let (mut lanes, mut out) = (Lanes::new(), Vec::with_capacity(1 << 20));
         let mut costs = Vec::new();
         for _ in 0..20_000 {
             let at = crowd.next();

@@ -1,10 +1,10 @@
 //! Where spans begin and end, and what is said of a holder that does not move.
 
-use plait_trace::{GilKey, Hold, Nanos, ProcessKey, Record, Span, State, ThreadKey};
+use plait_trace::{GilKey, Hold, Nanos, Record, Span, State, ThreadKey};
 
 use super::stage::{GIL, call};
 use crate::Pid;
-use crate::lanes::{GilSeen, Hogging, Lanes, ThreadLook};
+use crate::lanes::{GilSeen, Hogging, Lanes, Sched, ThreadLook};
 use crate::subject::{GilLook, Spot};
 
 const A: ThreadKey = ThreadKey(0);
@@ -38,7 +38,7 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        Self { lanes: Lanes::new(ProcessKey(0)), out: Vec::new() }
+        Self { lanes: Lanes::new(), out: Vec::new() }
     }
 
     fn look(&mut self, at: Nanos, gils: &[GilSeen], threads: &[ThreadLook]) -> Vec<Record> {
@@ -80,6 +80,24 @@ fn a_hold_and_the_lanes_of_those_who_had_it_change_together() {
     assert_eq!(std::mem::take(&mut stage.out), last);
     assert_eq!(stage.look(400, &gil(Some(B), 3, 1), &[thread(A, 'w')]), []);
     assert_eq!(stage.close(410), [span(A, 250, 410, State::Waits, None), hold(350, 410, None)]);
+}
+
+#[test]
+fn after_a_gap_threads_are_what_they_are_found_to_be() {
+    let mut stage = Stage::new();
+    stage.look(100, &gil(Some(A), 1, 0), &[thread(A, 'R'), thread(B, 's')]);
+    stage.lanes.gap(100, 200, &mut stage.out);
+    let mut records = stage.look(300, &gil(Some(A), 1, 0), &[thread(A, 'R'), thread(B, 'i')]);
+    records.extend(stage.close(400));
+    let expected = [
+        span(A, 100, 200, State::Unknown, None),
+        span(A, 200, 400, State::HoldsPython, None),
+        span(B, 100, 200, State::Unknown, None),
+        span(B, 200, 400, State::Network, Some(45)),
+        hold(200, 400, Some(A)),
+    ];
+    assert_eq!(records.len(), expected.len(), "{records:?}");
+    assert!(expected.iter().all(|record| records.contains(record)), "{records:?}");
 }
 
 #[test]
@@ -166,4 +184,30 @@ fn a_lock_becomes_a_gil_when_one_is_found_there() {
     stage.look(100, &[], &[thread(A, 'w')]);
     assert_eq!(stage.look(200, &gil(Some(B), 1, 0), &[thread(A, 'w')]), [span(A, 100, 150, State::Lock, Some(202))]);
     assert_eq!(stage.close(300), [span(A, 150, 300, State::Waits, None), hold(150, 300, None)]);
+}
+
+#[test]
+fn a_thread_whose_account_stands_still_has_no_processor() {
+    const MS: Nanos = 1_000_000;
+    let mut stage = Stage::new();
+    let mut look = |at: Nanos, run: u64, delay: u64| {
+        let seen = ThreadLook { sched: Some(Sched { run, delay }), ..thread(A, 'R') };
+        stage.lanes.look(at * MS, &[], &[seen], &mut stage.out);
+        stage.lanes.cut(at * MS, &mut stage.out);
+        std::mem::take(&mut stage.out)
+    };
+    assert_eq!(look(0, 1, 1), []);
+    assert_eq!(look(4, 4 * MS, 1), [span(A, 0, 4 * MS, State::Native, None)]);
+    assert_eq!(look(5, 4 * MS, 1), [span(A, 4 * MS, 4 * MS + MS / 2, State::Native, None)]);
+    for at in 6..204 {
+        assert_eq!(look(at, 4 * MS, 1), []);
+    }
+    assert_eq!(look(204, 4 * MS, 1), [span(A, 4 * MS + MS / 2, 204 * MS, State::Runnable, None)]);
+    assert_eq!(look(205, 4 * MS, 1), [span(A, 204 * MS, 205 * MS, State::Runnable, None)]);
+    // It gets one, and then runs.
+    assert_eq!(look(206, 4 * MS, 202 * MS), [span(A, 205 * MS, 206 * MS, State::Runnable, None)]);
+    assert_eq!(
+        look(210, 8 * MS, 202 * MS),
+        [span(A, 206 * MS, 208 * MS, State::Runnable, None), span(A, 208 * MS, 210 * MS, State::Native, None)]
+    );
 }

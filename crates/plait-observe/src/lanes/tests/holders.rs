@@ -177,13 +177,13 @@ fn a_holder_that_has_run_between_two_sleeps_may_have_let_go_each_time() {
 #[test]
 fn a_holder_does_not_sleep_for_its_own_gil() {
     check(
-        "gil: aaaabbbbb
-        spot: 123333333
-           a: RRRwwwwww
-           b: wwwwRRRRR",
-        "  a: PPPPwwwww
-           b: wwwwPPPPP
-         gil: aaaabbbbb",
+        "gil: aaaaabbbbb
+        spot: 1233333333
+           a: RRRwwwwwww
+           b: wwwwwRRRRR",
+        "  a: PPPPPwwwww
+           b: wwwwwPPPPP
+         gil: aaaaabbbbb",
     );
 }
 

@@ -43,8 +43,8 @@ fn who_is_woken_to_ask_for_the_gil_still_waits() {
     check(
         "gil: aaaaaaaabbbbbbbcc
            a: RRRRRRRRwwwwwRwww
-           b: wwwwRRwwRRRRRRRiR
-           c: wwRwwRRwwwwRRRRRR",
+           b: wwwwRRvvRRRRRRRiR
+           c: wwRwwRRwRwwRRRRRR",
         "  a: PPPPPPPPwwwwwwwww
            b: wwwwwwwwPPPPPPPin
            c: wwwwwwwwwwwwwwwPP

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use plait_trace::{GilKey, Nanos, ProcessKey, Record, Recording, Sight, ThreadKey};
 
-use crate::lanes::{Call, GilSeen, Lanes, Sched, Target, ThreadLook};
+use crate::lanes::seen::Target;
+use crate::lanes::{Call, GilSeen, Lanes, Sched, ThreadLook};
 use crate::subject::{GilLook, Spot};
 use crate::{Gil, Pid};
 
@@ -28,7 +29,7 @@ pub fn time(column: usize) -> Nanos {
 /// | `switches` | a number: so many more changes of the GIL's thread than are seen |
 /// | `gap` | `~` where nobody looks |
 /// | `cut` | `^`: what is settled is written after this look |
-/// | `a`, `b`, … | what the thread does: `R` runs, `w` sleeps for the GIL, `h` hands it over, `l` a lock, `i` `recv`, `r` reads a socket, `d` reads a file, `p` reads a pipe, `o` polls, `s` sleeps, `c` a child, `-` blocked outside of a call, `.` is not there, a space: not looked at |
+/// | `a`, `b`, … | what the thread does: `R` runs, `w` sleeps for the GIL, `v` does so after a signal, `h` hands it over, `l` a lock, `i` `recv`, `r` reads a socket, `d` reads a file, `p` reads a pipe, `o` polls, `s` sleeps, `c` a child, `-` blocked outside of a call, `.` is not there, a space: not looked at |
 /// | `a+` | what its account says: since it grew last the thread ran (`r`), or had no processor (`d`); it had none for 50 µs, a wake-up (`e`); nothing new (`.`); a space: not looked at |
 /// | `a@` | `1` attached, `0` not |
 pub struct Script {
@@ -64,7 +65,7 @@ impl Script {
     /// Plays it. With `cuts`, what is settled is written after each look.
     pub fn play(&self, cuts: bool) -> Recording {
         let names = self.threads();
-        let (mut lanes, mut out) = (Lanes::new(ProcessKey(0)), Vec::new());
+        let (mut lanes, mut out) = (Lanes::new(), Vec::new());
         let mut accounts = vec![(Sched { run: 7, delay: 7 }, 0); names.len()];
         let (mut switches, mut holder, mut dark) = (0, '.', None);
         for column in 0..self.width {
@@ -234,6 +235,7 @@ pub fn call(sign: char) -> Call {
         'R' => Call::Running,
         '-' => Call::Outside,
         'w' => call(202, GIL.address + 80, Target::None),
+        'v' => call(219, GIL.address + 80, Target::None),
         'h' => call(202, GIL.address + 120, Target::None),
         'l' => call(202, 0x9000, Target::None),
         'i' => call(45, 5, Target::None),

@@ -1,9 +1,10 @@
 use super::*;
 
-/// Calls as a shot shows them, the innermost first: `ext:` and `lib:` before those outside of the interpreter, `+0x` in those
-/// without a symbol.
+/// Calls as a shot shows them, the innermost first: `ext:` and `lib:` before those outside of the interpreter, `*` before those
+/// that call by a pointer, `+0x` in those that nothing names, a dot in those that only Python has a name for.
 fn calls(text: &str) -> Vec<Call> {
     let parse = |word: &str| {
+        let (by_pointer, word) = word.strip_prefix('*').map_or((false, word), |word| (true, word));
         let (kind, word) = match word.split_once(':').filter(|(_, rest)| !rest.starts_with(':')) {
             Some(("ext", word)) => (Kind::Extension, word),
             Some(("lib", word)) => (Kind::System, word),
@@ -11,12 +12,7 @@ fn calls(text: &str) -> Vec<Call> {
             _ => (Kind::Interpreter, word),
         };
         let name = (!word.contains("+0x")).then(|| word.to_owned());
-        Call {
-            name,
-            is_method: kind != Kind::System && word.contains('.') && !word.contains(':'),
-            place: word.to_owned(),
-            kind,
-        }
+        Call { is_method: name.is_some() && word.contains('.'), name, place: word.to_owned(), kind, by_pointer }
     };
     text.split(" < ").filter(|word| !word.is_empty()).map(parse).collect()
 }
@@ -105,6 +101,8 @@ fn python_code_is_not_named_after_what_its_instructions_do() {
         "lib:__tls_get_addr < _PyObject_Malloc < _PyObject_GC_New < PyList_New",
         "lib:__tls_get_addr",
         "PyObject_Vectorcall",
+        // Waiting for its turn.
+        "lib:libc.so.6+0x85e50 < lib:pthread_cond_timedwait < take_gil",
     ] {
         assert_eq!(named(stack), None, "{stack}");
     }
@@ -122,13 +120,31 @@ fn a_stripped_interpreter_gets_no_wrong_names() {
     ] {
         assert_eq!(named(stack), None, "{stack}");
     }
-    // What is in a module of its own is told at least by that, and by name if it exports one.
+    // select.select, which asks its arguments for their numbers: a detail of it, though it has a name.
+    let stack = "_io.TextIOWrapper.fileno < python3.11+0x51f5e0 < PyObject_AsFileDescriptor < python3.11+0x6ac790 < \
+                 python3.11+0x6abc10 < *python3.11+0x53ad40 < *PyObject_Vectorcall";
+    assert_eq!(named(stack), None);
+    for (stack, name) in [
+        // What calls by a pointer leads on to what Python knows by name.
+        ("python3.11+0x581700 < list.sort < *python3.11+0x53ad40 < builtins.sorted", "builtins.sorted"),
+        (
+            "python3.11+0x5fa160 < re.Pattern.findall < *python3.11+0x53ad40 < *PyObject_Vectorcall",
+            "re.Pattern.findall",
+        ),
+        (
+            "python3.11+0x697750 < _csv.reader.__next__ < *list.extend < list.__new__ < *PyObject_Vectorcall",
+            "_csv.reader.__next__",
+        ),
+        ("python3.11+0x5a76b0 < int.__mul__ < *PyNumber_Multiply", "int.__mul__"),
+        // What uses a library is told by it.
+        ("ext:libz.so.1.2.13+0x5d80 < ext:deflate < python3.11+0x4a1b4f < *python3.11+0x53ad40", "deflate"),
+    ] {
+        assert_eq!(named(stack).as_deref(), Some(name), "{stack}");
+    }
+    // What is in a module of its own is told at least by that.
     let json = "_json.cpython-311-x86_64-linux-gnu.so";
-    let stack = format!("python3.11+0x5 < PyDict_New < ext:{json}+0x5a30 < ext:{json}+0x4d90 < _PyObject_MakeTpCall");
+    let stack = format!("python3.11+0x5 < PyDict_New < ext:{json}+0x5a30 < ext:{json}+0x4d90 < *_PyObject_MakeTpCall");
     assert_eq!(named(&stack), Some(format!("{json}+0x4d90")));
-    let stack =
-        "ext:libz.so.1.2.13+0x5d80 < ext:deflate < python3.11+0x4a1b4f < python3.11+0x53ad40 < PyObject_Vectorcall";
-    assert_eq!(named(stack).as_deref(), Some("deflate"));
 }
 
 #[test]

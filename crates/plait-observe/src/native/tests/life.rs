@@ -179,7 +179,7 @@ fn a_stopped_process_stays_stopped_until_it_is_told_to_go_on() {
         });
         stopper.join().expect("no panic");
         for _ in 0..10 {
-            natives.shot(tid).expect("a stopped thread has a stack");
+            hit(&mut natives, tid);
             wait_until("it is stopped again", is_stopped);
         }
         thread::sleep(Duration::from_millis(5));
@@ -204,7 +204,7 @@ fn a_target_outlives_observers_that_are_killed() {
         assert!(state.starts_with(['R', 'S', 'D']), "round {round}: {state}");
         script.line();
     }
-    Natives::new(pid).shot(tid).expect("another observer may follow");
+    hit(&mut Natives::new(pid), tid);
 }
 
 #[test]

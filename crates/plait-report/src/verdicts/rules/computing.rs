@@ -6,7 +6,7 @@ use super::gil::WAITING;
 use super::{Ground, Rule, go_parallel, mostly};
 use crate::units::{number, share as percent, times};
 use crate::verdicts::confidence::Case;
-use crate::verdicts::hogs::hogs;
+
 use crate::verdicts::verdict::{Evidence, Word};
 use crate::verdicts::window::{ratio, share};
 
@@ -115,13 +115,21 @@ impl Rule for NativeHolding<'_> {
         Some(alone(&self.ground)?.below("share of that in Python code", python(&self.ground), MOST, 0.2))
     }
 
+    /// A holder that lost its processor looks the same.
+    fn most(&self) -> f64 {
+        let own = self.ground.survey.hogs.iter().filter(|hog| hog.group == self.ground.place);
+        let is_named = own.into_iter().any(|hog| hog.function.is_some() || hog.blocked > 0.0);
+        if self.ground.is_crowded() && !is_named { 0.55 } else { 1.0 }
+    }
+
     fn sentence(&self) -> String {
         let gil = &self.ground.group.totals.gil;
         let native = share(gil.native + gil.blocked + gil.gc, self.ground.group.totals.seen_gil);
-        let all = hogs(self.ground.survey);
-        let mut own: Vec<_> = all.iter().filter(|hog| hog.group == self.ground.place).collect();
-        own.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-        let most = own.first().map(|hog| super::called_from(hog.function.as_deref(), hog.spot.as_ref()));
+        let own = self.ground.survey.hogs.iter().filter(|hog| hog.group == self.ground.place);
+        let own = own.filter(|hog| hog.function.is_some() || hog.spot.is_some());
+        let most = own
+            .max_by(|a, b| a.seconds.total_cmp(&b.seconds))
+            .map(|hog| super::called_from(hog.function.as_deref(), hog.spot.as_ref()));
         let most = most.map(|what| format!(", most of it {}", what.trim_end_matches(','))).unwrap_or_default();
         format!(
             "Native code kept the GIL for {} of the time{most}, and {}: other threads would have to wait.",

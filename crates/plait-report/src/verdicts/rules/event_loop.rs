@@ -5,6 +5,7 @@ use plait_trace::{Nanos, State};
 use super::{Ground, Rule, time};
 use crate::plain_text::one_line;
 use crate::units::{count, seconds};
+use crate::verdicts::code::Spot;
 use crate::verdicts::confidence::Case;
 use crate::verdicts::event_loop::{STALLED, Stall, total};
 use crate::verdicts::thread::ThreadSurvey;
@@ -50,6 +51,11 @@ impl<'a> LoopStalled<'a> {
         window::seconds(total(self.all.iter().copied()))
     }
 
+    /// The share of the time in which the loop was stalled.
+    pub fn share(&self) -> f64 {
+        share(self.total(), self.ground.seen())
+    }
+
     fn longest(&self) -> Nanos {
         self.all.iter().map(|stall| stall.window.length()).max().unwrap_or(0)
     }
@@ -61,11 +67,10 @@ impl Rule for LoopStalled<'_> {
     }
 
     fn case(&self) -> Option<Case> {
-        let shown = share(self.total(), self.ground.seen());
         (!self.all.is_empty()).then(|| {
             Case::new()
                 .at_least("longest stall in seconds", window::seconds(self.longest()), window::seconds(STALLED), 0.05)
-                .at_least("share of the time stalled", shown, WORTH, 0.01)
+                .at_least("share of the time stalled", self.share(), WORTH, 0.01)
         })
     }
 
@@ -92,6 +97,7 @@ impl Rule for LoopStalled<'_> {
         let inside = match (&stall.spot, &stall.callback) {
             (Some(spot), Some(callback)) if spot.place != callback.place => format!(" in {spot}"),
             (Some(spot), None) => format!(" in {spot}"),
+            (Some(Spot { within: Some(within), .. }), _) => format!(" in {within}"),
             _ => String::new(),
         };
         let function = match (&stall.function, stall.state) {

@@ -3,7 +3,7 @@
 use super::{Ground, Rule, called_from, go_parallel, of_time};
 use crate::units::{count, number, seconds, share as percent};
 use crate::verdicts::confidence::Case;
-use crate::verdicts::hogs::{Hog, evidence, hogs};
+use crate::verdicts::hogs::{Hog, evidence};
 use crate::verdicts::verdict::{Evidence, Word};
 use crate::verdicts::window::share;
 
@@ -11,8 +11,7 @@ use crate::verdicts::window::share;
 const WORTH: f64 = 0.01;
 /// Native code that keeps the GIL from others for this share of the time is a hog, however short each hold.
 const MUCH: f64 = 0.1;
-/// Where others wait for processors, a holder that lost its own looks as if it were in native code.
-const DELAYED: f64 = 0.2;
+
 /// The GIL is in demand for this share of the time…
 const IN_DEMAND: f64 = 0.8;
 /// …and so many threads wait for it.
@@ -23,7 +22,8 @@ struct Keepers(Vec<Hog>);
 
 impl Keepers {
     fn of(ground: &Ground<'_>, gc: bool) -> Self {
-        Self(hogs(ground.survey).into_iter().filter(|hog| hog.group == ground.place && hog.is_gc == gc).collect())
+        let own = ground.survey.hogs.iter().filter(|hog| hog.group == ground.place && hog.is_gc == gc);
+        Self(own.cloned().collect())
     }
 
     fn sum(&self, of: impl Fn(&Hog) -> f64) -> f64 {
@@ -80,7 +80,8 @@ impl Rule for GilHog<'_> {
 
     fn most(&self) -> f64 {
         let is_named = self.keepers.0.iter().any(|hog| hog.noticed > 0 && hog.function.is_some());
-        let is_crowded = self.ground.survey.tree.delay_share() >= DELAYED;
+        let is_crowded = self.ground.is_crowded();
+
         match self.keepers.noticed() {
             _ if is_crowded && !is_named => 0.55,
             0 | 1 => 0.7,

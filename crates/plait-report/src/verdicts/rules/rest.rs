@@ -171,8 +171,9 @@ impl Rule for Idle<'_> {
         let main = self.main();
         let state = main.and_then(|thread| thread.times.most());
         let doing = state.map(|state| format!(": its main thread {}", doing(state))).unwrap_or_default();
-        let spot = main.and_then(|thread| crate::verdicts::code::most(thread.spots(self.survey.recording, |_| true)));
-        let spot = spot.map(|(spot, _, _)| format!(" in {spot}")).unwrap_or_default();
+        let code = &self.survey.code;
+        let spot = main.and_then(|thread| code.most(thread.spots(code, |_| true)));
+        let spot = spot.and_then(|(spot, _, _)| code.show(spot)).map(|spot| format!(" in {spot}")).unwrap_or_default();
         let cpu =
             self.survey.tree.cpu.map(|cpu| format!("; {} processors were in use", number(cpu))).unwrap_or_default();
         format!("Next to nothing ran for {}{doing}{spot}{cpu}.", seconds(self.survey.seen))

@@ -215,19 +215,57 @@ fn draw(lines: &[Line<'_>], columns: &[Column], page: Page) -> Option<String> {
     Some(render(builder, 1, &bold, page))
 }
 
+/// A column of figures of what kept the GIL.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HogColumn {
+    Times,
+    All,
+    Longest,
+    Waited,
+}
+
+impl HogColumn {
+    const ALL: [Self; 4] = [Self::Times, Self::All, Self::Longest, Self::Waited];
+    /// What a narrow terminal does without, first to last.
+    const DISPENSABLE: [Self; 3] = [Self::Longest, Self::Times, Self::All];
+
+    fn head(self) -> &'static str {
+        match self {
+            Self::Times => "times",
+            Self::All => "in all",
+            Self::Longest => "longest",
+            Self::Waited => "waited for",
+        }
+    }
+
+    fn cell(self, hog: &Hog) -> String {
+        match self {
+            Self::Times => hog.times.to_string(),
+            Self::All => seconds(hog.seconds),
+            Self::Longest => seconds(hog.longest),
+            Self::Waited => seconds(hog.waited),
+        }
+    }
+}
+
 /// What kept the GIL; empty where nothing did.
 pub(super) fn hogs(findings: &Findings, page: Page) -> String {
     let Some(all) = (!findings.hogs.is_empty()).then_some(&findings.hogs) else {
         return String::new();
     };
-    let figures = |hog: &Hog| [hog.times.to_string(), seconds(hog.seconds), seconds(hog.longest), seconds(hog.waited)];
-    let heads = ["times", "in all", "longest", "waited for"];
     let shown: Vec<&Hog> = all.iter().take(HOGS).collect();
-    let width = |place: usize| {
-        let cells = shown.iter().map(|hog| figures(hog)[place].width()).max().unwrap_or(0);
-        GAP + cells.max(heads[place].width())
+    let mut columns = HogColumn::ALL.to_vec();
+    let width = |column: &HogColumn| {
+        let cells = shown.iter().map(|hog| column.cell(hog).width()).max().unwrap_or(0);
+        GAP + cells.max(column.head().width())
     };
-    let room = page.width.saturating_sub((0..heads.len()).map(width).sum::<usize>() + GAP);
+    let room = |columns: &[HogColumn]| page.width.saturating_sub(columns.iter().map(width).sum::<usize>() + GAP);
+    for gone in HogColumn::DISPENSABLE {
+        if room(&columns) < 3 * SHORTEST {
+            columns.retain(|column| *column != gone);
+        }
+    }
+    let room = room(&columns);
     let function = |hog: &Hog| match (&hog.function, hog.is_gc) {
         (_, true) => "garbage collection".to_owned(),
         (Some(function), _) => one_line(function),
@@ -240,10 +278,11 @@ pub(super) fn hogs(findings: &Findings, page: Page) -> String {
     };
     let (left, right) = widths(longest(&function, first), longest(&place, second), room);
     let mut builder = Builder::new();
+    let heads = columns.iter().map(|column| column.head());
     builder.push_record([first, second].into_iter().chain(heads).map(str::to_owned));
     for hog in &shown {
         let names = [truncated(&function(hog), left), truncated(&place(hog), right)];
-        builder.push_record(names.into_iter().chain(figures(hog)));
+        builder.push_record(names.into_iter().chain(columns.iter().map(|column| column.cell(hog))));
     }
     let mut text = render(builder, 2, &[], page);
     let others = all.len() - shown.len();
