@@ -210,7 +210,7 @@ def test_two_handles_have_their_own_limits_and_one_thread(waiter, told):
     patient = []
     with plait.watch_gil(LIMIT, told.append), plait.watch_gil(30.0, patient.append) as other:
         until(lambda: watchers() == (1, 1), "one native thread and one that tells")
-        assert len(namers()) == 1
+        until(lambda: len(namers()) == 1, "one process that names")
         hog()
         until(lambda: told, "the hog to be told")
         other.stop()
@@ -253,7 +253,7 @@ def test_without_names_there_is_no_process(waiter, told):
 
 def test_the_process_that_names_may_die(waiter, told):
     with plait.watch_gil(LIMIT, told.append):
-        (namer,) = namers()
+        (namer,) = until(namers, "the process that names")
         os.kill(namer, signal.SIGKILL)
         until(lambda: not is_alive(namer), "its end")
         hog()
