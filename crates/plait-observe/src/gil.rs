@@ -5,10 +5,13 @@
 
 use std::ops::Range;
 
+use crate::lanes::Call;
 use crate::memory::Memory;
 use crate::subject::Runtime;
 use crate::{Finder, Pid, Python, Reason};
 
+/// `futex` on x86-64, the one machine whose GIL is read.
+const FUTEX: u16 = 202;
 /// The parts of a GIL that a thread sleeps on while it wants the GIL.
 const WAITING_PLACES: Range<u64> = 32..208;
 
@@ -23,6 +26,11 @@ impl Gil {
     /// Whether a thread that sleeps on a futex at `address` wants this GIL.
     pub fn is_waited_for_at(self, address: u64) -> bool {
         address.checked_sub(self.address).is_some_and(|offset| WAITING_PLACES.contains(&offset))
+    }
+
+    /// Whether a thread in this call wants this GIL.
+    pub(crate) fn is_waited_for_in(self, call: Call) -> bool {
+        matches!(call, Call::In { number: FUTEX, first, .. } if self.is_waited_for_at(first))
     }
 }
 
@@ -118,6 +126,7 @@ impl Gils {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lanes::Target;
 
     #[test]
     fn only_the_condition_and_the_locks_are_waiting_places() {
@@ -125,5 +134,9 @@ mod tests {
         let waits = |offset: u64| gil.is_waited_for_at(0x1000 + offset);
         assert!(!waits(0) && !waits(31) && waits(32) && waits(120) && waits(207) && !waits(208));
         assert!(!gil.is_waited_for_at(0x0fff));
+        let call = |number, first| Call::In { number, first, target: Target::None };
+        assert!(gil.is_waited_for_in(call(202, 0x1050)));
+        assert!(!gil.is_waited_for_in(call(202, 0x2000)) && !gil.is_waited_for_in(call(0, 0x1050)));
+        assert!(!gil.is_waited_for_in(Call::Running) && !gil.is_waited_for_in(Call::Outside));
     }
 }

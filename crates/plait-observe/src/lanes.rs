@@ -41,6 +41,8 @@ use plait_trace::{GilKey, Nanos, Record, ThreadKey};
 pub(crate) use files::ThreadFiles;
 use gils::GilLane;
 use lane::{Lane, Look};
+#[cfg(test)]
+pub(crate) use seen::Target;
 pub(crate) use seen::{Call, GilSeen, Hogging, Sched, ThreadLook};
 
 /// The lanes of one process: its threads, and its GILs.

@@ -4,8 +4,8 @@
 //!
 //! * [`Recorder`] looks at a process tree a thousand times a second and writes down what each thread did, who had each GIL,
 //!   the Python code that ran, and the native code that would not let go.
-//! * [`Watch`] samples every thread of every CPython process under a root process about a thousand times a second,
-//!   and tells which share of the time that threads wanted to run they spent waiting for the GIL.
+//! * [`Watch`] is a recorder that keeps nothing but one figure: which share of the time that threads wanted to run they
+//!   spent waiting for the GIL.
 //! * [`Meter`] tells the CPU time and the peak memory of a process tree between two moments.
 //! * [`tree`] lists the processes themselves.
 //! * [`own`] tells what calls in this very process do: CPU time, the GIL, native threads beside them.
@@ -35,8 +35,12 @@ mod stacks;
 mod subject;
 mod tree;
 mod usage;
-mod waiters;
 mod watch;
+
+/// Live Pythons to look at, for the tests within as for those beside.
+#[cfg(test)]
+#[path = "../tests/python/mod.rs"]
+mod scripts;
 
 pub use beacon::{Beacon, Doing};
 pub use gil::{Gil, Gils, Moment};
@@ -46,5 +50,4 @@ pub use reason::Reason;
 pub use recorder::{Outcome, RecordOptions, Recorder};
 pub use tree::{Pid, tree};
 pub use usage::{Pss, pss_bytes, tree_cpu_seconds, tree_pss};
-pub use waiters::{ProcessWaits, ThreadWaits, Waits};
-pub use watch::{Watch, WatchOptions, WatchReport};
+pub use watch::{ProcessWaits, ThreadWaits, Waits, Watch, WatchOptions, WatchReport};

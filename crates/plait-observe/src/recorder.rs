@@ -6,15 +6,16 @@
 //! thread hands to a [`Sink`] four times a second. Nothing is injected, and no process is stopped as a whole: where a thread
 //! keeps the GIL for long, that one thread is stopped for some 50 µs to read its native calls, unless told not to.
 
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plait_trace::{Ended, Sink};
+use plait_trace::{Ended, ProcessKey, Record, Sink};
 
-use crate::Pid;
 use crate::observer::Observer;
+use crate::{Pid, Reason};
 
 mod hogs;
 mod keys;
@@ -23,6 +24,21 @@ mod outbox;
 mod run;
 mod target;
 mod watched;
+
+/// Why there is no GIL to be seen in a process, of those in which there is none.
+pub(crate) type Refusals = Arc<Mutex<HashMap<ProcessKey, Reason>>>;
+
+/// Takes records as they come together.
+pub(crate) type Take = Box<dyn FnMut(&[Record]) + Send>;
+
+/// How far the observer is.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The root has ended, or the sink takes no more.
+    over: AtomicBool,
+    /// Looks that count.
+    looks: AtomicU64,
+}
 
 /// How closely to look, and at what.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,7 +89,7 @@ impl Default for RecordOptions {
 pub struct Recorder {
     observer: Option<Observer<Ended>>,
     writer: Option<outbox::Writer>,
-    over: Arc<AtomicBool>,
+    progress: Arc<Progress>,
 }
 
 /// How a recording ended.
@@ -97,17 +113,33 @@ impl Recorder {
         if crate::tree(root).is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotFound, crate::Reason::Gone { pid: root }));
         }
-        let over = Arc::new(AtomicBool::new(false));
-        let (outbox, writer) = outbox::start(sink, Arc::clone(&over))?;
-        let told = Arc::clone(&over);
-        let observer =
-            Observer::start("plait-record", move |turns| run::Run::new(root, options, outbox).run(turns, &told));
-        Ok(Self { observer: Some(observer?), writer: Some(writer), over })
+        let progress = Arc::new(Progress::default());
+        let (outbox, writer) = outbox::start(sink, Arc::clone(&progress))?;
+        Self::run(run::Run::new(root, options, outbox, None), progress, Some(writer))
+    }
+
+    /// Looks at GILs and their threads alone, and hands the records to `take` on the thread that looks, about four times a
+    /// second. There are neither stacks nor native calls nor tasks nor figures, nor threads of processes without a
+    /// GIL; those stand in `refusals` from before their first record. A root that is not there is no error.
+    pub(crate) fn start_on_gils(root: Pid, options: RecordOptions, refusals: Refusals, take: Take) -> io::Result<Self> {
+        let outbox = outbox::Outbox::to(take);
+        Self::run(run::Run::new(root, options, outbox, Some(refusals)), Arc::default(), None)
+    }
+
+    fn run(run: run::Run, progress: Arc<Progress>, writer: Option<outbox::Writer>) -> io::Result<Self> {
+        let told = Arc::clone(&progress);
+        let observer = Observer::start("plait-record", move |turns| run.run(turns, &told))?;
+        Ok(Self { observer: Some(observer), writer, progress })
+    }
+
+    /// How many looks have counted so far.
+    pub fn looks(&self) -> u64 {
+        self.progress.looks.load(Ordering::Relaxed)
     }
 
     /// Whether there is no more to record: the root has ended, or the sink has failed.
     pub fn is_over(&self) -> bool {
-        self.over.load(Ordering::Acquire)
+        self.progress.over.load(Ordering::Acquire)
     }
 
     /// Ends the recording and waits until the sink has all of it.

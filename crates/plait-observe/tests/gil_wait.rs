@@ -2,7 +2,7 @@
 
 mod python;
 
-use plait_observe::{Finder, Gils, Python, Reason, Version, Watch, WatchReport};
+use plait_observe::{Finder, Gils, Python, Reason, Version, Waits, Watch, WatchReport};
 use python::{Interpreter, Script, interpreters, supported};
 
 /// Watches until `ticks` looks have counted; shares are steady long before.
@@ -49,7 +49,9 @@ fn four_threads_of_python_code_wait_three_quarters() {
         assert_eq!(process.threads.len(), 5);
         let waited = process.threads.iter().filter(|thread| thread.waits.waiting > thread.waits.running).count();
         assert!(waited >= 3, "{process:?}");
-        assert_eq!(process.threads.iter().map(|thread| thread.waits.samples).sum::<u64>(), report.waits.samples);
+        let mut all = Waits::default();
+        process.threads.iter().for_each(|thread| all += thread.waits);
+        assert_eq!((Ok(all), all), (process.waits.clone(), report.waits));
     });
 }
 
@@ -62,7 +64,7 @@ fn one_thread_never_waits() {
 fn sleeping_threads_do_not_want_the_gil() {
     shares("start(4, lambda: time.sleep(3600)); say('ready'); time.sleep(3600)", |share, report| {
         assert!(share < 0.05, "{report:?}");
-        assert!(report.waits.blocked > report.waits.samples * 9 / 10, "{report:?}");
+        assert!(report.waits.blocked > report.waits.seen().mul_f64(0.9), "{report:?}");
     });
 }
 
@@ -120,7 +122,7 @@ wait()";
         for pid in born {
             let process = report.processes.iter().find(|process| process.pid == pid && process.waits.is_ok());
             let waits = process.unwrap_or_else(|| panic!("{pid}: {report:?}")).waits.clone().expect("just seen");
-            assert!(waits.waiting > 0 && waits.share() > 0.5, "{interpreter:?}: {report:?}");
+            assert!(!waits.waiting.is_zero() && waits.share() > 0.5, "{interpreter:?}: {report:?}");
         }
         assert!(report.gil_wait.is_ok_and(|share| share > 0.5));
     }
@@ -205,7 +207,7 @@ fn another_program_is_refused() {
     let pid = script.pid();
     let report = watch(&mut script, 30);
     assert_eq!(report.gil_wait, Err(Reason::NotPython { pid }));
-    assert_eq!((report.waits.samples, report.waited_seconds), (0, 0.0));
+    assert_eq!((report.waits, report.waited_seconds), (Waits::default(), 0.0));
 }
 
 #[test]

@@ -5,13 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::{NativeStack, Natives, NoShot};
 use crate::Pid;
-use python::{Interpreter, Script, supported};
+use crate::scripts::{Interpreter, Script, supported};
 
 mod life;
 mod names;
 mod others;
-#[path = "../../tests/python/mod.rs"]
-mod python;
 
 /// Whatever is waited for is given up after so long.
 const LONG: Duration = Duration::from_secs(60);

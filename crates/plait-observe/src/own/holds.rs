@@ -166,6 +166,8 @@ impl Holds {
     pub fn stop(&self) {
         let observer = self.observer.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(observer);
+        // One that was offered too late to be met has to end, too.
+        drop(self.shared.offered.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.shared.end();
     }
 }
@@ -311,6 +313,10 @@ impl Watcher {
         }
         watched.crowd.disperse();
         let evidence = watched.evidence.take();
+        let over = over.and_then(|hold| {
+            let delay = clocks::thread_delay(hold.place.tid).unwrap_or(0);
+            hold.end(at, delay, allowed)
+        });
         if let Some(over) = over {
             self.report(over, evidence.unwrap_or_default());
         }

@@ -4,14 +4,12 @@
 //! The words of a seat have one writer each: its thread says what it is and how many calls it is in, the sampler
 //! adds up what it saw. Whoever wants to know of one call takes the difference between its end and its beginning.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use super::clocks;
+use crate::lanes::{Call, ThreadFiles};
 use crate::memory::OwnMoment;
-use crate::waiters::{State, state_of};
 use crate::{Gil, Pid};
 
 /// What was seen of a thread while it had a call: so often was it looked at, and so often was it found that way.
@@ -63,13 +61,13 @@ pub(super) struct Seat {
     other: AtomicU64,
     asked: AtomicU64,
     waiting: AtomicU64,
-    /// The sampler's own. The lock is there for the child of a fork, which drops the file; nobody waits for it.
+    /// The sampler's own. The lock is there for the child of a fork, which drops the files; nobody waits for it.
     probe: Mutex<Probe>,
 }
 
 #[derive(Debug, Default)]
 struct Probe {
-    file: Option<(Pid, File)>,
+    files: Option<(Pid, ThreadFiles)>,
     /// It was asleep for the GIL, which had gone to another thread this often by then.
     wanted: Option<u64>,
 }
@@ -138,7 +136,7 @@ impl Seat {
             other: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
-            probe: Mutex::new(Probe { file: None, wanted: None }),
+            probe: Mutex::new(Probe { files: None, wanted: None }),
         }
     }
 
@@ -216,20 +214,17 @@ impl Seat {
     fn waits(&self, gil: Gil, moment: OwnMoment) -> Option<bool> {
         let tid = self.tid();
         let mut probe = self.probe.try_lock().ok()?;
-        if probe.file.as_ref().is_none_or(|(of, _)| *of != tid) {
+        if probe.files.as_ref().is_none_or(|(of, _)| *of != tid) {
             *probe = Probe::default();
-            probe.file = Some((tid, File::open(format!("/proc/self/task/{tid}/syscall")).ok()?));
+            probe.files = Some((tid, ThreadFiles::open(std::process::id(), tid).ok()?));
         }
-        let mut line = [0; 192];
-        let length = probe.file.as_ref()?.1.read_at(&mut line, 0).ok()?;
-        let waits = match state_of(line.get(..length)?, &[gil])? {
-            State::Waiting(_) => true,
+        let waits = match probe.files.as_mut()?.1.call().ok()? {
             // Woken every few milliseconds to ask for it, and it cannot have had it since. While nobody has it, what such a
             // thread lacks is a processor.
-            State::Running => {
+            Call::Running => {
                 moment.held && probe.wanted.is_some_and(|switches| moment.switches.wrapping_sub(switches) <= 1)
             }
-            State::Blocked => false,
+            asleep => gil.is_waited_for_in(asleep),
         };
         probe.wanted = waits.then_some(moment.switches);
         Some(waits)

@@ -1,21 +1,22 @@
 //! The loop: what is due when, on one clock for all processes.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use plait_trace::{Began, Count, Dropped, Ended, Gap, Kind, Nanos, Record, Subject};
+use plait_trace::{Began, Count, Dropped, Ended, Gap, Kind, Nanos, ProcessKey, Record, Subject};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::RecordOptions;
 use super::keys::Keys;
 use super::lateness::Lateness;
 use super::outbox::Outbox;
 use super::target::Target;
+use super::{Progress, RecordOptions, Refusals};
 use crate::clock::Clock;
 use crate::identity::{Identity, Stat};
 use crate::observer::Turns;
-use crate::{Finder, Pid, WatchOptions, counts, tree};
+use crate::{Finder, Pid, Reason, WatchOptions, counts, tree};
 
 /// A look that comes later than so many periods after the one before leaves a gap in between.
 const GAP_PERIODS: u32 = 5;
@@ -38,9 +39,27 @@ pub(super) struct Desk {
     pub options: RecordOptions,
     /// `CLOCK_MONOTONIC` when the recording began.
     pub origin: Nanos,
+    /// GILs and their threads are all that is wanted, and here is put why a process has none.
+    refusals: Option<Refusals>,
 }
 
 impl Desk {
+    /// Whether nothing is wanted but what threads do that need a GIL.
+    pub fn on_gils_alone(&self) -> bool {
+        self.refusals.is_some()
+    }
+
+    /// Takes note of why there is no GIL to be seen in a process; or of none, for now there is.
+    pub fn refuse(&self, process: ProcessKey, why: Option<Reason>) {
+        let Some(refusals) = &self.refusals else { return };
+        // A map of reasons is whole whatever its last user died of.
+        let mut refusals = refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        match why {
+            Some(reason) => refusals.insert(process, reason),
+            None => refusals.remove(&process),
+        };
+    }
+
     /// The present moment of the recording.
     pub fn now(&self) -> Nanos {
         monotonic().saturating_sub(self.origin)
@@ -60,10 +79,11 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub fn new(root: Pid, mut options: RecordOptions, outbox: Outbox) -> Self {
+    pub fn new(root: Pid, mut options: RecordOptions, outbox: Outbox, refusals: Option<Refusals>) -> Self {
         options.period = options.period.clamp(Duration::from_micros(200), Duration::from_secs(1));
         options.stack_period = options.stack_period.clamp(Duration::from_millis(1), Duration::from_secs(10));
-        let desk = Desk { keys: Keys::default(), outbox, dropped: Dropped::default(), options, origin: monotonic() };
+        let (keys, dropped) = (Keys::default(), Dropped::default());
+        let desk = Desk { keys, outbox, dropped, options, origin: monotonic(), refusals };
         Self {
             root,
             desk,
@@ -76,7 +96,7 @@ impl Run {
         }
     }
 
-    pub fn run(mut self, turns: &mut Turns, over: &AtomicBool) -> Ended {
+    pub fn run(mut self, turns: &mut Turns, progress: &Progress) -> Ended {
         let options = WatchOptions { period: self.desk.options.period, max_cpu_share: self.desk.options.max_cpu_share };
         // Timers of other threads are late by 50 µs, to save power.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
@@ -100,13 +120,14 @@ impl Run {
             // Looks that took long show different moments as if they were one.
             if self.look(turn, idle_every, nanos(clock.period)) {
                 self.looks += 1;
+                progress.looks.store(self.looks, Ordering::Relaxed);
                 last = at;
             } else {
                 self.late += 1;
             }
             turn += 1;
             self.targets.iter_mut().for_each(|target| target.meet_strangers(&mut self.desk));
-            if at >= stacks_due {
+            if at >= stacks_due && !self.desk.on_gils_alone() {
                 stacks_due = at + nanos(self.desk.options.stack_period);
                 self.stacks(stack_turn % IDLE_STACKS == 0);
                 stack_turn += 1;
@@ -126,7 +147,7 @@ impl Run {
                 // What is new costs once; how often the tree is walked is a matter of what that costs.
                 clock.on_scan(Instant::now(), before + attaching, turns.tell_cost());
                 if self.root_has_ended {
-                    over.store(true, Ordering::Release);
+                    progress.over.store(true, Ordering::Release);
                 }
             }
             self.late += clock.on_tick(Instant::now());
@@ -171,6 +192,9 @@ impl Run {
     fn refresh(&mut self, names: bool) {
         for target in &mut self.targets {
             target.refresh(names, &mut self.desk);
+        }
+        if self.desk.on_gils_alone() {
+            return;
         }
         if let Some(value) = counts::pressure() {
             let at = self.desk.now();

@@ -148,16 +148,24 @@ impl Target {
             Ok(python) => {
                 let found = python.python();
                 let version = found.version;
-                self.stacks = Stacks::of(found).ok();
                 self.about.python = Some(version.to_string());
                 let free = python.is_free_threaded();
                 self.about.sight = if free { Sight::FreeThreaded } else { Sight::Gil };
-                self.about.why = free.then(|| Reason::NoGil { pid: self.pid, version }.to_string());
+                let why = free.then_some(Reason::NoGil { pid: self.pid, version });
+                self.about.why = why.as_ref().map(Reason::to_string);
+                desk.refuse(self.about.key, why);
+                if !desk.on_gils_alone() {
+                    self.stacks = Stacks::of(found).ok();
+                }
             }
             Err(reason) => {
                 self.about.sight = if matches!(reason, Reason::Denied { .. }) { Sight::Nothing } else { Sight::Kernel };
                 self.about.why = Some(reason.to_string());
+                desk.refuse(self.about.key, Some(reason.clone()));
             }
+        }
+        if desk.on_gils_alone() {
+            return;
         }
         self.beacon = Beacon::find(self.pid);
         self.about.role = self.beacon.as_ref().and_then(Beacon::role);

@@ -5,11 +5,9 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::Pid;
 use crate::memory::Memory;
-use python::{Interpreter, Script};
+use crate::scripts::{Interpreter, Script};
 
 mod made;
-#[path = "../../tests/python/mod.rs"]
-mod python;
 mod scenes;
 mod table;
 mod torn;

@@ -5,12 +5,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::*;
-use python::{Interpreter as Installed, Script, supported};
+use crate::scripts::{Interpreter as Installed, Script, supported};
 
 mod fake;
 mod programs;
-#[path = "../../tests/python/mod.rs"]
-mod python;
 mod sub_interpreters;
 
 /// Machines are busy: what is to come is waited for this long.

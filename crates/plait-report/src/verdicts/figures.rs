@@ -174,8 +174,8 @@ fn of_process(survey: &ProcessSurvey<'_>, group: String) -> ProcessFigures {
         gils,
         held: has_gil.then(|| share(totals.gil.held, totals.seen_gil)),
         waiting: has_gil.then(|| ratio(totals.gil.waited, totals.seen_gil)),
-        cpu: totals.cpu.map(|cpu| ratio(cpu, totals.seen)),
-        delay: totals.delay.map(|delay| ratio(delay, totals.seen)),
+        cpu: totals.cpu.map(|cpu| ratio(cpu, totals.length)),
+        delay: totals.delay.map(|delay| ratio(delay, totals.length)),
         is_busy: survey.is_busy(),
         threads,
     }

@@ -12,8 +12,10 @@ use super::process::{ProcessSurvey, Totals, start_up, window_of};
 use super::window::{Window, gaps, ratio, seconds, share};
 
 /// The least that must have been seen for anything to be said: time, and looks.
-pub(super) const ENOUGH: Nanos = 2_000_000_000;
+pub(super) const ENOUGH: Nanos = 1_000_000_000;
 pub(super) const ENOUGH_LOOKS: u64 = 200;
+/// Before so much was seen, nothing is sure.
+pub(super) const PLENTY: Nanos = 2_000_000_000;
 /// The time between two looks, where nobody says.
 const USUAL_PERIOD: Nanos = 1_000_000;
 

@@ -99,8 +99,8 @@ fn the_start_of_a_program_is_left_out_where_enough_remains() {
     assert_eq!(words(&findings), ["io-bound"]);
     assert!((1.9..2.0).contains(&findings.figures.start_up), "{}", findings.figures.start_up);
     assert!(findings.to_text(80, false).contains("in which modules were loaded"));
-    let findings = judge(&starts(150));
-    assert_eq!((words(&findings), findings.figures.start_up), (vec!["mixed"], 0.0));
+    let findings = judge(&starts(80));
+    assert_eq!((words(&findings), findings.figures.start_up), (vec!["python-cpu-bound"], 0.0));
 }
 
 #[test]

@@ -4,11 +4,10 @@
 //! so until it has the GIL, so it is counted from when it was first seen.
 
 use std::collections::HashSet;
-use std::fs;
 
+use crate::lanes::ThreadFiles;
 use crate::observer::is_observer;
 use crate::tree::threads;
-use crate::waiters::{State, state_of};
 use crate::{Gil, Pid};
 
 /// Threads that are asked at one look.
@@ -52,6 +51,6 @@ impl Crowd {
 }
 
 fn waits(gil: Gil, tid: Pid) -> bool {
-    let line = fs::read(format!("/proc/self/task/{tid}/syscall"));
-    line.is_ok_and(|line| matches!(state_of(&line, &[gil]), Some(State::Waiting(_))))
+    let call = ThreadFiles::open(std::process::id(), tid).and_then(|mut files| files.call());
+    call.is_ok_and(|call| gil.is_waited_for_in(call))
 }

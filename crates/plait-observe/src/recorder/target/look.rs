@@ -8,9 +8,6 @@ use crate::lanes::{Call, GilSeen, ThreadLook};
 use crate::native::NativeStack;
 use crate::recorder::run::{Desk, nanos};
 
-/// `futex` on x86-64, the one machine whose GIL is read.
-const FUTEX: u16 = 202;
-
 impl Target {
     /// Looks once at each GIL and at the threads whose turn it is; false, and nothing is kept, if that took too long to be
     /// one moment.
@@ -48,13 +45,12 @@ impl Target {
                 thread.ended = true;
                 continue;
             };
-            let wants = matches!(call, Call::In { number: FUTEX, first, .. }
-                if self.seen.iter().any(|seen| seen.gil.is_waited_for_at(first)));
+            let wants = self.seen.iter().any(|seen| seen.gil.is_waited_for_in(call));
             thread.saw(call, at, wants);
             // Whether it had a processor, where that is the question: until it does something else, and for a holder
             // that may sleep.
             let runs = matches!(call, Call::Running);
-            let runs_without = runs && !holds;
+            let runs_without = runs && !holds && !desk.on_gils_alone();
             let is_asked = runs_without || thread.ran_without_gil || (holds && !runs);
             thread.ran_without_gil = runs_without;
             let sched = if is_asked { thread.files.sched().ok() } else { None };
@@ -67,7 +63,9 @@ impl Target {
         let in_time = desk.now().saturating_sub(at) <= period;
         if in_time {
             self.lanes.look(at, &self.seen, &self.looks, &mut desk.outbox.records);
-            self.chase(at, desk);
+            if !desk.on_gils_alone() {
+                self.chase(at, desk);
+            }
         }
         self.let_go(at, desk);
         in_time

@@ -19,6 +19,12 @@ const STRANGERS_PERIOD: Nanos = 10_000_000;
 impl Target {
     /// Takes note of what came or went, and of figures that change slowly.
     pub fn refresh(&mut self, names: bool, desk: &mut Desk) {
+        if desk.on_gils_alone() {
+            if self.python.as_ref().is_ok_and(|python| !python.is_free_threaded()) {
+                self.list(false, desk);
+            }
+            return;
+        }
         self.list(names, desk);
         let at = desk.now();
         for thread in &mut self.threads {

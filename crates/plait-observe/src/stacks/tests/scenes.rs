@@ -1,7 +1,7 @@
 //! Threads that stand still in calls of all kinds.
 
 use super::*;
-use crate::stacks::tests::python::supported;
+use crate::scripts::supported;
 use crate::stacks::text::LONGEST_TEXT;
 
 /// Each scene runs in a thread of its own, and ends in `rest()`. Files with other names come from `compile`.

@@ -1,8 +1,8 @@
 //! The table of lines, as each Python itself reads it.
 
 use super::*;
+use crate::scripts::supported;
 use crate::stacks::lines::Lines;
-use crate::stacks::tests::python::supported;
 
 const DUMP: &str = r#"
 import argparse, ast, asyncio.base_events, dataclasses, decimal, inspect, json.decoder, re, tarfile, typing

@@ -3,7 +3,7 @@
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::*;
-use crate::stacks::tests::python::supported;
+use crate::scripts::supported;
 
 /// What became of many looks at a thread.
 #[derive(Debug, Default)]

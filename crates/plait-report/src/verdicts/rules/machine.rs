@@ -15,6 +15,8 @@ const THROTTLED_TIME: f64 = 0.05;
 const FEWEST_PERIODS: u64 = 10;
 /// Of the time in which threads could run, they have no processor for this share.
 const DELAYED: f64 = 0.2;
+/// Fewer threads able to run, on average, are not worth a word.
+const WANTED: f64 = 0.25;
 /// So many threads for each processor are too many.
 const CROWDED: f64 = 1.1;
 /// Of the processors that it may use, a program uses all at this share.
@@ -80,15 +82,11 @@ fn delayed(survey: &Survey<'_>) -> Option<Case> {
     if throttling(survey).holds() || tree.cpu.is_none() || tree.delay.is_none() {
         return None;
     }
+    let share = tree.delay_share();
     Some(
         Case::new()
-            .at_least(
-                "share of the time able to run that was spent waiting for a processor",
-                tree.delay_share(),
-                DELAYED,
-                0.1,
-            )
-            .of(survey.samples),
+            .at_least("share of the time able to run that was spent waiting for a processor", share, DELAYED, 0.1)
+            .at_least("threads able to run", tree.demand(), WANTED, 0.1),
     )
 }
 
