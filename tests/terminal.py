@@ -99,6 +99,12 @@ class Terminal:
         self.read()
         return self.written.rfind(b"\x1b[?1049h") > self.written.rfind(b"\x1b[?1049l")
 
+    @property
+    def printed(self):
+        """What was written since the view was left."""
+        self.read()
+        return self.written.rpartition(b"\x1b[?1049l")[2].decode().replace("\r\n", "\n")
+
     def is_as_before(self):
         """Whether keys, the screen and the cursor do what they did before."""
         return (

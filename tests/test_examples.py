@@ -11,6 +11,7 @@ EXAMPLES = sorted((Path(__file__).resolve().parent.parent / "examples").glob("*.
 # The function of each, and items that take no time.
 SMALL = {
     "fetch_urls.py": ("fetch", "ITEMS[:4]"),
+    "gil_hog.py": ("parse", "[1_000] * 4"),
     "primes.py": ("count_primes", "[2_000] * 4"),
     "shared_array.py": ("fill", "ITEMS[:4]"),
     "square_roots.py": ("square_roots", "[1_000] * 4"),
@@ -18,6 +19,7 @@ SMALL = {
 # What each prints, among other things.
 SAYS = {
     "fetch_urls.py": "50 pages, 890,000 bytes, on 20 threads in ",
+    "gil_hog.py": " numbers parsed, and a heartbeat late by up to ",
     "primes.py": "17,984 primes below 200,000\n" * 4,
     "shared_array.py": "10,000,000 numbers, 76 MiB, filled by 20 tasks in place\n"
     "the last one is 19,999,998, and they add up to 99,999,990,000,000\n",

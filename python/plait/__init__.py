@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from plait._shared import empty, full, share, zeros
     from plait._task import task
     from plait._thread import ThreadPoolExecutor
+    from plait._watch_gil import GilHeld, watch_gil
 
     __version__: str
 
@@ -39,6 +40,7 @@ __all__ = [
     "Comparison",
     "Executor",
     "Future",
+    "GilHeld",
     "NotPicklable",
     "PlaitError",
     "Pool",
@@ -60,6 +62,7 @@ __all__ = [
     "share",
     "task",
     "unpatch",
+    "watch_gil",
     "zeros",
 ]
 
@@ -69,6 +72,7 @@ _HOMES = {
     "Comparison": "plait._compare",
     "Executor": "plait._executor",
     "Future": "plait._future",
+    "GilHeld": "plait._watch_gil",
     "Pool": "plait._pool",
     "ProcessPoolExecutor": "plait._process",
     "Recording": "plait._recording",
@@ -86,6 +90,7 @@ _HOMES = {
     "share": "plait._shared",
     "task": "plait._task",
     "unpatch": "plait._patch",
+    "watch_gil": "plait._watch_gil",
     "zeros": "plait._shared",
 }
 

@@ -18,6 +18,7 @@ __all__ = [
     "Figures",
     "FutureBase",
     "Gauge",
+    "GilHolds",
     "Meter",
     "NurseryServer",
     "OwnEngine",
@@ -57,6 +58,7 @@ __all__ = [
     "memory_available",
     "memory_budget",
     "memory_view",
+    "name_functions",
     "physical_cores",
     "process_map",
     "process_tree",
@@ -305,6 +307,28 @@ class Climber:
         gives the width from now on."""
 
 # --- worker processes
+
+class _GilHold(TypedDict):
+    thread_id: int
+    seconds: float
+    waiters: int
+    # The innermost first.
+    stack: list[str]
+    function: str | None
+    unnamed: str | None
+    # Holds before it that were given up, since nobody fetched them.
+    missed: int
+
+@final
+class GilHolds:
+    def __new__(cls, limit: float) -> Self: ...
+    def set_limit(self, limit: float) -> None: ...
+    def name_by(self, pid: int, questions: int, answers: int) -> None: ...
+    def leave_out_this_thread(self) -> None: ...
+    def next(self) -> _GilHold | None: ...
+    def stop(self) -> None: ...
+
+def name_functions(parent: int, questions: int, answers: int) -> None: ...
 
 @final
 class NurseryServer:

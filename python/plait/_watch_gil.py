@@ -1,7 +1,8 @@
 """`plait.watch_gil`: hear of it when a call keeps the GIL while other threads wait.
 
-Looking is done by a native thread (plait-observe), which goes on while no Python can run. A thread of Python's
-tells what it found. C functions are named by a child process, for no process can stop a thread of its own.
+Looking is done by a native thread (plait-observe), which goes on while no Python can run. A thread of
+Python's tells what it found. C functions are named by a child process, for no process can stop a thread of
+its own.
 """
 
 import atexit
@@ -29,7 +30,7 @@ class GilHeld:
         thread_id: Its number in the system, as `threading.get_native_id()` gives it.
         seconds: For how long it kept the GIL.
         waiters: How many threads waited for it, at most.
-        function: The C function that Python called; None where that is not known.
+        function: The C function that Python called, or "garbage collection"; None where that is not known.
         stack: The Python calls, the innermost first, each as `file:line function`.
         unnamed: Why `function` is None, in one line.
 
@@ -49,6 +50,9 @@ class GilHeld:
         """Say it in one line."""
         inside = f" in {self.function}" if self.function else ""
         at = f" at {self.stack[0]}" if self.stack else ""
+        # Where the call is in a library, the line that went there is of more use.
+        if (own := _own_call(self.stack)) not in (None, *self.stack[:1]):
+            at += f", called from {own},"
         who = f"{self.waiters} thread{'s' * (self.waiters != 1)}"
         return f"{self.thread} held the GIL for {_span(self.seconds)}{inside}{at} while {who} waited"
 
@@ -62,14 +66,14 @@ def watch_gil(
     """Tell when native code held the GIL for longer than `limit` seconds while other threads waited.
 
     Every hold is told once, when it is over: nothing else can run before. Python code lets go of the GIL when
-    others wait, so it is never told, however long it runs; native code that holds the GIL while nobody wants it
-    is not told either.
+    others wait, so it is never told, however long it runs; native code that holds the GIL while nobody wants
+    it is not told either.
 
     Args:
         limit: Seconds that others may be kept waiting. Below four switch intervals
             (`sys.getswitchinterval()`, so 0.02 by default) it counts as that.
-        callback: Called with each hold, in a thread of plait's. What it raises is logged. Without one, each hold
-            is a warning of the logger "plait".
+        callback: Called with each hold, in a thread of plait's. What it raises is logged. Without one, each
+            hold is a warning of the logger "plait".
         name_functions: Keep a small child process that names the C function. Without it the line of Python is
             told alone.
 
@@ -94,7 +98,7 @@ def watch_gil(
 
 
 class GilWatch:
-    """What `plait.watch_gil` returns. It watches until `stop()`, and as a context manager until its block ends."""
+    """What `plait.watch_gil` returns: watches until `stop()`, or until its `with` block ends."""
 
     __module__ = "plait"
 
@@ -104,7 +108,10 @@ class GilWatch:
         self._callback = callback
 
     def stop(self) -> None:
-        """End it. A callback that runs just now goes on, and no other begins. Again, or in a fork, without effect."""
+        """End it. A callback that runs just now goes on, and no other begins.
+
+        Without effect when it was called before, and in a process that was forked since.
+        """
         _end(self)
 
     def __enter__(self) -> "GilWatch":
@@ -129,7 +136,7 @@ class GilWatch:
 
 
 class _Watcher:
-    """What all handles of this process share: the native thread, the thread that tells, the process that names."""
+    """What all handles share: the native thread, the one that tells, the process that names functions."""
 
     def __init__(self, limit: float) -> None:
         self.watches: list[GilWatch] = []
@@ -137,7 +144,7 @@ class _Watcher:
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()
         self._is_over = False
-        thread = threading.Thread(target=self._tell, name="plait-watch-gil", daemon=True)
+        thread = threading.Thread(target=self._tell, name="plait-tell-gil", daemon=True)
         try:
             thread.start()
         except BaseException:
@@ -171,11 +178,18 @@ class _Watcher:
     def _tell(self) -> None:
         self.holds.leave_out_this_thread()
         while (found := self.holds.next()) is not None:
-            missed = found.pop("missed")
-            if missed:
-                _logger().warning("%d holds of the GIL were not told: the callbacks take too long", missed)
+            if found["missed"]:
+                _logger().warning(
+                    "%d holds of the GIL were not told: the callbacks take too long", found["missed"]
+                )
             held = GilHeld(
-                thread=_name_of(found["thread_id"]), stack=tuple(found.pop("stack")), **found
+                _name_of(found["thread_id"]),
+                found["thread_id"],
+                found["seconds"],
+                found["waiters"],
+                found["function"],
+                tuple(found["stack"]),
+                found["unnamed"],
             )
             for watch in tuple(self.watches):
                 if held.seconds >= watch.limit and watch in self.watches:
@@ -283,11 +297,18 @@ def _end_namer(process: "subprocess.Popen[bytes]") -> None:
 _PATIENCE = 2.0
 
 
+def _own_call(stack: tuple[str, ...]) -> str | None:
+    """The innermost call that is in no library."""
+    libraries = (os.path.dirname(os.__file__), "<frozen ")
+    return next((call for call in stack if not call.startswith(libraries)), None)
+
+
 def _name_of(tid: int) -> str:
     """The name of a thread, as Python or the system knows it."""
-    for thread in threading.enumerate():
+    # One that has ended meanwhile is among the others, as long as somebody knows it.
+    for thread in (*threading.enumerate(), *getattr(threading, "_dangling", ())):
         if thread.native_id == tid:
-            return thread.name
+            return str(thread.name)
     try:
         with open(f"/proc/self/task/{tid}/comm") as file:
             return file.read().strip()

@@ -1,6 +1,8 @@
 //! The stack of a thread that is blocked in a system call: it lies still, and the kernel tells where.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use super::stop::{STACK_BYTES, copy_stack};
 use super::{Copied, NoShot};
@@ -36,8 +38,11 @@ pub(super) fn call(pid: Pid, tid: Pid) -> Result<Option<u64>, NoShot> {
 }
 
 fn look(pid: Pid, tid: Pid) -> Result<Option<Blocked>, NoShot> {
-    match fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")) {
+    let thread = format!("/proc/{pid}/task/{tid}");
+    match fs::read_to_string(format!("{thread}/syscall")) {
         Ok(text) => Ok(Blocked::parse(text)),
+        // Some kernels do not tell.
+        Err(error) if error.kind() == ErrorKind::NotFound && Path::new(&thread).exists() => Ok(None),
         Err(error) => Err(NoShot::of_io(pid, tid, "reading the system call", &error)),
     }
 }

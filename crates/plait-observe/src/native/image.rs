@@ -75,7 +75,7 @@ impl Image {
         }
         // Not under the lock: reading a large file takes long.
         let again = file.try_clone().ok()?;
-        let image = Arc::new(Self::parse(&ReadCache::new(file), Bytes::File(again))?);
+        let image = Arc::new(Self::parse(&ReadCache::new(file), Bytes::File(again, id.size))?);
         let mut read = lock(&READ);
         read.retain(|_, image| image.strong_count() > 0);
         read.insert(id, Arc::downgrade(&image));

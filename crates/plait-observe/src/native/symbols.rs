@@ -13,8 +13,8 @@ const NEIGHBOURS: usize = 16;
 /// Where the bytes of a program file are.
 #[derive(Debug)]
 pub(super) enum Bytes {
-    /// In a file, which is kept open: names are read when they are needed.
-    File(File),
+    /// In a file of so many bytes, which is kept open: names are read when they are needed.
+    File(File, u64),
     /// In memory: the vDSO.
     Memory(Vec<u8>),
 }
@@ -24,9 +24,9 @@ impl Bytes {
     pub fn read(&self, offset: u64, len: u64) -> Option<Vec<u8>> {
         let len = usize::try_from(len).ok()?;
         match self {
-            Self::File(file) => {
+            Self::File(file, whole) => {
                 let end = offset.checked_add(len as u64)?;
-                (end <= file.metadata().ok()?.len()).then_some(())?;
+                (end <= *whole).then_some(())?;
                 let mut bytes = vec![0; len];
                 file.read_exact_at(&mut bytes, offset).ok()?;
                 Some(bytes)

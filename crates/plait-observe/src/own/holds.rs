@@ -166,6 +166,8 @@ impl Holds {
     pub fn stop(&self) {
         let observer = self.observer.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(observer);
+        // One that was offered too late to be met has to end, too.
+        drop(self.shared.offered.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.shared.end();
     }
 }
@@ -263,7 +265,9 @@ impl Watcher {
             for number in 0..self.watched.len() {
                 self.look(number, limit);
             }
-            self.listen();
+            if !self.unanswered.is_empty() {
+                self.listen();
+            }
         }
     }
 
@@ -311,6 +315,10 @@ impl Watcher {
         }
         watched.crowd.disperse();
         let evidence = watched.evidence.take();
+        let over = over.and_then(|hold| {
+            let delay = clocks::thread_delay(hold.place.tid).unwrap_or(0);
+            hold.end(at, delay, allowed)
+        });
         if let Some(over) = over {
             self.report(over, evidence.unwrap_or_default());
         }

@@ -5,7 +5,7 @@ use std::io::{self, Stdout, Write, stdout};
 use std::time::{Duration, Instant};
 
 use plait_report::live::{Action, Headline, Palette, Status, View};
-use plait_report::verdicts::judge_between;
+use plait_report::verdicts::{Word, judge_between};
 use plait_trace::Nanos;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -142,10 +142,13 @@ impl<'a> Screen<'a> {
             let recent = self.window.recent();
             let to = recent.recording.length();
             let findings = judge_between(&recent.recording, to.saturating_sub(JUDGED).max(recent.from), to);
-            self.status.headline = findings.verdicts.first().map(|verdict| Headline {
-                title: format!("{}: {}", verdict.title, verdict.sentence),
-                advice: verdict.remedy.clone(),
-            });
+            self.status.headline =
+                findings.verdicts.first().filter(|verdict| verdict.word != Word::NotEnoughData).map(|verdict| {
+                    Headline {
+                        title: format!("{}: {}", verdict.title, verdict.sentence),
+                        advice: verdict.remedy.clone(),
+                    }
+                });
             self.status.rate = (findings.figures.missing.rate > 0.0).then_some(findings.figures.missing.rate);
         }
         self.view.tell(self.status.clone());

@@ -88,6 +88,8 @@ pub struct ProcessFigures {
     pub sight: Sight,
     /// When it did something.
     pub window: Window,
+    /// Seconds of it in which somebody looked.
+    pub seconds: f64,
     /// How often somebody looked.
     pub samples: u64,
     /// What its GILs were used for, in seconds; the one that was used most first.
@@ -170,12 +172,13 @@ fn of_process(survey: &ProcessSurvey<'_>, group: String) -> ProcessFigures {
         python: process.python.clone(),
         sight: process.sight,
         window: survey.window,
+        seconds: totals.seen,
         samples: survey.samples,
         gils,
         held: has_gil.then(|| share(totals.gil.held, totals.seen_gil)),
         waiting: has_gil.then(|| ratio(totals.gil.waited, totals.seen_gil)),
-        cpu: totals.cpu.map(|cpu| ratio(cpu, totals.seen)),
-        delay: totals.delay.map(|delay| ratio(delay, totals.seen)),
+        cpu: totals.cpu.map(|cpu| ratio(cpu, totals.length)),
+        delay: totals.delay.map(|delay| ratio(delay, totals.length)),
         is_busy: survey.is_busy(),
         threads,
     }

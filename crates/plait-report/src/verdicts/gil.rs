@@ -15,6 +15,8 @@ use super::window::{Level, Union, Window, ratio, seconds, share};
 const NOTICED: Nanos = 20_000_000;
 /// Others wait for a hold if they do for this long, or for a quarter of it.
 const WAITED: Nanos = 5_000_000;
+/// What a thread and its neighbours have a processor for at a time, all turns together, at the most.
+const TURNS: Nanos = 40_000_000;
 
 /// What one GIL was used for, in seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -71,6 +73,8 @@ pub(super) struct NativeHold {
     pub waited: Nanos,
     /// The C function, by a native stack.
     pub function: Option<String>,
+    /// A native stack was taken, and showed no C function that Python had called.
+    pub is_nameless: bool,
     /// It collected garbage.
     pub is_gc: bool,
     /// It was long enough to be noticed, and others waited.
@@ -121,22 +125,26 @@ impl GilSurvey {
     }
 }
 
-/// Where processors are short, a holder that lost its own stays in one place as if it were in native code. Then only what a
-/// native stack names is taken for native code, and what came from the same line.
+/// Where processors are short, a holder that lost its own stays in one place as if it were in native code. What a native stack
+/// names is native code all the same, and so is what came from the same line, or went on for longer than a thread goes
+/// without a processor as a rule.
 #[derive(Debug)]
 pub(super) struct Doubt<'a> {
     code: &'a Code<'a>,
     named: BTreeSet<SpotKey>,
+    /// How long a thread goes without a processor.
+    absence: Nanos,
 }
 
 impl<'a> Doubt<'a> {
-    /// Absent where native stacks name nothing, so that nothing follows from a missing name.
-    pub fn of(code: &'a Code<'a>, threads: &[ThreadSurvey<'_>], window: Window) -> Option<Self> {
-        let shots = || threads.iter().flat_map(|thread| shots_within(thread.lane, window));
-        let are_there_names = shots().any(|shot| shot.function.is_some() || !shot.natives.is_empty());
-        let named = shots().filter(|shot| shot.function.is_some());
-        let lines = named.filter_map(|shot| code.spot(&shot.frames).map(SpotKey::line));
-        are_there_names.then(|| Self { code, named: lines.collect() })
+    /// `delayed` is the share of the time able to run that was spent waiting for a processor.
+    pub fn of(code: &'a Code<'a>, threads: &[ThreadSurvey<'_>], window: Window, delayed: f64) -> Self {
+        let shots = threads.iter().flat_map(|thread| shots_within(thread.lane, window));
+        let named = shots.filter(|shot| shot.function.is_some());
+        let named = named.filter_map(|shot| code.spot(&shot.frames).map(SpotKey::line)).collect();
+        // With each turn on a processor, as long as it takes the others to have theirs.
+        let absence = ratio(delayed, 1.0 - delayed) * TURNS as f64;
+        Self { code, named, absence: if delayed < 1.0 { absence as Nanos } else { Nanos::MAX } }
     }
 
     fn is_settled(&self, hold: &NativeHold, thread: &ThreadSurvey<'_>) -> bool {
@@ -144,6 +152,7 @@ impl<'a> Doubt<'a> {
         hold.is_gc
             || hold.blocked > 0
             || hold.function.is_some()
+            || !hold.is_nameless && hold.window.length() > self.absence
             || calls().any(|spot| self.named.contains(&spot.line()))
     }
 }
@@ -244,6 +253,7 @@ fn native_holds(
                 blocked,
                 waited: 0,
                 function: None,
+                is_nameless: false,
                 is_gc,
                 is_noticed: false,
             }),
@@ -254,8 +264,9 @@ fn native_holds(
     for hold in &mut holds {
         hold.waited = waiting.sum(hold.window);
         let first = shots.partition_point(|shot| shot.at < hold.window.from);
-        let own = shots[first..].iter().take_while(|shot| shot.at < hold.window.to);
-        hold.function = own.filter_map(|shot| shot.function.clone()).next();
+        let own: Vec<_> = shots[first..].iter().take_while(|shot| shot.at < hold.window.to).collect();
+        hold.function = own.iter().find_map(|shot| shot.function.clone());
+        hold.is_nameless = hold.function.is_none() && own.iter().any(|shot| !shot.natives.is_empty());
         // The collector tells of itself in the memory of newer Pythons only; its calls do always.
         hold.is_gc |= hold.function.as_deref().is_some_and(|function| function.contains("gc_collect"));
         let length = hold.window.length();

@@ -28,6 +28,8 @@ pub(super) struct ProcessSurvey<'a> {
 /// Figures that add up over processes: seconds, and processors times seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Totals {
+    /// How long it was there.
+    pub length: f64,
     /// How long somebody looked.
     pub seen: f64,
     /// For how long this was a process whose GIL is seen.
@@ -61,6 +63,7 @@ pub(super) struct Totals {
 impl Totals {
     pub fn add(&mut self, other: &Self) {
         let sum = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(|a, b| a + b);
+        self.length += other.length;
         self.seen += other.seen;
         self.seen_gil += other.seen_gil;
         self.gil.add(&other.gil);
@@ -96,10 +99,8 @@ impl<'a> ProcessSurvey<'a> {
         name_threads(&mut threads, track.process.pid);
         let lanes: Vec<&GilLane> = recording.gils_of(&track.process).collect();
         let used = |kind| processor_time(track, &threads, counts, kind, window);
-        let doubt = match is_crowded(used(Kind::CpuTime), used(Kind::RunDelay)) {
-            true => Doubt::of(code, &threads, window),
-            false => None,
-        };
+        let (cpu, delay) = (used(Kind::CpuTime), used(Kind::RunDelay));
+        let doubt = is_crowded(cpu, delay).then(|| Doubt::of(code, &threads, window, delayed(cpu, delay)));
 
         let gils = lanes.iter().map(|lane| {
             let users: Vec<_> = threads.iter().enumerate().filter(|(_, thread)| uses(thread, lane, &lanes)).collect();
@@ -117,10 +118,12 @@ impl<'a> ProcessSurvey<'a> {
         let used = |gil: &&GilSurvey| gil.usage.held + gil.usage.waited;
         let gil = self.gils.iter().reduce(|most, next| if used(&next) > used(&most) { next } else { most });
         let of_process = |kind| {
+            // Counters go on where nobody looks.
             let processors = processor_time(self.track, &self.threads, counts, kind, self.window);
-            processors.map(|processors| processors * seen)
+            processors.map(|processors| processors * self.window.seconds())
         };
         let mut totals = Totals {
+            length: self.window.seconds(),
             seen,
             seen_gil: if self.track.process.sight == Sight::Gil && gil.is_some() { seen } else { 0.0 },
             gil: gil.map(|gil| gil.usage).unwrap_or_default(),
@@ -166,7 +169,12 @@ const CROWDED: f64 = 0.2;
 
 /// Whether threads waited for processors so much that what they did looks like something else.
 pub(super) fn is_crowded(cpu: Option<f64>, delay: Option<f64>) -> bool {
-    cpu.zip(delay).is_some_and(|(cpu, delay)| share(delay, cpu + delay) >= CROWDED)
+    delayed(cpu, delay) >= CROWDED
+}
+
+/// Of the time in which threads could run, the share in which they had no processor.
+fn delayed(cpu: Option<f64>, delay: Option<f64>) -> f64 {
+    cpu.zip(delay).map_or(0.0, |(cpu, delay)| share(delay, cpu + delay))
 }
 
 /// Processors that a process used, or waited for.

@@ -16,9 +16,9 @@ use plait_trace::State;
 use super::code::{self, Spot};
 use super::confidence::{Case, Confidence};
 use super::process::is_crowded;
-use super::survey::{ENOUGH_LOOKS, Group, Survey};
+use super::survey::{ENOUGH, ENOUGH_LOOKS, Group, PLENTY, Survey};
 use super::verdict::{About, Evidence, Verdict, Word};
-use super::window::{seconds, share};
+use super::window::{ratio, seconds, share};
 
 /// A group that does less than this share of all that is done is nobody's bottleneck.
 const NEGLIGIBLE: f64 = 0.05;
@@ -62,15 +62,16 @@ pub(super) struct Ground<'a> {
 /// All that can be said, the most important first.
 pub(super) fn verdicts(survey: &Survey<'_>) -> Vec<Verdict> {
     let whole = About { name: "the program".to_owned(), processes: Vec::new() };
-    let is_long = survey.window.length() >= super::survey::ENOUGH && survey.samples >= ENOUGH_LOOKS;
+
     let grounds: Vec<Ground<'_>> =
         survey.groups.iter().enumerate().map(|(place, group)| Ground { survey, group, place }).collect();
-    let of_whole = |rule: &dyn Rule| apply(rule, survey, &whole, survey.samples);
+    let of_whole = |rule: &dyn Rule| apply(rule, survey, &whole, (survey.window.seconds(), survey.samples));
     let enough = |ground: &&Ground<'_>| survey.is_enough(ground.group);
     let busy: Vec<&Ground<'_>> = grounds.iter().filter(|ground| ground.group.is_busy).collect();
-    if !is_long || !busy.is_empty() && !busy.iter().any(enough) {
+    if survey.window.length() < ENOUGH {
         return of_whole(&rest::NotEnoughData { survey }).verdict.into_iter().collect();
     }
+    // These rest on counters, which go on where nobody looks.
     let machine = [
         of_whole(&machine::Throttled { survey }),
         of_whole(&machine::Oversubscribed { survey }),
@@ -78,9 +79,19 @@ pub(super) fn verdicts(survey: &Survey<'_>) -> Vec<Verdict> {
         of_whole(&machine::BusyMachine { survey }),
     ];
     let mut verdicts: Vec<Verdict> = machine.into_iter().filter_map(|ruling| ruling.verdict).collect();
-    if busy.is_empty() {
-        verdicts.extend(of_whole(&rest::Idle { survey }).verdict);
+    if survey.samples < ENOUGH_LOOKS || !busy.is_empty() && !busy.iter().any(enough) {
+        verdicts.extend(of_whole(&rest::NotEnoughData { survey }).verdict);
+        return without_repetition(verdicts);
     }
+    if busy.is_empty() {
+        // A loop that hardly has anything to do may be stalled when it does.
+        verdicts.extend(grounds.iter().filter_map(|ground| {
+            let rule = event_loop::LoopStalled::of(*ground);
+            apply(&rule, survey, &ground.about(), (ground.seen(), ground.group.samples)).verdict
+        }));
+        verdicts.extend(of_whole(&rest::Idle { survey }).verdict.filter(|_| verdicts.is_empty()));
+    }
+
     let active = |ground: &Ground<'_>| ground.group.totals.active;
     let whole_activity: f64 = busy.iter().map(|ground| active(ground)).sum();
     let mut of_groups: Vec<(f64, Verdict)> = Vec::new();
@@ -94,14 +105,19 @@ pub(super) fn verdicts(survey: &Survey<'_>) -> Vec<Verdict> {
     }
     of_groups.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     verdicts.extend(of_groups.into_iter().map(|(_, verdict)| verdict));
-    let said = |word| verdicts.iter().any(|verdict: &Verdict| verdict.word == word);
-    // Who is stopped, or has more threads than processors, does not gain from knowing that all are in use.
-    if said(Word::Throttled) || said(Word::Oversubscribed) {
-        verdicts.retain(|verdict| verdict.word != Word::Saturated);
-    }
     if verdicts.is_empty() {
         // Processor time was counted, but what used it was not seen.
         verdicts.extend(of_whole(&rest::NotEnoughData { survey }).verdict);
+    }
+    without_repetition(verdicts)
+}
+
+/// In the order of importance. Who is stopped, or has more threads than processors, does not gain from knowing that all are in
+/// use.
+fn without_repetition(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
+    let said = |word| verdicts.iter().any(|verdict: &Verdict| verdict.word == word);
+    if said(Word::Throttled) || said(Word::Oversubscribed) {
+        verdicts.retain(|verdict| verdict.word != Word::Saturated);
     }
     verdicts.sort_by_key(|verdict| verdict.word);
     verdicts
@@ -109,11 +125,8 @@ pub(super) fn verdicts(survey: &Survey<'_>) -> Vec<Verdict> {
 
 /// What can be said of a group.
 fn of_group(ground: Ground<'_>) -> Vec<Verdict> {
-    let about = About {
-        name: ground.group.name.clone(),
-        processes: ground.processes().map(|process| process.track.process.key).collect(),
-    };
-    let judge = |rule: &dyn Rule| apply(rule, ground.survey, &about, ground.group.samples);
+    let about = ground.about();
+    let judge = |rule: &dyn Rule| apply(rule, ground.survey, &about, (ground.seen(), ground.group.samples));
     let causes = vec![
         judge(&event_loop::LoopStalled::of(ground)),
         judge(&gil::GilHog::of(ground)),
@@ -152,7 +165,7 @@ fn of_group(ground: Ground<'_>) -> Vec<Verdict> {
     verdicts
 }
 
-fn apply(rule: &dyn Rule, survey: &Survey<'_>, about: &About, samples: u64) -> Ruling {
+fn apply(rule: &dyn Rule, survey: &Survey<'_>, about: &About, (time, samples): (f64, u64)) -> Ruling {
     let Some(case) = rule.case() else {
         return Ruling { word: rule.word(), margin: f64::NEG_INFINITY, verdict: None };
     };
@@ -164,7 +177,7 @@ fn apply(rule: &dyn Rule, survey: &Survey<'_>, about: &About, samples: u64) -> R
             about: about.clone(),
             sentence: rule.sentence(),
             remedy: rule.remedy(),
-            confidence: Confidence::new(share * quality(survey, rule.word(), samples)),
+            confidence: Confidence::new(share * quality(survey, rule.word(), time, samples)),
             figures: case.figures.clone(),
             evidence: rule.evidence(),
             samples,
@@ -174,23 +187,33 @@ fn apply(rule: &dyn Rule, survey: &Survey<'_>, about: &About, samples: u64) -> R
 }
 
 /// How well the program was seen: 1 where nothing is missing.
-fn quality(survey: &Survey<'_>, word: Word, samples: u64) -> f64 {
+fn quality(survey: &Survey<'_>, word: Word, time: f64, samples: u64) -> f64 {
     if word == Word::NotEnoughData {
         return 1.0;
     }
     let few = samples.saturating_sub(ENOUGH_LOOKS) as f64 / (MANY_LOOKS - ENOUGH_LOOKS) as f64;
     let looks = 0.75 + 0.25 * few.clamp(0.0, 1.0);
+    let long = (time - seconds(ENOUGH)) / seconds(PLENTY - ENOUGH);
+    // Not above what is likely until the end.
+    let long = if long >= 1.0 { 1.0 } else { 0.65 + 0.14 * long.max(0.0) };
     let gaps = 1.0 - (2.0 * survey.gap_share).min(0.5);
     let dropped = survey.recording.ended.map(|ended| ended.dropped).unwrap_or_default();
     let threads = if dropped.threads > 0 { 0.8 } else { 1.0 };
     let records = if dropped.records > 0 { 0.8 } else { 1.0 };
-    looks * gaps * threads * records
+    // Counters miss nothing.
+    let is_counted = matches!(word, Word::Throttled | Word::Oversubscribed | Word::Saturated | Word::BusyMachine);
+    if is_counted { long } else { looks.min(long) * gaps * threads * records }
 }
 
 impl<'a> Ground<'a> {
     pub fn processes(&self) -> impl Iterator<Item = &'a super::process::ProcessSurvey<'a>> + Clone + use<'a> {
         let survey = self.survey;
         self.group.processes.iter().map(move |&place| &survey.processes[place])
+    }
+
+    fn about(&self) -> About {
+        let processes = self.processes().map(|process| process.track.process.key).collect();
+        About { name: self.group.name.clone(), processes }
     }
 
     /// Whether its GIL was seen for the most part.
@@ -216,7 +239,7 @@ impl<'a> Ground<'a> {
 
     /// How many threads waited for the GIL, on average.
     pub fn waiting(&self) -> f64 {
-        super::window::ratio(self.group.totals.gil.waited, self.group.totals.seen_gil)
+        ratio(self.group.totals.gil.waited, self.group.totals.seen_gil)
     }
 
     /// Whether its threads waited for processors so much that what they did looks like something else.
@@ -228,7 +251,10 @@ impl<'a> Ground<'a> {
     /// Processors in use by each of its processes, on average; by the threads' states where nobody counted.
     pub fn cpu(&self) -> f64 {
         let totals = &self.group.totals;
-        super::window::ratio(totals.cpu.unwrap_or(totals.gil.held + totals.native + totals.attached), totals.seen)
+        match totals.cpu {
+            Some(cpu) => ratio(cpu, totals.length),
+            None => ratio(totals.gil.held + totals.native + totals.attached, totals.seen),
+        }
     }
 
     /// Of the time of busy threads, the share in which they waited for locks.

@@ -7,7 +7,7 @@ use super::counts::Counts;
 use super::event_loop::{self, Stall};
 use super::purpose::{Purpose, purpose};
 use super::times::{Times, is_active};
-use super::window::{Window, ratio, seconds};
+use super::window::{Window, ratio, seconds, share};
 
 /// System calls that take a connection that comes in (x86-64 and AArch64): whoever sleeps in one has nothing to do.
 const ACCEPT: [u16; 4] = [43, 288, 202, 242];
@@ -17,6 +17,8 @@ const ACTIVE: f64 = 0.02;
 const COMPUTES: f64 = 0.1;
 /// A thread that waits for something for this share of the time does so in earnest.
 const WAITS: f64 = 0.1;
+/// A thread that is in one call for this share of the time does nothing but that, whatever it did before and after.
+const RESTS: f64 = 0.8;
 /// So many changes of state in a second show that what a thread waits for does happen; never fewer than [`FEWEST`].
 const CHANGES: f64 = 1.0;
 const FEWEST: f64 = 5.0;
@@ -55,6 +57,7 @@ impl<'a> ThreadSurvey<'a> {
         let mut times = Times::default();
         let (mut changes, mut accepts) = (0u64, 0);
         let mut last = None;
+        let (mut rest, mut longest_rest) = (0, 0);
         for span in spans_within(lane, window) {
             let time = part(span, window).length();
             times.add(span.state, time);
@@ -65,6 +68,12 @@ impl<'a> ThreadSurvey<'a> {
                 continue;
             }
             changes += u64::from(last.is_some_and(|last| last != span.state));
+            rest = match span.state.is_blocked() {
+                true if last == Some(span.state) => rest + time,
+                true => time,
+                false => 0,
+            };
+            longest_rest = longest_rest.max(rest);
             last = Some(span.state);
         }
         let growth = |kind| counts.get(Subject::Thread(lane.thread.key), kind).map(|growth| growth.per_time());
@@ -87,7 +96,7 @@ impl<'a> ThreadSurvey<'a> {
             calls,
         };
         survey.look_into_waits(code, accepts);
-        survey.judge_activity(changes);
+        survey.judge_activity(changes, longest_rest);
         if survey.is_loop {
             survey.stalls = event_loop::stalls(code, lane, window, &survey.calls);
         }
@@ -109,13 +118,15 @@ impl<'a> ThreadSurvey<'a> {
         }
     }
 
-    fn judge_activity(&mut self, changes: u64) {
+    fn judge_activity(&mut self, changes: u64, longest_rest: Nanos) {
         let seen = seconds(self.times.seen());
         let active = self.times.share(is_active);
         let waits = ratio(self.waited(|state| state.is_blocked() && state != State::Child), seen);
         let happens = changes as f64 >= (CHANGES * seen).max(FEWEST) || self.cpu.is_some_and(|cpu| cpu >= STIRS);
         self.computes = active >= COMPUTES;
-        self.busy = seen > 0.0 && (active >= ACTIVE || waits >= WAITS && happens);
+        let rests = share(seconds(longest_rest), seen) >= RESTS;
+        let stirs = active >= ACTIVE || waits >= WAITS && happens;
+        self.busy = seen > 0.0 && (self.computes || stirs && !rests);
     }
 
     /// Seconds in blocked states of its own accord: not those in which it waited to be told something.

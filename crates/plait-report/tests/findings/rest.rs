@@ -19,8 +19,10 @@ fn unseen(scene: Scene) -> Scene {
 
 pub fn cases() -> Vec<Case> {
     vec![
-        ("too short", one(&"P".repeat(199)), &["not-enough-data"], Sure),
-        ("just long enough", one(&"P".repeat(200)), &["python-cpu-bound"], Sure),
+        ("too short", one(&"P".repeat(99)), &["not-enough-data"], Sure),
+        ("long enough for what is likely", one(&"P".repeat(199)), &["python-cpu-bound"], Likely),
+        ("just long enough for that", one(&"P".repeat(100)), &["python-cpu-bound"], Likely),
+        ("long enough to be sure", one(&"P".repeat(200)), &["python-cpu-bound"], Sure),
         ("too few looks", one(&"P".repeat(400)).looks(199), &["not-enough-data"], Sure),
         ("just enough looks", one(&"P".repeat(400)).looks(200), &["python-cpu-bound"], Likely),
         ("nothing at all", Scene::new(), &["not-enough-data"], Sure),
@@ -46,6 +48,18 @@ pub fn cases() -> Vec<Case> {
             Sure,
         ),
         ("a sleeper", one(&"s".repeat(400)), &["idle"], Sure),
+        (
+            "a sleeper that has been started and will be ended",
+            one(&format!("{}{}{}", "P".repeat(10), "s?ss".repeat(95), "G".repeat(10))),
+            &["idle"],
+            Sure,
+        ),
+        (
+            "threads that wait for a GIL that cannot be seen",
+            unseen(one(&"nlnl".repeat(100))).lane("other", &"lnln".repeat(100)),
+            &["unseen"],
+            Sure,
+        ),
         ("a pool without work", one(&"l".repeat(400)).lane("pool", &"l".repeat(400)), &["idle"], Sure),
         ("a heartbeat", one(&format!("{}P", "o".repeat(199)).repeat(4)), &["idle"], Sure),
         ("a GIL that cannot be seen", unseen(one(&"n".repeat(400))), &["unseen"], Sure),

@@ -48,6 +48,7 @@ pub fn cases() -> Vec<Case> {
         ("a server that nobody calls", Scene::new().lane("main", &"o".repeat(400)), &["idle"], Sure),
         ("a lock, held asleep", locked("sssss"), &["lock-bound"], Sure),
         ("a lock, held in native code", locked("nnnnP"), &["lock-bound"], Sure),
+        ("a lock, held in Python code half of the time", locked("PPPss"), &["lock-bound"], Sure),
         ("a lock, held in Python code", locked("PPPPP"), &["python-cpu-bound"], Sure),
         (
             "a lock that no stack explains",

@@ -5,6 +5,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -17,16 +18,21 @@ use crate::native::maps;
 /// What the helper is told: numbers.
 const TOLD: &str = "PLAIT_TEST_HELPER";
 
-/// Starts the helper of that name, and waits until it is at it.
-pub(super) fn helper(name: &str, told: &[Pid]) -> Child {
+/// The command that is the helper of that name.
+fn command(name: &str, told: &[Pid]) -> Command {
     let told: Vec<String> = told.iter().map(Pid::to_string).collect();
-    let mut helper = Command::new(env::current_exe().expect("this test program"))
+    let mut command = Command::new(env::current_exe().expect("this test program"));
+    command
         .args(["--exact", &format!("native::tests::others::{name}"), "--ignored", "--nocapture"])
         .env(TOLD, told.join(" "))
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("this test program starts");
+        .stdout(Stdio::piped());
+    command
+}
+
+/// Starts the helper of that name, and waits until it is at it.
+pub(super) fn helper(name: &str, told: &[Pid]) -> Child {
+    let mut helper = command(name, told).spawn().expect("this test program starts");
     let mut output = BufReader::new(helper.stdout.take().expect("is piped"));
     let at_it = output.by_ref().lines().map_while(Result::ok).any(|line| line.ends_with("at it"));
     assert!(at_it, "the helper ended");
@@ -68,6 +74,31 @@ fn traces() {
     ptrace::seize(Raw::from_raw(tid.cast_signed()), Options::empty()).expect("is allowed");
     println!("at it");
     until_let_go();
+}
+
+#[test]
+#[ignore = "a helper of another test"]
+fn is_refused() {
+    let [pid, tid] = told()[..] else { panic!("two numbers") };
+    let refused = Natives::new(pid).shot(tid).expect_err("it is not allowed");
+    println!("refused: {} {refused}", refused.is_lasting());
+}
+
+#[test]
+fn who_may_not_stop_a_process_is_told_what_to_do() {
+    let (script, tid) = start(supported()[0], "loop()");
+    if !rustix::process::geteuid().is_root() {
+        println!("only root can be somebody else");
+        return;
+    }
+    const NOBODY: u32 = 65534;
+    let told = command("is_refused", &[script.pid(), tid]).uid(NOBODY).gid(NOBODY).output();
+    let Ok(told) = told else {
+        println!("this test program is not for others to run: {told:?}");
+        return;
+    };
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("refused: true threads of process") && told.contains("or as root"), "{told}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! A hold is one thread in one place of its code, so in one native call; the GIL went to no other thread meanwhile. Two kinds of
 //! innocent look the same for a while: a loop that is one instruction long, and a thread that was given no processor. The first
 //! lets go as soon as its switch interval is over and somebody waits; so only the time counts in which somebody waits, and
-//! it takes some intervals. What the second lacked is taken off.
+//! it takes some intervals. What the second lacked is taken off, once it is known: the kernel counts it when the thread runs again.
 
 use crate::Pid;
 
@@ -29,8 +29,8 @@ pub(super) struct Place {
 
 /// Times in nanoseconds on one clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Hold {
-    place: Place,
+pub(super) struct Hold {
+    pub place: Place,
     since: u64,
     last: u64,
     /// When somebody was first seen to wait, and for how long the holder had lacked a processor by then.
@@ -45,8 +45,7 @@ struct Hold {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Over {
     pub place: Place,
-    /// The first look at it, and the last.
-    pub since: u64,
+    /// The last look at it.
     pub last: u64,
     /// How long it took, as well as can be told.
     pub took: u64,
@@ -74,8 +73,8 @@ pub(super) fn allowed(limit: u64, interval: u64) -> u64 {
 }
 
 impl Patience {
-    /// A look: who holds the GIL where; `None` while nobody does. First: the hold that has ended, if it took too long.
-    pub fn look(&mut self, at: u64, place: Option<Place>, allowed: u64) -> (Option<Over>, Next) {
+    /// A look: who holds the GIL where; `None` while nobody does. First: the hold that has ended, if it may have taken too long.
+    pub fn look(&mut self, at: u64, place: Option<Place>, allowed: u64) -> (Option<Hold>, Next) {
         if let Some(hold) = &mut self.hold
             && Some(hold.place) == place
         {
@@ -86,7 +85,7 @@ impl Patience {
         let hold =
             |place| Hold { place, since: at, last: at, waited: None, counted: 0, most_waiters: 0, has_evidence: false };
         let ended = std::mem::replace(&mut self.hold, place.map(hold));
-        (ended.filter(|hold| hold.counted >= allowed).map(|hold| hold.end(at)), Next::Nothing)
+        (ended.filter(|hold| hold.counted >= allowed), Next::Nothing)
     }
 
     /// At the same look: so many threads wait, and the holder has lacked a processor for so long in its life. Tells whether
@@ -98,8 +97,10 @@ impl Patience {
             hold.waited = Some((hold.last, delay));
         }
         // Who waits does so until it has the GIL, and then the place is another.
-        let Some((since, before)) = hold.waited else { return false };
-        hold.counted = hold.last.saturating_sub(since).saturating_sub(delay.saturating_sub(before));
+        if hold.waited.is_none() {
+            return false;
+        }
+        hold.counted = hold.count(delay);
         let now = !hold.has_evidence && hold.counted as f64 >= SUSPICIOUS * allowed as f64;
         hold.has_evidence |= now;
         now
@@ -107,10 +108,18 @@ impl Patience {
 }
 
 impl Hold {
-    /// It was not there any more at the look `at`: it ended in between, and began before its first look.
-    fn end(self, at: u64) -> Over {
+    /// For how long others waited and the holder had a processor, if it has lacked one for `delay` in its life.
+    fn count(&self, delay: u64) -> u64 {
+        let Some((since, before)) = self.waited else { return 0 };
+        self.last.saturating_sub(since).saturating_sub(delay.saturating_sub(before))
+    }
+
+    /// It was not there any more at the look `at`, and its thread has lacked a processor for `delay` by now: `None` if that
+    /// accounts for it.
+    pub fn end(self, at: u64, delay: u64, allowed: u64) -> Option<Over> {
         let Self { place, since, last, most_waiters, .. } = self;
-        Over { place, since, last, took: at.saturating_sub(since), waiters: most_waiters }
+        let over = Over { place, last, took: at.saturating_sub(since), waiters: most_waiters };
+        (self.count(delay) >= allowed).then_some(over)
     }
 }
 
@@ -127,8 +136,9 @@ mod tests {
     }
 
     /// Looks every 5 ms. A letter is a place, `.` is none; in capitals, somebody waits. Each hold that took too long: its letter,
-    /// how long it took in ms, and whether there was evidence.
-    fn run(lane: &str, limit: u64, delay_per_look: u64) -> Vec<(char, u64, bool)> {
+    /// how long it took in ms, and whether there was evidence. Time without a processor grows at each look by the first of
+    /// `delays`, and once it runs again by the second.
+    fn run(lane: &str, limit: u64, delays: (u64, u64)) -> Vec<(char, u64, bool)> {
         let allowed = allowed(limit, INTERVAL);
         let (mut patience, mut found) = (Patience::default(), Vec::new());
         let (mut switches, mut last, mut evidence) = (0, '.', None);
@@ -138,10 +148,11 @@ mod tests {
             let at = 1000 * MS + turn as u64 * PERIOD;
             let here = (name != '.').then(|| place(name as Pid, 5, switches));
             let (over, next) = patience.look(at, here, allowed);
+            let over = over.and_then(|hold| hold.end(at, turn as u64 * delays.0 + delays.1, allowed));
             found.extend(over.map(|over| (last, over.took / MS, evidence == Some(last))));
             if next == Next::AskWhoWaits {
                 let waiters = usize::from(letter.is_uppercase());
-                if patience.waiters(waiters, turn as u64 * delay_per_look, allowed) {
+                if patience.waiters(waiters, turn as u64 * delays.0, allowed) {
                     assert_ne!(evidence, Some(name), "asked for once");
                     evidence = Some(name);
                 }
@@ -153,34 +164,39 @@ mod tests {
 
     #[test]
     fn a_hold_is_told_when_it_is_over() {
-        assert_eq!(run("..AAAAAAAAAAAAAAAAAAAAAAAAA..", 100 * MS, 0), [('a', 125, true)]);
+        assert_eq!(run("..AAAAAAAAAAAAAAAAAAAAAAAAA..", 100 * MS, (0, 0)), [('a', 125, true)]);
         let long = "A".repeat(400);
-        assert_eq!(run(&long, 100 * MS, 0), [('a', 2000, true)]);
-        assert_eq!(run(&format!("{long}..bb{}", "C".repeat(40)), 100 * MS, 0), [('a', 2000, true), ('c', 200, true)]);
+        assert_eq!(run(&long, 100 * MS, (0, 0)), [('a', 2000, true)]);
+        assert_eq!(
+            run(&format!("{long}..bb{}", "C".repeat(40)), 100 * MS, (0, 0)),
+            [('a', 2000, true), ('c', 200, true)]
+        );
     }
 
     #[test]
     fn short_ones_and_those_that_nobody_minds_are_not() {
-        assert_eq!(run("AAAAAAAAAAAAAAAA", 100 * MS, 0), []);
-        assert_eq!(run(&"a".repeat(400), 100 * MS, 0), []);
-        assert_eq!(run(&"AAAAABBBBB".repeat(40), 100 * MS, 0), []);
+        assert_eq!(run("AAAAAAAAAAAAAAAA", 100 * MS, (0, 0)), []);
+        assert_eq!(run(&"a".repeat(400), 100 * MS, (0, 0)), []);
+        assert_eq!(run(&"AAAAABBBBB".repeat(40), 100 * MS, (0, 0)), []);
     }
 
     #[test]
     fn a_loop_of_one_instruction_lets_go_when_somebody_comes() {
         // Nobody for two seconds, then somebody for as long as a switch takes.
         let lane = format!("{}A{}", "a".repeat(400), "b".repeat(10));
-        assert_eq!(run(&lane, 100 * MS, 0), []);
-        assert_eq!(run(&lane, 0, 0), [], "however small the limit");
+        assert_eq!(run(&lane, 100 * MS, (0, 0)), []);
+        assert_eq!(run(&lane, 0, (0, 0)), [], "however small the limit");
         // But a native call that somebody comes to wait for counts from there, and is told in full.
-        assert_eq!(run(&format!("{}{}", "a".repeat(20), "A".repeat(30)), 100 * MS, 0), [('a', 250, true)]);
+        assert_eq!(run(&format!("{}{}", "a".repeat(20), "A".repeat(30)), 100 * MS, (0, 0)), [('a', 250, true)]);
     }
 
     #[test]
     fn time_without_a_processor_is_not_the_holders_fault() {
         let lane = "A".repeat(40);
-        assert_eq!(run(&lane, 100 * MS, PERIOD), []);
-        assert_eq!(run(&lane, 100 * MS, PERIOD / 4), [('a', 200, true)]);
+        assert_eq!(run(&lane, 100 * MS, (PERIOD, 0)), []);
+        assert_eq!(run(&lane, 100 * MS, (PERIOD / 4, 0)), [('a', 200, true)]);
+        assert_eq!(run(&lane, 100 * MS, (0, 150 * MS)), [], "it was counted when the thread ran again");
+        assert_eq!(run(&lane, 100 * MS, (0, 50 * MS)), [('a', 200, true)]);
     }
 
     #[test]

@@ -17,6 +17,8 @@ use super::monotonic;
 use crate::Pid;
 use crate::native::{NativeStack, Natives, NoShot};
 
+/// What is told in place of a function when Python itself collects garbage.
+const COLLECTING: &str = "garbage collection";
 /// More of a name is of no use.
 const LONGEST: usize = 4096;
 
@@ -64,10 +66,8 @@ impl Namer {
         question[..4].copy_from_slice(&self.numbers.to_ne_bytes());
         question[4..].copy_from_slice(&tid.to_ne_bytes());
         // A pipe takes eight bytes as a whole, or is full since nobody reads.
-        match self.to.write(&question) {
-            Ok(8) if !self.broken => Some(self.numbers),
-            _ => None,
-        }
+        self.broken |= self.to.write(&question).ok() != Some(question.len());
+        (!self.broken).then_some(self.numbers)
     }
 
     /// Reads what has been answered.
@@ -129,6 +129,8 @@ fn parse(bytes: &[u8]) -> Option<(u32, Answer, usize)> {
 fn encode(number: u32, at: u64, shot: &Result<NativeStack, NoShot>) -> Vec<u8> {
     let mut text = match shot {
         Ok(NativeStack { function: Some(function), .. }) => format!("={function}"),
+        // It begins wherever enough objects were made, so no function is to blame.
+        Ok(NativeStack { collecting: true, .. }) => format!("={COLLECTING}"),
         Ok(_) => "=".to_owned(),
         Err(why) => format!("-{why}"),
     };
@@ -206,6 +208,7 @@ mod tests {
             Ok(native(Some("_sre_SRE_Pattern_findall"))),
             Ok(native(None)),
             Err(NoShot::Ended { tid: 7 }),
+            Ok(NativeStack { collecting: true, ..native(None) }),
             Ok(native(Some(&"é".repeat(9000)))),
         ];
         let bytes: Vec<u8> = shots.iter().zip(1..).flat_map(|(shot, number)| encode(number, 70, shot)).collect();
@@ -221,8 +224,9 @@ mod tests {
         assert_eq!(seen[0], Ok(Some("_sre_SRE_Pattern_findall".to_owned())));
         assert_eq!(seen[1], Ok(None));
         assert_eq!(seen[2], Err("thread 7 has ended".to_owned()));
-        assert!(matches!(&seen[3], Ok(Some(name)) if name.len() > 4000 && name.chars().all(|letter| letter == 'é')));
-        assert_eq!(seen.len(), 4);
+        assert_eq!(seen[3], Ok(Some(COLLECTING.to_owned())));
+        assert!(matches!(&seen[4], Ok(Some(name)) if name.len() > 4000 && name.chars().all(|letter| letter == 'é')));
+        assert_eq!(seen.len(), 5);
     }
 
     #[test]

@@ -125,9 +125,11 @@ impl Rule for NativeHolding<'_> {
     fn sentence(&self) -> String {
         let gil = &self.ground.group.totals.gil;
         let native = share(gil.native + gil.blocked + gil.gc, self.ground.group.totals.seen_gil);
-        let mut own: Vec<_> = self.ground.survey.hogs.iter().filter(|hog| hog.group == self.ground.place).collect();
-        own.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-        let most = own.first().map(|hog| super::called_from(hog.function.as_deref(), hog.spot.as_ref()));
+        let own = self.ground.survey.hogs.iter().filter(|hog| hog.group == self.ground.place);
+        let own = own.filter(|hog| hog.function.is_some() || hog.spot.is_some());
+        let most = own
+            .max_by(|a, b| a.seconds.total_cmp(&b.seconds))
+            .map(|hog| super::called_from(hog.function.as_deref(), hog.spot.as_ref()));
         let most = most.map(|what| format!(", most of it {}", what.trim_end_matches(','))).unwrap_or_default();
         format!(
             "Native code kept the GIL for {} of the time{most}, and {}: other threads would have to wait.",

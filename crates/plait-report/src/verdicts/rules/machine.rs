@@ -15,8 +15,14 @@ const THROTTLED_TIME: f64 = 0.05;
 const FEWEST_PERIODS: u64 = 10;
 /// Of the time in which threads could run, they have no processor for this share.
 const DELAYED: f64 = 0.2;
+/// Fewer threads able to run, on average, are not worth a word.
+const WANTED: f64 = 0.25;
 /// So many threads for each processor are too many.
 const CROWDED: f64 = 1.1;
+/// If other programs have the processors, threads that only take turns pile up: then it must be so many…
+const CROWDED_BESIDE_OTHERS: f64 = 2.0;
+/// …which is where the program itself uses less than this share of the processors.
+const OWN: f64 = 0.7;
 /// Of the processors that it may use, a program uses all at this share.
 pub(super) const ALL_USED: f64 = 0.85;
 
@@ -74,21 +80,24 @@ pub(super) struct Oversubscribed<'a> {
     pub survey: &'a Survey<'a>,
 }
 
+/// How many threads able to run there are for each processor, and how many are too many.
+fn crowd(survey: &Survey<'_>) -> (f64, f64) {
+    let tree = &survey.tree;
+    let own = ratio(tree.cpu.unwrap_or(0.0), tree.processors);
+    (ratio(tree.demand(), tree.processors), if own >= OWN { CROWDED } else { CROWDED_BESIDE_OTHERS })
+}
+
 /// Whether threads wait for processors, for no quota's sake.
 fn delayed(survey: &Survey<'_>) -> Option<Case> {
     let tree = &survey.tree;
     if throttling(survey).holds() || tree.cpu.is_none() || tree.delay.is_none() {
         return None;
     }
+    let share = tree.delay_share();
     Some(
         Case::new()
-            .at_least(
-                "share of the time able to run that was spent waiting for a processor",
-                tree.delay_share(),
-                DELAYED,
-                0.1,
-            )
-            .of(survey.samples),
+            .at_least("share of the time able to run that was spent waiting for a processor", share, DELAYED, 0.1)
+            .at_least("threads able to run", tree.demand(), WANTED, 0.1),
     )
 }
 
@@ -107,9 +116,8 @@ impl Rule for Oversubscribed<'_> {
     }
 
     fn case(&self) -> Option<Case> {
-        let tree = &self.survey.tree;
-        let crowd = ratio(tree.demand(), tree.processors);
-        Some(delayed(self.survey)?.at_least("threads able to run for each processor", crowd, CROWDED, 0.2))
+        let (crowd, many) = crowd(self.survey);
+        Some(delayed(self.survey)?.at_least("threads able to run for each processor", crowd, many, 0.2))
     }
 
     fn sentence(&self) -> String {
@@ -179,18 +187,19 @@ impl Rule for BusyMachine<'_> {
     }
 
     fn case(&self) -> Option<Case> {
-        let tree = &self.survey.tree;
-        let crowd = ratio(tree.demand(), tree.processors);
-        Some(delayed(self.survey)?.below("threads able to run for each processor", crowd, CROWDED, 0.2))
+        let (crowd, many) = crowd(self.survey);
+        Some(delayed(self.survey)?.below("threads able to run for each processor", crowd, many, 0.2))
     }
 
     fn sentence(&self) -> String {
         let tree = &self.survey.tree;
         format!(
-            "Its {} threads able to run had no processor for {} of that time, though there are {}: other programs had them.",
+            "{} threads wanted to run on {} on average and had none for {} of that time, though the program itself used only \
+             {} of them: other programs had the rest.",
             number(tree.demand()),
+            processors(tree.processors),
             share(tree.delay_share()),
-            number(tree.processors),
+            number(tree.cpu.unwrap_or(0.0)),
         )
     }
 

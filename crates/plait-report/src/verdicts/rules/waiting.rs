@@ -1,12 +1,13 @@
 //! Rules about programs that wait for something that is neither the GIL nor a processor.
 
-use plait_trace::State;
+use plait_trace::{Sight, State};
 
 use super::computing::LOCKED;
 use super::event_loop::doing;
 use super::{Ground, Rule, mostly};
 use crate::units::{number, share as percent};
 use crate::verdicts::confidence::Case;
+use crate::verdicts::process::ProcessSurvey;
 use crate::verdicts::thread::ThreadSurvey;
 use crate::verdicts::verdict::{Evidence, Word};
 use crate::verdicts::window::share;
@@ -18,7 +19,7 @@ const HELD: f64 = 0.25;
 /// Fewer processors are used.
 const USED: f64 = 0.25;
 /// Waiting for locks, the GIL is held for less than this share of the time.
-const HELD_BESIDE_LOCKS: f64 = 0.5;
+const HELD_BESIDE_LOCKS: f64 = 0.7;
 /// Where hardly anything runs, sleeping and waiting for events may be all that there is to do.
 const STIRS: f64 = 0.01;
 
@@ -138,6 +139,12 @@ impl Rule for LockBound<'_> {
 
     fn case(&self) -> Option<Case> {
         let totals = &self.ground.group.totals;
+        // Waiting for a GIL that is not seen looks like waiting for a lock.
+        let is_seen =
+            |process: &ProcessSurvey<'_>| matches!(process.track.process.sight, Sight::Gil | Sight::FreeThreaded);
+        if !self.ground.processes().all(is_seen) {
+            return None;
+        }
         Some(
             Case::new()
                 .at_least("share of the busy threads' time waiting for locks", self.ground.locks(), LOCKED, 0.1)
