@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 import weakref
 from concurrent.futures import CancelledError, wait

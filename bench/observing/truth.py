@@ -11,10 +11,12 @@ Times = list[tuple[int, int]]
 
 def measure(rate: int, shortest: float, longest: float, seconds: float) -> dict[str, Any]:
     """Record a program that keeps the GIL for known times; return what was found of them."""
-    with Target("keeper", shortest, longest) as target:
-        with recording(target.pid, "--rate", str(rate)) as found:
-            time.sleep(seconds)
-            truth = target.ask()
+    with (
+        Target("keeper", shortest, longest) as target,
+        recording(target.pid, "--rate", str(rate)) as found,
+    ):
+        time.sleep(seconds)
+        truth = target.ask()
     origin = found["began"]["monotonic"]
     held = [(begun - origin, ended - origin) for begun, ended in truth["held"]]
     held = [(begun, ended) for begun, ended in held if begun > 0.1e9 and ended < found["length"]]

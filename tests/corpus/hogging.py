@@ -27,7 +27,7 @@ def parses_json(seconds):
 
 @answer("gil-hog", also=CONTENDED, native="sre")
 def matches_a_slow_pattern(seconds):
-    text = "a" * 400_000
+    text = "a" * 2_000_000
     pattern = re.compile("(?:a|b)*c|a+d")
     beside(seconds, lambda: pattern.match(text), paused)
 
@@ -50,7 +50,7 @@ def multiplies_long_numbers(seconds):
     beside(seconds, lambda: number * number, paused)
 
 
-@answer("gil-hog", also=CONTENDED)
+@answer("gil-hog", also=(*CONTENDED, "gc-pause"))
 def reads_csv(seconds):
     lines = ["1,2,3,four,5.5"] * 150_000
     beside(seconds, lambda: list(csv.reader(lines)), paused)

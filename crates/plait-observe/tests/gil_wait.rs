@@ -132,7 +132,7 @@ wait()";
 fn a_shell_that_becomes_a_python_is_found() {
     let Interpreter { path, .. } = supported()[0];
     let work = "import threading; print('python', flush=True)\ndef loop():\n  while True: pass\n\
-                threading.Thread(target=loop, daemon=True).start()\nloop()";
+                for _ in range(3): threading.Thread(target=loop, daemon=True).start()\nloop()";
     let mut script = Script::spawn(
         std::process::Command::new("sh")
             .args(["-c", "echo ready; read go; exec \"$0\" -I -c \"$1\""])
@@ -222,7 +222,7 @@ fn a_dead_process_is_refused() {
 #[test]
 fn a_process_that_dies_under_the_watch_keeps_what_was_seen() {
     let interpreter = supported()[0];
-    let mut script = Script::start(interpreter, "start(2, loop); say('ready'); wait()");
+    let mut script = Script::start(interpreter, "start(4, loop); say('ready'); wait()");
     let watch = Watch::start(script.pid()).expect("a thread starts");
     wait_for(&watch, &mut script, 200);
     drop(script);

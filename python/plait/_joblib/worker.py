@@ -25,7 +25,7 @@ def begin(environ: dict[str, str], initializer: bytes | None) -> None:
 
 def call(batch: Callable[[], list[Any]]) -> list[Any]:
     """Make the calls of one of joblib's batches, and give their results."""
-    return _core.call_as(_first(batch), batch, ())  # type: ignore[no-any-return]
+    return _core.call_as(_first(batch), batch, ())
 
 
 def _first(batch: Any) -> Any:
@@ -42,6 +42,6 @@ def caller(function: Callable[..., Any]) -> Callable[[list[tuple[Any, ...]], Any
 
         batch: Callable[[], list[Any]]
         batch = BatchedCalls([(function, args, kwargs) for args, kwargs in calls], backend_and_jobs)
-        return _core.call_as(function, batch, ())  # type: ignore[no-any-return]
+        return _core.call_as(function, batch, ())
 
     return call_each

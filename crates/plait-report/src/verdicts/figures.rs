@@ -88,6 +88,8 @@ pub struct ProcessFigures {
     pub sight: Sight,
     /// When it did something.
     pub window: Window,
+    /// Seconds of it in which somebody looked.
+    pub seconds: f64,
     /// How often somebody looked.
     pub samples: u64,
     /// What its GILs were used for, in seconds; the one that was used most first.
@@ -170,6 +172,7 @@ fn of_process(survey: &ProcessSurvey<'_>, group: String) -> ProcessFigures {
         python: process.python.clone(),
         sight: process.sight,
         window: survey.window,
+        seconds: totals.seen,
         samples: survey.samples,
         gils,
         held: has_gil.then(|| share(totals.gil.held, totals.seen_gil)),

@@ -84,8 +84,14 @@ pub(super) fn verdicts(survey: &Survey<'_>) -> Vec<Verdict> {
         return without_repetition(verdicts);
     }
     if busy.is_empty() {
-        verdicts.extend(of_whole(&rest::Idle { survey }).verdict);
+        // A loop that hardly has anything to do may be stalled when it does.
+        verdicts.extend(grounds.iter().filter_map(|ground| {
+            let rule = event_loop::LoopStalled::of(*ground);
+            apply(&rule, survey, &ground.about(), (ground.seen(), ground.group.samples)).verdict
+        }));
+        verdicts.extend(of_whole(&rest::Idle { survey }).verdict.filter(|_| verdicts.is_empty()));
     }
+
     let active = |ground: &Ground<'_>| ground.group.totals.active;
     let whole_activity: f64 = busy.iter().map(|ground| active(ground)).sum();
     let mut of_groups: Vec<(f64, Verdict)> = Vec::new();
@@ -119,10 +125,7 @@ fn without_repetition(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
 
 /// What can be said of a group.
 fn of_group(ground: Ground<'_>) -> Vec<Verdict> {
-    let about = About {
-        name: ground.group.name.clone(),
-        processes: ground.processes().map(|process| process.track.process.key).collect(),
-    };
+    let about = ground.about();
     let judge = |rule: &dyn Rule| apply(rule, ground.survey, &about, (ground.seen(), ground.group.samples));
     let causes = vec![
         judge(&event_loop::LoopStalled::of(ground)),
@@ -206,6 +209,11 @@ impl<'a> Ground<'a> {
     pub fn processes(&self) -> impl Iterator<Item = &'a super::process::ProcessSurvey<'a>> + Clone + use<'a> {
         let survey = self.survey;
         self.group.processes.iter().map(move |&place| &survey.processes[place])
+    }
+
+    fn about(&self) -> About {
+        let processes = self.processes().map(|process| process.track.process.key).collect();
+        About { name: self.group.name.clone(), processes }
     }
 
     /// Whether its GIL was seen for the most part.

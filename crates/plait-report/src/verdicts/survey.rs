@@ -116,7 +116,7 @@ impl<'a> Survey<'a> {
             .collect();
         let groups = groups(recording, &processes);
         let hogs = hogs(&code, &processes, &groups);
-        let tree = tree(recording, &processes, &counts, window, seconds(tree_seen));
+        let tree = tree(recording, &processes, &counts, window);
         Self {
             recording,
             code,
@@ -223,10 +223,10 @@ fn group(recording: &Recording, processes: &[ProcessSurvey<'_>], places: Vec<usi
     Group { name: names::of_group(recording, &tracks), processes: places, totals, samples, is_busy }
 }
 
-fn tree(recording: &Recording, processes: &[ProcessSurvey<'_>], counts: &Counts, window: Window, seen: f64) -> Tree {
+fn tree(recording: &Recording, processes: &[ProcessSurvey<'_>], counts: &Counts, window: Window) -> Tree {
     let sum = |of: fn(&Totals) -> Option<f64>| {
         let known = processes.iter().filter_map(|process| of(&process.totals));
-        known.reduce(|a, b| a + b).map(|all| ratio(all, seen))
+        known.reduce(|a, b| a + b).map(|all| ratio(all, window.seconds()))
     };
     let most = |kind| {
         // One group's counters, read for each of its processes, are the same ones.

@@ -1,7 +1,7 @@
 //! What a verdict names: functions, lines, threads, processes; and what is left out of it.
 
 use plait_report::verdicts::{Findings, Verdict, Word, judge, judge_between};
-use plait_trace::{Gil, GilKey, ProcessKey, Record, Recording, Thread, ThreadKey};
+use plait_trace::{Gil, GilKey, Kind, ProcessKey, Record, Recording, Thread, ThreadKey};
 
 use crate::gil::hog;
 use crate::loops::stalls;
@@ -166,4 +166,15 @@ fn advice_knows_how_many_processors_there_are() {
     assert!(remedy(Scene::on(1).lane("main", &lane)).contains("one processor only (affinity)"));
     let limited = Scene::on(4).with(|process| process.quota = Some(1.0)).lane("main", &lane);
     assert!(remedy(limited).contains("one processor only (quota)"));
+}
+
+#[test]
+fn where_nobody_looked_the_rest_stands_for_it_and_counters_go_on() {
+    let lane = |letters: &str| format!("{}{}", letters.repeat(75), "?".repeat(150));
+    let scene = Scene::new().lane("a", &lane("Pw")).lane("b", &lane("wP")).uncounted().gap(150, 300);
+    let findings = judge(&scene.grows(Kind::CpuTime, 300 * TICK).build());
+    let process = &findings.figures.processes[0];
+    assert_eq!((process.held, process.waiting), (Some(1.0), Some(1.0)));
+    assert_eq!((process.cpu, findings.figures.cpu), (Some(1.0), Some(1.0)));
+    assert_eq!((process.seconds, findings.figures.seconds, findings.figures.missing.gap_share), (1.5, 1.5, 0.5));
 }

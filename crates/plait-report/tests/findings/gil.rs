@@ -55,7 +55,7 @@ pub fn cases() -> Vec<Case> {
         (
             "what looks like a hog where processors are short, and has no name",
             Scene::on(1).lane("main", &"NNNssrrrrrrr".repeat(40)).lane("other", &"wwwPssrrrrrr".repeat(40)),
-            &["oversubscribed", "python-cpu-bound"],
+            &["python-cpu-bound", "busy-machine"],
             Sure,
         ),
         (

@@ -27,7 +27,7 @@ pub fn cases() -> Vec<Case> {
         (
             "a callback that computed once",
             stalls(400, &"P".repeat(12), 1).seen("P", &HANDLER),
-            &["loop-stalled", "io-bound"],
+            &["loop-stalled"],
             Likely,
         ),
         (

@@ -39,6 +39,12 @@ pub fn cases() -> Vec<Case> {
         ("four workers on two processors", crowd(2, 4, 1), &["oversubscribed", "python-cpu-bound"], Sure),
         ("three workers on two processors", crowd(2, 3, 1), &["oversubscribed", "python-cpu-bound"], Sure),
         ("two workers on one processor", crowd(1, 2, 1), &["oversubscribed", "python-cpu-bound"], Sure),
+        (
+            "three workers on two processors that others use, too",
+            crowd(2, 3, 3),
+            &["python-cpu-bound", "busy-machine"],
+            Sure,
+        ),
         ("two workers that others disturb", crowd(2, 2, 1), &["python-cpu-bound", "busy-machine"], Sure),
         ("four workers on four processors", crowd(4, 4, 0), &["saturated", "python-cpu-bound"], Sure),
         ("four workers on eight processors", crowd(8, 4, 0), &["python-cpu-bound"], Sure),

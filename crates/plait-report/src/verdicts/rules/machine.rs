@@ -19,6 +19,10 @@ const DELAYED: f64 = 0.2;
 const WANTED: f64 = 0.25;
 /// So many threads for each processor are too many.
 const CROWDED: f64 = 1.1;
+/// If other programs have the processors, threads that only take turns pile up: then it must be so many…
+const CROWDED_BESIDE_OTHERS: f64 = 2.0;
+/// …which is where the program itself uses less than this share of the processors.
+const OWN: f64 = 0.7;
 /// Of the processors that it may use, a program uses all at this share.
 pub(super) const ALL_USED: f64 = 0.85;
 
@@ -76,6 +80,13 @@ pub(super) struct Oversubscribed<'a> {
     pub survey: &'a Survey<'a>,
 }
 
+/// How many threads able to run there are for each processor, and how many are too many.
+fn crowd(survey: &Survey<'_>) -> (f64, f64) {
+    let tree = &survey.tree;
+    let own = ratio(tree.cpu.unwrap_or(0.0), tree.processors);
+    (ratio(tree.demand(), tree.processors), if own >= OWN { CROWDED } else { CROWDED_BESIDE_OTHERS })
+}
+
 /// Whether threads wait for processors, for no quota's sake.
 fn delayed(survey: &Survey<'_>) -> Option<Case> {
     let tree = &survey.tree;
@@ -105,9 +116,8 @@ impl Rule for Oversubscribed<'_> {
     }
 
     fn case(&self) -> Option<Case> {
-        let tree = &self.survey.tree;
-        let crowd = ratio(tree.demand(), tree.processors);
-        Some(delayed(self.survey)?.at_least("threads able to run for each processor", crowd, CROWDED, 0.2))
+        let (crowd, many) = crowd(self.survey);
+        Some(delayed(self.survey)?.at_least("threads able to run for each processor", crowd, many, 0.2))
     }
 
     fn sentence(&self) -> String {
@@ -177,18 +187,19 @@ impl Rule for BusyMachine<'_> {
     }
 
     fn case(&self) -> Option<Case> {
-        let tree = &self.survey.tree;
-        let crowd = ratio(tree.demand(), tree.processors);
-        Some(delayed(self.survey)?.below("threads able to run for each processor", crowd, CROWDED, 0.2))
+        let (crowd, many) = crowd(self.survey);
+        Some(delayed(self.survey)?.below("threads able to run for each processor", crowd, many, 0.2))
     }
 
     fn sentence(&self) -> String {
         let tree = &self.survey.tree;
         format!(
-            "Its {} threads able to run had no processor for {} of that time, though there are {}: other programs had them.",
+            "{} threads wanted to run on {} on average and had none for {} of that time, though the program itself used only \
+             {} of them: other programs had the rest.",
             number(tree.demand()),
+            processors(tree.processors),
             share(tree.delay_share()),
-            number(tree.processors),
+            number(tree.cpu.unwrap_or(0.0)),
         )
     }
 

@@ -92,7 +92,7 @@ impl Column {
                 let of = |one: &&ProcessFigures| {
                     let time: f64 =
                         one.threads.iter().map(|thread| thread.times.seconds(|state| self.has(state))).sum();
-                    Some(ratio(time, one.window.seconds()))
+                    Some(ratio(time, one.seconds))
                 };
                 match mean(processes.iter().map(of).collect()) {
                     Some(threads) if threads >= 0.005 => number(threads),
