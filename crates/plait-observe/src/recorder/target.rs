@@ -18,6 +18,7 @@ use crate::{Finder, Pid, Reason};
 
 mod look;
 mod refresh;
+mod tasks;
 
 /// A process that shows no Python is tried again after this part of its age: it may still be loading its libraries, or
 /// load an interpreter later.
@@ -46,6 +47,8 @@ pub(super) struct Target {
     /// Whether native calls of its threads can be told, as far as is known.
     is_shot_at: bool,
     beacon: Option<Beacon>,
+    /// When it was last looked for.
+    beacon_tried: Nanos,
     quota: Option<Quota>,
     throttled: Option<Throttled>,
     gils: Vec<KnownGil>,
@@ -94,6 +97,7 @@ impl Target {
             natives: Natives::new(pid),
             is_shot_at: true,
             beacon: None,
+            beacon_tried: 0,
             quota,
             throttled: None,
             gils: Vec::new(),
@@ -168,6 +172,7 @@ impl Target {
             return;
         }
         self.beacon = Beacon::find(self.pid);
+        self.beacon_tried = self.tried;
         self.about.role = self.beacon.as_ref().and_then(Beacon::role);
         // What was a fork of its parent until then may have been given arguments of its own.
         self.about.command = command_of(self.pid);

@@ -107,16 +107,25 @@ impl Watched {
             task.to = at;
             return;
         }
-        self.task_is_over(at, desk);
-        // When it began is known only where the pool took the time anyway.
-        let began = doing.since.checked_sub(desk.origin).filter(|&began| doing.since > 0 && began <= at).unwrap_or(at);
+        // When it began is known only where the pool took the time anyway; then the one before it had ended.
+        let began = doing.since.checked_sub(desk.origin).filter(|&began| doing.since > 0 && began <= at);
+        // One that goes on when another within it has ended began before that.
+        let began = began.filter(|&began| self.task.as_ref().is_none_or(|task| task.from <= began));
+        self.task_ended_before(began.unwrap_or(at), at, desk);
+        let began = began.unwrap_or(at);
         self.task = Some(Task { thread: self.key, from: began, to: at, name: doing.name.to_string(), id: doing.task });
     }
 
     /// Writes down the task that it ran: it ended between the last look that saw it and now.
     pub fn task_is_over(&mut self, at: Nanos, desk: &mut Desk) {
+        self.task_ended_before(at, at, desk);
+    }
+
+    /// The same, where it is known to have ended before a moment that was not later than now.
+    fn task_ended_before(&mut self, latest: Nanos, at: Nanos, desk: &mut Desk) {
         if let Some(mut task) = self.task.take() {
-            task.to += at.saturating_sub(task.to) / 2;
+            let middle = task.to + at.saturating_sub(task.to) / 2;
+            task.to = middle.min(latest).max(task.from);
             desk.outbox.put(Record::Task(task));
         }
     }

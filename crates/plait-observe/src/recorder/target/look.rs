@@ -71,15 +71,6 @@ impl Target {
         in_time
     }
 
-    fn look_at_tasks(&mut self, at: Nanos, desk: &mut Desk) {
-        let Some(beacon) = &mut self.beacon else { return };
-        self.doing.clear();
-        beacon.look(&mut self.doing);
-        for thread in &mut self.threads {
-            thread.runs(self.doing.iter().find(|doing| doing.tid == thread.tid), at, desk);
-        }
-    }
-
     /// Takes a closer look at whoever keeps a GIL.
     fn chase(&mut self, at: Nanos, desk: &mut Desk) {
         for number in 0..self.seen.len() {

@@ -26,6 +26,7 @@ impl Target {
             return;
         }
         self.list(names, desk);
+        self.meet_tasks(desk);
         let at = desk.now();
         for thread in &mut self.threads {
             thread.count(at, desk);
