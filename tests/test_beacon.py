@@ -272,7 +272,7 @@ def test_slots_are_used_again():
 
     first, second = pools(), pools()
     # Threads of other pools may end, or be kept, meanwhile.
-    assert second.used <= first.used + 8 and second.used < 100
+    assert second.used <= first.used + 8
 
 
 def test_threads_beyond_the_table_work_as_ever():

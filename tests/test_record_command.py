@@ -68,7 +68,8 @@ def test_a_command_reads_writes_and_ends_as_it_would_alone(cli, out):
     done = cli("record", "--", sys.executable, "-c", text, stdin="some words")
     assert done.code == 3
     assert done.out.startswith("SOME WORDS\n"), done
-    assert done.err == "bad\n"
+    # Of a program that ends as soon as it has begun, nothing may have been seen, which is said after it.
+    assert done.err.splitlines()[0] == "bad"
     trace = only_file(out)
     assert trace.name.startswith("plait-record-") and trace.suffix == ".plait"
     assert f"trace: {trace.name}" in done.out

@@ -221,7 +221,7 @@ def test_spawned_workers_import_the_main_script(run, write, method):
     assert under.code == 0, under
     lines = under.out.splitlines()
     assert lines[0] == "__main__" and "__mp_main__" in lines
-    assert [line for line in lines if line[0] == "["] == [
+    assert [line for line in lines if line.startswith("[")] == [
         "[8, 9, 10, 11, 12]", "[9, 10, 11, 12, 13]", "[1, 2] [3]",
     ]  # fmt: skip
 

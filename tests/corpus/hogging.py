@@ -11,7 +11,7 @@ import time
 from corpus import answer
 from corpus.clock import beside, count_up, until_over
 
-CONTENDED = ("gil-contention", "python-cpu-bound", "native-holding")
+CONTENDED = ("gil-contention", "python-cpu-bound", "native-holding", "gc-pause")
 
 
 def paused():
@@ -19,7 +19,7 @@ def paused():
     time.sleep(0.002)
 
 
-@answer("gil-hog", also=CONTENDED, native="json")
+@answer("gil-hog", also=CONTENDED)
 def parses_json(seconds):
     text = json.dumps(list(range(400_000)))
     beside(seconds, lambda: json.loads(text), paused)

@@ -69,7 +69,7 @@ def a_loop_that_computes(seconds):
     _run(seconds, bad, rest)
 
 
-@answer("loop-stalled", also=("python-cpu-bound", "gil-hog"))
+@answer("loop-stalled", also=("python-cpu-bound", "gil-hog", "native-holding", "gc-pause"))
 def a_loop_that_parses(seconds):
     text = json.dumps(list(range(3_000_000)))
 

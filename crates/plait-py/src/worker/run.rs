@@ -56,11 +56,7 @@ impl WorkerLoop {
         if stop::is_lost_order(py, &error.getattr(intern!(py, "exc_type"))?)? {
             return Ok(());
         }
-        match tell.call1((error,)) {
-            // It may strike while another lost error is being told, too.
-            Err(error) if stop::is_lost_order(py, &error.get_type(py))? => Ok(()),
-            told => told.map(drop),
-        }
+        tell.call1((error,)).map(drop)
     }
 
     /// Keeps the last of what this process prints, for the error of its death. `unwritten`: it is the beginning of a line,
