@@ -36,7 +36,7 @@ def cost(quick: bool) -> dict[str, Any]:
     figures = {}
     for threads, goal in ((1, "goal < 1 %"), (10, "goal < 2 %")):
         print(f"\nSlow-down of {threads} threads of Python code: median [middle half], CPU, wall")
-        found = cost.measure(threads, 1.5 if quick else 3.0, 3 if quick else 9, note)
+        found = cost.measure(threads, 0.25, 12 if quick else 100, note)
         for name, spreads in found.items():
             cpu, wall = (f"{m:+.1f} % [{low:+.1f}, {high:+.1f}]" for m, low, high in spreads)
             line(name, f"{cpu:<24} {wall}", goal if name.startswith("plait, 1,000") else "")

@@ -26,7 +26,7 @@ pub(crate) struct Clock {
     pub due: Instant,
     /// When the next walk is due.
     pub scan_due: Instant,
-    /// When and at which cost the present account began.
+    /// When and at which cost the present account began: that walk is in it.
     account: (Instant, Duration),
     random: u32,
 }
@@ -71,14 +71,13 @@ impl Clock {
         let used = (before - cost_then).div_duration_f64(time);
         self.period = next_period(self.period, self.options.period, used, allowed);
         self.scan_due = now + pause.clamp(SCAN_PERIOD, LONGEST_PAUSE);
-        self.account = (now, after);
+        self.account = (now, before);
     }
 }
 
-/// The period for looks that took `used` of a core and may take `allowed`.
+/// The period for a watch that took `used` of a core and may take `allowed`.
 fn next_period(period: Duration, asked: Duration, used: f64, allowed: f64) -> Duration {
-    let allowed_for_looks = allowed * (1.0 - SCAN_SHARE);
-    let factor = (used / allowed_for_looks).clamp(0.8, 2.0);
+    let factor = (used / allowed).clamp(0.8, 2.0);
     period.mul_f64(factor).clamp(asked, SLOWEST.max(asked))
 }
 
@@ -91,7 +90,7 @@ mod tests {
     #[test]
     fn a_watch_that_costs_too_much_slows_down_and_recovers() {
         assert_eq!(next_period(MS, MS, 0.001, 0.03), MS);
-        assert_eq!(next_period(MS, MS, 0.042, 0.03), 2 * MS);
+        assert_eq!(next_period(MS, MS, 0.06, 0.03), 2 * MS);
         assert_eq!(next_period(SLOWEST, MS, 1.0, 0.03), SLOWEST);
         assert_eq!(next_period(10 * MS, MS, 0.0, 0.03), 8 * MS);
         assert_eq!(next_period(MS, 50 * MS, 0.0, 0.03), 50 * MS);

@@ -18,6 +18,7 @@
 #![deny(unsafe_code)]
 
 mod beacon;
+mod births;
 mod clock;
 mod counts;
 mod gil;

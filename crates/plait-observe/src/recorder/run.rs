@@ -13,6 +13,7 @@ use super::lateness::Lateness;
 use super::outbox::Outbox;
 use super::target::Target;
 use super::{Progress, RecordOptions, Refusals};
+use crate::births::{Births, Listed};
 use crate::clock::Clock;
 use crate::identity::{Identity, Stat};
 use crate::observer::Turns;
@@ -22,6 +23,11 @@ use crate::{Finder, Pid, Reason, WatchOptions, counts, tree};
 const GAP_PERIODS: u32 = 5;
 /// Threads that are idle, and processes without a Python, are looked at so often.
 const IDLE_PERIOD: Duration = Duration::from_millis(20);
+/// And threads that have been idle for long, once in so many of those turns: who wants to run Python code again is seen as
+/// soon as it has the GIL.
+pub(super) const CALM_TURNS: u64 = 5;
+/// But at each look no more than one in so many of them, however seldom looks are.
+const IDLE_LOOKS: u64 = 4;
 /// How often what changes slowly is read: threads, interpreters, figures.
 const REFRESH_PERIOD: Nanos = 100_000_000;
 /// How often records go out.
@@ -39,6 +45,7 @@ pub(super) struct Desk {
     pub options: RecordOptions,
     /// `CLOCK_MONOTONIC` when the recording began.
     pub origin: Nanos,
+    pub births: Births,
     /// GILs and their threads are all that is wanted, and here is put why a process has none.
     refusals: Option<Refusals>,
 }
@@ -71,6 +78,7 @@ pub(super) struct Run {
     root: Pid,
     desk: Desk,
     finder: Finder,
+    listed: Listed,
     targets: Vec<Target>,
     lateness: Lateness,
     looks: u64,
@@ -83,11 +91,12 @@ impl Run {
         options.period = options.period.clamp(Duration::from_micros(200), Duration::from_secs(1));
         options.stack_period = options.stack_period.clamp(Duration::from_millis(1), Duration::from_secs(10));
         let (keys, dropped) = (Keys::default(), Dropped::default());
-        let desk = Desk { keys, outbox, dropped, options, origin: monotonic(), refusals };
+        let desk = Desk { keys, outbox, dropped, options, origin: monotonic(), births: Births::new(), refusals };
         Self {
             root,
             desk,
             finder: Finder::default(),
+            listed: Listed::default(),
             targets: Vec::new(),
             lateness: Lateness::new(),
             looks: 0,
@@ -116,7 +125,8 @@ impl Run {
             if at - last > nanos(clock.period) * Nanos::from(GAP_PERIODS) {
                 self.gap(last, at);
             }
-            let idle_every = (IDLE_PERIOD.as_nanos() / clock.period.as_nanos().max(1)).max(1) as u64;
+            let idle_every = (IDLE_PERIOD.as_nanos() / clock.period.as_nanos().max(1)) as u64;
+            let idle_every = idle_every.max(IDLE_LOOKS);
             // Looks that took long show different moments as if they were one.
             if self.look(turn, idle_every, nanos(clock.period)) {
                 self.looks += 1;
@@ -205,13 +215,11 @@ impl Run {
     /// Walks the tree: attaches to what is new, lets go of what ended or became another program. Tells the processor time
     /// that attaching took.
     fn scan(&mut self) -> Duration {
-        let mut pids = if self.desk.options.children { tree(self.root) } else { vec![self.root] };
-        // Whose parent ended goes on, though it is under the root no more.
-        for target in &self.targets {
-            if !pids.contains(&target.pid()) {
-                pids.extend(tree(target.pid()).into_iter().filter(|pid| !pids.contains(pid)).collect::<Vec<_>>());
-            }
-        }
+        let pids = if self.listed.is_whole(self.desk.births.last()) {
+            self.targets.iter().map(Target::pid).collect()
+        } else {
+            self.list()
+        };
         let alive: HashMap<Pid, Identity> = pids
             .iter()
             .filter_map(|&pid| Some((pid, Stat::of(pid).filter(|stat| stat.state != b'Z')?.identity)))
@@ -239,6 +247,18 @@ impl Run {
             }
         }
         thread_time() - before
+    }
+
+    /// All processes that there are to look at, parents before their children.
+    fn list(&self) -> Vec<Pid> {
+        let mut pids = if self.desk.options.children { tree(self.root) } else { vec![self.root] };
+        // Whose parent ended goes on, though it is under the root no more.
+        for target in &self.targets {
+            if !pids.contains(&target.pid()) {
+                pids.extend(tree(target.pid()).into_iter().filter(|pid| !pids.contains(pid)).collect::<Vec<_>>());
+            }
+        }
+        pids
     }
 
     fn end(mut self, last: Nanos, turns: &mut Turns) -> Ended {

@@ -8,6 +8,7 @@ use super::hogs::Hogs;
 use super::run::Desk;
 use super::watched::Watched;
 use crate::beacon::{Beacon, Doing};
+use crate::births::Listed;
 use crate::counts::{self, Quota, Throttled};
 use crate::identity::Identity;
 use crate::lanes::{GilSeen, Lanes, ThreadLook};
@@ -53,6 +54,7 @@ pub(super) struct Target {
     throttled: Option<Throttled>,
     gils: Vec<KnownGil>,
     threads: Vec<Watched>,
+    known: Listed,
     lanes: Lanes,
     hogs: Hogs,
     /// A GIL is held by a thread that was not there when threads were last listed.
@@ -102,6 +104,7 @@ impl Target {
             throttled: None,
             gils: Vec::new(),
             threads: Vec::new(),
+            known: Listed::default(),
             lanes: Lanes::new(),
             hogs: Hogs::default(),
             has_stranger: false,

@@ -3,15 +3,17 @@
 use std::fs;
 use std::io;
 
-use plait_trace::{Count, Kind, Nanos, Record, Subject, Task, Thread, ThreadKey};
+use plait_trace::{Count, GilKey, Kind, Nanos, Record, Subject, Task, Thread, ThreadKey};
 
 use super::run::Desk;
 use crate::Pid;
 use crate::beacon::Doing;
-use crate::lanes::{Call, Sched, ThreadFiles};
+use crate::lanes::{Call, GilSeen, Sched, ThreadFiles};
 
 /// A thread stays among the busy ones for so long after it did something.
 const BUSY: Nanos = 100_000_000;
+/// And is calm when it has done nothing for so long.
+const CALM: Nanos = 1_000_000_000;
 
 /// One thread: its files, and what was last seen of it.
 pub(super) struct Watched {
@@ -26,6 +28,8 @@ pub(super) struct Watched {
     pub ran_without_gil: bool,
     busy_until: Nanos,
     last: Option<Call>,
+    /// The GIL that it waited for when last seen, and how often that had gone to another thread by then.
+    wants: Option<(GilKey, u64)>,
     told: Option<Sched>,
     task: Option<Task>,
 }
@@ -48,6 +52,7 @@ impl Watched {
             ran_without_gil: false,
             busy_until: found + BUSY,
             last: None,
+            wants: None,
             told: None,
             task: None,
         })
@@ -57,12 +62,27 @@ impl Watched {
         at < self.busy_until
     }
 
+    /// It does nothing, and has not for long.
+    pub fn is_calm(&self, at: Nanos) -> bool {
+        at >= self.busy_until + CALM
+    }
+
     /// Takes note of a call that was seen: who changes or runs is busy.
-    pub fn saw(&mut self, call: Call, at: Nanos, wants_gil: bool) {
-        if wants_gil || matches!(call, Call::Running) || self.last != Some(call) {
+    pub fn saw(&mut self, call: Call, at: Nanos, gils: &[GilSeen]) {
+        let wanted = gils.iter().find(|seen| seen.gil.is_waited_for_in(call));
+        self.wants = wanted.map(|seen| (seen.key, seen.look.switches));
+        if self.wants.is_some() || matches!(call, Call::Running) || self.last != Some(call) {
             self.busy_until = at + BUSY;
         }
         self.last = Some(call);
+    }
+
+    /// The call that it is in for certain, without asking: it waited for a GIL that has been with one other thread since.
+    pub fn still_waits(&self, gils: &[GilSeen]) -> Option<Call> {
+        let (key, switches) = self.wants?;
+        let look = gils.iter().find(|seen| seen.key == key)?.look;
+        let is_kept = look.held && look.switches == switches && look.holder.is_some_and(|holder| holder != self.tid);
+        self.last.filter(|_| is_kept)
     }
 
     /// Describes it anew if its name or interpreter has changed.

@@ -6,7 +6,7 @@ use super::{KnownGil, Target};
 use crate::Reason;
 use crate::lanes::{Call, GilSeen, ThreadLook};
 use crate::native::NativeStack;
-use crate::recorder::run::{Desk, nanos};
+use crate::recorder::run::{CALM_TURNS, Desk, nanos};
 
 impl Target {
     /// Looks once at each GIL and at the threads whose turn it is; false, and nothing is kept, if that took too long to be
@@ -15,7 +15,7 @@ impl Target {
         let at = desk.now();
         self.seen.clear();
         self.looks.clear();
-        let idle_turn = |number: usize| (turn + number as u64).is_multiple_of(idle_every);
+        let is_turn = |number: usize, every: u64| (turn + number as u64).is_multiple_of(every);
         if let Ok(python) = &self.python {
             for KnownGil { about, place, .. } in &self.gils {
                 // That of an interpreter that has ended lies nowhere.
@@ -38,15 +38,21 @@ impl Target {
         for (number, thread) in self.threads.iter_mut().enumerate() {
             let holds = self.seen.iter().any(|seen| seen.look.held && seen.look.holder == Some(thread.tid));
             let busy = !kernel_only && (holds || thread.is_busy(at));
-            if !(busy || idle_turn(number)) {
+            let every = if thread.is_calm(at) { idle_every * CALM_TURNS } else { idle_every };
+            if !(busy || is_turn(number, every)) {
                 continue;
             }
-            let Ok(call) = thread.files.call() else {
-                thread.ended = true;
-                continue;
+            let call = match thread.still_waits(&self.seen).filter(|_| !is_turn(number, idle_every)) {
+                Some(call) => call,
+                None => match thread.files.call() {
+                    Ok(call) => call,
+                    Err(_) => {
+                        thread.ended = true;
+                        continue;
+                    }
+                },
             };
-            let wants = self.seen.iter().any(|seen| seen.gil.is_waited_for_in(call));
-            thread.saw(call, at, wants);
+            thread.saw(call, at, &self.seen);
             // Whether it had a processor, where that is the question: until it does something else, and for a holder
             // that may sleep.
             let runs = matches!(call, Call::Running);

@@ -17,18 +17,19 @@ use crate::usage::process_cpu;
 const STRANGERS_PERIOD: Nanos = 10_000_000;
 
 impl Target {
-    /// Takes note of what came or went, and of figures that change slowly.
-    pub fn refresh(&mut self, names: bool, desk: &mut Desk) {
+    /// Takes note of what came or went, and of figures that change slowly; if told, also of what hardly ever does: names,
+    /// and the figures of threads that are idle.
+    pub fn refresh(&mut self, all: bool, desk: &mut Desk) {
         if desk.on_gils_alone() {
             if self.python.as_ref().is_ok_and(|python| !python.is_free_threaded()) {
                 self.list(false, desk);
             }
             return;
         }
-        self.list(names, desk);
+        self.list(all, desk);
         self.meet_tasks(desk);
         let at = desk.now();
-        for thread in &mut self.threads {
+        for thread in self.threads.iter_mut().filter(|thread| all || thread.is_busy(at)) {
             thread.count(at, desk);
         }
         self.count(at, desk);
@@ -60,6 +61,10 @@ impl Target {
     }
 
     fn refresh_threads(&mut self, desk: &mut Desk) {
+        // One that ends is found by the next look at it.
+        if self.known.is_whole(desk.births.last()) {
+            return;
+        }
         let own = self.pid == std::process::id();
         let alive: Vec<Pid> =
             threads(self.pid).into_iter().filter(|&tid| !(own && observer::is_observer(tid))).collect();
