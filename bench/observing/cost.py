@@ -1,8 +1,8 @@
 """What being watched costs a program: short windows with an observer and without, in turns.
 
-plait is stopped and let go on by signals, so that the windows of a pair are a moment apart: what a machine does besides
-comes and goes more slowly. Stopping py-spy leaves its program stopped at times, so it is begun anew for each
-window, and has a quarter of the rounds.
+plait is stopped and let go on by signals, so that the windows of a pair are a moment apart: what a machine
+does besides comes and goes more slowly. Stopping py-spy leaves its program stopped at times, so it is begun
+anew for each window, and has a quarter of the rounds.
 """
 
 import contextlib

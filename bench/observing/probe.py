@@ -66,9 +66,13 @@ def kinds() -> list[Kind]:
 
 
 def classify(figures: dict[str, Any]) -> str:
-    """Return the kind of a function, by shares of the time in which it had a processor."""
+    """Return the kind of a function, by the time it had the GIL and a processor.
+
+    Who has the GIL keeps it while it has no processor: its share is of all the time, that of the processor is
+    of the time in which there was one.
+    """
     had = max(figures["wall"] - (figures["delay"] or 0.0), 1e-9)
-    cpu, held = (figures["cpu"] or 0.0) / had, (figures["held"] or 0.0) / had
+    cpu, held = (figures["cpu"] or 0.0) / had, (figures["held"] or 0.0) / max(figures["wall"], 1e-9)
     if held >= 0.8:
         return "holds"
     if held >= 0.2:
