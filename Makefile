@@ -1,5 +1,6 @@
-# One command each: demo, test, lint, bench, bench-choose, bench-observe, compat, chaos, docs. Every target makes what it needs, and nothing twice: what was made
-# leaves a stamp in .build/, and a stamp is renewed only when something it was made from changed.
+# One command each: demo, test, lint, bench, bench-choose, bench-observe, compat, chaos, docs. Every target makes what it
+# needs, and nothing twice: what was made leaves a stamp in .build/, and a stamp is renewed only when something it was
+# made from changed.
 
 PYTHON  ?= python3
 PYTHONS ?=

@@ -15,7 +15,7 @@ def test_the_verdict_is_right(name):
     said = []
     for _ in range(TRIES):
         one = judge(PROGRAMS[name])
-        if one.is_right and not one.sure_and_wrong and one.is_named:
+        if (one.is_right or one.is_crowded_out) and not one.sure_and_wrong and one.is_named:
             return
         said.append(one)
     pytest.fail("\n\n".join(f"{one}\n{one.natives}\n{one.text}" for one in said))

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,15 @@ class Said:
     #: C functions that are named as keeping the GIL.
     natives: tuple[str, ...]
     text: str
+    #: Processors that were used by anybody else meanwhile.
+    others: float = 0.0
+
+    @property
+    def is_crowded_out(self) -> bool:
+        """Whether others had the processors that it would use, and that is what was said."""
+        wants_all = self.program.answer & {"saturated", "oversubscribed"}
+        said = any(word == "busy-machine" for word, _ in self.verdicts)
+        return bool(wants_all) and said and self.others > 0.25
 
     @property
     def is_right(self) -> bool:
@@ -59,6 +69,15 @@ def programs() -> dict[str, Program]:
     }
 
 
+def used_by_others() -> float:
+    """Return the processor time that was used since the machine started, but for ended children of ours."""
+    with open("/proc/stat") as stat:
+        user, nice, system, _, _, *interrupts = map(int, stat.readline().split()[1:9])
+    own = os.times()
+    used = (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+    return used - own.children_user - own.children_system
+
+
 def judge(program: Program, before: Sequence[str] = (), python: str = sys.executable) -> Said:
     """Run and record it; `before` is put in front of its command, as `taskset -c 0`."""
     with tempfile.TemporaryDirectory() as folder:
@@ -67,10 +86,12 @@ def judge(program: Program, before: Sequence[str] = (), python: str = sys.execut
         command = [*before, python, "-m", "corpus", program.name, str(program.seconds)]
         record = [sys.executable, "-m", "plait", "record", "--quiet", "-o", str(trace), "--", *command]
         report = [sys.executable, "-m", "plait", "report", str(trace)]
+        begun, others = time.monotonic(), used_by_others()
         subprocess.run(record, check=True, env={**os.environ, "PYTHONPATH": path}, timeout=60)
+        others = (used_by_others() - others) / (time.monotonic() - begun)
         found = subprocess.run([*report, "--json"], check=True, capture_output=True, text=True, timeout=60)
         text = subprocess.run(report, check=True, capture_output=True, text=True, timeout=60)
     findings = json.loads(found.stdout)
     verdicts = tuple((verdict["word"], verdict["confidence"]["word"]) for verdict in findings["verdicts"])
     natives = tuple(hog["function"] or "" for hog in findings["hogs"])
-    return Said(program, verdicts, natives, text.stdout)
+    return Said(program, verdicts, natives, text.stdout, others)

@@ -6,7 +6,7 @@
 //!
 //! | GIL | kernel | state |
 //! |---|---|---|
-//! | it has it | runs, or could | `HoldsPython`; `HoldsNative` from where it was first seen in the same place for 10 ms ([`holder`]) |
+//! | it has it | runs, or could | `HoldsPython`; `HoldsNative` from where it was first seen in the same place for 10 ms, running ([`holder`]) |
 //! | it has it | sleeps in a call | `HoldsBlocked` if that is certain ([`holder`]), else as above |
 //! | it has it, garbage is collected | any | `HoldsGc` |
 //! | | sleeps where the GIL is waited for | `Waits`, or `HandsOff` |
@@ -148,12 +148,12 @@ impl Lanes {
         (self.looks, self.blind) = (0, true);
     }
 
-    /// Whether the holder of `gil` has been in one place, and since when; `None` while there is no holder, or where its place
-    /// cannot be told.
+    /// Whether the holder of `gil` has been in one native call, and since when; `None` while there is no holder, or none of
+    /// which that is certain.
     pub fn hog(&self, gil: GilKey, at: Nanos) -> Option<Hogging> {
         let thread = self.gils.iter().find(|lane| lane.key == gil)?.thread()?;
         let holder = self.lanes[self.find(thread).ok()?].holder.as_ref()?;
-        if holder.gil != gil || holder.spot.is_none() || holder.since > at {
+        if holder.gil != gil || !holder.native || holder.since > at {
             return None;
         }
         let waiters = self.lanes.iter().filter(|lane| lane.waiting == Some(gil)).count();

@@ -1,7 +1,7 @@
 //! The observer that looks at a process tree and writes down what it sees.
 //!
 //! Two threads, so that a slow disk keeps nobody from looking. One looks: about a thousand times a second at each GIL and at
-//! the threads that were busy of late, fifty times at the others and at Python stacks, twenty times at the process tree, ten times
+//! the threads that were busy of late, fifty times at Python stacks and at the others (ten times at those idle for long), twenty times at the process tree, ten times
 //! at what changes slowly. All processes are looked at on one clock. What it saw becomes records, which the other
 //! thread hands to a [`Sink`] four times a second. Nothing is injected, and no process is stopped as a whole: where a thread
 //! keeps the GIL for long, that one thread is stopped for some 50 µs to read its native calls, unless told not to.

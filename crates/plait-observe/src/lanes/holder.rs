@@ -22,6 +22,9 @@ const STILL_LOOKS: u32 = 4;
 const ASLEEP_LOOKS: u32 = 2;
 /// The same where it has run in between, so that it may have let go of the GIL each time.
 const ASLEEP_LOOKS_IF_RAN: u32 = 3;
+/// Who has lost its processor with the GIL stays in one place, too. Of the time that it seemed to run there, it must have
+/// run so much: less than half, for the kernel adds up what a thread runs at each tick of its clock.
+const RAN: f64 = 0.3;
 
 /// What is known of a thread since it has the GIL and is in one place.
 #[derive(Debug)]
@@ -37,9 +40,13 @@ pub(super) struct Holder {
     stayed: Nanos,
     looks: u32,
     last: Nanos,
+    /// How long it had run when it was first asked, and how long it has seemed to run, and has run, since then.
+    asked: Option<u64>,
+    awake: Nanos,
+    ran: u64,
     collecting: bool,
     /// It has been there for so long that it is in a native call.
-    native: bool,
+    pub native: bool,
     /// At how many looks in a row it was asleep.
     asleep: u32,
     /// It has been asleep for so many that it sleeps with the GIL.
@@ -59,6 +66,9 @@ impl Holder {
             stayed: 0,
             looks: 0,
             last: at,
+            asked: None,
+            awake: 0,
+            ran: 0,
             collecting: gil.collecting,
             native: false,
             asleep: 0,
@@ -81,7 +91,7 @@ impl Holder {
             self.settle(pending);
             *self = Self::new(gil, from, at);
         }
-        self.stay(gil, at, pending);
+        self.stay(gil, call, sched, at, pending);
         let asleep = match call {
             Call::Running => None,
             // Who sleeps where the GIL is waited for does not have it any more.
@@ -110,8 +120,14 @@ impl Holder {
     }
 
     /// It is where it was.
-    fn stay(&mut self, gil: &GilLane, at: Nanos, pending: &mut Pending) {
+    fn stay(&mut self, gil: &GilLane, call: Call, sched: Option<Sched>, at: Nanos, pending: &mut Pending) {
         let time = at.saturating_sub(self.last);
+        if call == Call::Running && self.asked.is_some() {
+            self.awake += time;
+        }
+        if let Some(Sched { run, .. }) = sched {
+            self.ran = run.saturating_sub(*self.asked.get_or_insert(run));
+        }
         self.stayed += match (self.collecting, gil.collecting) {
             (false, false) => time,
             (true, true) => 0,
@@ -119,7 +135,8 @@ impl Holder {
         };
         (self.last, self.collecting) = (at, gil.collecting);
         self.looks = self.looks.saturating_add(1);
-        if !self.native && self.spot.is_some() && self.stayed >= STILL && self.looks >= STILL_LOOKS {
+        let has_run = self.ran as f64 >= RAN * self.awake as f64;
+        if !self.native && self.spot.is_some() && self.stayed >= STILL && self.looks >= STILL_LOOKS && has_run {
             self.native = true;
             pending.settle(|mark| (mark == Mark::Holding).then_some(Mark::Known(State::HoldsNative)));
         }

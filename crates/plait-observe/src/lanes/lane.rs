@@ -9,6 +9,7 @@ use super::pending::{Mark, Pending};
 use super::runner::Runner;
 use super::seen::{Call, Sched, ThreadLook};
 use crate::Pid;
+use crate::memory::Turn;
 
 /// From here on in a GIL, who gave it away waits for another to take it; before, who wants it waits.
 const HANDING_OVER: u64 = 120;
@@ -131,6 +132,14 @@ impl Lane {
         if self.blind { self.seen } else { self.seen.midpoint(at.max(self.seen)) }
     }
 
+    /// The same of a thread that has no GIL: who does something else than before has got a processor, or left it.
+    fn switched(&self, thread: &ThreadLook, at: Nanos) -> Nanos {
+        // Who still had one at this moment fell asleep after it.
+        let fits = |turn: &Turn| !turn.has_processor || matches!(thread.call, Call::Running);
+        let since = thread.turn.filter(fits).map(|turn| turn.since).filter(|since| (self.seen..=at).contains(since));
+        since.unwrap_or_else(|| self.edge(at))
+    }
+
     fn was_seen(&mut self, now: &Look<'_>) {
         (self.look, self.seen, self.blind) = (now.number, now.at, false);
     }
@@ -142,7 +151,7 @@ impl Lane {
             return;
         }
         // Of one that had a GIL this is the GIL's edge, too, for it is seen at each look.
-        let edge = self.edge(now.at);
+        let edge = if self.holder.is_some() { self.edge(now.at) } else { self.switched(thread, now.at) };
         self.let_go();
         (self.waiting, self.resting) = (None, None);
         let (mark, call) = match thread.call {
@@ -208,7 +217,10 @@ impl Lane {
             Some(false) => State::Detached,
             None => State::Native,
         };
-        self.runner.ready(base, thread.sched, edge, now.at, &mut self.pending)
+        match thread.turn {
+            Some(turn) => self.runner.takes_turns(base, turn, &mut self.pending),
+            None => self.runner.ready(base, thread.sched, edge, now.at, &mut self.pending),
+        }
     }
 
     /// The GIL it slept for and cannot have had since: that went to no other thread since then, or once and not to

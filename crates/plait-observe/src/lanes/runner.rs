@@ -9,6 +9,7 @@ use plait_trace::{Nanos, State};
 
 use super::pending::{Mark, Pending};
 use super::seen::Sched;
+use crate::memory::Turn;
 
 /// After so long without either, it had no processor: the account of one that runs grows at each tick, which is every 10 ms
 /// at the least. (Processors without ticks, `nohz_full`, are the exception, and would show as waiting.)
@@ -45,6 +46,12 @@ impl Runner {
         }
         settle(true, pending);
         Mark::Known(State::Runnable)
+    }
+
+    /// The same where the kernel tells whether it has a processor: nothing stays open.
+    pub fn takes_turns(&mut self, base: State, turn: Turn, pending: &mut Pending) -> Mark {
+        self.note(None, pending);
+        Mark::Known(if turn.has_processor { base } else { State::Runnable })
     }
 
     /// It does something else now.

@@ -2,6 +2,7 @@
 
 use plait_trace::{GilKey, Nanos, ThreadKey};
 
+use crate::memory::Turn;
 use crate::subject::GilLook;
 use crate::{Gil, Pid};
 
@@ -22,6 +23,8 @@ pub(crate) struct ThreadLook {
     pub call: Call,
     /// Read after `call`. Worth its cost for threads that run and for the holder of a GIL.
     pub sched: Option<Sched>,
+    /// Whether it has a processor, and since when in the recording; `None` where that cannot be told.
+    pub turn: Option<Turn>,
     /// In a free-threaded Python, whether its thread state is attached; `None` where there is a GIL.
     pub attached: Option<bool>,
 }

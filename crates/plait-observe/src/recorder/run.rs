@@ -46,6 +46,8 @@ pub(super) struct Desk {
     /// `CLOCK_MONOTONIC` when the recording began.
     pub origin: Nanos,
     pub births: Births,
+    /// The kernel may be asked to tell of switches.
+    pub sees_switches: bool,
     /// GILs and their threads are all that is wanted, and here is put why a process has none.
     refusals: Option<Refusals>,
 }
@@ -91,7 +93,16 @@ impl Run {
         options.period = options.period.clamp(Duration::from_micros(200), Duration::from_secs(1));
         options.stack_period = options.stack_period.clamp(Duration::from_millis(1), Duration::from_secs(10));
         let (keys, dropped) = (Keys::default(), Dropped::default());
-        let desk = Desk { keys, outbox, dropped, options, origin: monotonic(), births: Births::new(), refusals };
+        let desk = Desk {
+            keys,
+            outbox,
+            dropped,
+            options,
+            origin: monotonic(),
+            births: Births::new(),
+            sees_switches: true,
+            refusals,
+        };
         Self {
             root,
             desk,
@@ -249,7 +260,7 @@ impl Run {
         thread_time() - before
     }
 
-    /// All processes that there are to look at, parents before their children.
+    /// All processes that there are to look at, parents before their children: not the one that looks, unless it is meant.
     fn list(&self) -> Vec<Pid> {
         let mut pids = if self.desk.options.children { tree(self.root) } else { vec![self.root] };
         // Whose parent ended goes on, though it is under the root no more.
@@ -258,6 +269,8 @@ impl Run {
                 pids.extend(tree(target.pid()).into_iter().filter(|pid| !pids.contains(pid)).collect::<Vec<_>>());
             }
         }
+        let own = std::process::id();
+        pids.retain(|&pid| pid != own || pid == self.root);
         pids
     }
 

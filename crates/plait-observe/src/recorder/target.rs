@@ -167,7 +167,9 @@ impl Target {
             }
             Err(reason) => {
                 self.about.sight = if matches!(reason, Reason::Denied { .. }) { Sight::Nothing } else { Sight::Kernel };
-                self.about.why = Some(reason.to_string());
+                // Of the programs that a program starts, most are none, and nobody asked.
+                let is_told = self.about.parent.is_none() || !matches!(reason, Reason::NotPython { .. });
+                self.about.why = is_told.then(|| reason.to_string());
                 desk.refuse(self.about.key, Some(reason.clone()));
             }
         }

@@ -4,11 +4,14 @@ use std::fs;
 use std::io;
 
 use plait_trace::{Count, GilKey, Kind, Nanos, Record, Subject, Task, Thread, ThreadKey};
+use rustix::io::Errno;
 
 use super::run::Desk;
 use crate::Pid;
 use crate::beacon::Doing;
 use crate::lanes::{Call, GilSeen, Sched, ThreadFiles};
+use crate::memory::{Switches, Turn};
+use crate::subject::Spot;
 
 /// A thread stays among the busy ones for so long after it did something.
 const BUSY: Nanos = 100_000_000;
@@ -20,10 +23,13 @@ pub(super) struct Watched {
     pub tid: Pid,
     pub key: ThreadKey,
     pub files: ThreadFiles,
+    switches: Option<Switches>,
     pub about: Thread,
     /// Its thread state, if Python knows it.
     pub state: Option<u64>,
     pub ended: bool,
+    /// Where in Python code it was when it last had a GIL.
+    pub spot: Option<Spot>,
     /// When last looked at, it ran without the GIL.
     pub ran_without_gil: bool,
     busy_until: Nanos,
@@ -46,9 +52,11 @@ impl Watched {
             tid,
             key,
             files,
+            switches: None,
             about,
             state: None,
             ended: false,
+            spot: None,
             ran_without_gil: false,
             busy_until: found + BUSY,
             last: None,
@@ -83,6 +91,26 @@ impl Watched {
         let look = gils.iter().find(|seen| seen.key == key)?.look;
         let is_kept = look.held && look.switches == switches && look.holder.is_some_and(|holder| holder != self.tid);
         self.last.filter(|_| is_kept)
+    }
+
+    /// Has the kernel tell of its switches, if it may.
+    pub fn open_switches(&mut self, desk: &mut Desk) {
+        if self.switches.is_some() || !desk.sees_switches {
+            return;
+        }
+        match Switches::of(self.tid) {
+            Ok(switches) => self.switches = Some(switches),
+            Err(Errno::SRCH) => {}
+            // Not allowed, or no more room: the others go by their times.
+            Err(_) => desk.sees_switches = false,
+        }
+    }
+
+    /// Whether it had a processor at `at`, and since when; `None` where the kernel does not tell.
+    pub fn turn(&self, at: Nanos, origin: Nanos) -> Option<Turn> {
+        let turn = self.switches.as_ref()?.last()?;
+        let since = turn.since.saturating_sub(origin);
+        (since <= at).then_some(Turn { since, ..turn })
     }
 
     /// Describes it anew if its name or interpreter has changed.

@@ -346,6 +346,11 @@ fn go_parallel(ground: &Ground<'_>) -> String {
              another machine, too."
                 .to_owned()
         }
+        () if ground.is_several() && tree.demand() >= machine::ALL_USED * allowed => {
+            "It is spread over as many processes as there are processors, but other programs use some of those: more \
+             workers would not help."
+                .to_owned()
+        }
         () if ground.is_several() => {
             "It is spread over processes already, and some processors are idle: start as many workers as \
              plait.cpu_count() says, and see that there is work for all of them."

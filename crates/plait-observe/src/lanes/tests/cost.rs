@@ -24,6 +24,7 @@ impl Crowd {
             tid: key as Pid,
             call: call('s'),
             sched: None,
+            turn: None,
             attached: None,
         };
         Self { threads: (0..size).map(thread).collect(), gil: GilSeen { key: GilKey(0), gil: GIL, look }, look: 0 }

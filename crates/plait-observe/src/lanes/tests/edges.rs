@@ -5,6 +5,7 @@ use plait_trace::{GilKey, Hold, Nanos, Record, Span, State, ThreadKey};
 use super::stage::{GIL, call};
 use crate::Pid;
 use crate::lanes::{GilSeen, Hogging, Lanes, Sched, ThreadLook};
+use crate::memory::Turn;
 use crate::subject::{GilLook, Spot};
 
 const A: ThreadKey = ThreadKey(0);
@@ -19,7 +20,7 @@ fn gil(holder: Option<ThreadKey>, instruction: u64, switches: u64) -> [GilSeen; 
 }
 
 fn thread(key: ThreadKey, sign: char) -> ThreadLook {
-    ThreadLook { key, tid: key.0 as Pid + 10, call: call(sign), sched: None, attached: None }
+    ThreadLook { key, tid: key.0 as Pid + 10, call: call(sign), sched: None, turn: None, attached: None }
 }
 
 fn span(thread: ThreadKey, from: Nanos, to: Nanos, state: State, call: Option<u16>) -> Record {
@@ -147,18 +148,25 @@ fn few_looks_are_no_proof_however_far_apart_they_are() {
 fn who_keeps_the_gil_and_how_many_wait_is_told_while_it_happens() {
     let mut stage = Stage::new();
     let threads = |a, b, c| [thread(A, a), thread(B, b), thread(ThreadKey(2), c)];
-    stage.look(100, &gil(Some(A), 1, 0), &threads('R', 'w', 's'));
-    stage.look(200, &gil(Some(A), 2, 0), &threads('R', 'w', 's'));
-    stage.look(300, &gil(Some(A), 2, 0), &threads('R', 'R', 'w'));
-    let hogging = Hogging { thread: A, since: 150, waiters: 2 };
-    assert_eq!(stage.lanes.hog(THE_GIL, 300), Some(hogging));
-    assert_eq!(stage.lanes.hog(GilKey(1), 300), None);
-    stage.look(400, &gil(None, 2, 0), &threads('h', 'R', 'w'));
-    assert_eq!(stage.lanes.hog(THE_GIL, 400), None);
-    stage.look(500, &gil(Some(ThreadKey(9)), 2, 1), &threads('h', 'w', 'w'));
-    assert_eq!(stage.lanes.hog(THE_GIL, 500), None);
-    stage.look(600, &gil(Some(B), 2, 2), &threads('w', 'R', 'w'));
-    assert_eq!(stage.lanes.hog(THE_GIL, 600), Some(Hogging { thread: B, since: 550, waiters: 2 }));
+    const MS: Nanos = 1_000_000;
+    stage.look(MS, &gil(Some(A), 1, 0), &threads('R', 'w', 's'));
+    for at in 2..12 {
+        stage.look(at * MS, &gil(Some(A), 2, 0), &threads('R', 'w', 's'));
+        assert_eq!(stage.lanes.hog(THE_GIL, at * MS), None, "it may run bytecode");
+    }
+    stage.look(12 * MS, &gil(Some(A), 2, 0), &threads('R', 'R', 'w'));
+    let hogging = Hogging { thread: A, since: MS + MS / 2, waiters: 2 };
+    assert_eq!(stage.lanes.hog(THE_GIL, 12 * MS), Some(hogging));
+    assert_eq!(stage.lanes.hog(GilKey(1), 12 * MS), None);
+    stage.look(13 * MS, &gil(None, 2, 0), &threads('h', 'R', 'w'));
+    assert_eq!(stage.lanes.hog(THE_GIL, 13 * MS), None);
+    stage.look(14 * MS, &gil(Some(ThreadKey(9)), 2, 1), &threads('h', 'w', 'w'));
+    assert_eq!(stage.lanes.hog(THE_GIL, 14 * MS), None);
+    for at in 15..=26 {
+        stage.look(at * MS, &gil(Some(B), 2, 2), &threads('w', 'R', 'w'));
+    }
+    let hogging = Hogging { thread: B, since: 14 * MS + MS / 2, waiters: 2 };
+    assert_eq!(stage.lanes.hog(THE_GIL, 26 * MS), Some(hogging));
 }
 
 #[test]
@@ -209,5 +217,35 @@ fn a_thread_whose_account_stands_still_has_no_processor() {
     assert_eq!(
         look(210, 8 * MS, 202 * MS),
         [span(A, 206 * MS, 208 * MS, State::Runnable, None), span(A, 208 * MS, 210 * MS, State::Native, None)]
+    );
+}
+
+#[test]
+fn who_has_no_gil_changes_when_it_gets_a_processor_or_leaves_it() {
+    let mut stage = Stage::new();
+    let mut look = |at: Nanos, sign: char, has_processor: bool, since: Nanos| {
+        let seen = ThreadLook { turn: Some(Turn { has_processor, since }), ..thread(A, sign) };
+        stage.lanes.look(at, &[], &[seen], &mut stage.out);
+        stage.lanes.cut(at, &mut stage.out);
+        std::mem::take(&mut stage.out)
+    };
+    assert_eq!(look(100, 's', false, 7), []);
+    assert_eq!(
+        look(200, 'R', true, 190),
+        [span(A, 100, 190, State::Sleep, Some(230)), span(A, 190, 200, State::Native, None)]
+    );
+    assert_eq!(
+        look(300, 'R', false, 210),
+        [span(A, 200, 210, State::Native, None), span(A, 210, 300, State::Runnable, None)]
+    );
+    // It got one, and was found asleep in spite of it: that must have come after this moment.
+    assert_eq!(
+        look(400, 's', true, 310),
+        [span(A, 300, 350, State::Runnable, None), span(A, 350, 400, State::Sleep, Some(230))]
+    );
+    // Woken, and without a processor so far: when that was nobody tells.
+    assert_eq!(
+        look(500, 'R', false, 390),
+        [span(A, 400, 450, State::Sleep, Some(230)), span(A, 450, 500, State::Runnable, None)]
     );
 }

@@ -51,14 +51,26 @@ fn a_hog_that_is_still_at_it_when_the_recording_ends_is_one() {
 }
 
 #[test]
-fn a_holder_without_a_processor_still_has_the_gil() {
+fn a_holder_without_a_processor_still_has_the_gil_and_is_in_no_native_call_for_that() {
     check(
         "gil: aaaaaaaaaaaaaaaa
         spot: 1234444444444445
            a: RRRRRRRRRRRRRRRR
           a+: rrdddddddddddddr",
-        "  a: PPPNNNNNNNNNNNNP
+        "  a: PPPPPPPPPPPPPPPP
          gil: aaaaaaaaaaaaaaaa",
+    );
+}
+
+#[test]
+fn a_native_call_may_lose_its_processor_now_and_then() {
+    check(
+        "gil: aaaaaaaaaaaaaaaaaaaa
+        spot: 12344444444444444445
+           a: RRRRRRRRRRRRRRRRRRRR
+          a+: rrr.....rddd...r...r",
+        "  a: PPPNNNNNNNNNNNNNNNNP
+         gil: aaaaaaaaaaaaaaaaaaaa",
     );
 }
 

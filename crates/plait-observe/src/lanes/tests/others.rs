@@ -187,3 +187,23 @@ fn a_free_threaded_python_has_threads_that_are_attached() {
           b: AAAArrrrAAAA",
     );
 }
+
+#[test]
+fn where_switches_are_told_no_processor_is_known_at_once() {
+    check(
+        " gil: ............
+            a: RRRRRRRssRRR
+           a#: 111001100001",
+        "   a: nnnrrnnssrrn",
+    );
+}
+
+#[test]
+fn who_is_attached_and_has_no_processor_is_told_apart() {
+    check(
+        "   a: RRRRRR
+           a@: 110011
+           a#: 101010",
+        "   a: ArarAr",
+    );
+}

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::stage::{GIL, call, empty};
 use crate::lanes::{GilSeen, Lanes, Sched, ThreadLook};
+use crate::memory::Turn;
 use crate::subject::{GilLook, Spot};
 use crate::{Gil, Pid};
 
@@ -28,6 +29,8 @@ struct Words {
 struct Shows {
     sign: char,
     grew: Option<(u64, u64)>,
+    /// Whether it has a processor, and for how long.
+    turn: Option<(bool, Nanos)>,
     attached: Option<bool>,
 }
 
@@ -61,9 +64,10 @@ fn shows() -> impl Strategy<Value = Shows> {
     (
         prop::sample::select("RRRRwhlid-".chars().collect::<Vec<_>>()),
         option::of(grew),
+        option::weighted(0.3, (any::<bool>(), 0..3_000_000_u64)),
         option::weighted(0.2, any::<bool>()),
     )
-        .prop_map(|(sign, grew, attached)| Shows { sign, grew, attached })
+        .prop_map(|(sign, grew, turn, attached)| Shows { sign, grew, turn, attached })
 }
 
 /// Moments may be the same, next to each other, or apart as they are in life.
@@ -133,7 +137,10 @@ fn play(events: &[Event], cuts: bool) -> (Recording, Seen) {
                         accounts[place]
                     });
                     let (key, tid) = (ThreadKey(place as u32), 100 + place as Pid);
-                    shown.push(ThreadLook { key, tid, call: call(shows.sign), sched, attached: shows.attached });
+                    let turn = shows.turn.filter(|&(_, ago)| ago <= now);
+                    let turn = turn.map(|(has_processor, ago)| Turn { has_processor, since: now - ago });
+                    let call = call(shows.sign);
+                    shown.push(ThreadLook { key, tid, call, sched, turn, attached: shows.attached });
                     let has = looks.iter().any(|gil| gil.look.held && gil.look.holder == Some(tid));
                     seen.whose.push((seen.looks.len(), now, key, has));
                 }

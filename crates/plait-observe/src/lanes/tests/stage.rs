@@ -6,6 +6,7 @@ use plait_trace::{GilKey, Nanos, ProcessKey, Record, Recording, Sight, ThreadKey
 
 use crate::lanes::seen::Target;
 use crate::lanes::{Call, GilSeen, Lanes, Sched, ThreadLook};
+use crate::memory::Turn;
 use crate::subject::{GilLook, Spot};
 use crate::{Gil, Pid};
 
@@ -31,6 +32,7 @@ pub fn time(column: usize) -> Nanos {
 /// | `cut` | `^`: what is settled is written after this look |
 /// | `a`, `b`, … | what the thread does: `R` runs, `w` sleeps for the GIL, `v` does so after a signal, `h` hands it over, `l` a lock, `i` `recv`, `r` reads a socket, `d` reads a file, `p` reads a pipe, `o` polls, `s` sleeps, `c` a child, `-` blocked outside of a call, `.` is not there, a space: not looked at |
 /// | `a+` | what its account says: since it grew last the thread ran (`r`), or had no processor (`d`); it had none for 50 µs, a wake-up (`e`); nothing new (`.`); a space: not looked at |
+/// | `a#` | what the kernel tells of its switches: it has a processor (`1`) or none (`0`), since 0.2 ms before the row changed; a space: nothing |
 /// | `a@` | `1` attached, `0` not |
 pub struct Script {
     rows: BTreeMap<String, Vec<char>>,
@@ -54,6 +56,12 @@ impl Script {
 
     fn at(&self, row: &str, column: usize) -> Option<char> {
         self.rows.get(row).map(|row| row.get(column).or(row.last()).copied().unwrap_or(' '))
+    }
+
+    fn turn(&self, row: &str, column: usize) -> Option<Turn> {
+        let sign = self.at(row, column).filter(|&sign| sign != ' ')?;
+        let first = (0..=column).rev().take_while(|&before| self.at(row, before) == Some(sign)).last()?;
+        Some(Turn { has_processor: sign == '1', since: time(first) - PERIOD / 5 })
     }
 
     /// When what the look of a column saw is drawn: that look's time, or a little before if nobody looked afterwards.
@@ -104,6 +112,7 @@ impl Script {
                         tid: tid(name),
                         call: call(sign),
                         sched: sched.map(|_| *account),
+                        turn: self.turn(&format!("{name}#"), column),
                         attached: self.at(&format!("{name}@"), column).map(|sign| sign == '1'),
                     }),
                 }

@@ -194,9 +194,9 @@ fn a_stopped_process_stays_stopped_until_it_is_told_to_go_on() {
 fn a_target_outlives_observers_that_are_killed() {
     let (mut script, tid) = start(supported()[0], "n = 0\nwhile True:\n  n += 1\n  if n % 100000 == 0: say(n)");
     let pid = script.pid();
-    for round in 0..40 {
+    for round in 0..100 {
         let mut observer = others::helper("shoots", &[pid, tid]);
-        thread::sleep(Duration::from_micros(500 + 137 * round));
+        thread::sleep(Duration::from_micros(500 + 57 * round));
         observer.kill().expect("it is ours");
         observer.wait().expect("it is ours");
         wait_until("nobody traces it", || status(pid, tid, "TracerPid:") == "0");

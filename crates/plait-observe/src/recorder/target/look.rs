@@ -36,7 +36,8 @@ impl Target {
             _ => None,
         };
         for (number, thread) in self.threads.iter_mut().enumerate() {
-            let holds = self.seen.iter().any(|seen| seen.look.held && seen.look.holder == Some(thread.tid));
+            let held = self.seen.iter().find(|seen| seen.look.held && seen.look.holder == Some(thread.tid));
+            let holds = held.is_some();
             let busy = !kernel_only && (holds || thread.is_busy(at));
             let every = if thread.is_calm(at) { idle_every * CALM_TURNS } else { idle_every };
             if !(busy || is_turn(number, every)) {
@@ -54,14 +55,20 @@ impl Target {
             };
             thread.saw(call, at, &self.seen);
             // Whether it had a processor, where that is the question: until it does something else, and for a holder
-            // that may sleep.
+            // that may sleep, or stays where it is.
             let runs = matches!(call, Call::Running);
             let runs_without = runs && !holds && !desk.on_gils_alone();
-            let is_asked = runs_without || thread.ran_without_gil || (holds && !runs);
+            if runs_without {
+                thread.open_switches(desk);
+            }
+            let turn = thread.turn(at, desk.origin);
+            let spot = held.and_then(|seen| seen.look.spot);
+            let stays = spot.is_some() && std::mem::replace(&mut thread.spot, spot) == spot;
+            let is_asked = (turn.is_none() && (runs_without || thread.ran_without_gil)) || (holds && (stays || !runs));
             thread.ran_without_gil = runs_without;
             let sched = if is_asked { thread.files.sched().ok() } else { None };
             let attached = attached.as_ref().map(|tids| tids.contains(&thread.tid));
-            self.looks.push(ThreadLook { key: thread.key, tid: thread.tid, call, sched, attached });
+            self.looks.push(ThreadLook { key: thread.key, tid: thread.tid, call, sched, turn, attached });
         }
         let is_known = |tid| self.threads.iter().any(|thread| thread.tid == tid);
         self.has_stranger |= self.seen.iter().any(|seen| seen.look.held && !seen.look.holder.is_some_and(is_known));

@@ -250,10 +250,13 @@ impl HogColumn {
 
 /// What kept the GIL; empty where nothing did.
 pub(super) fn hogs(findings: &Findings, page: Page) -> String {
-    let Some(all) = (!findings.hogs.is_empty()).then_some(&findings.hogs) else {
+    // Who sleeps with a GIL that nobody wants keeps nobody from anything.
+    let counts = |hog: &&Hog| hog.waited > 0.0 || hog.blocked < hog.seconds / 2.0;
+    let all: Vec<&Hog> = findings.hogs.iter().filter(counts).collect();
+    if all.is_empty() {
         return String::new();
-    };
-    let shown: Vec<&Hog> = all.iter().take(HOGS).collect();
+    }
+    let shown = &all[..all.len().min(HOGS)];
     let mut columns = HogColumn::ALL.to_vec();
     let width = |column: &HogColumn| {
         let cells = shown.iter().map(|hog| column.cell(hog).width()).max().unwrap_or(0);
@@ -280,7 +283,7 @@ pub(super) fn hogs(findings: &Findings, page: Page) -> String {
     let mut builder = Builder::new();
     let heads = columns.iter().map(|column| column.head());
     builder.push_record([first, second].into_iter().chain(heads).map(str::to_owned));
-    for hog in &shown {
+    for hog in shown {
         let names = [truncated(&function(hog), left), truncated(&place(hog), right)];
         builder.push_record(names.into_iter().chain(columns.iter().map(|column| column.cell(hog))));
     }
