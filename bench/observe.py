@@ -8,6 +8,7 @@ one thing after another: nothing else should.
 import argparse
 import contextlib
 import json
+import signal
 import statistics
 import sys
 from collections.abc import Callable
@@ -190,6 +191,8 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file")
     asked = parser.parse_args()
+    # Observers are ended by it. In the background of a script it is ignored, and what is ignored is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     about = machine.describe()
     print(", ".join(f"{key} {value}" for key, value in about.items()))
     figures: dict[str, Any] = {"machine": about}

@@ -19,7 +19,7 @@ def _json() -> Work:
 def _pattern() -> Work:
     import re
 
-    text, pattern = "a" * 400_000, re.compile("(?:a|b)*c|a+d")
+    text, pattern = "a" * 20_000, re.compile("(?:a|b)*c|a+d")
     return lambda: pattern.findall(text)
 
 
