@@ -158,11 +158,13 @@ def test_it_ends_with_the_program(program, cli_started, out):
     assert done.code == 0 and "trace: it.plait" in done.out, done
 
 
+# Naps: a signal that comes between Python's last look and one long sleep would be heard after the sleep.
 PATIENT = """
 import sys, time
 try:
     print("ready", flush=True)
-    time.sleep(600)
+    while True:
+        time.sleep(0.05)
 except KeyboardInterrupt:
     print("cleaned up", flush=True)
     sys.exit(7)
@@ -172,7 +174,8 @@ STUBBORN = """
 import os, signal, time
 signal.signal(signal.SIGINT, lambda *_: print("no", flush=True))
 print("ready", os.getpid(), flush=True)
-time.sleep(600)
+while True:
+    time.sleep(0.05)
 """
 
 
