@@ -44,6 +44,30 @@ def test_threads_that_take_turns_are_told(program, cli, out):
     assert "gil-contention" in words_of(out / "turns.plait")
 
 
+HASHING = f"""{HEAD}
+import hashlib
+data = bytes(1_000_000)
+def hash_on():
+    while True:
+        hashlib.sha256(data).digest()
+in_threads(*[hash_on for _ in os.sched_getaffinity(0)])
+"""
+
+
+def test_threads_on_all_processors_run_and_wait_for_none(program, cli, out):
+    # The observer takes a processor from one of them to look at them.
+    done = cli("record", "--duration", "3", "-o", "all.plait", "--quiet", program(HASHING).pid)
+    assert (done.code, done.err) == (0, ""), done
+    [process] = findings(out / "all.plait")["figures"]["processes"]
+    hashing = [thread for thread in process["threads"] if thread["name"] != "main thread"]
+    assert len(hashing) == len(os.sched_getaffinity(0))
+    for thread in hashing:
+        seen = sum(seconds for state, seconds in thread["times"].items() if state != "unknown")
+        ran = sum(thread["times"].get(state, 0) for state in ("native", "holds-python", "holds-native"))
+        # Others may have the processors; then it did not run, and the kernel counted so, too.
+        assert ran / seen > thread["cpu"] - 0.2, thread
+
+
 def test_processes_under_it_are_seen(program, cli, out):
     parent = program(
         f"{HEAD}\nimport subprocess\n"

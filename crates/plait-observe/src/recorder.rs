@@ -17,6 +17,7 @@ use plait_trace::{Ended, ProcessKey, Record, Sink};
 use crate::observer::Observer;
 use crate::{Pid, Reason};
 
+mod disturbance;
 mod hogs;
 mod keys;
 mod lateness;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use plait_trace::{Began, Count, Dropped, Ended, Gap, Kind, Nanos, ProcessKey, Record, Subject};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::disturbance::Disturbance;
 use super::keys::Keys;
 use super::lateness::Lateness;
 use super::outbox::Outbox;
@@ -46,8 +47,7 @@ pub(super) struct Desk {
     /// `CLOCK_MONOTONIC` when the recording began.
     pub origin: Nanos,
     pub births: Births,
-    /// The kernel may be asked to tell of switches.
-    pub sees_switches: bool,
+    pub disturbance: Disturbance,
     /// GILs and their threads are all that is wanted, and here is put why a process has none.
     refusals: Option<Refusals>,
 }
@@ -100,7 +100,7 @@ impl Run {
             options,
             origin: monotonic(),
             births: Births::new(),
-            sees_switches: true,
+            disturbance: Disturbance::new(),
             refusals,
         };
         Self {

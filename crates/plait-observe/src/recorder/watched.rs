@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 
 use plait_trace::{Count, GilKey, Kind, Nanos, Record, Subject, Task, Thread, ThreadKey};
-use rustix::io::Errno;
 
 use super::run::Desk;
 use crate::Pid;
@@ -95,21 +94,15 @@ impl Watched {
 
     /// Has the kernel tell of its switches, if it may.
     pub fn open_switches(&mut self, desk: &mut Desk) {
-        if self.switches.is_some() || !desk.sees_switches {
-            return;
-        }
-        match Switches::of(self.tid) {
-            Ok(switches) => self.switches = Some(switches),
-            Err(Errno::SRCH) => {}
-            // Not allowed, or no more room: the others go by their times.
-            Err(_) => desk.sees_switches = false,
+        if self.switches.is_none() {
+            self.switches = desk.disturbance.open(self.tid);
         }
     }
 
     /// Whether it had a processor at `at`, and since when; `None` where the kernel does not tell.
-    pub fn turn(&self, at: Nanos, origin: Nanos) -> Option<Turn> {
-        let turn = self.switches.as_ref()?.last()?;
-        let since = turn.since.saturating_sub(origin);
+    pub fn turn(&self, at: Nanos, desk: &Desk) -> Option<Turn> {
+        let turn = desk.disturbance.undo(self.switches.as_ref()?.last()?);
+        let since = turn.since.saturating_sub(desk.origin);
         (since <= at).then_some(Turn { since, ..turn })
     }
 

@@ -61,7 +61,7 @@ impl Target {
             if runs_without {
                 thread.open_switches(desk);
             }
-            let turn = thread.turn(at, desk.origin);
+            let turn = thread.turn(at, desk);
             let spot = held.and_then(|seen| seen.look.spot);
             let stays = spot.is_some() && std::mem::replace(&mut thread.spot, spot) == spot;
             let is_asked = (turn.is_none() && (runs_without || thread.ran_without_gil)) || (holds && (stays || !runs));
