@@ -1,4 +1,4 @@
-# One command each: demo, test, lint, bench, bench-choose, bench-observe, compat, chaos, docs. Every target makes what it
+# One command each: demo, test, lint, web, bench, bench-choose, bench-observe, compat, chaos, docs. Every target makes what it
 # needs, and nothing twice: what was made leaves a stamp in .build/, and a stamp is renewed only when something it was
 # made from changed.
 
@@ -33,13 +33,14 @@ VENV    := .build/venv-$(TAG)
 .SECONDEXPANSION:
 # Stamps of the pattern rules are results, not by-products to be removed.
 .SECONDARY:
-.PHONY: help demo test test-rust test-python loom lint house bench bench-choose bench-observe compat chaos docs clean force
+.PHONY: help demo test test-rust test-python loom lint house web check-web bench bench-choose bench-observe compat chaos docs clean force
 
 help:
 	@echo 'make demo     build plait, compare the backends on examples/primes.py'
 	@echo 'make test     the Rust tests, then pytest on every supported Python found (PYTHONS=python3.12 narrows)'
 	@echo 'make loom     the protocols of shared memory, in every interleaving of small cases (make test has them too)'
 	@echo 'make lint     rustfmt, clippy, ruff, and the check of rooms and arrows'
+	@echo 'make web      the script of the pages, bundled of web/ into crates/plait-report (needed after a change of web/ only)'
 	@echo 'make bench    plait against its peers, each ratio beside its goal (ARGS=--quick for four minutes)'
 	@echo 'make bench-choose  what backend="auto" costs against knowing best (ARGS=--quick; ARGS="--only NAME"; ARGS=--list)'
 	@echo 'make bench-observe what `plait record` finds and what it costs, beside py-spy (ARGS=--quick; ARGS="--only cost")'
@@ -65,7 +66,7 @@ test-python: $(TOOLS)/made $(foreach tag,$(TAGS),.build/venv-$(tag)/built .build
 loom: $(TOOLS)/made .build/nextest
 	@$(TOOLS)/bin/python scripts/run_tests.py --loom
 
-lint: $(TOOLS)/made house
+lint: $(TOOLS)/made house check-web
 	cargo fmt --all --check
 	PYO3_PYTHON=$(ROOT)/$(TOOLS)/bin/python cargo clippy --workspace --all-targets -- -D warnings
 	$(TOOLS)/bin/ruff check .
@@ -74,6 +75,16 @@ lint: $(TOOLS)/made house
 # Arrows between the rooms, homes of unsafe and of PyO3, sizes of files, paths of machines.
 house:
 	cargo test --quiet -p plait-trace --test house
+
+# Node comes with the tools. The bundle is in the tree, so that building plait needs none.
+WEB     := cd web && PATH='$(ROOT)/$(TOOLS)/bin':"$$PATH" npm run --silent
+
+web: check-web
+	$(WEB) build
+
+check-web: .build/web-ready
+	$(WEB) check
+	$(WEB) test
 
 bench: $(VENV)/built .build/bench-$(TAG)/made
 	PYTHONPATH=$(ROOT)/python:$(ROOT)/bench .build/bench-$(TAG)/bin/python bench/run.py $(ARGS)
@@ -106,6 +117,10 @@ clean:
 $(TOOLS)/made: requirements/tools.txt
 	$(call new_venv,$(TOOLS),$(TAG))
 	$(TOOLS)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+.build/web-ready: web/package.json web/package-lock.json $(TOOLS)/made
+	cd web && PATH='$(ROOT)/$(TOOLS)/bin':"$$PATH" npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 .build/bench-3.%/made: requirements/bench.txt

@@ -191,7 +191,7 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file")
     asked = parser.parse_args()
-    # Observers are ended by it. In the background of a script it is ignored, and what is ignored is inherited.
+    # Observers are ended by it. In the background of a script it is ignored, and that is inherited.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     about = machine.describe()
     print(", ".join(f"{key} {value}" for key, value in about.items()))

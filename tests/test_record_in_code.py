@@ -41,9 +41,10 @@ def test_the_verdict_and_the_files(tmp_path):
     assert (tmp_path / "copy.plait").read_bytes() == path.read_bytes()
     recording.save(tmp_path / "lanes.json")
     assert json.loads((tmp_path / "lanes.json").read_text())["traceEvents"]
-    for name in ("a.html", "a.txt"):
-        with pytest.raises(ValueError, match="later version" if name == "a.html" else "cannot tell"):
-            recording.save(tmp_path / name)
+    recording.save(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text() == recording.to_html()
+    with pytest.raises(ValueError, match="cannot tell"):
+        recording.save(tmp_path / "a.txt")
 
 
 def test_without_a_path_it_is_in_memory(tmp_path):
@@ -104,15 +105,13 @@ def test_questions_at_the_wrong_time():
         with pytest.raises(plait.PlaitError, match="still goes on"):
             recording.to_json()
     assert repr(recording).endswith(" s>")
-    assert recording._repr_html_().startswith("<pre>")
+    assert recording._repr_html_().startswith("<iframe srcdoc=")
 
 
 def test_wrong_arguments():
     for rate in (0, 9, 5001, 1.5, "fast"):
         with pytest.raises(ValueError, match="rate must be a whole number from 10 to 5000"):
             plait.record(rate=rate)
-    with pytest.raises(ValueError, match="later version"):
-        plait.record("a.html")
     with pytest.raises(ValueError, match="cannot tell what 'a' is to be"):
         plait.record("a")
 
@@ -207,7 +206,7 @@ def test_again_and_again():
     assert len(set(os.listdir("/proc/self/fd")) - before) <= 1
 
 
-def test_a_notebook_shows_the_verdict(tmp_path):
+def test_a_notebook_shows_the_page(tmp_path):
     import nbformat
     from nbclient import NotebookClient
 
@@ -222,7 +221,7 @@ def test_a_notebook_shows_the_verdict(tmp_path):
         warnings.simplefilter("ignore")
         NotebookClient(notebook, timeout=60, kernel_name="python3", resources=resources).execute()
     [shown] = notebook.cells[1].outputs
-    assert shown["data"]["text/html"].startswith("<pre>")
+    assert shown["data"]["text/html"].startswith("<iframe srcdoc=")
     assert words_of(tmp_path / "it.plait")
 
 

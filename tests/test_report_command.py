@@ -104,7 +104,6 @@ REFUSED = {
     "nothing": ([], "the following arguments are required: TRACE"),
     "missing": (["no.plait"], "cannot read 'no.plait': No such file or directory"),
     "folder": (["."], "cannot read '.': Is a directory"),
-    "page": (["it.plait", "-o", "a.html"], "pages (.html) come with a later version"),
     "no form": (["it.plait", "-o", "a.txt"], "let its name end in .plait"),
     "same form": (["it.plait", "-o", "b.plait"], "'it.plait' is a .plait file already; copy it"),
     "itself": (["it.plait", "--format", "json", "-o", "it.plait"], "'it.plait' is the recording itself"),

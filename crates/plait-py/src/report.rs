@@ -5,7 +5,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use plait_report::export::{Format, FormatError};
+use plait_report::export::Format;
 use plait_report::verdicts::{Findings, judge_between};
 use plait_trace::{Nanos, ReadError, Recording, Sight};
 use pyo3::exceptions::PyValueError;
@@ -71,7 +71,16 @@ impl Trace {
             .map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
-    /// Writes it to the file `path` as "perfetto", "firefox", "speedscope" or "json". Raises OSError when that cannot be;
+    /// The page, as `export` writes it.
+    fn to_html(&self, py: Python<'_>) -> PyResult<String> {
+        let page = py.detach(|| {
+            let mut page = Vec::new();
+            Format::Html.write(&self.recording, &mut page).map(|()| page)
+        })?;
+        Ok(String::from_utf8(page)?)
+    }
+
+    /// Writes it to the file `path` as "html", "perfetto", "firefox", "speedscope" or "json". Raises OSError when that cannot be;
     /// then there is no half of a file.
     fn export(&self, py: Python<'_>, path: PathBuf, form: &str) -> PyResult<()> {
         let form = Format::of_name(form).map_err(|error| PyValueError::new_err(error.to_string()))?;
@@ -126,14 +135,10 @@ pub fn forms() -> Vec<&'static str> {
     Format::ALL.map(Format::name).to_vec()
 }
 
-/// The form that the name of a file says, None if it says none. Raises ValueError for one that is not written yet.
+/// The form that the name of a file says, None if it says none.
 #[pyfunction]
-pub fn form_of(path: &str) -> PyResult<Option<&'static str>> {
-    match Format::of_path(path) {
-        Ok(form) => Ok(Some(form.name())),
-        Err(error @ FormatError::Page) => Err(PyValueError::new_err(error.to_string())),
-        Err(_) => Ok(None),
-    }
+pub fn form_of(path: &str) -> Option<&'static str> {
+    Format::of_path(path).ok().map(Format::name)
 }
 
 /// Writes a new file; what could not be written to its end is taken away again.

@@ -10,12 +10,13 @@ use plait_trace::{GilLane, Recording};
 
 mod firefox;
 mod json;
-mod load;
+pub(crate) mod load;
 mod perfetto;
 mod speedscope;
-mod stacks;
+pub(crate) mod stacks;
 mod stream;
 
+pub use crate::page::page;
 pub use firefox::firefox;
 pub use json::json;
 pub use perfetto::perfetto;
@@ -32,6 +33,8 @@ pub enum Format {
     Speedscope,
     /// Everything that is in the recording, in plait's own words: for programs.
     Json,
+    /// A page to look at in any browser.
+    Html,
 }
 
 /// Why a recording cannot be written in a form that was asked for.
@@ -50,14 +53,11 @@ pub enum FormatError {
         /// What was asked for.
         name: String,
     },
-    /// Pages are not written yet.
-    #[error("pages (.html) come with a later version of plait: use {endings}", endings = endings())]
-    Page,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Perfetto, Self::Firefox, Self::Speedscope, Self::Json];
+    pub const ALL: [Self; 5] = [Self::Html, Self::Perfetto, Self::Firefox, Self::Speedscope, Self::Json];
 
     /// What it is called, as after `--format`.
     pub const fn name(self) -> &'static str {
@@ -66,6 +66,7 @@ impl Format {
             Self::Firefox => "firefox",
             Self::Speedscope => "speedscope",
             Self::Json => "json",
+            Self::Html => "html",
         }
     }
 
@@ -76,13 +77,14 @@ impl Format {
             Self::Firefox => &[".firefox.json", ".gecko.json"],
             Self::Speedscope => &[".speedscope.json"],
             Self::Json => &[".plait.json"],
+            Self::Html => &[".html", ".htm"],
         }
     }
 
     /// The format that the name of a file says.
     ///
     /// # Errors
-    /// [`FormatError::Ending`] where it says none, [`FormatError::Page`] where it says a page.
+    /// [`FormatError::Ending`] where it says none.
     ///
     /// ```
     /// use plait_report::export::Format;
@@ -93,9 +95,6 @@ impl Format {
     /// ```
     pub fn of_path(path: &str) -> Result<Self, FormatError> {
         let name = path.rsplit(['/', '\\']).next().unwrap_or(path).to_ascii_lowercase();
-        if name.ends_with(".html") || name.ends_with(".htm") {
-            return Err(FormatError::Page);
-        }
         let said = |format: &Self| {
             format.endings().iter().filter(|ending| name.ends_with(*ending)).map(|ending| ending.len()).max()
         };
@@ -107,13 +106,10 @@ impl Format {
     /// The format of this name.
     ///
     /// # Errors
-    /// [`FormatError::Name`] where there is none, [`FormatError::Page`] for `html`.
+    /// [`FormatError::Name`] where there is none.
     pub fn of_name(name: &str) -> Result<Self, FormatError> {
-        match Self::ALL.into_iter().find(|format| format.name() == name) {
-            Some(format) => Ok(format),
-            None if name == "html" => Err(FormatError::Page),
-            None => Err(FormatError::Name { name: name.to_owned() }),
-        }
+        let known = Self::ALL.into_iter().find(|format| format.name() == name);
+        known.ok_or_else(|| FormatError::Name { name: name.to_owned() })
     }
 
     /// Writes a recording in this format.
@@ -126,6 +122,7 @@ impl Format {
             Self::Firefox => firefox(recording, out),
             Self::Speedscope => speedscope(recording, out),
             Self::Json => json(recording, out),
+            Self::Html => page(recording, out),
         }
     }
 }
@@ -145,7 +142,7 @@ fn names(between: &str) -> String {
 }
 
 /// What a GIL is called: `GIL` where its process has but one.
-fn gil_title(recording: &Recording, lane: &GilLane) -> String {
+pub(crate) fn gil_title(recording: &Recording, lane: &GilLane) -> String {
     let gils = recording.gils.iter().filter(|other| other.gil.process == lane.gil.process).count();
     if gils < 2 {
         return "GIL".to_owned();

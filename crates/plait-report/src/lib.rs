@@ -29,6 +29,7 @@ pub mod export;
 pub mod live;
 #[cfg(test)]
 mod made;
+mod page;
 mod plain_text;
 mod rates;
 mod units;

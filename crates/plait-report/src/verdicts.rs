@@ -34,6 +34,7 @@ mod window;
 use plait_trace::{Nanos, Recording};
 use serde::Serialize;
 
+pub(crate) use code::Code;
 pub use code::{Place, Spot};
 pub use confidence::{Confidence, Figure, Trust};
 pub use figures::{Figures, Missing, ProcessFigures, ThreadFigures};
@@ -80,5 +81,11 @@ impl Findings {
     #[must_use]
     pub fn to_text(&self, width: usize, color: bool) -> String {
         text::text(self, width, color)
+    }
+
+    /// How the program was seen, and what was not: a line each.
+    #[must_use]
+    pub fn seen(&self) -> Vec<String> {
+        text::seen::lines(self)
     }
 }

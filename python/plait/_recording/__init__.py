@@ -13,6 +13,7 @@ from pathlib import Path
 
 from plait import _core
 from plait._errors import PlaitError
+from plait._recording import shown
 from plait._recording.formats import TRACE, form_of
 
 _lock = threading.Lock()
@@ -132,9 +133,9 @@ class Recording:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to `path`, in the form that the end of the name asks for.
 
-        `.plait` is the trace, for `plait report`; `.json` opens in ui.perfetto.dev, `.firefox.json` in
-        profiler.firefox.com, `.speedscope.json` in www.speedscope.app; `.plait.json` has all of it for
-        other programs.
+        `.plait` is the trace, for `plait report`; `.html` is a page for any browser; `.json` opens in
+        ui.perfetto.dev, `.firefox.json` in profiler.firefox.com, `.speedscope.json` in www.speedscope.app;
+        `.plait.json` has all of it for other programs.
 
         Raises:
             ValueError: it ends otherwise.
@@ -164,13 +165,13 @@ class Recording:
         )
         return f"<plait.Recording{self._place()}: {state}>"
 
-    def _repr_html_(self) -> str | None:
-        """Return the verdict for a notebook."""
-        if not self._over:
-            return None
-        import html
+    def to_html(self) -> str:
+        """Return the page: verdict, lanes of all threads, and tables, in one file that loads nothing."""
+        return self._read().to_html()
 
-        return f"<pre>{html.escape(self.verdict)}</pre>"
+    def _repr_html_(self) -> str | None:
+        """Return the page for a notebook, in a frame of its own."""
+        return shown.framed(self.to_html(), self.verdict) if self._over else None
 
 
 def record(

@@ -22,13 +22,14 @@ examples:
   plait record 1234                                until Ctrl-C or its end
   plait record --duration 10 -o busy.plait 1234
   plait record -- python app.py --port 8000
-  plait record -o lanes.json -- python app.py      opens in ui.perfetto.dev
+  plait record -o page.html -- python app.py       a page for any browser
 """
 
 _REPORT_EXAMPLES = """\
 examples:
   plait report busy.plait                          the verdict
   plait report busy.plait --json                   the verdict with all its figures
+  plait report busy.plait -o page.html             a page for any browser
   plait report busy.plait -o lanes.json            for ui.perfetto.dev
   plait report busy.plait -o busy.firefox.json     for profiler.firefox.com
   plait report busy.plait -o busy.speedscope.json  for www.speedscope.app
@@ -117,8 +118,8 @@ def _record_parser() -> argparse.ArgumentParser:
         dest="out",
         metavar="FILE",
         type=Path,
-        help="where to: .plait (default: plait-record-PID.plait), .json for Perfetto, .firefox.json, "
-        ".speedscope.json, .plait.json",
+        help="where to: .plait (default: plait-record-PID.plait), .html for a page, .json for Perfetto, "
+        ".firefox.json, .speedscope.json, .plait.json",
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     _add_common(parser, "recording")

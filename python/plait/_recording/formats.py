@@ -10,6 +10,7 @@ TRACE: Final = "plait"
 
 # What opens a file of this form.
 OPENED_BY: Final = {
+    "html": "any browser",
     "perfetto": "ui.perfetto.dev",
     "firefox": "profiler.firefox.com",
     "speedscope": "www.speedscope.app",
@@ -20,7 +21,7 @@ def form_of(path: str | os.PathLike[str]) -> str:
     """Give the form of a file by the end of its name: `TRACE`, or one of `_core.forms()`.
 
     Raises:
-        ValueError: the end says nothing, or a form that is not written yet.
+        ValueError: the end says nothing.
 
     """
     path = os.fspath(path)
@@ -31,6 +32,6 @@ def form_of(path: str | os.PathLike[str]) -> str:
     if form is None:
         raise ValueError(
             f"cannot tell what {os.path.basename(path)!r} is to be: let its name end in .plait (the trace "
-            "itself), .json (for Perfetto), .firefox.json, .speedscope.json or .plait.json"
+            "itself), .html (a page), .json (for Perfetto), .firefox.json, .speedscope.json or .plait.json"
         )
     return form

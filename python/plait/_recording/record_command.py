@@ -143,7 +143,7 @@ class _Recording:
         if self.form == TRACE:
             if not asked.quiet:
                 print(f"trace: {self.path}  ({trace.seconds:.1f} s, {written.size(self.path)})")
-                print(f"next:  plait report {self.path} -o lanes.json  (opens in ui.perfetto.dev)")
+                print(f"next:  plait report {self.path} -o page.html  (opens in any browser)")
         else:
             assert self.out is not None
             why = written.export(trace, self.out, self.form)

@@ -10,36 +10,36 @@ const STEPS: u64 = 1000;
 const SHORTEST: Nanos = 10_000_000;
 
 /// The curves of a recording.
-pub(super) struct Load {
+pub(crate) struct Load {
     /// By GIL.
-    pub(super) gils: Vec<GilLoad>,
+    pub(crate) gils: Vec<GilLoad>,
     /// By process.
-    pub(super) processes: Vec<ProcessLoad>,
+    pub(crate) processes: Vec<ProcessLoad>,
     /// The share of time in which something on the machine waited for a processor.
-    pub(super) pressure: Curve,
+    pub(crate) pressure: Curve,
 }
 
-pub(super) struct GilLoad {
+pub(crate) struct GilLoad {
     /// The share of time for which it was held.
-    pub(super) held: Curve,
+    pub(crate) held: Curve,
     /// How many threads waited for it, on average.
-    pub(super) waiters: Curve,
+    pub(crate) waiters: Curve,
     /// How many times a second it went from one thread to another.
-    pub(super) switches: Curve,
+    pub(crate) switches: Curve,
 }
 
-pub(super) struct ProcessLoad {
+pub(crate) struct ProcessLoad {
     /// How many processors' worth of time it used.
-    pub(super) cpu: Curve,
+    pub(crate) cpu: Curve,
     /// How many of its threads waited for a processor, on average.
-    pub(super) delay: Curve,
+    pub(crate) delay: Curve,
     /// The share of time for which its control group was held back.
-    pub(super) throttled: Curve,
+    pub(crate) throttled: Curve,
 }
 
 /// Something per time, step by step; a step of which nothing is known has no value.
 #[derive(Clone)]
-pub(super) struct Curve {
+pub(crate) struct Curve {
     width: Nanos,
     end: Nanos,
     sums: Vec<f64>,
@@ -47,7 +47,7 @@ pub(super) struct Curve {
 }
 
 impl Load {
-    pub(super) fn of(recording: &Recording) -> Self {
+    pub(crate) fn of(recording: &Recording) -> Self {
         let end = recording.length();
         let width = width_for(end);
         let empty = Curve::new(width, end);
@@ -168,8 +168,18 @@ impl Curve {
         (begin, begin.saturating_add(self.width).min(self.end))
     }
 
+    /// How long a step is.
+    pub(crate) fn width(&self) -> Nanos {
+        self.width
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.sums.len()
+    }
+
     /// Beginning, end, and amount per nanosecond of each step of which something is known.
-    pub(super) fn steps(&self) -> impl Iterator<Item = (Nanos, Nanos, f64)> {
+    pub(crate) fn steps(&self) -> impl Iterator<Item = (Nanos, Nanos, f64)> {
         self.sums.iter().zip(&self.known).enumerate().filter(|&(_, (_, &known))| known).map(|(step, (&sum, _))| {
             let (begin, end) = self.bounds(step);
             (begin, end, sum / (end - begin) as f64)

@@ -27,7 +27,7 @@ pub(super) struct Call {
 }
 
 /// For how long a stack without a next one holds, by the times between the stacks of this recording.
-pub(super) fn patience(recording: &Recording) -> Nanos {
+pub(crate) fn patience(recording: &Recording) -> Nanos {
     let mut between: Vec<Nanos> = Vec::new();
     for lane in &recording.threads {
         let steps = lane.stacks.windows(2).map(|pair| pair[1].at.saturating_sub(pair[0].at));

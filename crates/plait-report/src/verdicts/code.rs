@@ -79,7 +79,7 @@ impl fmt::Display for Spot {
 
 /// The places of a recording, each looked into once.
 #[derive(Debug)]
-pub(super) struct Code<'a> {
+pub(crate) struct Code<'a> {
     recording: &'a Recording,
     /// By frame: whether it is the user's own.
     is_users: Vec<bool>,
@@ -87,7 +87,7 @@ pub(super) struct Code<'a> {
 
 /// A spot by its frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct SpotKey {
+pub(crate) struct SpotKey {
     place: FrameKey,
     within: Option<FrameKey>,
 }

@@ -1,6 +1,6 @@
 //! The findings as text for a terminal: verdicts, two tables, and what was not seen.
 
-mod seen;
+pub(super) mod seen;
 mod tables;
 
 use super::Findings;

@@ -68,7 +68,7 @@ impl<'a> ThreadSurvey<'a> {
                 continue;
             }
             changes += u64::from(last.is_some_and(|last| last != span.state));
-            rest = match span.state.is_blocked() {
+            rest = match sleeps(span.state) {
                 true if last == Some(span.state) => rest + time,
                 true => time,
                 false => 0,
@@ -105,10 +105,16 @@ impl<'a> ThreadSurvey<'a> {
 
     /// Stacks of a blocked thread tell what it waits for; those of one state stand for all its time in that state.
     fn look_into_waits(&mut self, code: &Code<'_>, accepts: Nanos) {
-        for state in State::ALL.into_iter().filter(|state| state.is_blocked()) {
-            let seen = || self.stacks.iter().filter(|(_, own)| *own == state);
+        // Of who keeps a GIL there are native stacks, too.
+        let calls: Vec<(State, bool)> = self
+            .calls
+            .iter()
+            .map(|(at, frames)| (state_at(self.lane, *at), purpose(code, frames) == Purpose::ToBeTold))
+            .collect();
+        for state in State::ALL.into_iter().filter(|&state| sleeps(state)) {
+            let seen = || calls.iter().filter(|(own, _)| *own == state);
             let all = seen().count() as f64;
-            let told = seen().filter(|(stack, _)| purpose(code, &stack.frames) == Purpose::ToBeTold).count() as f64;
+            let told = seen().filter(|(_, told)| *told).count() as f64;
             let mut time = (self.times.of(state) as f64 * ratio(told, all)) as Nanos;
             if state == State::Network {
                 time = time.max(accepts);
@@ -120,7 +126,9 @@ impl<'a> ThreadSurvey<'a> {
 
     fn judge_activity(&mut self, changes: u64, longest_rest: Nanos) {
         let seen = seconds(self.times.seen());
-        let active = self.times.share(is_active);
+        // With the GIL or without: plait's nursery keeps its own, which nobody else wants.
+        let told = ratio(seconds(self.told.of(State::HoldsBlocked)), seen);
+        let active = self.times.share(is_active) - told;
         let waits = ratio(self.waited(|state| state.is_blocked() && state != State::Child), seen);
         let happens = changes as f64 >= (CHANGES * seen).max(FEWEST) || self.cpu.is_some_and(|cpu| cpu >= STIRS);
         self.computes = active >= COMPUTES;
@@ -158,6 +166,11 @@ impl<'a> ThreadSurvey<'a> {
     pub fn knows_python(&self) -> bool {
         self.lane.thread.interpreter.is_some()
     }
+}
+
+/// Whether it is blocked, with a GIL or without.
+fn sleeps(state: State) -> bool {
+    state.is_blocked() || state == State::HoldsBlocked
 }
 
 /// The spans of which something lies in the window, in order.

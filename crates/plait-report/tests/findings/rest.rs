@@ -61,6 +61,21 @@ pub fn cases() -> Vec<Case> {
             Sure,
         ),
         ("a pool without work", one(&"l".repeat(400)).lane("pool", &"l".repeat(400)), &["idle"], Sure),
+        (
+            "a nursery of plait's, which sleeps with a GIL that nobody else wants",
+            one(&"l".repeat(400))
+                .process("python -m it")
+                .lane("main", &format!("{}{}", "P".repeat(12), "B".repeat(388)))
+                .seen("B", &["main /srv/python/plait/_nursery.py:37"]),
+            &["idle"],
+            Sure,
+        ),
+        (
+            "a program that sleeps with the GIL",
+            one(&format!("{}{}", "P".repeat(12), "B".repeat(388))).seen("B", &["main app.py:37"]),
+            &["native-holding"],
+            Sure,
+        ),
         ("a heartbeat", one(&format!("{}P", "o".repeat(199)).repeat(4)), &["idle"], Sure),
         ("a GIL that cannot be seen", unseen(one(&"n".repeat(400))), &["unseen"], Sure),
         (

@@ -5,6 +5,11 @@ use crate::units::{count, number, seconds, share};
 use crate::verdicts::Findings;
 
 pub(super) fn text(findings: &Findings, page: Page) -> String {
+    lines(findings).iter().map(|line| page.lines(line, "", INDENT, Some(DIM))).collect()
+}
+
+/// A sentence or two each.
+pub(in crate::verdicts) fn lines(findings: &Findings) -> Vec<String> {
     let figures = &findings.figures;
     let missing = &figures.missing;
     let mut sentences = vec![format!("Seen: {} in {}", seconds(figures.seconds), looks(findings))];
@@ -24,7 +29,7 @@ pub(super) fn text(findings: &Findings, page: Page) -> String {
         lines.push(format!("Not seen: {}.", lost.join("; ")));
     }
     lines.extend(missing.notes.iter().cloned());
-    lines.iter().map(|line| page.lines(line, "", INDENT, Some(DIM))).collect()
+    lines
 }
 
 fn looks(findings: &Findings) -> String {
