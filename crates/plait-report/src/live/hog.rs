@@ -9,7 +9,7 @@ use crate::{calls, units};
 const LONG: Nanos = 20_000_000;
 /// The last that is known of a thread may be so old, and still be what it does.
 const FRESH: Nanos = 500_000_000;
-/// A look at native calls that a long hold brought about comes a little after the hold was noticed.
+/// While a hold goes on, looks at calls are known a little sooner than that it still does.
 const AFTER: Nanos = 50_000_000;
 
 /// A thread that kept the GIL.
@@ -58,7 +58,8 @@ impl Hog {
     /// The C function, and the line of Python that called it.
     pub(super) fn what(&self, recording: &Recording, lane: &ThreadLane) -> String {
         let Span { from, to, state, call, .. } = self.span;
-        let within = |at: Nanos| from <= at && at <= to.saturating_add(AFTER);
+        let to = if self.goes_on { to.saturating_add(AFTER) } else { to };
+        let within = |at: Nanos| from <= at && at <= to;
         let shot: Option<&Shot> = lane.shots.iter().rev().find(|shot| within(shot.at));
         let function = match (shot.and_then(|shot| shot.function.as_deref()), state, call) {
             (_, State::HoldsGc, _) => "garbage collection".to_owned(),
@@ -92,6 +93,8 @@ impl Hog {
 
 #[cfg(test)]
 mod tests {
+    use plait_trace::{FrameKey, Stack, ThreadKey};
+
     use super::*;
     use crate::made::{MS, small};
 
@@ -108,6 +111,18 @@ mod tests {
             Some("parser kept the GIL: 200 ms in _json_loads (Parser.load, parser.py:12), 260 ms ago")
         );
         assert_eq!(line(260, 510, 510), None, "nobody since");
+    }
+
+    #[test]
+    fn what_the_thread_did_afterwards_is_not_what_kept_the_gil() {
+        let mut recording = small();
+        recording.threads[1].shots.clear();
+        recording.threads[1].stacks.retain(|stack| stack.at < 60 * MS);
+        // The hold is over at 250 ms.
+        recording.threads[1].stacks.push(Stack { thread: ThreadKey(1), at: 260 * MS, frames: vec![FrameKey(0)] });
+        let figures = Figures::of(&recording, 0, 510 * MS);
+        let hog = find(&recording, &figures, 510 * MS).expect("the parser");
+        assert_eq!(hog.line(&recording, 510 * MS), "parser kept the GIL: 200 ms in native code, 260 ms ago");
     }
 
     #[test]
