@@ -30,6 +30,24 @@ pub(crate) struct Identity {
     stack: u64,
 }
 
+impl Identity {
+    /// Whether the program is there: in the midst of an `exec` its memory is, but nothing in it.
+    pub fn is_there(&self) -> bool {
+        self.code != 0
+    }
+
+    /// Whether the places are kept from us: those of another user's program, and for a moment those of a child of one that
+    /// has changed its user.
+    pub fn is_hidden(&self) -> bool {
+        self.code == 1 && self.stack == 0
+    }
+
+    /// Whether both may be of the same program.
+    pub fn may_be(&self, other: &Self) -> bool {
+        self == other || self.started == other.started && (self.is_hidden() || other.is_hidden())
+    }
+}
+
 impl Stat {
     /// Of the process `pid`; `None` when there is none.
     pub fn of(pid: Pid) -> Option<Self> {
@@ -71,6 +89,16 @@ mod tests {
         assert_eq!(stat.identity, Identity { started: 5555, code: 4096, stack: 12288 });
         assert_eq!(Stat::parse(b"7 (cut"), None);
         assert_eq!(Stat::parse(b"7 (cut) S 3 7"), None);
+    }
+
+    #[test]
+    fn a_program_whose_places_are_hidden_may_be_any_that_began_then() {
+        let of = |started, code, stack| Identity { started, code, stack };
+        let (hidden, shown) = (of(5, 1, 0), of(5, 4096, 12288));
+        assert!(hidden.may_be(&shown) && shown.may_be(&hidden) && shown.may_be(&shown));
+        assert!(!shown.may_be(&of(5, 4096, 8192)), "another program in the same process");
+        assert!(!hidden.may_be(&of(6, 4096, 12288)), "another process");
+        assert!(shown.is_there() && hidden.is_there() && !of(5, 0, 12288).is_there());
     }
 
     #[test]

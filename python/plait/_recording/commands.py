@@ -67,8 +67,11 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         _say("interrupted")
         return FAILED
-    except BrokenPipeError:
-        # Who read the output has enough. Python would complain once more when it flushes at its end.
+    except OSError as error:
+        # Of a closed pipe nothing is said: who read the output has enough.
+        if not isinstance(error, BrokenPipeError):
+            _say(f"cannot print: {error.strerror or error}")
+        # Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
 

@@ -239,7 +239,7 @@ impl Run {
         let at = self.desk.now();
         let desk = &mut self.desk;
         self.targets.retain_mut(|target| {
-            let stays = alive.get(&target.pid()) == Some(&target.identity());
+            let stays = alive.get(&target.pid()).is_some_and(|identity| target.is_still(*identity));
             if !stays {
                 target.end(at, desk);
             }
@@ -250,7 +250,7 @@ impl Run {
             let Some(&identity) = alive.get(&pid) else { continue };
             if let Some(target) = self.targets.iter_mut().find(|target| target.pid() == pid) {
                 target.try_again(&mut self.finder, &mut self.desk);
-            } else if self.targets.len() < MOST_PROCESSES {
+            } else if identity.is_there() && self.targets.len() < MOST_PROCESSES {
                 let parent =
                     Stat::of(pid).and_then(|stat| self.targets.iter().find(|known| known.pid() == stat.parent));
                 let parent = parent.map(Target::key);

@@ -123,8 +123,13 @@ impl Target {
         self.pid
     }
 
-    pub fn identity(&self) -> Identity {
-        self.identity
+    /// Whether the process still runs the same program, now that it is seen to be this one.
+    pub fn is_still(&mut self, seen: Identity) -> bool {
+        let is_still = self.identity.may_be(&seen);
+        if is_still && self.identity.is_hidden() {
+            self.identity = seen;
+        }
+        is_still
     }
 
     pub fn key(&self) -> ProcessKey {
