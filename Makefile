@@ -33,7 +33,7 @@ VENV    := .build/venv-$(TAG)
 .SECONDEXPANSION:
 # Stamps of the pattern rules are results, not by-products to be removed.
 .SECONDARY:
-.PHONY: help demo test test-rust test-python loom lint house web check-web bench bench-choose bench-observe compat chaos docs clean force
+.PHONY: help demo test test-rust test-python loom lint house web check-web bench bench-choose bench-observe bench-page compat chaos docs clean force
 
 help:
 	@echo 'make demo     build plait, compare the backends on examples/primes.py'
@@ -44,6 +44,7 @@ help:
 	@echo 'make bench    plait against its peers, each ratio beside its goal (ARGS=--quick for four minutes)'
 	@echo 'make bench-choose  what backend="auto" costs against knowing best (ARGS=--quick; ARGS="--only NAME"; ARGS=--list)'
 	@echo 'make bench-observe what `plait record` finds and what it costs, beside py-spy (ARGS=--quick; ARGS="--only cost")'
+	@echo 'make bench-page how long pages of half a million spans take to draw, zoom and move in Chromium'
 	@echo 'make compat   other people'"'"'s programs with and without `plait run`: the same output, and how long they take'
 	@echo 'make chaos    real pools in a seeded storm of faults; fails if anything is lost (ARGS="--seconds 60 --seed 7")'
 	@echo 'make docs     the site of docs/ in .build/site, links checked, with figures of this machine'
@@ -54,13 +55,13 @@ demo: $(VENV)/built
 	@mkdir -p build
 	$(VENV)/bin/plait compare examples/primes.py --html build/primes.html
 
-test: $(TOOLS)/made .build/nextest $(foreach tag,$(TAGS),.build/venv-$(tag)/built .build/venv-$(tag)/test-ready)
+test: $(TOOLS)/made .build/nextest .build/web-ready $(foreach tag,$(TAGS),.build/venv-$(tag)/built .build/venv-$(tag)/test-ready)
 	@$(TOOLS)/bin/python scripts/run_tests.py --rust $(foreach tag,$(TAGS),--python $(tag)) -- $(ARGS)
 
 test-rust: $(TOOLS)/made .build/nextest
 	@$(TOOLS)/bin/python scripts/run_tests.py --rust
 
-test-python: $(TOOLS)/made $(foreach tag,$(TAGS),.build/venv-$(tag)/built .build/venv-$(tag)/test-ready)
+test-python: $(TOOLS)/made .build/web-ready $(foreach tag,$(TAGS),.build/venv-$(tag)/built .build/venv-$(tag)/test-ready)
 	@$(TOOLS)/bin/python scripts/run_tests.py $(foreach tag,$(TAGS),--python $(tag)) -- $(ARGS)
 
 loom: $(TOOLS)/made .build/nextest
@@ -95,6 +96,9 @@ bench-choose: $(VENV)/built .build/bench-$(TAG)/made
 bench-observe: $(VENV)/built .build/bench-$(TAG)/made
 	PYTHONPATH=$(ROOT)/python:$(ROOT)/bench .build/bench-$(TAG)/bin/python bench/observe.py $(ARGS)
 
+bench-page: $(VENV)/built $(VENV)/test-ready
+	PYTHONPATH=$(ROOT)/python:$(ROOT)/tests $(VENV)/bin/python bench/page.py $(ARGS)
+
 compat: $(VENV)/built .build/compat-$(TAG)/made
 	@$(VENV)/bin/python -m compileall -q python/plait
 	PYTHONPATH=$(ROOT)/python .build/compat-$(TAG)/bin/python scripts/compat.py $(ARGS)
@@ -105,6 +109,7 @@ chaos: $(VENV)/built
 # The figures on the page "Sharing data" are those of the machine that builds it.
 docs: $(TOOLS)/made $(VENV)/built $(VENV)/test-ready
 	$(VENV)/bin/python scripts/sharing_figures.py .build/sharing-figures.md
+	$(VENV)/bin/python scripts/screenshots.py docs/images
 	NO_MKDOCS_2_WARNING=1 $(TOOLS)/bin/mkdocs build --strict --quiet --site-dir $(ROOT)/.build/site
 	@echo 'built .build/site/index.html; the snippets of the docs run in make test (tests/test_snippets.py)'
 

@@ -8,6 +8,8 @@ import shutil
 import struct
 import zlib
 
+import pytest
+
 # The states by their letters, in the order in which pages number them.
 STATES = {
     "P": "holds-python",
@@ -29,6 +31,8 @@ STATES = {
     "?": "unknown",
 }
 LETTERS = "".join(STATES)
+# Made up, too: each is told from all others.
+COLORS = [f"#{place * 9 + 40:02x}{255 - place * 12:02x}{place % 5 * 50:02x}" for place in range(len(STATES))]
 
 
 class Made:
@@ -97,7 +101,10 @@ class Made:
             "what": "app.py",
             "length": length,
             "from": 0,
-            "states": [{"word": word, "label": f"label of {word}"} for word in STATES.values()],
+            "states": [
+                {"word": word, "label": f"label of {word}", "light": color, "dark": f"#{place:02x}0000"}
+                for place, (word, color) in enumerate(zip(STATES.values(), COLORS))
+            ],
             "kinds": [{"state": place, "call": None} for place in range(len(STATES))],
             "processes": [{**self.process, "found": 0, "ended": None}],
             "threads": threads,
@@ -151,3 +158,17 @@ def chromium():
     return (
         named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     )
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real browser, without a window."""
+    path = chromium()
+    if path is None and "CI" not in os.environ:
+        pytest.skip("there is no Chromium: `apt-get install chromium`, or name one in PLAIT_TEST_BROWSER")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()

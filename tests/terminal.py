@@ -42,12 +42,19 @@ class Terminal:
     def __enter__(self):
         return self
 
+    def hang_up(self):
+        """Goes away, as a window that is closed does."""
+        for end in self.ours, self._theirs:
+            os.close(end)
+        self.ours = self._theirs = None
+
     def __exit__(self, *_):
         kill_session(self.process.pid)
         self.process.wait()
         until(lambda: not session(self.process.pid), "the end of the session")
-        os.close(self.ours)
-        os.close(self._theirs)
+        if self.ours is not None:
+            os.close(self.ours)
+            os.close(self._theirs)
 
     def _resize(self, of, columns, lines):
         fcntl.ioctl(of, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from xml.etree import ElementTree
 
 import plait
 import pytest
@@ -66,7 +67,7 @@ def refusal(done, code):
 
 def test_table_verdict_code_and_files(write, plait_cli, tmp_path):
     write(GOOD)
-    done = plait_cli(*quick("work.py", "--html", "out.html", "--json", "out.json"))
+    done = plait_cli(*quick("work.py", "--html", "out.html", "--svg", "out.svg", "--json", "out.json"))
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads((tmp_path / "out.json").read_text())
     assert [row["backend"] for row in document["rows"]] == ["serial", "threads", "processes"]
@@ -79,8 +80,11 @@ def test_table_verdict_code_and_files(write, plait_cli, tmp_path):
     # Wrapped for the terminal, the verdict is the one of the JSON.
     assert document["verdict"] in " ".join(done.stdout.split())
     assert "results = list(plait.map(busy, ITEMS, backend=" in done.stdout
-    assert "page: out.html\n" in done.stdout and "figures: out.json\n" in done.stdout
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.html", "out.json", "work.py"]
+    for said in ("page: out.html\n", "picture: out.svg\n", "figures: out.json\n"):
+        assert said in done.stdout
+    picture = ElementTree.parse(tmp_path / "out.svg").getroot()
+    assert picture.tag == "{http://www.w3.org/2000/svg}svg"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.html", "out.json", "out.svg", "work.py"]
 
 
 def test_function_and_items_of_the_command_line(write, plait_cli, tmp_path):
@@ -191,7 +195,7 @@ def test_version_and_help(plait_cli):
     assert plait_cli("--version").stdout == f"plait {plait.__version__}\n"
     assert "compare" in plait_cli("--help").stdout
     text = plait_cli("compare", "--help").stdout
-    for option in ("--items", "--workers", "--rounds", "--html", "--json", "--peers", "examples:"):
+    for option in ("--items", "--workers", "--rounds", "--html", "--svg", "--json", "--peers", "examples:"):
         assert option in text
     for command in ("doctor", "run", "record", "report", "watch"):
         assert re.search(rf"^ +{command} ", plait_cli("--help").stdout, re.MULTILINE)
@@ -288,7 +292,7 @@ def test_wrong_commands(write, plait_cli, tmp_path, arguments, says):
     assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("option", ["--html", "--json"])
+@pytest.mark.parametrize("option", ["--html", "--svg", "--json"])
 def test_output_that_cannot_be_written_is_known_before_anything_runs(write, plait_cli, tmp_path, option):
     write("open('ran', 'w').close()\n" + textwrap.dedent(GOOD))
     # A place where nobody can make a file, the superuser included.

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import sys
 import threading
+import time
 
 import plait
 import pytest
@@ -82,8 +84,28 @@ def test_faces(tmp_path):
     comparison.save(str(tmp_path / "figures.json"))
     assert "<html" in (tmp_path / "page.html").read_text()
     assert json.loads((tmp_path / "figures.json").read_text()) == document
-    with pytest.raises(ValueError, match=r"must end in \.html or \.json"):
+    comparison.save(tmp_path / "picture.svg")
+    assert (tmp_path / "picture.svg").read_text().endswith("</svg>\n")
+    with pytest.raises(ValueError, match=r"must end in \.html, \.svg or \.json"):
         comparison.save(tmp_path / "figures.txt")
+
+
+def spin(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def test_the_page_shows_what_the_threads_did():
+    comparison = plait.compare(spin, [0.15] * 6, workers=2, rounds=1, scaling=True)
+    page = comparison.to_html()
+    assert "Who ran when" in page and "GIL: Python code" in page and "waits for the GIL" in page
+    # Two threads of one process take turns; two processes need not.
+    strips = re.findall(r'<section class="strip">(.*?)</section>', page, re.DOTALL)
+    assert len(strips) == 3
+    assert "s-waits" in strips[1] and "worker" in strips[2]
+    assert "More workers" in page and "ideal" in page
+    assert "More workers" not in plait.compare(spin, [0.01] * 2, workers=2, rounds=1).to_html()
 
 
 def test_the_code_is_what_was_measured():

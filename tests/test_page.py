@@ -1,31 +1,18 @@
 """The page of a recording in a real browser: what it draws, and what it does under hands."""
 
 import contextlib
-import os
 import sys
 
 import pytest
-from outside import run_program
-from pages import LETTERS, Made, chromium
+from outside import run_program, until
+from pages import COLORS, LETTERS, Made
+from pages import browser as browser
 from recorded import CONTENTION
 
 pytestmark = pytest.mark.once
 
 # What the page says when its lanes are there.
 DRAWN = "html[data-drawn]"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = chromium()
-    if path is None and "CI" not in os.environ:
-        pytest.skip("there is no Chromium: `apt-get install chromium`, or name one in PLAIT_TEST_BROWSER")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +63,7 @@ def in_view(tab):
     """Waits until the view has changed within the block."""
     before = tab.inner_text("#range")
     yield
-    tab.wait_for_function("before => document.getElementById('range').textContent !== before", arg=before)
+    until(lambda: tab.inner_text("#range") != before, "another part of the time")
 
 
 LABEL = "const name = [...document.querySelectorAll('.names .thread')].find((it) => it.textContent === lane);"
@@ -122,7 +109,7 @@ def point(tab, lane, share):
     return at
 
 
-HOLDS, HOGS, WAITS, SLEEPS = "#009e73", "#d55e00", "#f2a93b", "#e6eaee"
+HOLDS, HOGS, WAITS = (COLORS[LETTERS.index(letter)] for letter in "PNw")
 
 
 def two_lanes():
@@ -174,6 +161,20 @@ def test_the_pointer_is_told_what_is_under_it_and_who_had_the_gil(shown):
     assert "load" in tab.inner_text(".tip") and "srv/app.py:12" in tab.inner_text(".tip")
     tab.mouse.move(5, 5)
     assert tab.locator(".tip").is_hidden()
+
+
+def test_curves_and_lanes_share_the_pointer(shown):
+    tab = drawn(shown(two_lanes()))
+    point(tab, "worker", 0.3)
+    lines = tab.locator(".u-cursor-x")
+    assert lines.count() == 2
+    field = tab.locator(".field").bounding_box()
+    left, width = field["x"], field["width"]
+    for line in lines.all():
+        assert abs(line.bounding_box()["x"] - (left + 0.3 * width)) < 3
+    box = tab.locator(".u-over").first.bounding_box()
+    tab.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + 20)
+    assert abs(tab.locator(".field .cursor").bounding_box()["x"] - (left + 0.75 * width)) < 3
 
 
 def test_keys_do_what_the_help_says(shown):
@@ -234,7 +235,7 @@ def test_a_verdict_leads_to_its_evidence(shown):
     whole = tab.inner_text("#range")
     jump.click()
     if end - start < 2_000_000:
-        tab.wait_for_function("whole => document.getElementById('range').textContent !== whole", arg=whole)
+        until(lambda: tab.inner_text("#range") != whole, "a part of the time")
     assert tab.evaluate("document.activeElement.className") == "field"
 
 
@@ -258,12 +259,10 @@ def test_the_chosen_lane_can_be_read_as_a_table(shown):
 
 def test_the_dark_has_colours_of_its_own(shown):
     tab = drawn(shown(two_lanes(), color_scheme="dark"))
-    assert pixel(tab, "worker", 0.3) == "#f0701a"
+    assert pixel(tab, "worker", 0.3) == "#010000"
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(15, 18, 22)"
     with contextlib.nullcontext(tab.emulate_media(color_scheme="light")):
-        tab.wait_for_function("getComputedStyle(document.body).backgroundColor === 'rgb(246, 247, 249)'")
-    tab.mouse.move(5, 5)
-    assert pixel(tab, "worker", 0.3) == HOGS
+        until(lambda: pixel(tab, "worker", 0.3) == HOGS, "the colours of the light")
 
 
 def test_a_narrow_screen_has_all_of_it(shown):
@@ -314,13 +313,14 @@ def test_half_a_million_spans_are_drawn_truly(shown):
             const canvas = document.querySelector(".field canvas"), found = {};
             const { data } = canvas.getContext("2d").getImageData(canvas.width >> 1, 0, 1, canvas.height);
             for (let at = 0; at < data.length; at += 4) {
-                const key = [data[at], data[at + 1], data[at + 2]].join();
+                const hex = [...data.slice(at, at + 3)].map((it) => it.toString(16).padStart(2, "0"));
+                const key = "#" + hex.join("");
                 found[key] = (found[key] ?? 0) + 1;
             }
             return found;
         }"""
     )
-    assert abs(colors["0,158,115"] - colors["242,169,59"]) < 0.2 * colors["242,169,59"]
+    assert abs(colors[HOLDS] - colors[WAITS]) < 0.2 * colors[WAITS]
 
 
 def test_without_a_script_verdict_and_tables_are_there(shown):

@@ -5,9 +5,11 @@ import os
 import re
 import signal
 import sys
+import time
+from pathlib import Path
 
 import pytest
-from outside import finish, is_alive, until
+from outside import PATIENCE, finish, is_alive, until
 from recorded import CONTENTION, HOG, only_file, refusal, words_of
 from terminal import INTERRUPT, SIGNALS, Terminal
 
@@ -48,6 +50,24 @@ def test_the_hog_is_named(program, watching):
     view.shows("burn")
     view.press("q")
     assert view.ends() == 0
+
+
+@pytest.mark.parametrize("of", ["a process", "a command"])
+def test_it_ends_when_the_terminal_goes_away(program, watching, of):
+    target = program(CONTENTION)
+    ignoring = "import signal, time; signal.signal(signal.SIGHUP, signal.SIG_IGN); time.sleep(600)"
+    view = watching(*([target.pid] if of == "a process" else ["--", sys.executable, "-c", ignoring]))
+    view.shows("GIL%" if of == "a process" else "plait watch")
+    view.hang_up()
+    if of == "a process":
+        assert view.process.wait(PATIENCE) != 0
+        assert is_alive(target.pid)
+    else:
+        # It waits for its command, as it would otherwise; the point is that this takes no processor.
+        used = lambda: sum(map(int, Path(f"/proc/{view.process.pid}/stat").read_text().split()[13:15]))
+        before = used()
+        time.sleep(2)
+        assert used() - before < 100, "a hundredth of a second each"
 
 
 def test_it_follows_the_size_of_the_terminal(program, watching):

@@ -28,6 +28,9 @@ examples:
   plait compare primes.py --peers --html primes.html --json primes.json
 """
 
+# What a comparison can be written as, by the option's name, and what that is called.
+_OUTS = {"html": "page", "svg": "picture", "json": "figures"}
+
 _DOCTOR_EXAMPLES = """\
 examples:
   plait doctor
@@ -101,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         help="rounds of each backend (default: by how long they take)",
     )
     compare.add_argument("--html", metavar="OUT", type=Path, help="write a page with table and plots")
+    compare.add_argument("--svg", metavar="OUT", type=Path, help="write a picture, for papers and slides")
     compare.add_argument("--json", metavar="OUT", type=Path, help="write the figures")
     compare.add_argument(
         "--peers",
@@ -178,7 +182,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _say(line: str) -> None:
-    print(f"plait: {line}", file=sys.stderr, flush=True)
+    # Where nobody can read it any more, nothing is lost.
+    with contextlib.suppress(OSError):
+        print(f"plait: {line}", file=sys.stderr, flush=True)
 
 
 def _doctor(asked: argparse.Namespace) -> int:
@@ -200,11 +206,11 @@ def _compare(asked: argparse.Namespace) -> int:
 
     try:
         path, name = split_target(asked.target)
-        for out in (asked.html, asked.json):
-            if out is not None:
-                _check_writable(out)
-        if asked.html is not None and asked.html == asked.json:
-            raise UsageError("--html and --json name the same file; give each its own")
+        outs = {f"--{name}": out for name in _OUTS if (out := getattr(asked, name)) is not None}
+        for out in outs.values():
+            _check_writable(out)
+        if len(set(outs.values())) < len(outs):
+            raise UsageError(f"{' and '.join(outs)} name the same file; give each its own")
         module = load(path)
         name, function = find_function(module, path, name)
         written, items = find_items(module, path, asked.items)
@@ -226,6 +232,8 @@ def _compare(asked: argparse.Namespace) -> int:
         f"{path.name}:{name}",
         str(path),
         written,
+        # The page alone shows it.
+        scaling=asked.html is not None,
     )
     return _run(contest, asked)
 
@@ -271,16 +279,18 @@ def _run(contest: "Contest", asked: argparse.Namespace) -> int:
         contest.run()
     comparison = Comparison(contest.measurements(), contest.notes())
     code = _report(comparison)
-    for out, text in ((asked.html, comparison.to_html), (asked.json, comparison.to_json)):
+    for name, what in _OUTS.items():
+        out: Path | None = getattr(asked, name)
         if out is None:
             continue
+        text = getattr(comparison, f"to_{name}")().rstrip("\n")
         try:
-            out.write_text(text() + "\n", encoding="utf-8")
+            out.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             _say(f"cannot write {str(out)!r}: {error.strerror}")
             code = FAILED
         else:
-            print(f"{'page' if out is asked.html else 'figures'}: {out}")
+            print(f"{what}: {out}")
     if contest.interrupted:
         _say("interrupted; what was measured until then is above")
         # At once: a thread that still runs a call of the user's cannot be stopped, and must not be waited

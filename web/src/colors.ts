@@ -1,31 +1,10 @@
-/**
- * What states look like. Those that matter have the colours of Okabe and Ito ("Color Universal Design", 2008), which people with
- * any kind of colour vision tell apart; those in which a thread rests are pale, each lighter or darker than its neighbours.
- */
+/** Colours: those of states come with the recording, those of tasks are here. */
+
+import type { State } from "./data/recording";
 
 export type Theme = "light" | "dark";
 
 type Pair = readonly [light: string, dark: string];
-
-const STATES: Readonly<Record<string, Pair>> = {
-  "holds-python": ["#009e73", "#12b587"],
-  "holds-native": ["#d55e00", "#f0701a"],
-  "holds-blocked": ["#b5558c", "#d77fb0"],
-  "holds-gc": ["#d9c400", "#f0e442"],
-  waits: ["#f2a93b", "#e69f00"],
-  "hands-off": ["#f7d08a", "#a8740a"],
-  native: ["#0072b2", "#4aa3df"],
-  runnable: ["#3a3f47", "#c6ccd4"],
-  network: ["#b7d3e8", "#2f4a60"],
-  disk: ["#dcc9a8", "#544a36"],
-  poll: ["#d5dde4", "#2b333c"],
-  sleep: ["#e6eaee", "#242a31"],
-  lock: ["#cfc4e0", "#40385a"],
-  child: ["#d3dcc3", "#3a4431"],
-  attached: ["#009e73", "#12b587"],
-  detached: ["#0072b2", "#4aa3df"],
-  unknown: ["#f1f3f5", "#1d2228"],
-};
 
 const TASKS: readonly Pair[] = [
   ["#56789a", "#7d9fc0"],
@@ -36,10 +15,9 @@ const TASKS: readonly Pair[] = [
   ["#94707a", "#b8939d"],
 ];
 
-/** The colour of a state. */
-export function colorOf(word: string, theme: Theme): string {
-  const pair = STATES[word] ?? STATES["unknown"];
-  return pair ? pair[theme === "light" ? 0 : 1] : "#000000";
+/** The colour of a state of the recording. */
+export function colorOf(state: State | undefined, theme: Theme): string {
+  return state?.[theme] ?? "#888888";
 }
 
 /** The colour of tasks of one function; those of others often differ. */

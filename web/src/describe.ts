@@ -1,14 +1,14 @@
 /** What there is to say of one moment of one lane. Pure: a recording and a moment in, lines out. */
 
-import { HOLDS, WANTS, type Gil, type Recording } from "./data/recording";
+import { HOLDS, stateOf, WANTS, type Gil, type Recording, type State } from "./data/recording";
 import { at, firstAfter, lastBefore } from "./data/search";
 import { share, time } from "./text";
 
 export interface Description {
   /** The thread or GIL. */
   readonly title: string;
-  /** The state's word, for its colour; empty where nothing is known. */
-  readonly state: string;
+  /** For its colour; undefined where nothing is known. */
+  readonly state: State | undefined;
   readonly label: string;
   /** When, relative to the recording's beginning, and for how long. */
   readonly when: string;
@@ -45,7 +45,7 @@ export function ofThread(recording: Recording, key: number, now: number): Descri
   if (!kind) {
     const gap = recording.gaps.some(([from, to]) => from <= now && now < to);
     const label = gap ? "nobody looked" : beyond(thread, now) ?? "nothing was seen";
-    return { title, state: "", label, when: `at ${time(now)}`, lines, stack: [] };
+    return { title, state: undefined, label, when: `at ${time(now)}`, lines, stack: [] };
   }
   const from = thread.spans.from[place] ?? 0;
   const to = thread.spans.to[place] ?? 0;
@@ -56,7 +56,7 @@ export function ofThread(recording: Recording, key: number, now: number): Descri
   if (shot) lines.push(["C function", shot.function ?? shot.natives[0] ?? "without a name"]);
   return {
     title,
-    state: state?.word ?? "",
+    state,
     label: state?.label ?? "",
     when: `for ${time(to - from)}, from ${time(from)}`,
     lines,
@@ -69,12 +69,12 @@ export function ofGil(recording: Recording, key: number, now: number): Descripti
   const gil = recording.gils[key];
   if (!gil) return undefined;
   const place = at(gil.holds, now);
-  if (place < 0) return { title: gil.title, state: "", label: "free", when: `at ${time(now)}`, lines: [], stack: [] };
+  if (place < 0) return { title: gil.title, state: undefined, label: "free", when: `at ${time(now)}`, lines: [], stack: [] };
   const from = gil.holds.from[place] ?? 0;
   const holder = gil.holds.what[place] ?? 0;
   return {
     title: gil.title,
-    state: "holds-python",
+    state: stateOf(recording, "holds-python"),
     label: holder === 0 ? "held by a thread that could not be told" : `held by ${threadName(recording, holder - 1)}`,
     when: `for ${time((gil.holds.to[place] ?? 0) - from)}, from ${time(from)}`,
     lines: [],

@@ -7,9 +7,6 @@ import { Page } from "./page";
 /** Between two answers, in milliseconds. */
 const PAUSE = 400;
 
-/** What the server says beside the recording, in headers: whether it goes on. */
-const OVER = "x-plait-over";
-
 export async function follow(unpacked: (bytes: Uint8Array<ArrayBuffer>) => Promise<Recording>): Promise<void> {
   const state = byId("live-state", HTMLElement);
   const pause = byId("live-pause", HTMLInputElement);
@@ -18,7 +15,7 @@ export async function follow(unpacked: (bytes: Uint8Array<ArrayBuffer>) => Promi
     if (!pause.checked && !document.hidden) {
       const answer = await ask("lanes");
       if (!answer) {
-        state.textContent = "the recorder has gone; this is the last it said";
+        state.textContent = "ended; this is the last that was seen";
         return;
       }
       const recording = await unpacked(new Uint8Array(await answer.arrayBuffer()));
@@ -27,10 +24,6 @@ export async function follow(unpacked: (bytes: Uint8Array<ArrayBuffer>) => Promi
       const said = await ask("verdict");
       // Made by plait, which has escaped whatever came from the program.
       if (said) byId("said", HTMLElement).innerHTML = await said.text();
-      if (answer.headers.get(OVER) === "yes") {
-        state.textContent = "the program has ended";
-        return;
-      }
       state.textContent = "live";
     }
     await new Promise((resume) => setTimeout(resume, PAUSE));

@@ -57,7 +57,7 @@ export class Page {
     const theme = (): Theme => (this.dark.matches ? "dark" : "light");
     this.lanes = new Lanes(recording, this.view, theme, (process) => this.fold(process), this.folded);
     this.tip = new Tip(theme);
-    this.plots = plotsOf(recording, this.view);
+    this.plots = plotsOf(recording, this.view, (now) => this.lanes.point(now));
     this.idle = idleThreads(recording);
     this.words = wordsOf(recording);
     this.curves.append(...this.plots.map((plot) => plot.element));
@@ -77,7 +77,7 @@ export class Page {
     this.words = wordsOf(recording);
     this.lanes.renew(recording);
     if (this.plots.length === 0) {
-      this.plots = plotsOf(recording, this.view);
+      this.plots = plotsOf(recording, this.view, (now) => this.lanes.point(now));
       this.curves.append(...this.plots.map((plot) => plot.element));
       this.layout();
     }
@@ -100,7 +100,10 @@ export class Page {
     byId("zoom-in", HTMLElement).addEventListener("click", () => this.view.zoom(0.5));
     byId("zoom-out", HTMLElement).addEventListener("click", () => this.view.zoom(2));
     followPointer(this.lanes, this.view, {
-      hover: (spot, x, y) => this.tip.show(this.describe(spot), x, y),
+      hover: (spot, x, y) => {
+        this.tip.show(this.describe(spot), x, y);
+        for (const plot of this.plots) plot.point(spot?.time);
+      },
       click: (spot, x, y) => {
         this.lanes.choose(spot.row.kind === "process" ? undefined : spot.row);
         this.time = spot.time;
@@ -329,12 +332,12 @@ export class Page {
       });
     }
     const theme: Theme = this.dark.matches ? "dark" : "light";
-    const items = this.recording.states.flatMap(({ word, label }, state) => {
-      const sum = sums[state] ?? 0;
+    const items = this.recording.states.flatMap((state, place) => {
+      const sum = sums[place] ?? 0;
       if (sum === 0) return [];
       const swatch = make("span", { class: "swatch", "aria-hidden": "true" });
-      swatch.style.background = colorOf(word, theme);
-      return [make("li", { title: `${share(sum / all)} of all threads' time` }, swatch, label)];
+      swatch.style.background = colorOf(state, theme);
+      return [make("li", { title: `${share(sum / all)} of all threads' time` }, swatch, state.label)];
     });
     byId("legend", HTMLElement).replaceChildren(...items);
   }

@@ -11,10 +11,15 @@ const HEIGHT = 118;
 /** A point for so many pixels. */
 const STEP = 2;
 
+/** What the curves tell of the pointer that is on them: a moment, or nothing. */
+export type OnPoint = (now: number | undefined) => void;
+
 export interface Plot {
   readonly element: HTMLElement;
   resize(width: number, gutter: number): void;
   draw(): void;
+  /** The pointer is at a moment of the lanes, or off them. */
+  point(now: number | undefined): void;
   /** The recording has changed. */
   renew(recording: Recording): void;
 }
@@ -67,12 +72,12 @@ export function mean(values: readonly (number | null)[], step: number, from: num
 }
 
 /** Both, as far as there is anything to draw. */
-export function plotsOf(recording: Recording, view: View): Plot[] {
+export function plotsOf(recording: Recording, view: View, onPoint: OnPoint): Plot[] {
   const has = (curve: Curve): boolean => (curve.between(recording, 0, recording.length) ?? 0) > 0;
   const plots: Plot[] = [];
-  if (recording.gils.length > 0) plots.push(new Drawn("Threads", GIL, recording, view));
+  if (recording.gils.length > 0) plots.push(new Drawn("Threads", GIL, recording, view, onPoint));
   const cpu = CPU.filter((curve) => curve.label !== "throttled" || has(curve));
-  if (recording.curves.cpu.some((value) => value !== null)) plots.push(new Drawn("Processors", cpu, recording, view));
+  if (recording.curves.cpu.some((value) => value !== null)) plots.push(new Drawn("Processors", cpu, recording, view, onPoint));
   return plots;
 }
 
@@ -81,12 +86,15 @@ class Drawn implements Plot {
   private plot: uPlot | undefined;
   private width = 0;
   private gutter = 0;
+  /** The pointer is elsewhere, and this was told where. */
+  private isTold = false;
 
   constructor(
     private readonly title: string,
     private readonly curves: readonly Curve[],
     private recording: Recording,
     private readonly view: View,
+    private readonly onPoint: OnPoint,
   ) {
     this.element.className = "curves";
   }
@@ -103,6 +111,13 @@ class Drawn implements Plot {
     // Colours are read when it is made: it is made anew when they change, too.
     this.plot?.destroy();
     this.plot = new uPlot(this.options(), this.points(), this.element);
+  }
+
+  point(now: number | undefined): void {
+    const left = now === undefined ? -10 : (this.plot?.valToPos(now, "x") ?? -10);
+    this.isTold = true;
+    this.plot?.setCursor({ left, top: 0 }, false);
+    this.isTold = false;
   }
 
   draw(): void {
@@ -159,6 +174,13 @@ class Drawn implements Plot {
       legend: { live: true },
       cursor: { sync: { key: "plait" }, points: { size: 6 }, drag: { x: true, y: false, setScale: false }, y: false },
       hooks: {
+        setCursor: [
+          (plot) => {
+            if (this.isTold) return;
+            const { left } = plot.cursor;
+            this.onPoint(left === undefined || left < 0 ? undefined : plot.posToVal(left, "x"));
+          },
+        ],
         setSelect: [
           (plot) => {
             const { left, width } = plot.select;

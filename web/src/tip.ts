@@ -13,7 +13,7 @@ export class Tip {
     this.element.hidden = about === undefined;
     if (!about) return;
     const swatch = make("span", { class: "swatch", "aria-hidden": "true" });
-    if (about.state !== "") swatch.style.background = colorOf(about.state, this.theme());
+    if (about.state) swatch.style.background = colorOf(about.state, this.theme());
     const lines = make("dl");
     for (const [name, text] of about.lines) lines.append(make("div", {}, make("dt", {}, name), make("dd", {}, named(text))));
     this.element.replaceChildren(

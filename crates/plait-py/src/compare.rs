@@ -44,6 +44,11 @@ impl Figures {
         self.0.to_json()
     }
 
+    /// One picture, as SVG.
+    fn to_svg(&self, py: Python<'_>) -> String {
+        py.detach(|| self.0.svg())
+    }
+
     /// One self-contained page.
     fn to_html(&self, py: Python<'_>) -> String {
         py.detach(|| self.0.html())

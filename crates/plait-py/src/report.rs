@@ -71,6 +71,15 @@ impl Trace {
             .map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
+    /// Small lanes of the time between two moments of `CLOCK_MONOTONIC`, in nanoseconds, as JSON: a letter for each column.
+    #[pyo3(signature = (begin, end, columns))]
+    fn sketch(&self, py: Python<'_>, begin: Nanos, end: Nanos, columns: usize) -> PyResult<String> {
+        let began = self.recording.began.monotonic;
+        let (from, to) = (begin.saturating_sub(began), end.saturating_sub(began));
+        py.detach(|| serde_json::to_string(&plait_report::sketch::sketch(&self.recording, from, to, columns)))
+            .map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
     /// The page, as `export` writes it.
     fn to_html(&self, py: Python<'_>) -> PyResult<String> {
         let page = py.detach(|| {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plait_observe as observe;
+use plait_report::page;
 use plait_trace::{Nanos, Record, Recording, Sink, Writer};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -116,6 +117,23 @@ impl Watcher {
         })
     }
 
+    /// The page that shows it in a browser: its script asks for what `web_lanes` and `web_verdict` give.
+    #[staticmethod]
+    fn web_page(what: &str) -> String {
+        page::live_page(what)
+    }
+
+    /// The last minute, as the page's script reads it.
+    fn web_lanes(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
+        // Copied first: the recorder waits for the lock.
+        Ok(py.detach(|| page::live_lanes(&self.window.copy()))?)
+    }
+
+    /// What the last seconds say, as a part of the page.
+    fn web_verdict(&self, py: Python<'_>) -> String {
+        py.detach(|| page::live_verdict(&self.window.copy()))
+    }
+
     /// Ends it and gives the last minutes of it.
     fn stop(&self, py: Python<'_>) -> PyResult<Trace> {
         let recorder = self.running().take().ok_or_else(|| PyRuntimeError::new_err("stopped already"))?;
@@ -133,9 +151,13 @@ impl Watcher {
 }
 
 impl Window {
+    fn copy(&self) -> Recording {
+        self.recent().recording.clone()
+    }
+
     fn save(&self, path: &Path) -> io::Result<()> {
         // Copied first: writing takes long, and the recorder waits for the lock.
-        let recording = self.recent().recording.clone();
+        let recording = self.copy();
         to_file(path, |out| recording.replay(&mut Writer::new(out)?))
     }
 

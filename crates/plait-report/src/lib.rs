@@ -23,15 +23,17 @@
 #![forbid(unsafe_code)]
 
 mod calls;
+mod colors;
 pub mod comparison;
 mod error;
 pub mod export;
 pub mod live;
 #[cfg(test)]
 mod made;
-mod page;
+pub mod page;
 mod plain_text;
 mod rates;
+pub mod sketch;
 mod units;
 pub mod verdicts;
 mod wrap;

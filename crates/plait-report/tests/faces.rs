@@ -66,6 +66,27 @@ fn page() {
 }
 
 #[test]
+fn picture() {
+    insta::assert_snapshot!(Comparison::from(primes()).svg());
+}
+
+#[test]
+fn a_picture_of_what_failed_and_of_hostile_names_is_one_all_the_same() {
+    let mut hostile = primes_with_peers();
+    hostile.function = "</text><script>alert(1)</script>".repeat(40);
+    hostile.runs[1]
+        .sketch
+        .iter_mut()
+        .flat_map(|sketch| &mut sketch.lanes)
+        .for_each(|lane| lane.name = "<b>&".repeat(99));
+    hostile.runs[0].error = Some("2 of 8 calls raised ValueError".into());
+    let picture = Comparison::from(hostile).svg();
+    assert!(!picture.contains("<script") && !picture.contains("<b>"), "{picture}");
+    assert!(picture.contains("failed") && picture.ends_with("</svg>\n"));
+    assert!(Comparison::from(measured(Vec::new())).svg().contains("</svg>"));
+}
+
+#[test]
 fn a_page_is_the_same_each_time() {
     assert_eq!(Comparison::from(primes_with_peers()).html(), Comparison::from(primes_with_peers()).html());
 }

@@ -2,7 +2,8 @@
 
 mod fixtures;
 
-use plait_report::comparison::{Call, Machine, Measurements, Round, Run};
+use plait_report::comparison::{Call, Machine, Measurements, Round, Run, Scaled};
+use plait_report::sketch::{Lane, Sketch};
 use plait_report::{Comparison, comparison_from_json};
 use proptest::collection::vec;
 use proptest::option;
@@ -49,8 +50,23 @@ fn run() -> impl Strategy<Value = Run> {
         1 => ".*",
     ];
     let error = prop_oneof![4 => Just(None), 1 => option::of(".*")];
-    (names, any::<bool>(), prop_oneof![0..9usize, any::<usize>()], vec(round(), 0..5), error)
-        .prop_map(|(backend, peer, workers, rounds, error)| Run { backend, peer, workers, rounds, error })
+    let lane = (0..3usize, ".*", ".{0,20}").prop_map(|(process, name, letters)| Lane { process, name, letters });
+    let sketch =
+        (time(), vec(lane, 0..4), 0..3usize).prop_map(|(seconds, lanes, left_out)| Sketch { seconds, lanes, left_out });
+    let scaled =
+        (prop_oneof![0..9usize, any::<usize>()], time()).prop_map(|(workers, seconds)| Scaled { workers, seconds });
+    let drawn = (option::of(sketch), vec(scaled, 0..4));
+    (names, any::<bool>(), prop_oneof![0..9usize, any::<usize>()], vec(round(), 0..5), error, drawn).prop_map(
+        |(backend, peer, workers, rounds, error, (sketch, scaling))| Run {
+            backend,
+            peer,
+            workers,
+            rounds,
+            error,
+            sketch,
+            scaling,
+        },
+    )
 }
 
 fn measurements() -> impl Strategy<Value = Measurements> {
@@ -109,6 +125,7 @@ proptest! {
         prop_assert!(comparison.table(Some(width), true).ends_with('\n'));
         prop_assert!(comparison.table(None, false).ends_with('\n'));
         prop_assert!(comparison.html().ends_with("</html>"));
+        prop_assert!(comparison.svg().ends_with("</svg>\n"));
     }
 
     #[test]

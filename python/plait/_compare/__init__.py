@@ -78,8 +78,12 @@ class Comparison:
         """Return one self-contained page with the table, and plots of it."""
         return self._figures.to_html()
 
+    def to_svg(self) -> str:
+        """Return one picture, for papers and slides: bars of time, and what each backend's threads did."""
+        return self._figures.to_svg()
+
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the page or the figures to `path`, which ends in `.html` or `.json`.
+        """Write the page, the picture or the figures to `path`, which ends in `.html`, `.svg` or `.json`.
 
         Raises:
             ValueError: it ends otherwise.
@@ -87,9 +91,10 @@ class Comparison:
 
         """
         path = Path(path)
-        if path.suffix not in (".html", ".json"):
-            raise ValueError(f"{str(path)!r} must end in .html or .json")
-        path.write_text(self.to_html() if path.suffix == ".html" else self.to_json() + "\n", encoding="utf-8")
+        forms = {".html": self.to_html, ".svg": self.to_svg, ".json": self.to_json}
+        if path.suffix not in forms:
+            raise ValueError(f"{str(path)!r} must end in .html, .svg or .json")
+        path.write_text(forms[path.suffix]().rstrip("\n") + "\n", encoding="utf-8")
 
     def __str__(self) -> str:
         """Return the table, the verdict and the code."""
@@ -113,6 +118,7 @@ def compare(
     *,
     rounds: int | None = None,
     peers: bool = False,
+    scaling: bool = False,
     progress: bool | Callable[[int, int | None], object] | None = None,
 ) -> Comparison:
     """Call `fn(item)` for each item serially, on threads and on processes, in turns, and compare.
@@ -124,6 +130,7 @@ def compare(
         rounds: How often each backend calls it with all items; by default 5, more where that takes no
             time and fewer where it takes long.
         peers: Also run the standard library's executors and, where installed, loky's and joblib's.
+        scaling: Also run a round each with fewer workers (1, 2, 4, …), for the page's speed-up by workers.
         progress: True for a bar; or a callable that is told how many calls have ended, and of how many
             (None: not known yet).
 
@@ -139,6 +146,6 @@ def compare(
         if number is not None and (not isinstance(number, int) or number < 1):
             raise ValueError(f"{name} must be an integer of at least 1, not {number!r}")
     name = getattr(fn, "__qualname__", type(fn).__qualname__).rpartition(".<locals>.")[2]
-    contest = Contest(fn, listed(items), workers, rounds, peers, Progress(progress), name)
+    contest = Contest(fn, listed(items), workers, rounds, peers, Progress(progress), name, scaling=scaling)
     contest.run()
     return Comparison(contest.measurements(), contest.notes())

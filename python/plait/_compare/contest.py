@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from plait import _core
-from plait._compare.backends import own_lanes
+from plait._compare.backends import Processes, Threads, own_lanes
 from plait._compare.measure import Entry
 from plait._compare.progress import Progress
 
@@ -24,6 +24,8 @@ _BUDGET_SECONDS = 20.0
 _GOOD_ROUNDS = 3
 # The shorter a round, the more rounds it takes to see through the noise: (seconds of a serial round, rounds).
 _ROUNDS = ((0.1, 5), (0.01, 9), (0.001, 15), (0.0, 25))
+# Other numbers of workers are tried for so long, estimated.
+_SCALING_SECONDS = 20.0
 # A first serial round shorter than this only fills caches; a longer one is too dear not to count.
 _WARM_UP_SECONDS = 1.0
 
@@ -51,6 +53,16 @@ def affordable_rounds(round_seconds: float, wanted: int) -> int:
     return max(1, min(wanted, fitting))
 
 
+def fewer(workers: int) -> list[int]:
+    """Give the numbers of workers to try besides `workers`: 1, 2, 4 and so on."""
+    numbers = []
+    number = 1
+    while number < workers:
+        numbers.append(number)
+        number *= 2
+    return numbers
+
+
 class Contest:
     """A comparison as it runs. After an interrupt, `measurements` gives what was measured until then."""
 
@@ -65,6 +77,7 @@ class Contest:
         name: str,
         file: str | None = None,
         call_expr: str | None = None,
+        scaling: bool = False,
     ) -> None:
         """Take what `plait.compare` takes, and how the user would write it."""
         workers = workers or _core.cpu_count()
@@ -74,6 +87,8 @@ class Contest:
 
             lanes += peer_lanes(workers)
         self.entries = [Entry(lane, fn, items) for lane in lanes]
+        self._fewer = fewer(workers) if scaling else []
+        self._fn = fn
         self.interrupted = False
         self._asked = rounds
         self._planned = rounds or 0
@@ -117,6 +132,26 @@ class Contest:
             if running == 0:
                 break
             self._progress.expect(self._items * running * (self._planned - done))
+        self._scale()
+
+    def _scale(self) -> None:
+        """Run a round each with fewer workers, as far as there is time: the most telling numbers first."""
+        serial = self.entries[0].seconds()
+        spent = 0.0
+        for workers in self._fewer:
+            # At worst it takes as long as serially.
+            for entry in self.entries:
+                kind = {"threads": Threads, "processes": Processes}.get(entry.lane.name)
+                if kind is None or entry.lane.peer or entry.error is not None:
+                    continue
+                spent += serial
+                if spent > _SCALING_SECONDS:
+                    return
+                self._progress.expect(self._items)
+                self._progress.name(f"{entry.lane.name}, {workers} workers")
+                one = Entry(kind(workers), self._fn, entry.items)
+                one.run_round(self._progress.add)
+                entry.scale(one)
 
     def _run_round(self, entry: Entry) -> None:
         if entry.error is None:

@@ -1,10 +1,11 @@
-"""One backend in a comparison: its rounds, each with its meters.
+"""One backend in a comparison: its rounds, each with its meters; in the first one its lanes are drawn, too.
 
 A round is: pool made, every worker has answered (start-up), all items called (the time), pool closed. The
 meters run during the calls alone.
 """
 
 import gc
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from plait._compare.call import Timed, described
 
 # So many calls of a round are kept for the plots; of more, every n-th and the longest.
 _MOST_CALLS = 5_000
+# Columns of the small lanes.
+_COLUMNS = 480
 # Results are counted for the progress bar about so often.
 _TELL_SECONDS = 0.1
 
@@ -30,6 +33,8 @@ class Entry:
         self.rounds: list[dict[str, Any]] = []
         self.error: str | None = None
         self.watched: _core.WatchReport | None = None
+        self.sketch: dict[str, Any] | None = None
+        self.scaling: list[dict[str, Any]] = []
         self._open: list[Any] = []
         try:
             self.timed = lane.prepare(fn)
@@ -64,6 +69,7 @@ class Entry:
         self, pool: Any, on_results: Callable[[int], None]
     ) -> tuple[dict[str, Any], list[Timed | str], _core.WatchReport]:
         meter, watch = _core.Meter(os.getpid()), _core.Watch(os.getpid())
+        lanes = _recorder() if not self.rounds and not self.lane.peer else None
         starved_before = _starved_seconds()
         begin = time.perf_counter()
         try:
@@ -72,10 +78,15 @@ class Entry:
             # An item or a result that cannot travel ends a map: call by call, the others still run.
             begin = time.perf_counter()
             outcomes = self._collect(self.lane.each, pool, on_results)
-        seconds = time.perf_counter() - begin
+        end = time.perf_counter()
+        seconds = end - begin
         starved = _starved_seconds()
         watched = watch.stop()
         cpu_seconds, pss_bytes = meter.stop()
+        if lanes is not None:
+            lanes.stop()
+            # Both clocks are CLOCK_MONOTONIC.
+            self.sketch = json.loads(lanes.trace().sketch(int(begin * 1e9), int(end * 1e9), _COLUMNS))
         figures = {
             "seconds": seconds,
             "cpu_seconds": cpu_seconds,
@@ -100,6 +111,11 @@ class Entry:
                 told, tell_at = len(outcomes), now + _TELL_SECONDS
         on_results(len(outcomes) - told)
         return outcomes
+
+    def scale(self, entry: "Entry") -> None:
+        """Take the time of another number of workers from the one round of an entry that had them."""
+        if entry.error is None and entry.rounds:
+            self.scaling.append({"workers": entry.lane.workers, "seconds": entry.seconds()})
 
     def kill(self) -> None:
         """End its pool at once, if it has one."""
@@ -129,7 +145,19 @@ class Entry:
             "workers": self.lane.workers,
             "rounds": rounds,
             "error": self.error,
+            "sketch": self.sketch,
+            "scaling": self.scaling,
         }
+
+
+def _recorder() -> _core.Recorder | None:
+    """Start to record this program; None where that cannot be."""
+    recorder = _core.Recorder(None)
+    try:
+        recorder.start(os.getpid(), "compare", period=0.001, pause=False, children=True)
+    except OSError:
+        return None
+    return recorder
 
 
 def _starved_seconds() -> float | None:

@@ -40,6 +40,7 @@ examples:
   plait watch 1234
   plait watch -- python app.py --port 8000
   plait watch --plain --duration 30 1234           a line a second
+  plait watch --web 1234                           in a browser on this machine
 """
 
 
@@ -151,7 +152,7 @@ def _report_parser() -> argparse.ArgumentParser:
 def _watch_parser() -> argparse.ArgumentParser:
     parser = _parser(
         "watch",
-        "[--rate HZ] [--plain] [--duration S] [--no-pause] [--no-children] PID | -- COMMAND...",
+        "[--rate HZ] [--plain | --web] [--duration S] [--no-pause] [--no-children] PID | -- COMMAND...",
         "Show live who holds the GIL and what each thread does: a lane for each thread over the last\n"
         "seconds, and what they say. What a command prints is shown when the view is left.",
         _WATCH_EXAMPLES,
@@ -160,6 +161,11 @@ def _watch_parser() -> argparse.ArgumentParser:
         "--plain",
         action="store_true",
         help="a line a second instead of the view (default where the output is no terminal)",
+    )
+    parser.add_argument(
+        "--web",
+        action="store_true",
+        help="the view in a browser: prints the address, which only this machine reaches",
     )
     _add_common(parser, "watching")
     return parser

@@ -1,4 +1,4 @@
-"""`plait watch`: the last seconds of a process tree, in the terminal or as lines.
+"""`plait watch`: the last seconds of a process tree, in the terminal, in a browser or as lines.
 
 While the view has the terminal, a command that was started for it prints into a file in memory, and is
 shown that when the view is left. Where the output is no terminal, the command prints as it would alone.
@@ -16,6 +16,7 @@ from plait._cli import DONE, _say
 from plait._recording import shown
 from plait._recording.signals import Signals, send
 from plait._recording.target import Command, Refused, Target, attach, start
+from plait._recording.web import Server
 
 # Between two looks at what asks for the end.
 _TURN = 0.2
@@ -26,7 +27,7 @@ class _Watching:
 
     def __init__(self, asked: argparse.Namespace) -> None:
         self.asked = asked
-        self.in_view = not asked.plain and _is_screen()
+        self.in_view = not asked.plain and not asked.web and _is_screen()
         self.signals = Signals()
         self.spool: int | None = None
         self.shown = 0
@@ -62,6 +63,8 @@ class _Watching:
             if self.in_view:
                 prefix = f"plait-watch-{target.pid}"
                 watcher.show(lambda interrupts: self._goes_on(watcher, target, interrupts), prefix)
+            elif asked.web:
+                self._serve(watcher, target)
             else:
                 self._lines(watcher, target)
         except BrokenPipeError:
@@ -91,6 +94,13 @@ class _Watching:
             self.signals.ending = None
         # The first one is the command's.
         return self.signals.interrupts < 2
+
+    def _serve(self, watcher: _core.Watcher, target: Target) -> None:
+        with Server(watcher, target.what) as server:
+            _say(f"open {server.address}")
+            while self._is_wanted(watcher, target):
+                if target.ended_within(_TURN):
+                    break
 
     def _lines(self, watcher: _core.Watcher, target: Target) -> None:
         while self._is_wanted(watcher, target):

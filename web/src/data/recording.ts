@@ -72,6 +72,9 @@ export interface Kind {
 export interface State {
   readonly word: string;
   readonly label: string;
+  /** Its colour on light and on dark ground, as `#rrggbb`. */
+  readonly light: string;
+  readonly dark: string;
 }
 
 /** Figures that are known from step to step: processors' worth of time, on average over each step. */
@@ -119,6 +122,11 @@ export const HOLDS: ReadonlySet<string> = new Set(["holds-python", "holds-native
 export const WANTS = "waits";
 /** States of a thread that rests: it has not asked for a processor. */
 export const RESTS: ReadonlySet<string> = new Set(["network", "disk", "poll", "sleep", "lock", "child", "unknown"]);
+
+/** The state of this word. */
+export function stateOf(recording: Recording, word: string): State | undefined {
+  return recording.states.find((state) => state.word === word);
+}
 
 function stretches(numbers: Numbers, count: number): Stretches {
   const from = new Float64Array(count);

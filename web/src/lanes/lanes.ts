@@ -1,7 +1,7 @@
 /** The lanes: names on the left, what each thread did on the right, scrolled by the page's own scroll bar. */
 
 import { colorOf, pixelOf, taskColor, type Theme } from "../colors";
-import type { Recording } from "../data/recording";
+import { stateOf, type Recording } from "../data/recording";
 import { threadName } from "../describe";
 import { make, named } from "../dom";
 import type { View } from "../view";
@@ -184,14 +184,14 @@ export class Lanes {
     const { states, kinds } = this.recording;
     return {
       layer: Uint8Array.from(kinds, (kind) => kind.state),
-      color: Uint32Array.from(states, (state) => pixelOf(colorOf(state.word, this.theme()))),
+      color: Uint32Array.from(states, (state) => pixelOf(colorOf(state, this.theme()))),
     };
   }
 
   /** Holds have no kinds: each is a layer of its own kind of holder, all of one colour. */
   private gils(): Looks {
     const layer = new Uint8Array(this.recording.threads.length + 1);
-    return { layer, color: Uint32Array.of(pixelOf(colorOf("holds-python", this.theme()))) };
+    return { layer, color: Uint32Array.of(pixelOf(colorOf(stateOf(this.recording, "holds-python"), this.theme()))) };
   }
 
   private tasks(): Looks {

@@ -60,10 +60,13 @@ export function rowsOf(recording: Recording, wanted: Wanted, idle: readonly bool
     rows.push({ ...row, top, height });
     top += height;
   };
-  recording.processes.forEach((_, process) => {
+  // Of a program that is watched, what ended before the part that is shown is forgotten.
+  const isOver = (one: { ended: number | null }): boolean => one.ended !== null && one.ended < recording.from;
+  recording.processes.forEach((about, process) => {
+    if (isOver(about)) return;
     const shown: number[] = [];
     recording.threads.forEach((thread, key) => {
-      const fits = text === "" || words[key]?.includes(text);
+      const fits = (text === "" || words[key]?.includes(text)) && !isOver(thread);
       if (thread.process === process && fits && !(wanted.hideIdle && text === "" && idle[key])) shown.push(key);
     });
     if (shown.length === 0 && text !== "") return;

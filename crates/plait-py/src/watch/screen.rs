@@ -17,6 +17,7 @@ use ratatui::crossterm::terminal::{
 };
 use ratatui::crossterm::{cursor, execute};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::Window;
@@ -51,6 +52,14 @@ impl Drop for Raw {
         let _ = disable_raw_mode();
         let _ = stdout().flush();
     }
+}
+
+/// Whether the terminal has gone.
+fn has_hung_up() -> bool {
+    let output = stdout();
+    let mut asked = [PollFd::new(&output, PollFlags::empty())];
+    let told = poll(&mut asked, Some(&Timespec::default()));
+    told.is_ok() && asked[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
 fn trouble(error: &io::Error) -> PyErr {
@@ -102,9 +111,12 @@ impl<'a> Screen<'a> {
         })
     }
 
-    /// One picture, and what is pressed until the next; whether the user wants no more.
+    /// One picture, and what is pressed until the next; whether the user wants no more, or has gone with the terminal.
     fn turn(&mut self) -> io::Result<bool> {
         let begun = Instant::now();
+        if has_hung_up() {
+            return Ok(true);
+        }
         self.judge(begun);
         self.draw()?;
         loop {

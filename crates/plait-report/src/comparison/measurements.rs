@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::sketch::Sketch;
+
 /// One comparison: a function, its items, and the rounds of each backend.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measurements {
@@ -64,6 +66,21 @@ pub struct Run {
     /// Why it could not run, or which calls raised; one line.
     #[serde(default)]
     pub error: Option<String>,
+    /// What its threads did in one of the rounds.
+    #[serde(default)]
+    pub sketch: Option<Sketch>,
+    /// Times of single rounds with other numbers of workers.
+    #[serde(default)]
+    pub scaling: Vec<Scaled>,
+}
+
+/// All items mapped once, on another number of workers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scaled {
+    /// How many.
+    pub workers: usize,
+    /// As [`Round::seconds`].
+    pub seconds: f64,
 }
 
 /// All items mapped once.

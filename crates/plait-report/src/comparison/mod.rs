@@ -8,6 +8,7 @@ mod column;
 mod json;
 pub mod measurements;
 mod page;
+mod picture;
 mod reason;
 mod row;
 mod rules;
@@ -15,7 +16,7 @@ mod spread;
 mod table;
 mod verdict;
 
-pub use measurements::{Call, Machine, Measurements, Round, Run};
+pub use measurements::{Call, Machine, Measurements, Round, Run, Scaled};
 pub use reason::Reason;
 pub use row::Row;
 pub use spread::Spread;
@@ -106,6 +107,16 @@ impl Comparison {
     /// One self-contained HTML page: verdict, plots, table, method. It loads nothing and runs nothing.
     pub fn html(&self) -> String {
         page::page(self)
+    }
+
+    /// One picture as SVG, for papers and slides: bars of time, and what the threads of each backend did.
+    pub fn svg(&self) -> String {
+        picture::picture(self)
+    }
+
+    /// The median of serial's rounds, where it did all calls.
+    fn serial_seconds(&self) -> Option<f64> {
+        rules::serial(&self.rows)?.seconds.map(|seconds| seconds.median)
     }
 
     /// How many rounds the row with the most of them has.

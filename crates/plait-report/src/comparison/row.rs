@@ -1,8 +1,9 @@
 //! One backend's figures: medians over its rounds, and how far they spread.
 
-use super::measurements::{Call, Round, Run};
+use super::measurements::{Call, Round, Run, Scaled};
 use super::spread::{Spread, figure, ratio};
 use crate::plain_text::one_line;
+use crate::sketch::Sketch;
 use crate::units;
 
 /// One backend's figures, each over all of its rounds; what was not measured is absent.
@@ -41,8 +42,20 @@ pub struct Row {
     pub failed_calls: usize,
     /// Why it could not run, or which calls raised.
     pub error: Option<String>,
+    /// What its threads did in one of the rounds.
+    pub sketch: Option<Sketch>,
+    /// Times of single rounds with other numbers of workers, fewest workers first.
+    pub scaling: Vec<Scaled>,
     /// Time of each round, with and without start-up; a round without a usable time keeps its place.
     rounds: Vec<Option<Timing>>,
+}
+
+/// Those that can be drawn, in order, one for each number of workers.
+fn scaling(mut all: Vec<Scaled>) -> Vec<Scaled> {
+    all.retain(|one| one.workers > 0 && one.seconds.is_finite() && one.seconds > 0.0);
+    all.sort_by_key(|one| one.workers);
+    all.dedup_by_key(|one| one.workers);
+    all
 }
 
 /// The times of one round.
@@ -97,6 +110,8 @@ impl Row {
             calls: seconds.map(|seconds| calls_of_middle_round(&run.rounds, seconds.median)).unwrap_or_default(),
             failed_calls,
             error,
+            sketch: run.sketch.filter(|sketch| sketch.seconds.is_finite() && sketch.seconds > 0.0),
+            scaling: scaling(run.scaling),
             rounds: timings,
             backend: run.backend,
             peer: run.peer,

@@ -25,7 +25,8 @@ impl Coarse {
         Self::within(recording, MOST, MOST_STACKS)
     }
 
-    fn within(recording: &Recording, most: usize, most_stacks: usize) -> Self {
+    /// Until no more than so many spans and holds are left, and about so many stacks.
+    pub fn within(recording: &Recording, most: usize, most_stacks: usize) -> Self {
         let stacks: usize = recording.threads.iter().map(|lane| lane.stacks.len()).sum();
         let mut coarse = Self { step: 0, one_of: stacks.div_ceil(most_stacks).max(1) };
         let mut step: Nanos = 1_000_000;

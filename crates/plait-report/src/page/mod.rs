@@ -7,6 +7,7 @@
 mod bundle;
 mod cards;
 mod coarse;
+mod live;
 mod names;
 mod pack;
 mod tables;
@@ -18,6 +19,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use plait_trace::Recording;
 
 use self::coarse::Coarse;
+pub use self::live::{live_lanes, live_page, live_verdict};
 use crate::plain_text::{one_line, shortened};
 use crate::units;
 use crate::verdicts::{Findings, judge};
@@ -35,7 +37,7 @@ pub fn page<W: Write>(recording: &Recording, mut out: W) -> io::Result<()> {
     let packed = pack::packed_text(recording, &findings, &coarse)?;
     let body = html! {
         (said(recording, &findings))
-        (charts(recording))
+        (charts(Some(recording)))
         (tables::tables(recording, &findings))
         script id="recording" type="text/plain" { (PreEscaped(packed)) }
     };
@@ -106,13 +108,18 @@ fn warnings(recording: &Recording) -> Vec<String> {
     lines
 }
 
-/// The place of the lanes, which the script fills.
-fn charts(recording: &Recording) -> Markup {
+/// The place of the lanes, which the script fills: of a recording, or of a program that is watched.
+fn charts(recording: Option<&Recording>) -> Markup {
+    let is_live = recording.is_none();
     html! {
-        section.card id="charts" aria-label="lanes" hidden[recording.threads.is_empty()] {
+        section.card id="charts" aria-label="lanes" hidden[recording.is_some_and(|it| it.threads.is_empty())] data-live[is_live] {
             div.tools {
                 h2 { "Lanes" }
                 span.quiet id="range" aria-live="polite" {}
+                @if is_live {
+                    span.tag id="live-state" role="status" { "connecting" }
+                    label.quiet { input id="live-pause" type="checkbox"; " pause" }
+                }
                 span.fill {}
                 label.quiet { input id="hide-idle" type="checkbox"; " hide idle" }
                 span.quiet id="lane-count" aria-live="polite" {}

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::coarse::Coarse;
 use super::names::Names;
 use crate::calls;
+use crate::colors;
 use crate::export::{gil_title, load, stacks};
 use crate::plain_text::{one_line, shortened};
 use crate::verdicts::Findings;
@@ -75,7 +76,10 @@ fn header(recording: &Recording, names: &Names<'_>, from: Nanos, coarse: &Coarse
         "what": cut(&recording.began.what),
         "length": us(recording.length()),
         "from": us(from),
-        "states": State::ALL.map(|state| json!({"word": state.word(), "label": state.label()})),
+        "states": State::ALL.map(|state| {
+            let (light, dark) = colors::of(state);
+            json!({"word": state.word(), "label": state.label(), "light": light, "dark": dark})
+        }),
         "kinds": tables.kinds,
         "processes": processes.collect::<Vec<_>>(),
         "threads": threads,

@@ -3,14 +3,17 @@
 
 mod bars;
 mod calls;
-mod scale;
-mod series;
+pub(in crate::comparison) mod lanes;
+pub(in crate::comparison) mod scale;
+pub(in crate::comparison) mod series;
+pub(in crate::comparison) mod workers;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Comparison;
 use super::column::Column;
 use super::row::Row;
+use crate::colors;
 use crate::plain_text::one_line;
 use crate::units;
 
@@ -30,7 +33,7 @@ pub(super) fn page(comparison: &Comparison) -> String {
                 meta name="color-scheme" content="light dark";
                 link rel="icon" href="data:,";
                 title { (function) " – plait compare" }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(STYLE)) (PreEscaped(colors::rules())) }
             }
             body {
                 (series::marks())
@@ -44,6 +47,12 @@ pub(super) fn page(comparison: &Comparison) -> String {
                             @if comparison.rows().iter().any(|row| row.speedup.is_some()) {
                                 (card("Speed-up", "over serial; whiskers over the middle half of the rounds", bars::speed_up(comparison, &looks)))
                             }
+                        }
+                        @if let Some(lanes) = lanes::lanes(comparison, &looks) {
+                            (card("Who ran when", "a lane for each thread in the first round of each backend, all on one scale of time", lanes))
+                        }
+                        @if let Some(plot) = workers::workers(comparison, &looks) {
+                            (card("More workers", "speed-up over serial by the number of workers", plot))
                         }
                         @if let Some(plot) = calls::calls(comparison, &looks) {
                             (card("Each call", "what a single call takes when others run beside it", plot))

@@ -5,11 +5,11 @@ use maud::{Markup, html};
 use crate::comparison::Comparison;
 
 /// Looks that the style sheet knows: serial, threads, processes, and others in turn.
-pub(super) const LOOKS: usize = 8;
+pub(in crate::comparison) const LOOKS: usize = 8;
 
 /// Which of the looks each row has. plait's own backends always have the same; no two rows share one while there
 /// are enough.
-pub(super) fn looks(comparison: &Comparison) -> Vec<usize> {
+pub(in crate::comparison) fn looks(comparison: &Comparison) -> Vec<usize> {
     let mut others = (3..LOOKS).cycle();
     let mut taken = [false; 3];
     let own = ["serial", "threads", "processes"];

@@ -1,0 +1,97 @@
+//! What the threads of each backend did in one round, on one scale of time: serial's one lane, threads that take turns with the
+//! GIL, processes side by side.
+
+use maud::{Markup, html};
+use plait_trace::State;
+
+use super::scale::{percent, written};
+use super::series::swatch;
+use crate::comparison::{Comparison, Row};
+use crate::sketch::{Lane, Sketch};
+use crate::units;
+
+/// The lanes, or nothing where none were drawn.
+pub(super) fn lanes(comparison: &Comparison, looks: &[usize]) -> Option<Markup> {
+    let drawn: Vec<(&Row, usize, &Sketch)> = comparison
+        .rows()
+        .iter()
+        .zip(looks)
+        .filter_map(|(row, &look)| Some((row, look, row.sketch.as_ref().filter(|sketch| !sketch.lanes.is_empty())?)))
+        .collect();
+    let longest = drawn.iter().map(|(.., sketch)| sketch.seconds).reduce(f64::max)?;
+    Some(html! {
+        (legend(drawn.iter().map(|(.., sketch)| *sketch)))
+        @for (row, look, sketch) in &drawn {
+            section.strip {
+                h3 { (swatch(*look)) (row.name()) span.quiet { " " (units::seconds(sketch.seconds)) } }
+                @for lane in &sketch.lanes {
+                    div.lane {
+                        span.name { bdi { (lane.name) } }
+                        div.track style={ "width:" (written(percent(sketch.seconds, longest))) } { (drawn_lane(lane)) }
+                    }
+                }
+                @if sketch.left_out > 0 { p.quiet { (units::count(sketch.left_out, "more thread")) } }
+            }
+        }
+    })
+}
+
+/// The states that occur, in their order.
+pub(in crate::comparison) fn states<'a>(sketches: impl Iterator<Item = &'a Sketch>) -> Vec<State> {
+    let mut letters = String::new();
+    for lane in sketches.flat_map(|sketch| &sketch.lanes) {
+        letters.push_str(&lane.letters);
+    }
+    State::ALL.into_iter().filter(|state| letters.contains(state.letter())).collect()
+}
+
+fn legend<'a>(sketches: impl Iterator<Item = &'a Sketch>) -> Markup {
+    html! {
+        ul.legend {
+            @for state in states(sketches) {
+                li { span class={ "swatch-state s-" (state.word()) } aria-hidden="true" {} (state.label()) }
+            }
+        }
+    }
+}
+
+fn drawn_lane(lane: &Lane) -> Markup {
+    let columns = lane.letters.chars().count();
+    html! {
+        svg role="img" aria-label=(told(lane)) width="100%" height="14" viewBox={ "0 0 " (columns) " 14" } preserveAspectRatio="none" {
+            title { (told(lane)) }
+            @for (state, path) in paths(lane, 14.0) { path class={ "s-" (state.word()) } d=(path) {} }
+        }
+    }
+}
+
+/// For each state, the outline of all its runs, in columns from 0 and down from 0 to `height`.
+pub(in crate::comparison) fn paths(lane: &Lane, height: f64) -> Vec<(State, String)> {
+    let letters: Vec<char> = lane.letters.chars().collect();
+    let of = |state: State| {
+        let mut path = String::new();
+        let mut at = 0;
+        for run in letters.chunk_by(|a, b| a == b) {
+            if run.first() == Some(&state.letter()) {
+                path.push_str(&format!("M{at} 0h{}v{height}h-{0}z", run.len()));
+            }
+            at += run.len();
+        }
+        (!path.is_empty()).then_some((state, path))
+    };
+    State::ALL.into_iter().filter_map(of).collect()
+}
+
+/// What it did, for who cannot see it: its states, the longest first.
+fn told(lane: &Lane) -> String {
+    let all = lane.letters.chars().filter(|letter| *letter != ' ').count().max(1);
+    let count = |state: State| lane.letters.chars().filter(|letter| *letter == state.letter()).count();
+    let mut shares: Vec<(usize, State)> = State::ALL.into_iter().map(|state| (count(state), state)).collect();
+    shares.retain(|(count, _)| *count > 0);
+    shares.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    let shares: Vec<String> = shares
+        .iter()
+        .map(|(count, state)| format!("{} {}", state.label(), units::share(*count as f64 / all as f64)))
+        .collect();
+    format!("{}: {}", lane.name, shares.join(", "))
+}
