@@ -171,9 +171,31 @@ def corpus(quick: bool) -> dict[str, Any]:
     return found
 
 
+def oracle(quick: bool) -> dict[str, Any]:
+    """Who has the GIL, against the kernel's probes."""
+    from observing import oracle
+    from observing.probes import Unavailable
+
+    print("\nWho has the GIL, six threads: what uprobes of take_gil and drop_gil say")
+    note("oracle")
+    try:
+        found = oracle.measure(4 if quick else 10)
+    except Unavailable as why:
+        line("not measured", str(why))
+        return {}
+    line(
+        "same holder, of the time",
+        f"{100 * found['agreed']:.2f} %, {100 * found['in gaps']:.2f} % in gaps",
+        "goal >= 98 %",
+    )
+    line("  holds", f"{found['holds']:,} in {found['seconds']:.1f} s, {found['lost']} lost")
+    return found
+
+
 PARTS: dict[str, Callable[[bool], dict[str, Any]]] = {
     "cost": cost,
     "holds": holds,
+    "oracle": oracle,
     "hogs": hogs,
     "crowd": crowd,
     "tree": tree,

@@ -13,6 +13,9 @@ pytestmark = pytest.mark.once
 
 # What the page says when its lanes are there.
 DRAWN = "html[data-drawn]"
+# Its letters have their fonts, and two pictures were made of it since.
+SETTLED = """document.fonts.ready.then(() => new Promise((settled) =>
+    requestAnimationFrame(() => requestAnimationFrame(settled))))"""
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +56,9 @@ def shown(browser, real, tmp_path):
 
 
 def drawn(tab):
-    """The same tab once its lanes are there."""
+    """The same tab once its lanes are there, and stay where they are."""
     tab.wait_for_selector(DRAWN, state="attached")
+    tab.evaluate(SETTLED)
     return tab
 
 
@@ -103,10 +107,16 @@ def place(tab, lane, share):
 
 
 def point(tab, lane, share):
-    """Moves the pointer there."""
-    at = place(tab, lane, share)
-    tab.mouse.move(*at)
-    return at
+    """Moves the pointer there, until the page has seen it."""
+
+    def seen():
+        at = place(tab, lane, share)
+        # From beside it, for who does not move is not seen.
+        tab.mouse.move(at[0] + 1, at[1])
+        tab.mouse.move(*at)
+        return at if tab.locator(".field .cursor").is_visible() else None
+
+    return until(seen, "the pointer over the lanes")
 
 
 HOLDS, HOGS, WAITS = (COLORS[LETTERS.index(letter)] for letter in "PNw")
@@ -289,12 +299,20 @@ def test_names_stay_text(shown, what):
     made = Made(command=name, process=name)
     made.thread(name, "PPPPPwwwwwNNNNN", [(0, 100_000, name)], [(50_000, [name])])
     tab = drawn(shown(made))
+    # Below the verdicts of the real page, of which there may be more or fewer.
+    tab.locator(".field").scroll_into_view_if_needed()
     label = tab.locator(".names .thread").first
     assert label.text_content() == name
     label_box, field = label.bounding_box(), tab.locator(".field").bounding_box()
     assert label_box["x"] + label_box["width"] <= field["x"] + 1, "it takes no more than its column"
-    tab.mouse.move(field["x"] + field["width"] * 0.5, label_box["y"] + label_box["height"] - 12)
-    assert tab.locator(".tip").is_visible()
+    at = field["x"] + field["width"] * 0.5, label_box["y"] + label_box["height"] - 12
+
+    def told():
+        tab.mouse.move(at[0] + 1, at[1])
+        tab.mouse.move(*at)
+        return tab.locator(".tip").is_visible()
+
+    until(told, "what is under the pointer")
     assert "owned" not in tab.title() and tab.locator("img").count() == 0
     assert tab.evaluate("document.documentElement.scrollWidth") <= 1280
     assert tab.said == []

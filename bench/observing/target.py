@@ -49,6 +49,34 @@ def loops(count: int) -> None:
     answer_questions(lambda: [worker.done for worker in workers])
 
 
+def mix() -> None:
+    """Six threads: two loops, two kinds of native code, one that sleeps, one that lets go of the GIL."""
+    import hashlib
+
+    text = json.dumps(list(range(20_000)))
+    data = bytes(2_000_000)
+
+    def loop() -> None:
+        sum(number * number for number in range(5_000))
+
+    works = (
+        loop,
+        loop,
+        lambda: json.loads(text),
+        lambda: sorted(range(50_000), key=lambda number: -number),
+        lambda: time.sleep(0.003),
+        lambda: hashlib.sha256(data).digest(),
+    )
+
+    def for_ever(work: Callable[[], Any]) -> None:
+        while True:
+            work()
+
+    for work in works:
+        threading.Thread(target=for_ever, args=(work,), daemon=True).start()
+    answer_questions(lambda: None)
+
+
 def keeper(shortest: float, longest: float) -> None:
     """A thread that keeps the GIL asleep for known times while another one computes; tells the last times."""
     held: list[tuple[int, int]] = []
@@ -136,6 +164,7 @@ def main(kind: str, *arguments: str) -> None:
     """Run one."""
     programs: dict[str, Callable[..., None]] = {
         "loops": lambda count: loops(int(count)),
+        "mix": mix,
         "keeper": lambda shortest, longest: keeper(float(shortest), float(longest)),
         "crowd": lambda idle, busy: crowd(int(idle), int(busy)),
         "family": lambda count: family(int(count)),
