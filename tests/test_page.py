@@ -133,7 +133,7 @@ def test_a_recording_is_drawn_and_nothing_is_asked_of_the_network(shown):
     tab = drawn(shown())
     assert tab.said == []
     assert len(tab.asked) == 1 and tab.asked[0].startswith("file:")
-    assert "GIL contention" in tab.inner_text("h1")
+    assert "GIL contention" in tab.inner_text("#said")
     assert tab.locator(".uplot").count() == 2
     colors = {pixel(tab, "main thread", share / 20) for share in range(1, 20)}
     assert tab.locator(".names .thread").count() >= 2 and colors
@@ -343,7 +343,7 @@ def test_half_a_million_spans_are_drawn_truly(shown):
 
 def test_without_a_script_verdict_and_tables_are_there(shown):
     tab = shown(java_script_enabled=False)
-    assert "GIL contention" in tab.inner_text("h1")
+    assert "GIL contention" in tab.inner_text("#said")
     assert "main thread" in tab.inner_text("#threads >> xpath=..")
     assert "does not run" in tab.inner_text("#charts")
 
@@ -355,4 +355,4 @@ def test_a_page_that_is_damaged_says_so(shown, real):
         tab = shown(head + begin + broken + tail[tail.index("</script>") :])
         tab.wait_for_selector("#trouble", state="visible")
         assert tab.inner_text("#trouble").startswith("The lanes cannot be drawn")
-        assert "GIL contention" in tab.inner_text("h1")
+        assert "GIL contention" in tab.inner_text("#said")
