@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 from outside import finish, is_alive, until
 from pages import browser as browser
-from recorded import CONTENTION
+from recorded import CONTENTION, refusal
 
 
 @pytest.fixture
@@ -44,6 +44,10 @@ def test_only_the_whole_address_is_answered(served):
     with urllib.request.urlopen(address, timeout=20) as answer:
         said = dict(answer.headers)
     assert "Server" not in said and said["Cache-Control"] == "no-store"
+
+
+def test_it_is_one_view_or_the_other(cli):
+    assert "not allowed with argument --plain" in refusal(cli("watch", "--plain", "--web", 1))
 
 
 def test_ctrl_c_ends_it_with_the_verdict(served):

@@ -111,6 +111,7 @@ export class Page {
         this.putTable();
       },
     });
+    byId("spans", HTMLDetailsElement).addEventListener("toggle", () => this.putTable());
     this.charts.addEventListener("keydown", (event) => this.press(event));
     document.addEventListener("keydown", (event) => {
       if (event.key === "/" && event.target === document.body) {
@@ -294,7 +295,6 @@ export class Page {
     this.lanes.draw();
     const { from, to, length, isWhole } = this.view;
     this.range.textContent = isWhole ? `all ${time(length)}` : `${time(length)}, from ${time(from)} to ${time(to)}`;
-    if (!byId("spans", HTMLDetailsElement).open) return;
     this.putTable();
   }
 
@@ -309,10 +309,7 @@ export class Page {
   private putTable(): void {
     const details = byId("spans", HTMLDetailsElement);
     const body = byId("spans-of", HTMLElement);
-    if (!details.open) {
-      details.addEventListener("toggle", () => this.putTable(), { once: true });
-      return;
-    }
+    if (!details.open) return;
     const row = this.lanes.choice;
     const thread = row?.kind === "thread" ? row.thread : this.recording.threads.findIndex((_, key) => !this.idle[key]);
     if (thread < 0) return;

@@ -157,12 +157,13 @@ def _watch_parser() -> argparse.ArgumentParser:
         "seconds, and what they say. What a command prints is shown when the view is left.",
         _WATCH_EXAMPLES,
     )
-    parser.add_argument(
+    views = parser.add_mutually_exclusive_group()
+    views.add_argument(
         "--plain",
         action="store_true",
         help="a line a second instead of the view (default where the output is no terminal)",
     )
-    parser.add_argument(
+    views.add_argument(
         "--web",
         action="store_true",
         help="the view in a browser: prints the address, which only this machine reaches",

@@ -43,7 +43,7 @@ export interface Thread {
   readonly stacks: Moments;
   /** Tasks of plait's: places in `names`. */
   readonly tasks: Tasks;
-  /** How long it had waited for a GIL until each span began, and had held one. */
+  /** How long it had waited for a GIL until each span began. */
   readonly waited: Float64Array;
 }
 

@@ -188,7 +188,7 @@ export class Lanes {
     };
   }
 
-  /** Holds have no kinds: each is a layer of its own kind of holder, all of one colour. */
+  /** Whoever holds it: one layer, of one colour. */
   private gils(): Looks {
     const layer = new Uint8Array(this.recording.threads.length + 1);
     return { layer, color: Uint32Array.of(pixelOf(colorOf(stateOf(this.recording, "holds-python"), this.theme()))) };
