@@ -138,23 +138,31 @@ def test_a_slow_input_does_not_hold_results_back():
 def test_a_map_that_nobody_looks_at_runs(tmp_path):
     path = tmp_path / "calls"
     plait.map(note, [path] * 3, range(3), backend="auto")
-    assert sorted(path.read_text().split()) == ["0", "1", "2"]
+    # Where other programs take the processor away from the first call, the others may go to threads.
+    until(lambda: sorted(path.read_text().split()) == ["0", "1", "2"], "three calls")
+
+
+def goes(fn, items, is_it):
+    """Waits until the choice for a map is so: other programs on the machine change its figures."""
+
+    def once():
+        results = plait.map(fn, items, backend="auto")
+        chosen.append(results.choice)
+        assert len(list(results)) == len(items)
+        return is_it(chosen[-1])
+
+    chosen = []
+    until(once, lambda: f"another choice than {chosen[-3:]}")
 
 
 def test_waiting_goes_to_threads():
-    results = plait.map(nap, [0.02] * 60, backend="auto")
-    assert results.choice.backend == "threads"
-    assert results.choice.workers > 2
-    assert len(list(results)) == 60
+    goes(nap, [0.02] * 60, lambda choice: choice.backend == "threads" and choice.workers > 2)
 
 
 @pytest.mark.skipif(plait.cpu_count() < 2, reason="one processor")
 def test_python_code_goes_to_processes():
-    results = plait.map(spin, [100_000] * 200, backend="auto")
-    assert results.choice.backend == "processes"
-    assert results.choice.workers >= 2
+    goes(spin, [100_000] * 200, lambda choice: choice.backend == "processes" and choice.workers >= 2)
     assert os.getpid() in {pid for pid in plait.map(pid_after_spin, [30_000] * 100, backend="auto")}
-    assert len(list(results)) == 200
 
 
 def pid_after_spin(n):
