@@ -36,8 +36,9 @@ def measure(seconds: float) -> dict[str, Any]:
         threads = {int(name) for name in os.listdir(f"/proc/{target.pid}/task")}
     origin = found["began"]["monotonic"]
     truth = holds_of([(at - origin, tid, what) for at, tid, what in sorted(hits) if tid in threads])
-    tids = [thread["tid"] for thread in found["threads"]]
-    seen = [(hold["from"], hold["to"], tids[hold["thread"]]) for hold in found["gils"][0]["holds"]]
+    tids = {number: thread["tid"] for number, thread in enumerate(found["threads"])}
+    # Of some it is only known that somebody had it: number 0 is no thread's.
+    seen = [(hold["from"], hold["to"], tids.get(hold["thread"], 0)) for hold in found["gils"][0]["holds"]]
     # From the first that both know to the last.
     begin = max(truth[0][0], seen[0][0])
     end = min(truth[-1][1], seen[-1][1])

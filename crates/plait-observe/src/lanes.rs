@@ -28,6 +28,7 @@
 mod calls;
 mod files;
 mod gils;
+mod handover;
 mod holder;
 mod lane;
 mod pending;
@@ -38,8 +39,11 @@ mod tests;
 
 use plait_trace::{GilKey, Nanos, Record, ThreadKey};
 
+use crate::memory::Naps;
+
 pub(crate) use files::ThreadFiles;
 use gils::GilLane;
+use handover::Handover;
 use lane::{Lane, Look};
 #[cfg(test)]
 pub(crate) use seen::Target;
@@ -84,6 +88,12 @@ impl Lanes {
         };
         self.looks += 1;
         self.place(at, threads);
+        for lane in &mut self.lanes {
+            lane.naps = Naps::default();
+        }
+        for (&place, thread) in self.places.iter().zip(threads) {
+            self.lanes[place].naps = thread.naps;
+        }
         let gils_changed = self.see(edge, gils, out);
         self.assign(edge, at, out);
         let now = Look { number: self.looks, at, edge, gils: &self.gils, gils_changed };
@@ -225,8 +235,21 @@ impl Lanes {
             lane.holding = None;
         }
         for (place, gil) in self.gils.iter_mut().enumerate() {
+            let before = gil.thread().and_then(|key| self.lanes.iter().find(|lane| lane.key == key));
+            let before = before.map(|lane| lane.naps);
+            let takes = gil.taking.mean();
+            let handover = |to: Option<Naps>, others| {
+                if self.blind || self.looks == 1 {
+                    Handover::at(edge)
+                } else {
+                    Handover::told((self.last, at), (before, to), others, takes)
+                }
+            };
             if !gil.held {
-                gil.hold(edge, None, out);
+                if self.lanes.iter().any(|lane| lane.waiting == Some(gil.key)) {
+                    gil.taking.note(2 * (at - edge), 0);
+                }
+                gil.hand_over(handover(None, false), None, out);
                 continue;
             }
             let is_holder = |lane: &&mut Lane| Some(lane.tid) == gil.holder;
@@ -234,15 +257,15 @@ impl Lanes {
             match self.lanes.iter_mut().rev().find(is_holder) {
                 Some(lane) => {
                     lane.holding = Some(place);
-                    if lane.is_new() {
+                    let handover = if lane.is_new() {
                         // Its lane begins now; until now somebody had the GIL who was not known.
-                        gil.hold(edge, Some(None), out);
-                        gil.hold(at, Some(Some(lane.key)), out);
+                        Handover { lost: edge, got: at, between: Some(None) }
                     } else {
-                        gil.hold(edge, Some(Some(lane.key)), out);
-                    }
+                        handover(Some(lane.naps), gil.others)
+                    };
+                    gil.hand_over(handover, Some(Some(lane.key)), out);
                 }
-                None => gil.hold(edge, Some(None), out),
+                None => gil.hand_over(Handover::at(edge), Some(None), out),
             }
         }
     }

@@ -22,11 +22,14 @@ use crate::{Pid, Reason};
 
 #[allow(unsafe_code, reason = "reads the interpreter's own words where they lie")]
 mod own;
+#[allow(unsafe_code, reason = "no safe crate has these calls")]
+mod slice;
 #[allow(unsafe_code, reason = "shares memory with the kernel")]
 mod switches;
 
 pub(crate) use own::{OwnGil, OwnMoment};
-pub(crate) use switches::{Switches, Turn};
+pub(crate) use slice::ask_for_short_slices;
+pub(crate) use switches::{Nap, Naps, Switches, Turn};
 
 /// Places that one call of [`Memory::scattered`] reads at most.
 pub(crate) const MOST_PARTS: usize = 64;

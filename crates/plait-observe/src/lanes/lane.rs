@@ -9,7 +9,7 @@ use super::pending::{Mark, Pending};
 use super::runner::Runner;
 use super::seen::{Call, Sched, ThreadLook};
 use crate::Pid;
-use crate::memory::Turn;
+use crate::memory::{Naps, Turn};
 
 /// From here on in a GIL, who gave it away waits for another to take it; before, who wants it waits.
 const HANDING_OVER: u64 = 120;
@@ -34,6 +34,8 @@ pub(super) struct Lane {
     pub holding: Option<usize>,
     /// What is known of it since it has the GIL.
     pub holder: Option<Holder>,
+    /// How it slept since the look before, as this look tells.
+    pub naps: Naps,
     /// The GIL that it waits for at this look.
     pub waiting: Option<GilKey>,
     /// The number of the look that saw it last, and when that was.
@@ -57,6 +59,7 @@ impl Lane {
             tid: thread.tid,
             holding: None,
             holder: None,
+            naps: Naps::default(),
             waiting: None,
             look: 0,
             seen: at,
@@ -88,11 +91,12 @@ impl Lane {
     /// The look did not cover it, but it has a GIL, or has none any more: that is known.
     pub fn pass_over(&mut self, now: &Look<'_>, out: &mut Vec<Record>) {
         if let Some(place) = self.holding {
-            self.hold(&now.gils[place], Call::Running, None, (now.edge, now.at));
-        } else if self.holder.is_some() {
+            self.hold(place, Call::Running, None, now);
+        } else if let Some(holder) = &self.holder {
+            let edge = lost(holder.gil, now.gils).unwrap_or(now.edge);
             self.let_go();
             self.runner.note(None, &mut self.pending);
-            self.pending.push(now.edge, Mark::Known(State::Unknown), None);
+            self.pending.push(edge, Mark::Known(State::Unknown), None);
         } else {
             return;
         }
@@ -146,12 +150,13 @@ impl Lane {
 
     fn change(&mut self, thread: &ThreadLook, now: &Look<'_>) {
         if let Some(place) = self.holding {
-            let edge = if self.is_new() { now.at } else { now.edge };
-            self.hold(&now.gils[place], thread.call, thread.sched, (edge, now.at));
+            self.hold(place, thread.call, thread.sched, now);
             return;
         }
-        // Of one that had a GIL this is the GIL's edge, too, for it is seen at each look.
-        let edge = if self.holder.is_some() { self.edge(now.at) } else { self.switched(thread, now.at) };
+        let edge = match &self.holder {
+            Some(holder) => lost(holder.gil, now.gils).unwrap_or_else(|| self.edge(now.at)),
+            None => self.switched(thread, now.at),
+        };
         self.let_go();
         (self.waiting, self.resting) = (None, None);
         let (mark, call) = match thread.call {
@@ -174,14 +179,21 @@ impl Lane {
     }
 
     /// It has a GIL.
-    fn hold(&mut self, gil: &GilLane, call: Call, sched: Option<Sched>, (edge, at): (Nanos, Nanos)) {
+    fn hold(&mut self, place: usize, call: Call, sched: Option<Sched>, now: &Look<'_>) {
+        let gil = &now.gils[place];
         self.runner.note(sched, &mut self.pending);
         (self.waiting, self.resting, self.wants) = (None, None, None);
-        if self.holder.as_ref().is_some_and(|holder| holder.gil != gil.key) {
+        let other = self.holder.as_ref().map(|holder| holder.gil).filter(|&other| other != gil.key);
+        if let Some(other) = other {
             self.let_go();
+            let lost = lost(other, now.gils).unwrap_or(now.edge);
+            if lost < gil.handover.got {
+                self.pending.push(lost, Mark::Known(State::Unknown), None);
+            }
         }
-        let holder = self.holder.get_or_insert_with(|| Holder::new(gil, edge, at));
-        let (mark, call) = holder.look(gil, call, sched, (edge, at), &mut self.pending);
+        let edge = if self.holder.is_some() { now.edge } else { gil.handover.got };
+        let holder = self.holder.get_or_insert_with(|| Holder::new(gil, edge, now.at));
+        let (mark, call) = holder.look(gil, call, sched, (edge, now.at), &mut self.pending);
         self.pending.push(edge, mark, call);
     }
 
@@ -243,6 +255,11 @@ impl Lane {
         self.let_go();
         self.runner.note(None, &mut self.pending);
     }
+}
+
+/// When the GIL was let go of by whom had it at the look before.
+fn lost(gil: GilKey, gils: &[GilLane]) -> Option<Nanos> {
+    gils.iter().find(|lane| lane.key == gil).map(|lane| lane.handover.lost)
 }
 
 fn gil_at(address: u64, gils: &[GilLane]) -> Option<&GilLane> {

@@ -2,7 +2,7 @@
 
 use plait_trace::{GilKey, Nanos, ThreadKey};
 
-use crate::memory::Turn;
+use crate::memory::{Naps, Turn};
 use crate::subject::GilLook;
 use crate::{Gil, Pid};
 
@@ -25,6 +25,8 @@ pub(crate) struct ThreadLook {
     pub sched: Option<Sched>,
     /// Whether it has a processor, and since when in the recording; `None` where that cannot be told.
     pub turn: Option<Turn>,
+    /// How it slept since the look before, in the recording, where that can be told.
+    pub naps: Naps,
     /// In a free-threaded Python, whether its thread state is attached; `None` where there is a GIL.
     pub attached: Option<bool>,
 }

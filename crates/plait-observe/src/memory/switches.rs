@@ -22,6 +22,8 @@ use crate::Pid;
 const RECORD: usize = 16;
 /// The newest record is read again if others came meanwhile, so often at most.
 const TRIES: usize = 4;
+/// Records that are read of a stretch of time; a thread that switches more often tells nothing of it.
+const MOST: usize = 32;
 
 /// Whether a thread has a processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,31 @@ pub(crate) struct Turn {
     pub has_processor: bool,
     /// Since when, on `CLOCK_MONOTONIC`.
     pub since: Nanos,
+}
+
+/// A thread gave up its processor of its own accord, and had one again after that, if it had. Where it lost its processor to
+/// somebody else, this is no nap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Nap {
+    pub slept: Nanos,
+    pub woke: Option<Nanos>,
+}
+
+/// The latest naps of a thread in a stretch of time, the newest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Naps(pub [Option<Nap>; 4]);
+
+impl Naps {
+    /// When it last woke up.
+    pub fn woke(&self) -> Option<Nanos> {
+        self.0.into_iter().flatten().find_map(|nap| nap.woke)
+    }
+
+    /// When it fell asleep, if it was asleep at this moment.
+    pub fn slept_at(&self, at: Nanos) -> Option<Nanos> {
+        let nap = self.0.into_iter().flatten().find(|nap| nap.slept <= at)?;
+        nap.woke.is_none_or(|woke| at <= woke).then_some(nap.slept)
+    }
 }
 
 /// The switches of one thread.
@@ -83,22 +110,54 @@ impl Switches {
     /// Whether the thread has a processor; `None` until it has got or left one for the first time. Of one that has ended
     /// it is what was so before.
     pub fn last(&self) -> Option<Turn> {
-        let head = self.word(std::mem::offset_of!(perf_event_mmap_page, data_head));
         for _ in 0..TRIES {
-            let newest = head.load(Ordering::Acquire);
+            let newest = self.head().load(Ordering::Acquire);
             if newest == 0 {
                 return None;
             }
-            // The ring is a power of two, and so are its records: none goes around its end.
-            let at = self.page + (newest as usize & (self.page - 1));
-            let words = [0, 8].map(|offset| self.word(at + offset).load(Ordering::Relaxed));
-            fence(Ordering::Acquire);
-            let written = newest.wrapping_sub(head.load(Ordering::Relaxed));
-            if written < (self.page - RECORD) as u64 {
-                return turn(words);
+            let words = self.record(newest);
+            if self.is_whole(newest, RECORD) {
+                return switch(words).map(|switch| Turn { has_processor: switch.came, since: switch.at });
             }
         }
         None
+    }
+
+    /// How it slept between two moments, on `CLOCK_MONOTONIC`.
+    pub fn naps(&self, from: Nanos, to: Nanos) -> Naps {
+        let newest = self.head().load(Ordering::Acquire);
+        let written = (newest.wrapping_neg() as usize).min(self.page / 2);
+        let mut naps = Naps::default();
+        let mut places = naps.0.iter_mut();
+        let mut came = None;
+        for number in 0..(written / RECORD).min(MOST) {
+            let Some(switch) = switch(self.record(newest.wrapping_add((number * RECORD) as u64))) else { break };
+            let slept = switch.slept && switch.at <= to && (switch.at >= from || came.is_some());
+            if slept && let Some(place) = places.next() {
+                *place = Some(Nap { slept: switch.at, woke: came });
+            }
+            if switch.at < from {
+                break;
+            }
+            came = Some(switch.at).filter(|&at| switch.came && at <= to);
+        }
+        if self.is_whole(newest, (MOST + 1) * RECORD) { naps } else { Naps::default() }
+    }
+
+    fn head(&self) -> &AtomicU64 {
+        self.word(std::mem::offset_of!(perf_event_mmap_page, data_head))
+    }
+
+    /// What stands at a place of the ring, which is a power of two as its records are: none goes around its end.
+    fn record(&self, place: u64) -> [u64; 2] {
+        let at = self.page + (place as usize & (self.page - 1));
+        [0, 8].map(|offset| self.word(at + offset).load(Ordering::Relaxed))
+    }
+
+    /// Whether so many bytes from the newest record on have not been written again since they were read.
+    fn is_whole(&self, newest: u64, bytes: usize) -> bool {
+        fence(Ordering::Acquire);
+        newest.wrapping_sub(self.head().load(Ordering::Relaxed)) < (self.page - bytes) as u64
     }
 
     fn word(&self, offset: usize) -> &AtomicU64 {
@@ -117,14 +176,24 @@ impl Drop for Switches {
     }
 }
 
+/// A thread got a processor or left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Switch {
+    came: bool,
+    /// It left of its own accord.
+    slept: bool,
+    at: Nanos,
+}
+
 /// What a record says, if it is one of a switch: kind, flags and length in the first word, the time in the second.
-fn turn([head, time]: [u64; 2]) -> Option<Turn> {
+fn switch([head, time]: [u64; 2]) -> Option<Switch> {
     let kind = head as u32;
-    let flags = (head >> 32) as u16;
+    let flags = u32::from((head >> 32) as u16);
     let length = (head >> 48) as usize;
     let is_switch = kind == bindings::PERF_RECORD_SWITCH && length == RECORD;
-    let has_processor = u32::from(flags) & bindings::PERF_RECORD_MISC_SWITCH_OUT == 0;
-    is_switch.then_some(Turn { has_processor, since: time })
+    let came = flags & bindings::PERF_RECORD_MISC_SWITCH_OUT == 0;
+    let slept = !came && flags & bindings::PERF_RECORD_MISC_SWITCH_OUT_PREEMPT == 0;
+    is_switch.then_some(Switch { came, slept, at: time })
 }
 
 #[cfg(test)]
@@ -172,7 +241,7 @@ mod tests {
             Err(Errno::ACCESS | Errno::PERM | Errno::NOSYS) => return,
             Err(error) => panic!("{error}"),
         };
-        for _ in 0..3 {
+        for round in 0..3 {
             let before = now();
             let enough = Arc::new(AtomicBool::new(false));
             wake.send(enough.clone()).expect("thread listens");
@@ -183,6 +252,14 @@ mod tests {
             enough.store(true, Ordering::Relaxed);
             let off = until("it sleeps", || switches.last().filter(|turn| !turn.has_processor && turn.since > asked));
             assert!(off.since > on.since && off.since <= now(), "{before} {on:?} {off:?}");
+            // It was woken to compute, and sleeps now; whatever took its processor meanwhile.
+            let naps = switches.naps(before, now());
+            assert_eq!(naps.slept_at(off.since + 1), Some(off.since));
+            // That it slept before the first time was not yet told.
+            let woke = naps.woke().is_some_and(|woke| woke >= before && woke <= on.since);
+            assert!(woke || round == 0, "{before} {on:?} {naps:?}");
+            assert_eq!(naps.slept_at(asked), None, "it slept later");
+            assert_eq!(switches.naps(off.since + 1, now()), Naps::default());
         }
         drop(wake);
         thread.join().expect("thread ends");
@@ -202,11 +279,12 @@ mod tests {
         let switch = bindings::PERF_RECORD_SWITCH;
         let out = bindings::PERF_RECORD_MISC_SWITCH_OUT;
         let preempted = out | bindings::PERF_RECORD_MISC_SWITCH_OUT_PREEMPT;
-        assert_eq!(turn([head(switch, 0, 16), 7]), Some(Turn { has_processor: true, since: 7 }));
-        assert_eq!(turn([head(switch, out, 16), 8]), Some(Turn { has_processor: false, since: 8 }));
-        assert_eq!(turn([head(switch, preempted, 16), 9]), Some(Turn { has_processor: false, since: 9 }));
-        assert_eq!(turn([head(switch + 1, 0, 16), 9]), None);
-        assert_eq!(turn([head(switch, 0, 24), 9]), None);
-        assert_eq!(turn([0, 0]), None);
+        let told = |kind, flags, length| super::switch([head(kind, flags, length), 7]);
+        assert_eq!(told(switch, 0, 16), Some(Switch { came: true, slept: false, at: 7 }));
+        assert_eq!(told(switch, out, 16), Some(Switch { came: false, slept: true, at: 7 }));
+        assert_eq!(told(switch, preempted, 16), Some(Switch { came: false, slept: false, at: 7 }));
+        assert_eq!(told(switch + 1, 0, 16), None);
+        assert_eq!(told(switch, 0, 24), None);
+        assert_eq!(super::switch([0, 0]), None);
     }
 }

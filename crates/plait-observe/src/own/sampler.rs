@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::{clocks, gil, seat, undisturbed};
 use crate::Gil;
-use crate::memory::OwnGil;
+use crate::memory::{OwnGil, ask_for_short_slices};
 use crate::observer::{Listed, Turns};
 
 /// The shortest time between two looks.
@@ -69,6 +69,7 @@ fn run(gil: OwnGil) {
     let mut turns = Turns::unbidden();
     // Timers of other threads are late by 50 µs, to save power. A sampler asks often, and not for long.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+    ask_for_short_slices();
     if let Some(hasten) = HASTEN.get() {
         hasten();
     }

@@ -17,6 +17,7 @@ use super::{Progress, RecordOptions, Refusals};
 use crate::births::{Births, Listed};
 use crate::clock::Clock;
 use crate::identity::{Identity, Stat};
+use crate::memory::ask_for_short_slices;
 use crate::observer::Turns;
 use crate::{Finder, Pid, Reason, WatchOptions, counts, tree};
 
@@ -120,6 +121,7 @@ impl Run {
         let options = WatchOptions { period: self.desk.options.period, max_cpu_share: self.desk.options.max_cpu_share };
         // Timers of other threads are late by 50 µs, to save power.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+        ask_for_short_slices();
         self.begin();
         self.scan();
         self.refresh(true);

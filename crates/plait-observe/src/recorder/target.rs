@@ -61,6 +61,8 @@ pub(super) struct Target {
     has_stranger: bool,
     /// When they were.
     listed: Nanos,
+    /// When it was last looked at.
+    looked: Nanos,
     seen: Vec<GilSeen>,
     looks: Vec<ThreadLook>,
     doing: Vec<Doing>,
@@ -109,6 +111,7 @@ impl Target {
             hogs: Hogs::default(),
             has_stranger: false,
             listed: 0,
+            looked: 0,
             seen: Vec::new(),
             looks: Vec::new(),
             doing: Vec::new(),

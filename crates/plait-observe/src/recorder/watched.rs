@@ -9,7 +9,7 @@ use super::run::Desk;
 use crate::Pid;
 use crate::beacon::Doing;
 use crate::lanes::{Call, GilSeen, Sched, ThreadFiles};
-use crate::memory::{Switches, Turn};
+use crate::memory::{Nap, Naps, Switches, Turn};
 use crate::subject::Spot;
 
 /// A thread stays among the busy ones for so long after it did something.
@@ -104,6 +104,23 @@ impl Watched {
         let turn = desk.disturbance.undo(self.switches.as_ref()?.last()?);
         let since = turn.since.saturating_sub(desk.origin);
         (since <= at).then_some(Turn { since, ..turn })
+    }
+
+    /// How it slept between two looks, where the kernel tells.
+    pub fn naps(&self, from: Nanos, to: Nanos, desk: &Desk) -> Naps {
+        let Some(switches) = &self.switches else { return Naps::default() };
+        let Naps(naps) = switches.naps(desk.origin + from, desk.origin + to);
+        let in_recording = |at: Nanos| at.saturating_sub(desk.origin);
+        Naps(
+            naps.map(|nap| {
+                nap.map(|Nap { slept, woke }| Nap { slept: in_recording(slept), woke: woke.map(in_recording) })
+            }),
+        )
+    }
+
+    /// Whether it waits for a GIL, as far as was seen.
+    pub fn wants_gil(&self) -> bool {
+        self.wants.is_some()
     }
 
     /// Describes it anew if its name or interpreter has changed.

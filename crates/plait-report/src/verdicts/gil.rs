@@ -15,6 +15,9 @@ use super::window::{Level, Union, Window, ratio, seconds, share};
 const NOTICED: Nanos = 20_000_000;
 /// Others wait for a hold if they do for this long, or for a quarter of it.
 const WAITED: Nanos = 5_000_000;
+/// Who waits for longer than so many times as long as it then has it wants little of it: what it loses is time to answer, and
+/// there is no work that could be done by others.
+const LITTLE: f64 = 10.0;
 /// What a thread and its neighbours have a processor for at a time, all turns together, at the most.
 const TURNS: Nanos = 40_000_000;
 
@@ -33,6 +36,8 @@ pub struct GilUse {
     pub gc: f64,
     /// Threads waited for it; those of several threads add up.
     pub waited: f64,
+    /// The same, where the wait of a thread that wants little of it counts no more than that.
+    pub contended: f64,
     /// Somebody waited for it, and nobody had it: the time it takes to hand it over.
     pub lost: f64,
     /// Nobody had it, and threads that use it had no processor: as much of that time as they have it for when they do run.
@@ -53,6 +58,7 @@ impl GilUse {
             blocked: self.blocked + other.blocked,
             gc: self.gc + other.gc,
             waited: self.waited + other.waited,
+            contended: self.contended + other.contended,
             lost: self.lost + other.lost,
             starved: self.starved + other.starved,
             handoffs: sum(self.handoffs, other.handoffs),
@@ -200,6 +206,10 @@ fn usage(
     let threads_seen: Vec<_> = recorded.filter_map(|hold| hold.thread).collect();
     let seen = threads_seen.windows(2).filter(|pair| pair[0] != pair[1]).count();
     let seen = ratio(seen as f64, window.seconds());
+    let contended = threads.iter().map(|(_, thread)| {
+        let time = |is: fn(State) -> bool| thread.times.seconds(is);
+        time(State::wants_gil).min(LITTLE * time(State::holds_gil))
+    });
     GilUse {
         held,
         python,
@@ -207,6 +217,7 @@ fn usage(
         blocked,
         gc,
         waited: seconds(level.sum(window)),
+        contended: contended.sum(),
         lost: seconds(either) - held,
         starved,
         handoffs,

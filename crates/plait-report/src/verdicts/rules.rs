@@ -242,6 +242,11 @@ impl<'a> Ground<'a> {
         ratio(self.group.totals.gil.waited, self.group.totals.seen_gil)
     }
 
+    /// Threads that wait for a GIL to do something with it, on the average.
+    pub fn contending(&self) -> f64 {
+        ratio(self.group.totals.gil.contended, self.group.totals.seen_gil)
+    }
+
     /// Whether its threads waited for processors so much that what they did looks like something else.
     pub fn is_crowded(&self) -> bool {
         let totals = &self.group.totals;

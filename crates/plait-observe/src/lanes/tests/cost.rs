@@ -7,6 +7,7 @@ use plait_trace::{GilKey, Nanos, Record, ThreadKey};
 use super::stage::{GIL, PERIOD, call};
 use crate::Pid;
 use crate::lanes::{GilSeen, Lanes, Sched, ThreadFiles, ThreadLook};
+use crate::memory::Naps;
 use crate::subject::{GilLook, Spot};
 
 /// One that has the GIL, one in eight that want it, and the rest idle; the GIL goes round every fifth look.
@@ -25,6 +26,7 @@ impl Crowd {
             call: call('s'),
             sched: None,
             turn: None,
+            naps: Naps::default(),
             attached: None,
         };
         Self { threads: (0..size).map(thread).collect(), gil: GilSeen { key: GilKey(0), gil: GIL, look }, look: 0 }

@@ -5,7 +5,7 @@ use plait_trace::{GilKey, Hold, Nanos, Record, Span, State, ThreadKey};
 use super::stage::{GIL, call};
 use crate::Pid;
 use crate::lanes::{GilSeen, Hogging, Lanes, Sched, ThreadLook};
-use crate::memory::Turn;
+use crate::memory::{Nap, Naps, Turn};
 use crate::subject::{GilLook, Spot};
 
 const A: ThreadKey = ThreadKey(0);
@@ -20,7 +20,15 @@ fn gil(holder: Option<ThreadKey>, instruction: u64, switches: u64) -> [GilSeen; 
 }
 
 fn thread(key: ThreadKey, sign: char) -> ThreadLook {
-    ThreadLook { key, tid: key.0 as Pid + 10, call: call(sign), sched: None, turn: None, attached: None }
+    ThreadLook {
+        key,
+        tid: key.0 as Pid + 10,
+        call: call(sign),
+        sched: None,
+        turn: None,
+        naps: Naps::default(),
+        attached: None,
+    }
 }
 
 fn span(thread: ThreadKey, from: Nanos, to: Nanos, state: State, call: Option<u16>) -> Record {
@@ -81,6 +89,30 @@ fn a_hold_and_the_lanes_of_those_who_had_it_change_together() {
     assert_eq!(std::mem::take(&mut stage.out), last);
     assert_eq!(stage.look(400, &gil(Some(B), 3, 1), &[thread(A, 'w')]), []);
     assert_eq!(stage.close(410), [span(A, 250, 410, State::Waits, None), hold(350, 410, None)]);
+}
+
+#[test]
+fn where_sleep_is_told_to_the_moment_so_are_holds() {
+    let mut stage = Stage::new();
+    stage.look(100, &gil(Some(A), 1, 0), &[thread(A, 'R'), thread(B, 'w')]);
+    let naps = |slept, woke| Naps([Some(Nap { slept, woke }), None, None, None]);
+    let slept = [
+        ThreadLook { naps: naps(130, None), ..thread(A, 's') },
+        ThreadLook { naps: naps(90, Some(140)), ..thread(B, 'R') },
+    ];
+    let first = stage.look(200, &gil(Some(B), 2, 1), &slept);
+    let handed = [hold(100, 130, Some(A)), span(A, 100, 130, State::HoldsPython, None)];
+    assert_eq!(first, handed);
+    // Others had it in between, and who they were was not seen.
+    let slept = [
+        ThreadLook { naps: naps(130, Some(270)), ..thread(A, 'R') },
+        ThreadLook { naps: naps(220, None), ..thread(B, 'w') },
+    ];
+    let second = stage.look(300, &gil(Some(A), 3, 4), &slept);
+    assert!(second.contains(&hold(140, 220, Some(B))), "{second:?}");
+    assert!(second.contains(&hold(220, 270, None)), "{second:?}");
+    assert!(second.contains(&span(B, 100, 140, State::Waits, None)), "{second:?}");
+    assert!(stage.close(400).contains(&hold(270, 400, Some(A))));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::stage::{GIL, call, empty};
 use crate::lanes::{GilSeen, Lanes, Sched, ThreadLook};
-use crate::memory::Turn;
+use crate::memory::{Nap, Naps, Turn};
 use crate::subject::{GilLook, Spot};
 use crate::{Gil, Pid};
 
@@ -32,6 +32,8 @@ struct Shows {
     /// Whether it has a processor, and for how long.
     turn: Option<(bool, Nanos)>,
     attached: Option<bool>,
+    /// Where between the look before and this one it fell asleep and woke up, in parts of a hundred.
+    nap: [Option<u64>; 2],
 }
 
 #[derive(Clone, Debug)]
@@ -66,8 +68,9 @@ fn shows() -> impl Strategy<Value = Shows> {
         option::of(grew),
         option::weighted(0.3, (any::<bool>(), 0..3_000_000_u64)),
         option::weighted(0.2, any::<bool>()),
+        [option::weighted(0.3, 0..=100_u64), option::weighted(0.3, 0..=100_u64)],
     )
-        .prop_map(|(sign, grew, turn, attached)| Shows { sign, grew, turn, attached })
+        .prop_map(|(sign, grew, turn, attached, nap)| Shows { sign, grew, turn, attached, nap })
 }
 
 /// Moments may be the same, next to each other, or apart as they are in life.
@@ -107,6 +110,7 @@ fn play(events: &[Event], cuts: bool) -> (Recording, Seen) {
     let mut switches = [0; GILS];
     let mut ended = [false; THREADS];
     let mut seen = Seen::default();
+    let mut doubtful = 0_u32;
     for event in events {
         match event {
             Event::Look { wait, gils, threads } => {
@@ -128,6 +132,9 @@ fn play(events: &[Event], cuts: bool) -> (Recording, Seen) {
                         },
                     });
                 }
+                let holders: Vec<_> = looks.iter().filter(|gil| gil.look.held).map(|gil| gil.look.holder).collect();
+                let is_in_two = holders.iter().enumerate().any(|(place, holder)| holders[..place].contains(holder));
+                doubtful = if is_in_two { 2 } else { doubtful - doubtful.min(1) };
                 let mut shown = Vec::new();
                 for (place, shows) in threads.iter().enumerate() {
                     let Some(shows) = shows.filter(|_| !ended[place]) else { continue };
@@ -140,7 +147,18 @@ fn play(events: &[Event], cuts: bool) -> (Recording, Seen) {
                     let turn = shows.turn.filter(|&(_, ago)| ago <= now);
                     let turn = turn.map(|(has_processor, ago)| Turn { has_processor, since: now - ago });
                     let call = call(shows.sign);
-                    shown.push(ThreadLook { key, tid, call, sched, turn, attached: shows.attached });
+                    let before = seen.looks.last().copied().unwrap_or(now);
+                    let [slept, woke] = shows.nap.map(|part| {
+                        let at = part.map(|part| before + (now - before) * part / 100);
+                        at.filter(|&at| before < at && at < now)
+                    });
+                    // Edges of two GILs that one thread seems to have at once need not be the same.
+                    let naps = if doubtful > 0 {
+                        Naps::default()
+                    } else {
+                        Naps([slept.map(|slept| Nap { slept, woke }), None, None, None])
+                    };
+                    shown.push(ThreadLook { key, tid, call, sched, turn, naps, attached: shows.attached });
                     let has = looks.iter().any(|gil| gil.look.held && gil.look.holder == Some(tid));
                     seen.whose.push((seen.looks.len(), now, key, has));
                 }

@@ -6,7 +6,7 @@ use plait_trace::{GilKey, Nanos, ProcessKey, Record, Recording, Sight, ThreadKey
 
 use crate::lanes::seen::Target;
 use crate::lanes::{Call, GilSeen, Lanes, Sched, ThreadLook};
-use crate::memory::Turn;
+use crate::memory::{Naps, Turn};
 use crate::subject::{GilLook, Spot};
 use crate::{Gil, Pid};
 
@@ -113,6 +113,7 @@ impl Script {
                         call: call(sign),
                         sched: sched.map(|_| *account),
                         turn: self.turn(&format!("{name}#"), column),
+                        naps: Naps::default(),
                         attached: self.at(&format!("{name}@"), column).map(|sign| sign == '1'),
                     }),
                 }

@@ -58,21 +58,23 @@ impl Target {
             // that may sleep, or stays where it is.
             let runs = matches!(call, Call::Running);
             let runs_without = runs && !holds && !desk.on_gils_alone();
-            if runs_without {
+            if runs_without || (holds || thread.wants_gil()) && !desk.on_gils_alone() {
                 thread.open_switches(desk);
             }
             let turn = thread.turn(at, desk);
+            let naps = thread.naps(self.looked, at, desk);
             let spot = held.and_then(|seen| seen.look.spot);
             let stays = spot.is_some() && std::mem::replace(&mut thread.spot, spot) == spot;
             let is_asked = (turn.is_none() && (runs_without || thread.ran_without_gil)) || (holds && (stays || !runs));
             thread.ran_without_gil = runs_without;
             let sched = if is_asked { thread.files.sched().ok() } else { None };
             let attached = attached.as_ref().map(|tids| tids.contains(&thread.tid));
-            self.looks.push(ThreadLook { key: thread.key, tid: thread.tid, call, sched, turn, attached });
+            self.looks.push(ThreadLook { key: thread.key, tid: thread.tid, call, sched, turn, naps, attached });
         }
         let is_known = |tid| self.threads.iter().any(|thread| thread.tid == tid);
         self.has_stranger |= self.seen.iter().any(|seen| seen.look.held && !seen.look.holder.is_some_and(is_known));
         self.look_at_tasks(at, desk);
+        self.looked = at;
         let in_time = desk.now().saturating_sub(at) <= period;
         if in_time {
             self.lanes.look(at, &self.seen, &self.looks, &mut desk.outbox.records);

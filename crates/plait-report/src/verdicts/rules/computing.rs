@@ -25,7 +25,7 @@ pub(super) const LOCKED: f64 = 0.4;
 /// A free-threaded program computes if so many threads run on average.
 const RUNNING: f64 = 0.3;
 
-/// One thread at a time has the GIL, and hardly anyone waits for it.
+/// One thread at a time has the GIL.
 fn alone(ground: &Ground<'_>) -> Option<Case> {
     let looks = ground.group.samples;
     ground.has_gil().then(|| {
@@ -37,7 +37,6 @@ fn alone(ground: &Ground<'_>) -> Option<Case> {
                 0.1,
             )
             .of(looks)
-            .below("threads waiting for the GIL", ground.waiting(), WAITING, 0.2)
     })
 }
 
@@ -50,7 +49,11 @@ fn python(ground: &Ground<'_>) -> f64 {
 fn hardly_waited(ground: &Ground<'_>) -> String {
     match ground.waiting() {
         waiting if waiting < 0.005 => "nobody waited for it".to_owned(),
-        waiting => format!("{} threads waited for it on average", number(waiting)),
+        waiting if waiting < WAITING => format!("{} threads waited for it on average", number(waiting)),
+        waiting => format!(
+            "{} threads waited for it on average that hardly used it: each time they do, they wait for their turn",
+            number(waiting)
+        ),
     }
 }
 
@@ -73,7 +76,13 @@ impl Rule for PythonCpuBound<'_> {
     }
 
     fn case(&self) -> Option<Case> {
-        Some(alone(&self.ground)?.at_least("share of that in Python code", python(&self.ground), MOST, 0.2))
+        let alone = alone(&self.ground)?.below(
+            "threads waiting for the GIL that make use of it",
+            self.ground.contending(),
+            WAITING,
+            0.2,
+        );
+        Some(alone.at_least("share of that in Python code", python(&self.ground), MOST, 0.2))
     }
 
     fn sentence(&self) -> String {
@@ -112,7 +121,8 @@ impl Rule for NativeHolding<'_> {
     }
 
     fn case(&self) -> Option<Case> {
-        Some(alone(&self.ground)?.below("share of that in Python code", python(&self.ground), MOST, 0.2))
+        let alone = alone(&self.ground)?.below("threads waiting for the GIL", self.ground.waiting(), WAITING, 0.2);
+        Some(alone.below("share of that in Python code", python(&self.ground), MOST, 0.2))
     }
 
     /// A holder that lost its processor looks the same.

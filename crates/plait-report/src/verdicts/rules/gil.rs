@@ -240,7 +240,7 @@ impl Rule for GilContention<'_> {
                 .of(looks)
                 .at_least("share of the time the GIL was held", self.ground.held(), 0.5, 0.15)
                 .of(looks)
-                .at_least("threads waiting for the GIL", self.ground.waiting(), WAITING, 0.25)
+                .at_least("threads waiting for the GIL that make use of it", self.ground.contending(), WAITING, 0.25)
         })
     }
 
