@@ -8,6 +8,7 @@ one thing after another: nothing else should.
 import argparse
 import contextlib
 import json
+import shutil
 import signal
 import statistics
 import sys
@@ -192,10 +193,31 @@ def oracle(quick: bool) -> dict[str, Any]:
     return found
 
 
+def requests(quick: bool) -> dict[str, Any]:
+    """Who waits for the GIL, against Python 3.15's own word."""
+    from observing import requests
+
+    print("\nWho waits for the GIL, six threads: what gil_requested says in Python 3.15")
+    python = shutil.which("python3.15")
+    if python is None:
+        line("not measured", "there is no python3.15 on the path")
+        return {}
+    note("requests")
+    found = requests.measure(4 if quick else 10, python)
+    line(
+        "same, of the samples",
+        f"{100 * found['agreed']:.2f} %, {100 * found['unseen']:.2f} % in gaps",
+        "goal >= 98 %",
+    )
+    line("  samples, of threads that wait", f"{found['samples']:,}, {100 * found['waiting']:.0f} %")
+    return found
+
+
 PARTS: dict[str, Callable[[bool], dict[str, Any]]] = {
     "cost": cost,
     "holds": holds,
     "oracle": oracle,
+    "requests": requests,
     "hogs": hogs,
     "crowd": crowd,
     "tree": tree,

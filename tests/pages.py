@@ -152,6 +152,19 @@ def put_moments(columns, times, whats):
     put(columns, whats)
 
 
+def tab_of(browser, page, path, width=1280, height=900, **options):
+    """Return a tab with this page, written to `path`; it reaches nothing, and keeps what was asked, said."""
+    path.write_text(page)
+    context = browser.new_context(viewport={"width": width, "height": height}, offline=True, **options)
+    tab = context.new_page()
+    tab.asked, tab.said = [], []
+    tab.on("request", lambda request: tab.asked.append(request.url))
+    tab.on("console", lambda message: tab.said.append(message.text))
+    tab.on("pageerror", lambda error: tab.said.append(str(error)))
+    tab.goto(path.as_uri())
+    return tab
+
+
 def chromium():
     """Return the path of a Chromium that is there, or None."""
     named = os.environ.get("PLAIT_TEST_BROWSER")

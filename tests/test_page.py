@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from outside import run_program, until
-from pages import COLORS, LETTERS, Made
+from pages import COLORS, LETTERS, Made, tab_of
 from pages import browser as browser
 from recorded import CONTENTION
 
@@ -35,19 +35,11 @@ def shown(browser, real, tmp_path):
     """Opens a page, of a made-up recording or as it is, in a browser that reaches nothing."""
     contexts = []
 
-    def show(page=real, width=1280, height=900, **options):
+    def show(page=real, **options):
         if isinstance(page, Made):
             page = page.page(real)
-        path = tmp_path / f"page{len(contexts)}.html"
-        path.write_text(page)
-        context = browser.new_context(viewport={"width": width, "height": height}, offline=True, **options)
-        contexts.append(context)
-        tab = context.new_page()
-        tab.asked, tab.said = [], []
-        tab.on("request", lambda request: tab.asked.append(request.url))
-        tab.on("console", lambda message: tab.said.append(message.text))
-        tab.on("pageerror", lambda error: tab.said.append(str(error)))
-        tab.goto(path.as_uri())
+        tab = tab_of(browser, page, tmp_path / f"page{len(contexts)}.html", **options)
+        contexts.append(tab.context)
         return tab
 
     yield show

@@ -68,13 +68,29 @@ def mix() -> None:
         lambda: hashlib.sha256(data).digest(),
     )
 
+    states: list[tuple[int, int]] = []
+
     def for_ever(work: Callable[[], Any]) -> None:
+        states.append((threading.get_native_id(), thread_state()))
         while True:
             work()
 
     for work in works:
         threading.Thread(target=for_ever, args=(work,), daemon=True).start()
-    answer_questions(lambda: None)
+    answer_questions(lambda: {"requests": [(tid, state + gil_requested()) for tid, state in states]})
+
+
+def thread_state() -> int:
+    """Where the state of this thread lies."""
+    get = ctypes.pythonapi.PyThreadState_Get
+    get.restype = ctypes.c_void_p
+    return get()
+
+
+def gil_requested() -> int:
+    """Where in a thread's state it says that it wants the GIL; from 3.15 on, at 280 in `_Py_DebugOffsets`."""
+    table = ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime"))
+    return ctypes.c_uint64.from_address(table + 280).value
 
 
 def keeper(shortest: float, longest: float) -> None:
