@@ -160,16 +160,33 @@ def probe(quick: bool) -> dict[str, Any]:
 def corpus(quick: bool) -> dict[str, Any]:
     """The verdicts on programs whose answer is known."""
     from observing import corpus
+    from observing.watching import burners, quota
 
-    print("\nVerdicts on programs whose answer is known")
-    found = corpus.measure(1 if quick else 3, note)
-    for name, says in found["wrong"]:
-        line(name, says)
-    share = 100 * found["right"] / found["all"]
-    line("right", f"{found['right']} of {found['all']} ({share:.1f} %)", "goal >= 95 %")
-    line("wrong and sure of it", str(found["sure and wrong"]), "goal 0")
-    line("named the C function", f"{found['named']} of {found['to name']}")
-    return found
+    figures = {}
+    places = {
+        "as it is": contextlib.nullcontext([]),
+        "on one processor": contextlib.nullcontext(["taskset", "-c", "0"]),
+        "with a quota of half a processor": quota(0.5),
+        "beside a process that computes": burners(1),
+    }
+    for where, place in places.items():
+        print(f"\nVerdicts on programs whose answer is known, {where}")
+        as_it_is = where == "as it is"
+        with contextlib.ExitStack() as stack:
+            try:
+                before = stack.enter_context(place)
+            except OSError as why:
+                line("not measured", str(why))
+                continue
+            found = corpus.measure(3 if as_it_is and not quick else 1, note, before or (), not as_it_is)
+        for name, says in found["wrong"]:
+            line(name, says)
+        share = 100 * found["right"] / found["all"]
+        line("right", f"{found['right']} of {found['all']} ({share:.1f} %)", "goal >= 95 %")
+        line("wrong and sure of it", str(found["sure and wrong"]), "goal 0")
+        line("named the C function", f"{found['named']} of {found['to name']}")
+        figures[where] = found
+    return figures
 
 
 def oracle(quick: bool) -> dict[str, Any]:

@@ -93,6 +93,23 @@ def end(observer: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
+def quota(processors: float) -> Iterator[list[str]]:
+    """Make a control group with this quota; give what stands before a command that runs in it."""
+    top = Path("/sys/fs/cgroup")
+    folder = (top / "cpu" if (top / "cpu").is_dir() else top) / f"plait-bench-{os.getpid()}"
+    folder.mkdir()
+    try:
+        micros = str(round(processors * 100_000))
+        if (folder / "cpu.max").exists():
+            (folder / "cpu.max").write_text(f"{micros} 100000")
+        else:
+            (folder / "cpu.cfs_quota_us").write_text(micros)
+        yield ["sh", "-c", f'echo $$ > {folder}/cgroup.procs; exec "$@"', "sh"]
+    finally:
+        folder.rmdir()
+
+
+@contextlib.contextmanager
 def burners(count: int) -> Iterator[None]:
     """Let so many processes compute while the block runs."""
     running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]

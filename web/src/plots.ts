@@ -167,7 +167,7 @@ class Drawn implements Plot {
         y: { range: (_, __, most) => [0, Math.max(most * 1.08, 1)] },
       },
       axes: [
-        { ...axis, size: 22, gap: 2, space: 90, values: (_, marks) => marks.map((mark, place) => moment(mark, (marks[place + 1] ?? mark) - mark || (marks[1] ?? 0) - (marks[0] ?? 0))) },
+        { ...axis, align: 1, size: 22, gap: 2, space: 90, values: (_, marks) => marks.map((mark, place) => moment(mark, (marks[place + 1] ?? mark) - mark || (marks[1] ?? 0) - (marks[0] ?? 0))) },
         { ...axis, size: this.gutter, gap: 4, space: 26 },
       ],
       series: [{ label: "time", value: (_: uPlot, value: number | null) => (value === null ? "–" : moment(value, this.view.length / 200)) }, ...series],

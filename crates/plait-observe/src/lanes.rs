@@ -2,7 +2,8 @@
 //!
 //! [`ThreadFiles`] asks the kernel about one thread. [`Lanes`] makes spans and holds of what looks saw; it reads no clock
 //! and no file. What was seen at a look is taken to hold from the middle between the last look and this one, so edges are
-//! off by half a period at most, and what was seen once is kept. What a look shows becomes a state by these rules:
+//! off by half a period at most, and what was seen once is kept. Where the kernel tells when threads fell asleep and woke
+//! up, edges are known better ([`handover`] of a GIL's). What a look shows becomes a state by these rules:
 //!
 //! | GIL | kernel | state |
 //! |---|---|---|

@@ -9,7 +9,7 @@ use super::counts::Counts;
 use super::hogs::{Hog, hogs};
 use super::names;
 use super::process::{ProcessSurvey, Totals, start_up, window_of};
-use super::window::{Window, gaps, ratio, seconds, share};
+use super::window::{Union, Window, gaps, ratio, seconds, share};
 
 /// The least that must have been seen for anything to be said: time, and looks.
 pub(super) const ENOUGH: Nanos = 1_000_000_000;
@@ -103,7 +103,7 @@ impl<'a> Survey<'a> {
         let counts = Counts::of(recording, |subject| window_of_subject(recording, subject, &windows, window));
         let unseen = gaps.of_window(window);
         let tree_seen = window.length().saturating_sub(unseen);
-        let looks = Looks::of(recording);
+        let looks = Looks::of(recording, &gaps);
         let processes: Vec<ProcessSurvey<'a>> = recording
             .processes
             .iter()
@@ -151,10 +151,13 @@ struct Looks {
 }
 
 impl Looks {
-    fn of(recording: &Recording) -> Self {
+    fn of(recording: &Recording, gaps: &Union) -> Self {
         let period = if recording.began.period == 0 { USUAL_PERIOD } else { recording.began.period };
         let asked = 1.0 / period as f64;
-        let got = recording.ended.filter(|ended| ended.at > 0).map(|ended| ended.looks as f64 / ended.at as f64);
+        let got = recording.ended.and_then(|ended| {
+            let seen = ended.at.saturating_sub(gaps.of_window(Window::new(0, ended.at)));
+            (seen > 0).then(|| ended.looks as f64 / seen as f64)
+        });
         Self { rate: got.map_or(asked, |got| got.min(asked)) }
     }
 
