@@ -130,4 +130,4 @@ def test_a_notebook_shows_the_page_in_a_frame(shown, comparison):
     tab = shown(f"<!doctype html><title>notebook</title>{comparison._repr_html_()}")
     frame = tab.frame_locator("iframe")
     frame.locator("h1").wait_for()
-    assert frame.locator("h1").inner_text() == json.loads(comparison.to_json())["verdict"].partition("\n")[0]
+    assert json.loads(comparison.to_json())["verdict"].startswith(frame.locator("h1").inner_text())

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from xml.etree import ElementTree
 
 import pytest
 from outside import run_program
@@ -53,6 +54,18 @@ def test_forms_by_the_end_of_the_name(name, trace, cli, out):
     [line] = cli("report", "it.plait", "-o", name).lines
     assert line.startswith(f"{form}: {name}")
     assert of(json.loads((out / name).read_text()))
+
+
+def test_a_picture(trace, cli, out):
+    [line] = cli("report", "it.plait", "-o", "lanes.svg").lines
+    assert line.startswith("svg: lanes.svg")
+    picture = ElementTree.parse(out / "lanes.svg").getroot()
+    words = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert (
+        words[0] == "GIL contention"
+        and {"thread 1", "thread 2"} <= set(words)
+        and "waits for the GIL" in words
+    )
 
 
 @pytest.mark.parametrize("form", [form for form, _ in FORMS.values()])

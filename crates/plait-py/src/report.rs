@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use plait_report::export::Format;
+use plait_report::sketch::{FEW, sketch};
 use plait_report::verdicts::{Findings, judge_between};
 use plait_trace::{Nanos, ReadError, Recording, Sight};
 use pyo3::exceptions::PyValueError;
@@ -37,6 +38,14 @@ impl Trace {
     /// Of the bytes of a file.
     pub fn parse(bytes: impl Read) -> PyResult<Self> {
         plait_trace::read(bytes).map(Self::of).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    fn written(&self, py: Python<'_>, form: Format) -> PyResult<String> {
+        let text = py.detach(|| {
+            let mut text = Vec::new();
+            form.write(&self.recording, &mut text).map(|()| text)
+        })?;
+        Ok(String::from_utf8(text)?)
     }
 
     fn findings(&self) -> &Findings {
@@ -76,20 +85,21 @@ impl Trace {
     fn sketch(&self, py: Python<'_>, begin: Nanos, end: Nanos, columns: usize) -> PyResult<String> {
         let began = self.recording.began.monotonic;
         let (from, to) = (begin.saturating_sub(began), end.saturating_sub(began));
-        py.detach(|| serde_json::to_string(&plait_report::sketch::sketch(&self.recording, from, to, columns)))
+        py.detach(|| serde_json::to_string(&sketch(&self.recording, from, to, columns, FEW)))
             .map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
     /// The page, as `export` writes it.
     fn to_html(&self, py: Python<'_>) -> PyResult<String> {
-        let page = py.detach(|| {
-            let mut page = Vec::new();
-            Format::Html.write(&self.recording, &mut page).map(|()| page)
-        })?;
-        Ok(String::from_utf8(page)?)
+        self.written(py, Format::Html)
     }
 
-    /// Writes it to the file `path` as "html", "perfetto", "firefox", "speedscope" or "json". Raises OSError when that cannot be;
+    /// The picture, as `export` writes it.
+    fn to_svg(&self, py: Python<'_>) -> PyResult<String> {
+        self.written(py, Format::Svg)
+    }
+
+    /// Writes it to the file `path` as "html", "svg", "perfetto", "firefox", "speedscope" or "json". Raises OSError when that cannot be;
     /// then there is no half of a file.
     fn export(&self, py: Python<'_>, path: PathBuf, form: &str) -> PyResult<()> {
         let form = Format::of_name(form).map_err(|error| PyValueError::new_err(error.to_string()))?;

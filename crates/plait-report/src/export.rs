@@ -15,12 +15,14 @@ mod perfetto;
 mod speedscope;
 pub(crate) mod stacks;
 mod stream;
+mod svg;
 
 pub use crate::page::page;
 pub use firefox::firefox;
 pub use json::json;
 pub use perfetto::perfetto;
 pub use speedscope::speedscope;
+pub use svg::svg;
 
 /// A form in which a recording can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +37,8 @@ pub enum Format {
     Json,
     /// A page to look at in any browser.
     Html,
+    /// A picture for papers and slides.
+    Svg,
 }
 
 /// Why a recording cannot be written in a form that was asked for.
@@ -57,7 +61,7 @@ pub enum FormatError {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Html, Self::Perfetto, Self::Firefox, Self::Speedscope, Self::Json];
+    pub const ALL: [Self; 6] = [Self::Html, Self::Svg, Self::Perfetto, Self::Firefox, Self::Speedscope, Self::Json];
 
     /// What it is called, as after `--format`.
     pub const fn name(self) -> &'static str {
@@ -67,6 +71,7 @@ impl Format {
             Self::Speedscope => "speedscope",
             Self::Json => "json",
             Self::Html => "html",
+            Self::Svg => "svg",
         }
     }
 
@@ -78,6 +83,7 @@ impl Format {
             Self::Speedscope => &[".speedscope.json"],
             Self::Json => &[".plait.json"],
             Self::Html => &[".html", ".htm"],
+            Self::Svg => &[".svg"],
         }
     }
 
@@ -123,6 +129,7 @@ impl Format {
             Self::Speedscope => speedscope(recording, out),
             Self::Json => json(recording, out),
             Self::Html => page(recording, out),
+            Self::Svg => svg(recording, out),
         }
     }
 }

@@ -31,8 +31,10 @@ pub mod live;
 #[cfg(test)]
 mod made;
 pub mod page;
+mod picture;
 mod plain_text;
 mod rates;
+mod scale;
 pub mod sketch;
 mod units;
 pub mod verdicts;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::plain_text::{one_line, shortened};
 
-/// So many lanes at most; those of threads that did more come first.
-const MOST: usize = 8;
+/// So many lanes at most, beside others; those of threads that did more come first.
+pub const FEW: usize = 8;
 /// A thread that runs or wants to run for less than this share of the time has none.
 const ACTIVE: f64 = 0.02;
 /// Longer names are cut.
@@ -34,9 +34,37 @@ pub struct Lane {
     pub letters: String,
 }
 
-/// The sketch of a recording between two moments, in so many columns.
+/// The states that occur, in their order.
+pub(crate) fn states<'a>(sketches: impl Iterator<Item = &'a Sketch>) -> Vec<State> {
+    let mut letters = String::new();
+    for lane in sketches.flat_map(|sketch| &sketch.lanes) {
+        letters.push_str(&lane.letters);
+    }
+    State::ALL.into_iter().filter(|state| letters.contains(state.letter())).collect()
+}
+
+impl Lane {
+    /// For each state, the outline of all its runs, in columns from 0 and down from 0 to `height`.
+    pub(crate) fn paths(&self, height: f64) -> Vec<(State, String)> {
+        let letters: Vec<char> = self.letters.chars().collect();
+        let of = |state: State| {
+            let mut path = String::new();
+            let mut at = 0;
+            for run in letters.chunk_by(|a, b| a == b) {
+                if run.first() == Some(&state.letter()) {
+                    path.push_str(&format!("M{at} 0h{}v{height}h-{0}z", run.len()));
+                }
+                at += run.len();
+            }
+            (!path.is_empty()).then_some((state, path))
+        };
+        State::ALL.into_iter().filter_map(of).collect()
+    }
+}
+
+/// The sketch of a recording between two moments, in so many columns and of so many lanes at most.
 #[must_use]
-pub fn sketch(recording: &Recording, from: Nanos, to: Nanos, columns: usize) -> Sketch {
+pub fn sketch(recording: &Recording, from: Nanos, to: Nanos, columns: usize, most: usize) -> Sketch {
     let (from, to, columns) = (from, to.max(from + 1), columns.max(1));
     let mut drawn: Vec<(f64, Drawn<'_>)> = Vec::new();
     for lane in &recording.threads {
@@ -46,8 +74,8 @@ pub fn sketch(recording: &Recording, from: Nanos, to: Nanos, columns: usize) -> 
         }
     }
     drawn.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    let left_out = drawn.len().saturating_sub(MOST);
-    drawn.truncate(MOST);
+    let left_out = drawn.len().saturating_sub(most);
+    drawn.truncate(most);
     drawn.sort_by_key(|(_, drawn)| (drawn.lane.thread.process, drawn.lane.thread.key));
     let mut processes: Vec<_> = drawn.iter().map(|(_, drawn)| drawn.lane.thread.process).collect();
     processes.dedup();
@@ -128,7 +156,7 @@ mod tests {
 
     #[test]
     fn lanes_are_drawn_as_they_were() {
-        let sketch = sketch(&small(), 0, 500 * MS, 50);
+        let sketch = sketch(&small(), 0, 500 * MS, 50, FEW);
         let line = |lane: &Lane| format!("{} {:<12} {}", lane.process, lane.name, lane.letters).trim_end().to_owned();
         let drawn: Vec<String> = sketch.lanes.iter().map(line).collect();
         assert_eq!(
@@ -150,7 +178,7 @@ mod tests {
         let gil = made.gil(process);
         let thread = made.thread(process, 7, "python");
         made.lane(thread, gil, "PPwPPwwwPw");
-        let letters = |columns| sketch(&made.0, 0, 100 * MS, columns).lanes[0].letters.clone();
+        let letters = |columns| sketch(&made.0, 0, 100 * MS, columns, FEW).lanes[0].letters.clone();
         assert_eq!(letters(2), "Pw");
         assert_eq!(letters(10), "PPwPPwwwPw");
         assert_eq!(letters(20), "PPPPwwPPPPwwwwwwPPww");
@@ -167,7 +195,7 @@ mod tests {
             let busy = number as usize;
             made.lane(thread, gil, &format!("{}{}", "n".repeat(busy), "l".repeat(100 - busy)));
         }
-        let sketch = sketch(&made.0, 0, 1000 * MS, 10);
+        let sketch = sketch(&made.0, 0, 1000 * MS, 10, FEW);
         // Two did nothing to speak of.
         assert_eq!((sketch.lanes.len(), sketch.left_out), (8, 2));
     }

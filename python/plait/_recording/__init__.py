@@ -133,7 +133,7 @@ class Recording:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to `path`, in the form that the end of the name asks for.
 
-        `.plait` is the trace, for `plait report`; `.html` is a page for any browser; `.json` opens in
+        `.plait` is the trace, for `plait report`; `.html` is a page for any browser, `.svg` a picture for papers; `.json` opens in
         ui.perfetto.dev, `.firefox.json` in profiler.firefox.com, `.speedscope.json` in www.speedscope.app;
         `.plait.json` has all of it for other programs.
 
@@ -168,6 +168,10 @@ class Recording:
     def to_html(self) -> str:
         """Return the page: verdict, lanes of all threads, and tables, in one file that loads nothing."""
         return self._read().to_html()
+
+    def to_svg(self) -> str:
+        """Return a picture for papers and slides: the verdict, and the lanes of the threads that did most."""
+        return self._read().to_svg()
 
     def _repr_html_(self) -> str | None:
         """Return the page for a notebook, in a frame of its own."""

@@ -30,6 +30,7 @@ examples:
   plait report busy.plait                          the verdict
   plait report busy.plait --json                   the verdict with all its figures
   plait report busy.plait -o page.html             a page for any browser
+  plait report busy.plait -o lanes.svg             a picture for papers and slides
   plait report busy.plait -o lanes.json            for ui.perfetto.dev
   plait report busy.plait -o busy.firefox.json     for profiler.firefox.com
   plait report busy.plait -o busy.speedscope.json  for www.speedscope.app
@@ -122,8 +123,8 @@ def _record_parser() -> argparse.ArgumentParser:
         dest="out",
         metavar="FILE",
         type=Path,
-        help="where to: .plait (default: plait-record-PID.plait), .html for a page, .json for Perfetto, "
-        ".firefox.json, .speedscope.json, .plait.json",
+        help="where to: .plait (default: plait-record-PID.plait), .html for a page, .svg for a picture, "
+        ".json for Perfetto, .firefox.json, .speedscope.json, .plait.json",
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     _add_common(parser, "recording")

@@ -11,6 +11,7 @@ TRACE: Final = "plait"
 # What opens a file of this form.
 OPENED_BY: Final = {
     "html": "any browser",
+    "svg": "any browser",
     "perfetto": "ui.perfetto.dev",
     "firefox": "profiler.firefox.com",
     "speedscope": "www.speedscope.app",
@@ -32,6 +33,7 @@ def form_of(path: str | os.PathLike[str]) -> str:
     if form is None:
         raise ValueError(
             f"cannot tell what {os.path.basename(path)!r} is to be: let its name end in .plait (the trace "
-            "itself), .html (a page), .json (for Perfetto), .firefox.json, .speedscope.json or .plait.json"
+            "itself), .html (a page), .svg (a picture), .json (for Perfetto), .firefox.json, .speedscope.json or "
+            ".plait.json"
         )
     return form

@@ -43,6 +43,11 @@ fn speedscope_of_a_small_recording() {
 }
 
 #[test]
+fn svg_of_a_small_recording() {
+    insta::assert_snapshot!(written(&small(), Format::Svg).replace("><", ">\n<"));
+}
+
+#[test]
 fn json_of_a_small_recording() {
     insta::assert_snapshot!(written(&small(), Format::Json));
 }
@@ -79,12 +84,12 @@ fn what_is_no_format_is_told_with_those_that_are() {
     let told = |error: FormatError| error.to_string();
     assert_eq!(
         told(Format::of_path("a.txt").expect_err("no format")),
-        "the name \"a.txt\" says no format: let it end in .html (html), .json (perfetto), .firefox.json (firefox), .speedscope.json \
-         (speedscope), .plait.json (json), or use --format html|perfetto|firefox|speedscope|json"
+        "the name \"a.txt\" says no format: let it end in .html (html), .svg (svg), .json (perfetto), .firefox.json (firefox), \
+         .speedscope.json (speedscope), .plait.json (json), or use --format html|svg|perfetto|firefox|speedscope|json"
     );
     assert_eq!(
-        told(Format::of_name("svg").expect_err("no format")),
-        "there is no format \"svg\": use html, perfetto, firefox, speedscope, json"
+        told(Format::of_name("pdf").expect_err("no format")),
+        "there is no format \"pdf\": use html, svg, perfetto, firefox, speedscope, json"
     );
 }
 

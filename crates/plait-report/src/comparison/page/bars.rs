@@ -3,10 +3,10 @@
 
 use maud::{Markup, html};
 
-use super::scale::{percent, written};
 use crate::comparison::row::Row;
 use crate::comparison::spread::Spread;
 use crate::comparison::{Comparison, column::Column};
+use crate::scale::{percent, written};
 use crate::units::{self, NONE};
 
 /// One bar: its length, how far it spreads, and what stands beside it.

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use maud::{Markup, html};
 
-use super::scale::{Scale, percent, written};
 use super::series::swatch;
 use crate::comparison::{Call, Comparison, Row};
+use crate::scale::{Scale, percent, written};
 use crate::units;
 
 /// More points than this per backend do not tell more, and make the page heavy.

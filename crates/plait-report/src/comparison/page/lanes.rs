@@ -4,10 +4,10 @@
 use maud::{Markup, html};
 use plait_trace::State;
 
-use super::scale::{percent, written};
 use super::series::swatch;
 use crate::comparison::{Comparison, Row};
-use crate::sketch::{Lane, Sketch};
+use crate::scale::{percent, written};
+use crate::sketch::{Lane, Sketch, states};
 use crate::units;
 
 /// The lanes, or nothing where none were drawn.
@@ -36,15 +36,6 @@ pub(super) fn lanes(comparison: &Comparison, looks: &[usize]) -> Option<Markup> 
     })
 }
 
-/// The states that occur, in their order.
-pub(in crate::comparison) fn states<'a>(sketches: impl Iterator<Item = &'a Sketch>) -> Vec<State> {
-    let mut letters = String::new();
-    for lane in sketches.flat_map(|sketch| &sketch.lanes) {
-        letters.push_str(&lane.letters);
-    }
-    State::ALL.into_iter().filter(|state| letters.contains(state.letter())).collect()
-}
-
 fn legend<'a>(sketches: impl Iterator<Item = &'a Sketch>) -> Markup {
     html! {
         ul.legend {
@@ -60,26 +51,9 @@ fn drawn_lane(lane: &Lane) -> Markup {
     html! {
         svg role="img" aria-label=(told(lane)) width="100%" height="14" viewBox={ "0 0 " (columns) " 14" } preserveAspectRatio="none" {
             title { (told(lane)) }
-            @for (state, path) in paths(lane, 14.0) { path class={ "s-" (state.word()) } d=(path) {} }
+            @for (state, path) in lane.paths(14.0) { path class={ "s-" (state.word()) } d=(path) {} }
         }
     }
-}
-
-/// For each state, the outline of all its runs, in columns from 0 and down from 0 to `height`.
-pub(in crate::comparison) fn paths(lane: &Lane, height: f64) -> Vec<(State, String)> {
-    let letters: Vec<char> = lane.letters.chars().collect();
-    let of = |state: State| {
-        let mut path = String::new();
-        let mut at = 0;
-        for run in letters.chunk_by(|a, b| a == b) {
-            if run.first() == Some(&state.letter()) {
-                path.push_str(&format!("M{at} 0h{}v{height}h-{0}z", run.len()));
-            }
-            at += run.len();
-        }
-        (!path.is_empty()).then_some((state, path))
-    };
-    State::ALL.into_iter().filter_map(of).collect()
 }
 
 /// What it did, for who cannot see it: its states, the longest first.

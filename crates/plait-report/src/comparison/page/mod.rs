@@ -4,7 +4,6 @@
 mod bars;
 mod calls;
 pub(in crate::comparison) mod lanes;
-pub(in crate::comparison) mod scale;
 pub(in crate::comparison) mod series;
 pub(in crate::comparison) mod workers;
 

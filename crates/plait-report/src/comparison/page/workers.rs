@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::scale::{Scale, percent, written};
 use super::series::swatch;
 use crate::comparison::{Comparison, Row};
+use crate::scale::{Scale, percent, written};
 use crate::units;
 
 /// One backend's points: workers, and how many times faster than serial.

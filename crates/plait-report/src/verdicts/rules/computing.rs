@@ -85,6 +85,11 @@ impl Rule for PythonCpuBound<'_> {
         Some(alone.at_least("share of that in Python code", python(&self.ground), MOST, 0.2))
     }
 
+    /// Who loses its processor in Python code keeps the GIL. Where it is hardly held, most of the claim is reckoned.
+    fn most(&self) -> f64 {
+        if self.ground.held() < HARDLY_HELD { 0.55 } else { 1.0 }
+    }
+
     fn sentence(&self) -> String {
         let native = 1.0 - python(&self.ground);
         let native = match native >= 0.05 {

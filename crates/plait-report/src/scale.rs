@@ -2,7 +2,7 @@
 
 /// An axis from nothing to a round number above the largest value.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::comparison) struct Scale {
+pub(crate) struct Scale {
     /// The value at the axis's end.
     pub end: f64,
     /// Evenly spaced values to name, from nothing to the end.
@@ -34,13 +34,13 @@ impl Scale {
 }
 
 /// `value` in percent of `whole`, between 0 and 100.
-pub(in crate::comparison) fn percent(value: f64, whole: f64) -> f64 {
+pub(crate) fn percent(value: f64, whole: f64) -> f64 {
     let percent = value / whole * 100.0;
     if percent.is_finite() { percent.clamp(0.0, 100.0) } else { 0.0 }
 }
 
 /// A percentage as SVG writes it, with no more digits than can be seen.
-pub(super) fn written(percent: f64) -> String {
+pub(crate) fn written(percent: f64) -> String {
     let text = format!("{percent:.2}");
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
