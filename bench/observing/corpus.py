@@ -23,8 +23,8 @@ def measure(
             note(f"corpus, round {turn + 1} of {rounds}: {name}")
             said = judge(program, before)
             found["all"] += 1
-            is_right = (
-                said.is_right or of_machine and any(word in OF_THE_MACHINE for word, _ in said.verdicts)
+            is_right = said.is_right or (
+                of_machine and any(word in OF_THE_MACHINE for word, _ in said.verdicts)
             )
             found["right"] += is_right
             found["sure and wrong"] += bool(said.sure_and_wrong)

@@ -133,9 +133,9 @@ class Recording:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to `path`, in the form that the end of the name asks for.
 
-        `.plait` is the trace, for `plait report`; `.html` is a page for any browser, `.svg` a picture for papers; `.json` opens in
-        ui.perfetto.dev, `.firefox.json` in profiler.firefox.com, `.speedscope.json` in www.speedscope.app;
-        `.plait.json` has all of it for other programs.
+        `.plait` is the trace, for `plait report`; `.html` is a page for any browser, `.svg` a picture for
+        papers; `.json` opens in ui.perfetto.dev, `.firefox.json` in profiler.firefox.com,
+        `.speedscope.json` in www.speedscope.app; `.plait.json` has all of it for other programs.
 
         Raises:
             ValueError: it ends otherwise.

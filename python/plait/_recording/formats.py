@@ -33,7 +33,7 @@ def form_of(path: str | os.PathLike[str]) -> str:
     if form is None:
         raise ValueError(
             f"cannot tell what {os.path.basename(path)!r} is to be: let its name end in .plait (the trace "
-            "itself), .html (a page), .svg (a picture), .json (for Perfetto), .firefox.json, .speedscope.json or "
-            ".plait.json"
+            "itself), .html (a page), .svg (a picture), .json (for Perfetto), .firefox.json, "
+            ".speedscope.json or .plait.json"
         )
     return form
