@@ -162,6 +162,7 @@ def test_parts_of_arguments_are_references(pool, last):
     assert _core.bytes_copied() == before
 
 
+@pytest.mark.once
 def test_the_memory_comes_back(pool):
     def once():
         check(in_one_chunk(pool, a_record, range(ITEMS)))

@@ -96,6 +96,7 @@ def spin(seconds):
         pass
 
 
+@pytest.mark.once
 def test_the_page_shows_what_the_threads_did():
     comparison = plait.compare(spin, [0.15] * 6, workers=2, rounds=1, scaling=True)
     page = comparison.to_html()
@@ -168,6 +169,7 @@ def test_a_function_that_cannot_be_sent():
     assert comparison.best in ("serial", "threads")
 
 
+@pytest.mark.once
 def test_items_and_results_that_cannot_be_sent():
     rows = rows_of(plait.compare(lambda item: None, [1, threading.Lock(), 3], workers=2, rounds=1))
     assert rows["threads"].error is None
@@ -207,6 +209,7 @@ def test_a_pool_that_cannot_start_is_a_row(monkeypatch):
     assert rows["processes"].rounds == 2
 
 
+@pytest.mark.once
 def test_progress_counts_to_the_end():
     told = []
     plait.compare(

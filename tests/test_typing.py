@@ -117,6 +117,7 @@ def test_the_package_says_that_it_is_typed():
 # --- the stubs
 
 
+@pytest.mark.once
 @pytest.mark.timeout(300)
 def test_stubs_say_what_is_there(tmp_path):
     """By mypy's own comparison of stubs with what they stand for."""
