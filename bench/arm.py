@@ -14,10 +14,12 @@ import traceback
 from typing import Any
 
 import arrays
+import contenders
+import coroutines
 import workloads
-from contenders import CONTENDERS
 
-WORKLOADS = {**workloads.WORKLOADS, **arrays.WORKLOADS}
+WORKLOADS = {**workloads.WORKLOADS, **arrays.WORKLOADS, **coroutines.WORKLOADS}
+CONTENDERS = {**contenders.CONTENDERS, **coroutines.CONTENDERS}
 
 
 def version(package: str) -> str:

@@ -239,4 +239,40 @@ ROWS = (
         (Side(PPE, 3, 2),),
         (Goal(WALL, None, (PPE,)), Goal(CPU, None, (PPE,))),
     ),
+    Row(
+        15,
+        "10,000 coroutines, at most 1,000 at a time, that give way once",
+        "coroutines",
+        Side("plait.map, asyncio", 10_000, 10_000, {"limit": 1_000}),
+        (
+            Side("TaskGroup", 10_000, 10_000, {"limit": 1_000}, label="TaskGroup and Semaphore"),
+            Side("plait.amap", 10_000, 10_000, {"limit": 1_000}),
+        ),
+        (Goal(WALL, 1.0, ("TaskGroup and Semaphore",)), Goal(WALL, None, ("plait.amap",))),
+    ),
+    Row(
+        15,
+        "the same, each waits for 10 ms",
+        "coroutines",
+        Side("plait.map, asyncio", 10_000, 10_000, {"limit": 1_000, "seconds": 0.01}),
+        (
+            Side(
+                "TaskGroup",
+                10_000,
+                10_000,
+                {"limit": 1_000, "seconds": 0.01},
+                label="TaskGroup and Semaphore",
+            ),
+            Side("plait.amap", 10_000, 10_000, {"limit": 1_000, "seconds": 0.01}),
+        ),
+        (Goal(WALL, 1.0, ("TaskGroup and Semaphore",)), Goal(WALL, None, ("plait.amap",))),
+    ),
+    Row(
+        16,
+        "one call at a time on worker processes, awaited, beside waited for by a thread",
+        "one_by_one",
+        Side("plait", 5_000, 2_000, {"awaited": True}, label="awaited"),
+        (Side("plait", 5_000, 2_000, {"awaited": False}, label="waited for"),),
+        (Goal(WALL, 0.77, ("waited for",)),),
+    ),
 )

@@ -5,6 +5,7 @@ Importable by name from the parent and from every kind of worker, so that no con
 by value.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,12 @@ def step(number: int, text: str) -> int | str:
 
 def successor(number: int) -> int:
     """Take and give one small number."""
+    return number + 1
+
+
+async def wait(number: int, seconds: float) -> int:
+    """Give the next number, after so many seconds; let others have a turn in between, at least."""
+    await asyncio.sleep(seconds)
     return number + 1
 
 
