@@ -6,6 +6,7 @@ import contextvars
 import gc
 import signal
 import threading
+import time
 import weakref
 
 import plait
@@ -16,6 +17,10 @@ from workloads import pass_gate
 
 # More than a loop can get round to while it is held up, and enough to count.
 MANY = 2000
+
+
+def fail_with(error):
+    raise error
 
 
 def loops():
@@ -170,6 +175,48 @@ def test_a_process_stops_the_call_that_nobody_awaits_any_more(process_face, run,
             assert await pool.submit(abs, -1) == 1
 
     run(main())
+
+
+def test_calls_that_are_answered_at_once_leave_others_their_turns(process_face, run):
+    """Whoever awaits one small call after the other looks for the answers itself, and starves nobody."""
+
+    async def main(executor):
+        turns = []
+
+        async def other():
+            while True:
+                turns.append(len(results))
+                await asyncio.sleep(0)
+
+        results = []
+        task = asyncio.create_task(other())
+        while len(set(turns)) < 20:
+            results.append(await executor.submit(abs, -len(results)))
+        task.cancel()
+        assert results == list(range(len(results)))
+
+    with process_face(1) as executor:
+        run(main(executor))
+
+
+def test_what_asyncio_calls_otherwise_is_called_so(process_face, run):
+    """Also where the answer is there at once."""
+
+    async def main(executor):
+        for _ in range(4):
+            with pytest.raises(ZeroDivisionError):
+                await executor.submit(divmod, 1, 0)
+            with pytest.raises(asyncio.InvalidStateError):
+                await executor.submit(fail_with, concurrent.futures.InvalidStateError)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(executor.submit(time.sleep, 60), 0.001)
+            future = executor.submit(time.sleep, 60)
+            future.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await future
+
+    with process_face(1) as executor:
+        run(main(executor))
 
 
 def test_async_with_does_not_hold_up_the_loop(pool_face, run, gate):

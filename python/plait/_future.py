@@ -1,12 +1,20 @@
 """The class of plait's futures."""
 
 import concurrent.futures
+import threading
 from collections.abc import Callable, Generator
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from plait._core import FutureBase, set_future_class
 
 T = TypeVar("T")
+
+# Seconds after which an event loop has a turn, though answers come at once.
+_TURN = 0.001
+
+# When the loop of this thread last had one for that.
+_turns = threading.local()
 
 _chain: Callable[[Callable[[Any], object]], Callable[[Any], object]] | None = None
 
@@ -32,10 +40,34 @@ class Future(FutureBase, concurrent.futures.Future[T]):
             """As the base does."""
 
     def __await__(self) -> Generator[Any, None, T]:
-        """Wait for the result in a coroutine, without blocking its event loop."""
+        """Wait for the result in a coroutine, without blocking its event loop.
+
+        The answer to a small call is there sooner than a loop could be woken for it. So it is looked for for
+        some microseconds, as `result` does; but the loop has a turn each millisecond.
+        """
+        if self._expect():
+            try:
+                if perf_counter() - getattr(_turns, "last", 0.0) > _TURN:
+                    yield
+                    _turns.last = perf_counter()
+            except GeneratorExit:
+                self._glance()
+                raise
+            except BaseException:
+                # The task that waits is cancelled.
+                self.cancel()
+                self._glance()
+                raise
+            if self._glance():
+                try:
+                    return self.result()
+                except (concurrent.futures.CancelledError, concurrent.futures.InvalidStateError):
+                    # asyncio has words of its own for these.
+                    pass
         import asyncio
 
-        return asyncio.wrap_future(self).__await__()
+        found: T = yield from asyncio.wrap_future(self).__await__()
+        return found
 
     def add_done_callback(self, fn: "Callable[[Future[T]], object]") -> None:
         """Call `fn(future)` when the future is done; at once if it is."""

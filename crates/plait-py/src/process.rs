@@ -73,6 +73,24 @@ impl ProcessHome {
         Ok(done)
     }
 
+    /// Whether few calls are pending, so that the answer to one may be there soon; then [`Self::glance`] is to follow.
+    pub fn expect(&self) -> bool {
+        !self.is_foreign() && self.pool().expect()
+    }
+
+    /// Looks for the end of `core` for some microseconds; whether it has ended.
+    ///
+    /// # Errors
+    /// Those of [`Self::hear`].
+    pub fn glance(&self, py: Python<'_>, core: &Arc<FutureCore>) -> PyResult<bool> {
+        let target = Arc::clone(core);
+        let done = py.detach(|| self.pool().glance(&*target));
+        if done {
+            self.hear(py)?;
+        }
+        Ok(done)
+    }
+
     /// Before a result is handed out: what workers wrote before it has to have been heard.
     ///
     /// # Errors

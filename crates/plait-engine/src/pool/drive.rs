@@ -65,6 +65,22 @@ impl<T: Ticket> Pool<T> {
         ended
     }
 
+    /// Whether so few tasks are pending that the answer to one is worth looking for. Then whoever asks says that it is waited for,
+    /// and [`Pool::glance`] is to follow.
+    pub fn expect(&self) -> bool {
+        let is_prompt = self.shared.pending() <= PROMPT;
+        if is_prompt {
+            self.shared.memory.set_awaited(true);
+        }
+        is_prompt
+    }
+
+    /// Looks for the end of `target` as [`Pool::wait`] does before it sleeps, and does not sleep; whether it has ended. For event
+    /// loops, which must not be kept for longer than being woken would take.
+    pub fn glance(&self, target: &dyn Awaited) -> bool {
+        Shared::glance(&self.shared, target)
+    }
+
     /// Takes results if there are any, without waiting and without insisting: for callers that come by anyway.
     pub fn pump(&self) {
         Shared::pump(&self.shared);
@@ -117,6 +133,21 @@ impl<T: Ticket> Shared<T> {
                 }
             }
         }
+    }
+
+    fn glance(this: &Arc<Self>, target: &dyn Awaited) -> bool {
+        if !target.is_done()
+            && let Ok(mut role) = this.role.try_lock()
+        {
+            if this.pending() <= PROMPT {
+                role.spin(this.memory.spin(), || !locked(&this.readers).is_empty());
+            }
+            Self::drain(this);
+            drop(role);
+            this.hand_over();
+        }
+        this.memory.set_awaited(false);
+        target.is_done()
     }
 
     /// Drains and sleeps, in the driver's role, until `target` is done.

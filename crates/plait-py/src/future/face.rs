@@ -276,6 +276,20 @@ impl FutureBase {
         }
     }
 
+    /// For `await`: whether the answer may come within microseconds; then `_glance` is to follow after the loop's next turn.
+    fn _expect(&self) -> bool {
+        matches!(self.core().home(), Home::Processes(home) if home.expect())
+    }
+
+    /// For `await`: look for the answer for some microseconds; whether the future is done.
+    fn _glance(&self, py: Python<'_>) -> PyResult<bool> {
+        let core = self.core();
+        match core.home() {
+            Home::Processes(home) => home.glance(py, core),
+            _ => Ok(core.is_done()),
+        }
+    }
+
     /// Call `fn(future)` when the future is done; at once if it is.
     fn add_done_callback(slf: &Bound<'_, Self>, r#fn: Bound<'_, PyAny>) -> PyResult<()> {
         let kept = r#fn.clone().unbind();
