@@ -2,13 +2,14 @@
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
-from outside import TESTS, finish, is_alive, kill_session, run_program, start_program, until
+from outside import PATIENCE, TESTS, finish, is_alive, kill_session, run_program, start_program, until
 
 pytest.importorskip("tkinter", reason="this Python was built without tkinter")
 
@@ -50,6 +51,9 @@ class Driven:
         """Has it do something; how it looks then."""
         self.program.stdin.write(f"{word}\n")
         self.program.stdin.flush()
+        assert select.select([self.program.stdout], [], [], PATIENCE)[0], (
+            f"the window does not answer {word!r}"
+        )
         line = self.program.stdout.readline()
         assert line, self.end()
         return json.loads(line)

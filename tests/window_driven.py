@@ -47,7 +47,12 @@ class Driven(window.Window):
         self.after(5, self.tick)
 
     def read(self, *_):
-        self.unread += os.read(sys.stdin.fileno(), 4096)
+        came = os.read(sys.stdin.fileno(), 4096)
+        if not came:
+            # Whoever drove it is gone.
+            self.deletefilehandler(sys.stdin)
+            self.close()
+        self.unread += came
         *lines, self.unread = self.unread.split(b"\n")
         for line in lines:
             getattr(self, f"on_{line.decode()}")()
