@@ -165,6 +165,15 @@ def test_a_job_whose_worker_dies_fails_and_the_service_goes_on(serve):
     service.until(service.begin(PIECES), state="done")
 
 
+def test_jobs_that_ended_long_ago_are_forgotten(serve):
+    service = serve("--workers", 1)
+    jobs = [service.begin(0)]
+    while len(jobs) < 102:
+        service.until(jobs[-1], state="done")
+        jobs.append(service.begin(0))
+    assert [service.ask("GET", job)[0] for job in jobs[:3]] == [404, 200, 200]
+
+
 @pytest.mark.parametrize(
     "method, path, body, status",
     [
