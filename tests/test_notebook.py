@@ -1,4 +1,6 @@
-"""A real notebook in a real kernel: cells that are edited and run again run their newest text."""
+"""Notebooks in a real kernel: edited cells run their newest text, and examples/tour.ipynb runs as it is."""
+
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -15,6 +17,8 @@ def gather(function, items):
     assert map_results == executor_results, (map_results, executor_results)
     print(map_results)
 """
+
+TOUR = Path(__file__).resolve().parent.parent / "examples" / "tour.ipynb"
 
 CELLS = [
     ("def work(x):\n    return x + 1\ngather(work, range(4))", "[1, 2, 3, 4]"),
@@ -60,12 +64,49 @@ CELLS = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::RuntimeWarning")
+# Those of the client, and of what it stands on.
+QUIET = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::UserWarning", "ignore::RuntimeWarning"
+)
+
+
+def execute(notebook, folder):
+    """Runs all cells of a notebook in a kernel of its own; fails with a cell that raises."""
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=60, kernel_name="python3", resources=resources).execute()
+
+
+@QUIET
 def test_cells_run_their_newest_text(backend, tmp_path):
     notebook = nbformat.v4.new_notebook()
     sources = [SETUP.format(backend=backend), *(source for source, _ in CELLS)]
     notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
-    resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, timeout=60, kernel_name="python3", resources=resources).execute()
+    execute(notebook, tmp_path)
     shown = ["".join(out.get("text", "") for out in cell.outputs).strip() for cell in notebook.cells[1:]]
     assert shown == [expected for _, expected in CELLS]
+
+
+@QUIET
+def test_the_tour(tmp_path):
+    notebook = nbformat.read(TOUR, as_version=4)
+    nbformat.validate(notebook)
+    cells = {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
+    # What it shows is that of the machine on which it is run.
+    assert [cell.outputs for cell in cells.values()] == [[]] * len(cells)
+    execute(notebook, tmp_path)
+    assert list(tmp_path.iterdir()) == [], "it leaves no file"
+    assert not [out for cell in cells.values() for out in cell.outputs if out.output_type == "error"]
+    assert cells["define"].outputs == []
+    *drawn, counts = cells["bar"].outputs
+    assert {out.name for out in drawn} == {"stderr"}
+    bar = "".join(out.text for out in drawn)
+    assert "100%" in bar and "8/8" in bar
+    assert counts.data["text/plain"].startswith("{20000: 2262,\n 40000: 4203,\n")
+    [comparison] = [out for out in cells["table"].outputs if out.output_type == "execute_result"]
+    page = comparison.data["text/html"]
+    assert page.startswith("<iframe srcdoc=") and "count_primes" in page
+    for backend in ("serial", "threads", "processes"):
+        assert backend in page and backend in comparison.data["text/plain"]
+    [choice] = [out for out in cells["choice"].outputs if out.output_type == "execute_result"]
+    assert "<table" in choice.data["text/html"]
+    assert cells["gather"].outputs[0].text == "68945 primes in all\n"

@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Protocol
 
 from plait._core import ProcessEngine, after_fork, before_fork, join_orphans, leave_callbacks
@@ -78,10 +79,36 @@ async def leave(pool: Closable, exc_type: type[BaseException] | None) -> None:
         give_up(pool)
         return
     try:
-        await asyncio.to_thread(pool.shutdown)
+        await apart(pool.shutdown)
     except BaseException:
         give_up(pool)
         raise
+
+
+async def apart(work: Callable[[], object]) -> None:
+    """Run `work()` without blocking the event loop, in a thread of its own.
+
+    Not in the loop's default executor: its threads are few, and others may hold them all.
+    """
+    import asyncio
+    import concurrent.futures
+    import contextvars
+
+    ended: concurrent.futures.Future[None] = concurrent.futures.Future()
+    # From here on a waiter that is cancelled leaves it as it is.
+    ended.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            ended.set_exception(error)
+        else:
+            ended.set_result(None)
+
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name="plait-apart").start()
+    await asyncio.wrap_future(ended)
 
 
 class _Shield:

@@ -121,9 +121,9 @@ class OwnPool(_core.OwnEngine, PoolMixin, concurrent.futures.Executor):
 
     async def __aexit__(self, *_: object) -> None:
         """Wait as `__exit__` does, without blocking the event loop."""
-        import asyncio
+        from plait import _exit
 
-        await asyncio.to_thread(self._finish)
+        await _exit.apart(self._finish)
 
 
 # Seconds of work that a chunk of a map should be, where its size is plait's to choose.
