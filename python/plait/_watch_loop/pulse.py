@@ -179,11 +179,10 @@ class Pulse:
         task = asyncio.current_task(loop)
         first = getattr(task and task.get_coro(), "cr_frame", None)
         frame: FrameType | None = sys._getframe()
-        found = None
+        found: FrameType | None = None
         while frame is not None and frame.f_code is not _RUN:
-            if frame is first:
-                found = frame.f_back
-            frame = frame.f_back
+            is_first, frame = frame is first, frame.f_back
+            found = frame if is_first else found
         return found if frame is None else frame
 
     def look(self, now: float, late: float, gil: bool) -> None:
