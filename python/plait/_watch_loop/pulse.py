@@ -198,7 +198,8 @@ class Pulse:
             self._counted = self._beats
             self.next_look = now + _LONGEST
             return
-        gil = gil and late >= self.interval
+        # What is short beside the limit is no matter, and may be chance.
+        gil = gil and late >= self.interval * _LOOKS / 2
         if self._beats != self._counted:
             self._counted = self._beats
             self._over(self._beaten)
@@ -296,7 +297,8 @@ class Pulse:
     ) -> LoopBlocked:
         computes = None
         if used is not None and stall.used is not None:
-            computes = used - stall.used >= seconds / 2
+            # What waits uses next to nothing; what computes may have to share its processor.
+            computes = used - stall.used >= seconds / 4
         place = file, line, function = sight.place
         is_there = place not in stall.moved and 2 * stall.seen[place] > stall.seen.total()
         call = stall.native or (sight.own.call() if is_there else None)

@@ -23,8 +23,8 @@ class LoopBlocked:
             source cannot be read.
         stack: The Python calls of the thread, the innermost first, each as `file:line function`.
         trace: The same as the module `traceback` has it, the innermost last.
-        computes: Whether it used the processor most of the time, instead of waiting; None where that is not
-            known.
+        computes: Whether it used a processor, for a quarter of the time or more, instead of waiting; None
+            where that is not known.
         gil: Whether the GIL was kept meanwhile, so that it could be told only afterwards.
         times: How often this line has blocked until now, those included that were not told.
         remedy: What to do about it, in one line.

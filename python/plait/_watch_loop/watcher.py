@@ -47,7 +47,7 @@ class Watcher:
             # Who waits for the GIL wakes up once in each interval, to ask for it. Who has no processor, or
             # was stopped, does not. One switch is that of the sleep itself.
             asked = _switches() - switches - 1
-            gil = asked >= 2 and asked >= late / sys.getswitchinterval() / 4
+            gil = asked >= max(3, late / sys.getswitchinterval() / 2)
             for pulse in pulses:
                 if pulse.next_look <= now:
                     self._look(pulse, now, min(late, now - pulse.next_look), gil)
