@@ -10,6 +10,7 @@ import pytest
 EXAMPLES = sorted((Path(__file__).resolve().parent.parent / "examples").glob("*.py"))
 # The function of each, and items that take no time.
 SMALL = {
+    "blocked_loop.py": ("look_up", "[0.001] * 4"),
     "fetch_urls.py": ("fetch", "ITEMS[:4]"),
     "gil_hog.py": ("parse", "[1_000] * 4"),
     "primes.py": ("count_primes", "[2_000] * 4"),
@@ -18,6 +19,7 @@ SMALL = {
 }
 # What each prints, among other things.
 SAYS = {
+    "blocked_loop.py": " in time.sleep at ",
     "fetch_urls.py": "50 pages, 890,000 bytes, on 20 threads in ",
     "gil_hog.py": " numbers parsed, and a heartbeat late by up to ",
     "primes.py": "17,984 primes below 200,000\n" * 4,
