@@ -84,6 +84,21 @@ def test_the_step_that_asks_for_the_watch_may_be_the_one_that_blocks(run, told):
     assert (told[0].file, told[0].line) == (__file__, line)
 
 
+def test_where_the_system_has_no_alarm_it_is_told_all_the_same(run, told, monkeypatch):
+    monkeypatch.setattr("plait._watch_loop.pulse._alarm", lambda: None)
+
+    async def main():
+        with plait.watch_loop(LIMIT, told):
+            await asyncio.sleep(0.2)
+            told.wait(PATIENCE)
+            line = here(1)
+            await soon(lambda: told.ended, "the end")
+        return line
+
+    line = run(main())
+    assert [(blocked.line, blocked.over) for blocked in told] == [(line, False), (line, True)]
+
+
 def test_a_sleep_is_told_with_its_remedy(run, told):
     async def main():
         with plait.watch_loop(LIMIT, told):
@@ -280,6 +295,23 @@ def test_a_callback_that_is_no_python_function_is_told(told):
     asyncio.run(main())
     assert (told[0].callback, told[0].call, told[0].task) == ("time.sleep", "time.sleep", None)
     assert told[0].remedy == "use await asyncio.sleep(…)"
+
+
+def test_native_calls_that_keep_the_gil_for_a_short_time_each_are_one_stall(run, told):
+    import ctypes
+
+    libc = ctypes.PyDLL(None)
+
+    def calls():
+        while not told.begun:
+            libc.usleep(65_000)
+
+    async def main():
+        with plait.watch_loop(LIMIT, told):
+            calls()
+
+    run(main())
+    assert told.begun[0].function == calls.__qualname__
 
 
 def test_another_thread_that_keeps_the_gil_is_not_put_down_to_the_loop(run, told):

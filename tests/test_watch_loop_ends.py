@@ -1,6 +1,8 @@
 """`plait.watch_loop`, its handles: limits, lines that are counted, loops that end, forks and exits."""
 
 import asyncio
+import gc
+import os
 import signal
 import textwrap
 import threading
@@ -227,6 +229,37 @@ def test_the_heartbeat_ends_with_the_watch():
 
     loop.run_until_complete(main())
     loop.close()
+
+
+def test_no_descriptor_is_left():
+    async def main():
+        with plait.watch_loop(LIMIT, print):
+            await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+    until(lambda: not watchers(), "the end of the first thread")
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        asyncio.run(main())
+    until(lambda: gc.collect() or len(os.listdir("/proc/self/fd")) <= before, "all descriptors to be closed")
+
+
+def test_the_watcher_sleeps_while_nothing_is_late(told, monkeypatch):
+    from plait._watch_loop.pulse import Pulse
+
+    looks, beats = [], []
+    look, beat = Pulse.look, Pulse._beat
+    monkeypatch.setattr(Pulse, "look", lambda pulse, *times: (looks.append(pulse), look(pulse, *times)))
+    monkeypatch.setattr(Pulse, "_beat", lambda pulse: (beats.append(pulse), beat(pulse)))
+
+    async def main():
+        with plait.watch_loop(1, told):
+            await soon(lambda: len(beats) >= 8, "the heart to beat")
+
+    asyncio.run(main())
+    # A busy machine makes a heartbeat late now and then.
+    assert len(looks) < len(beats)
 
 
 def test_a_fork_has_no_watch():

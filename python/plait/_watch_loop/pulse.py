@@ -16,14 +16,13 @@ import sys
 import threading
 import time
 import weakref
-from collections import Counter
 from collections.abc import Callable
 from types import CodeType, FrameType
 
-from plait._watch_loop.handle import LoopWatch, Place
-from plait._watch_loop.remedy import GIL_ELSEWHERE, remedy
-from plait._watch_loop.report import LoopBlocked
-from plait._watch_loop.sight import Sight, name_of
+from plait._watch_loop.alarm import Alarm
+from plait._watch_loop.handle import LoopWatch
+from plait._watch_loop.sight import Sight
+from plait._watch_loop.stall import Stall, elsewhere
 
 # The function that runs each callback of a loop written in Python.
 _RUN: CodeType = asyncio.Handle._run.__code__
@@ -36,28 +35,6 @@ _LONGEST = 1.0
 _SLACK = 0.25
 
 
-class Stall:
-    """One callback that was seen running, from the first look that found it."""
-
-    def __init__(self, begun: float, used: float | None, gil: bool) -> None:
-        self.begun = begun
-        # What the thread had used of a processor then.
-        self.used = used
-        self.gil = gil
-        # How often it was seen at each line, and what was seen first.
-        self.seen: Counter[Place] = Counter()
-        self.sights: dict[Place, Sight] = {}
-        # Lines where it was seen at more than one call or none: none of them is what takes long.
-        self.moved: set[Place] = set()
-        # What ran, as it was at the first telling.
-        self.task: str | None = None
-        self.callback: str | None = None
-        # What the loop called, where it is no Python function.
-        self.native: str | None = None
-        # Whom it was told, with the number of stalls; None where it was only counted.
-        self.told: dict[LoopWatch, int | None] = {}
-
-
 class Pulse:
     """A loop that is watched: `beat` runs in the loop, `look` in the watcher."""
 
@@ -65,9 +42,11 @@ class Pulse:
         """Nothing happens yet; `start` begins."""
         self.watches: list[LoopWatch] = []
         self.interval = _LONGEST
-        # When the watcher is to look; at first it only has to notice a loop that never runs.
-        self.next_look = 0.0
         self.is_over = False
+        # When the watcher is to look, unless it sleeps until the alarm rings.
+        self._next_look = 0.0
+        self._is_quiet = False
+        self._alarm = _alarm()
         self._loop = weakref.ref(loop)
         self._wake = wake
         self._is_python = True
@@ -98,6 +77,16 @@ class Pulse:
         loop = self._loop()
         return None if loop is None or loop.is_closed() else loop
 
+    @property
+    def alarm(self) -> int | None:
+        """The descriptor that can be read when it is time to look; None where `next_look` says when."""
+        return self._alarm.descriptor if self._is_quiet and self._alarm is not None else None
+
+    @property
+    def next_look(self) -> float:
+        """When the watcher is to look."""
+        return self._due + _SLACK * self.interval if self._is_quiet else self._next_look
+
     def adjust(self) -> None:
         """The handles have changed."""
         if self.watches:
@@ -109,7 +98,7 @@ class Pulse:
             # The very step that asks for it may be the one that blocks.
             self._is_in(threading.get_ident())
             self._is_above(self._caller_here(loop))
-            self._due = time.monotonic() + self.interval
+            self._put_off(time.monotonic())
             self._sleeps = False
             self._timer = loop.call_soon(self._beat, context=self._context)
         else:
@@ -147,15 +136,21 @@ class Pulse:
         self._used = _used(self._clock)
         self._late = 0.0 if self._sleeps else max(0.0, now - self._due)
         self._beaten = now
-        self._due = now + self.interval
+        self._put_off(now)
         # After what goes with it: the watcher looks at nothing else when it has changed.
         self._beats += 1
         self._frames.clear()
         self._timer = asyncio.get_running_loop().call_later(self.interval, self._beat, context=self._context)
         if self._sleeps:
             self._sleeps = False
-            self.next_look = self._due
+            self._next_look = now
             self._wake()
+
+    def _put_off(self, now: float) -> None:
+        """Want the next heartbeat after its interval, and nobody to look before it is late."""
+        self._due = now + self.interval
+        if self._alarm is not None:
+            self._alarm.put_off((1 + _SLACK) * self.interval)
 
     def _is_in(self, thread: int) -> None:
         self._thread, self._native_thread = thread, threading.get_native_id()
@@ -185,35 +180,37 @@ class Pulse:
             found = frame if is_first else found
         return found if frame is None else frame
 
-    def look(self, now: float, late: float, gil: bool) -> None:
+    def look(self, now: float, asleep: float, asked: int) -> None:
         """Look at the loop, and tell what is to be told; `next_look` says when to come again.
 
-        `late` is by how much the watcher itself was, and `gil` whether it waited for the GIL then.
+        The watcher fell asleep at `asleep`, and `asked` for the GIL so often before it had it again.
         """
+        late = max(0.0, now - max(self.next_look, asleep))
+        self._is_quiet = False
         loop = self.loop
         if loop is None or not loop.is_running():
             # The heartbeat wakes the watcher when the loop runs again.
             self._sleeps = True
             self._over(now if self._beats == self._counted else self._beaten)
             self._counted = self._beats
-            self.next_look = now + _LONGEST
+            self._next_look = now + _LONGEST
             return
-        # What is short beside the limit is no matter, and may be chance.
-        gil = gil and late >= self.interval * _LOOKS / 2
         if self._beats != self._counted:
             self._counted = self._beats
             self._over(self._beaten)
-            if gil:
+            if now < self._due and self._was_gil(self._late, asked):
                 # The loop has gone on before anybody could look where it had been.
-                self._tell_elsewhere(min(self._late, late))
+                self._tell_elsewhere(self._late)
         if now < self._due:
-            self.next_look = min(self._due + _SLACK * self.interval, now + _LONGEST)
+            self._is_quiet = self._alarm is not None and self._due < math.inf
+            self._next_look = min(self._due + _SLACK * self.interval, now + _LONGEST)
             return
-        self.next_look = now + self.interval
+        self._next_look = now + self.interval
+        gil = self._was_gil(late, asked)
         sight, is_new = self._look_at_frames()
         if self._beats != self._counted:
             # It went on meanwhile: the next look finds that it is over.
-            self.next_look = now
+            self._next_look = now
             return
         used, before = _used(self._clock), self._used
         self._used = used
@@ -226,12 +223,24 @@ class Pulse:
                 self._stall = Stall(now - late, before, True) if is_own else Stall(now, used, False)
             elif is_own:
                 self._stall.gil = True
-            elif late > 2 * self.interval:
+            elif self._is_long(late):
                 # Another thread kept the GIL, nobody had a processor, or the program was stopped.
                 self._stall.begun += late
             self._see(self._stall, sight, now, used)
         if gil and not is_own:
             self._tell_elsewhere(min(late, now - self._due))
+
+    def _was_gil(self, late: float, asked: int) -> bool:
+        """Whether it was for the GIL that the watcher was late.
+
+        Who waits for it wakes up once in each interval, to ask for it. Who has no processor, or was stopped,
+        does not.
+        """
+        return self._is_long(late) and asked >= max(3, late / sys.getswitchinterval() / 2)
+
+    def _is_long(self, late: float) -> bool:
+        """Whether it matters; what is short beside the limit may be chance."""
+        return late >= self.interval * _LOOKS / 2
 
     def _look_at_frames(self) -> tuple[Sight | None, bool]:
         """Give what the callback does that runs, if one does, and whether it is another one than before."""
@@ -255,103 +264,45 @@ class Pulse:
         return Sight(frames, inner), is_new
 
     def _see(self, stall: Stall, sight: Sight, now: float, used: float | None) -> None:
-        place = sight.place
-        stall.seen[place] += 1
-        if stall.sights.setdefault(place, sight).own.instruction != sight.own.instruction:
-            stall.moved.add(place)
+        stall.see(sight)
         seconds = now - stall.begun
         for watch in tuple(self.watches):
             if watch in stall.told or seconds < watch.limit:
                 continue
             if not stall.told:
-                self._name(stall, sight)
-            stall.told[watch] = times = watch._count(place, now)
+                stall.name(self._loop(), self._frames[-1] if self._frames else None, sight)
+            stall.told[watch] = times = watch._count(sight.place, now)
             if times is not None and watch in self.watches:
-                watch._tell(self._report(stall, sight, seconds, used, times, over=False))
+                watch._tell(stall.report(*self._who(), sight, seconds, used, times, over=False))
 
     def _over(self, now: float) -> None:
         """The callback that was seen is done."""
         stall, self._stall = self._stall, None
         if stall is None or not any(stall.told.values()):
             return
-        sight = stall.sights[max(stall.seen, key=lambda place: stall.seen[place])]
+        sight = stall.usual()
         used = _used(self._clock)
         for watch, times in stall.told.items():
             if times is not None and watch in self.watches:
-                watch._tell(self._report(stall, sight, now - stall.begun, used, times, over=True))
-
-    def _name(self, stall: Stall, sight: Sight) -> None:
-        stall.callback = sight.outermost
-        loop = self._loop()
-        task = None if loop is None else asyncio.current_task(loop)
-        if task is not None:
-            stall.task = task.get_name()
-            stall.callback = getattr(task.get_coro(), "__qualname__", stall.callback)
-        elif not sight.inner and self._frames:
-            # It is no Python function, so nothing but its handle knows it.
-            called = getattr(self._frames[-1].f_locals.get("self"), "_callback", None)
-            stall.callback = stall.native = name_of(called)
-
-    def _report(
-        self, stall: Stall, sight: Sight, seconds: float, used: float | None, times: int, over: bool
-    ) -> LoopBlocked:
-        computes = None
-        if used is not None and stall.used is not None:
-            # What waits uses next to nothing; what computes may have to share its processor.
-            computes = used - stall.used >= seconds / 4
-        place = file, line, function = sight.place
-        is_there = place not in stall.moved and 2 * stall.seen[place] > stall.seen.total()
-        call = stall.native or (sight.own.call() if is_there else None)
-        return LoopBlocked(
-            thread=self._thread_name(),
-            thread_id=self._native_thread,
-            seconds=seconds,
-            over=over,
-            task=stall.task,
-            callback=stall.callback,
-            file=file,
-            line=line,
-            function=function,
-            call=call,
-            stack=sight.in_words(),
-            trace=sight.summary(),
-            computes=computes,
-            gil=stall.gil,
-            times=times,
-            remedy=remedy(sight, stall.native, computes, stall.gil),
-        )
+                watch._tell(stall.report(*self._who(), sight, now - stall.begun, used, times, over=True))
 
     def _tell_elsewhere(self, seconds: float) -> None:
         """The GIL was kept, by another thread or by what cannot be seen any more."""
         for watch in tuple(self.watches):
-            if seconds < watch.limit:
-                continue
-            times = watch._count(("", 0, ""), time.monotonic())
-            if times is not None:
-                watch._tell(
-                    LoopBlocked(
-                        thread=self._thread_name(),
-                        thread_id=self._native_thread,
-                        seconds=seconds,
-                        over=True,
-                        task=None,
-                        callback=None,
-                        file=None,
-                        line=None,
-                        function=None,
-                        call=None,
-                        stack=(),
-                        trace=Sight([], 0).summary(),
-                        computes=None,
-                        gil=True,
-                        times=times,
-                        remedy=GIL_ELSEWHERE,
-                    )
-                )
+            if seconds >= watch.limit and (times := watch._count(("", 0, ""), time.monotonic())) is not None:
+                watch._tell(elsewhere(*self._who(), seconds, times))
 
-    def _thread_name(self) -> str:
+    def _who(self) -> tuple[str, int]:
         names = (thread.name for thread in threading.enumerate() if thread.ident == self._thread)
-        return next(names, f"thread {self._native_thread}")
+        return next(names, f"thread {self._native_thread}"), self._native_thread
+
+
+def _alarm() -> Alarm | None:
+    try:
+        return Alarm()
+    except OSError:
+        # Then the watcher wakes up as often as the heart beats.
+        return None
 
 
 def _used(clock: int | None) -> float | None:

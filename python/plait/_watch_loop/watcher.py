@@ -3,11 +3,13 @@
 import asyncio
 import atexit
 import logging
+import math
 import os
-import sys
+import select
 import threading
 import time
 
+from plait._watch_loop.alarm import Bell
 from plait._watch_loop.handle import LoopWatch
 from plait._watch_loop.pulse import Pulse
 
@@ -18,7 +20,7 @@ class Watcher:
     def __init__(self) -> None:
         self.pulses: list[Pulse] = []
         self.is_over = False
-        self._bell = threading.Event()
+        self._bell = Bell()
         self._thread = threading.Thread(target=self._run, name="plait-watch-loop", daemon=True)
         self._thread.start()
 
@@ -28,7 +30,7 @@ class Watcher:
 
     def wake(self) -> None:
         """Something has changed."""
-        self._bell.set()
+        self._bell.ring()
 
     def join(self) -> None:
         """Wait for the end of the thread; a callback that takes long is not waited for."""
@@ -36,25 +38,36 @@ class Watcher:
 
     def _run(self) -> None:
         while (pulses := self._living()) and not self.is_over:
-            wanted = min(pulse.next_look for pulse in pulses)
             # A callback of the user's may have taken long; that is no lateness of anybody's.
             asleep = time.monotonic()
             switches = _switches()
-            self._bell.wait(max(0.0, wanted - asleep))
-            self._bell.clear()
-            now = time.monotonic()
-            late = max(0.0, now - max(wanted, asleep))
-            # Who waits for the GIL wakes up once in each interval, to ask for it. Who has no processor, or
-            # was stopped, does not. One switch is that of the sleep itself.
+            rung = self._sleep(pulses, asleep)
+            # One is that of the sleep itself.
             asked = _switches() - switches - 1
-            gil = asked >= max(3, late / sys.getswitchinterval() / 2)
+            now = time.monotonic()
             for pulse in pulses:
-                if pulse.next_look <= now:
-                    self._look(pulse, now, min(late, now - pulse.next_look), gil)
+                if pulse.next_look <= now or pulse.alarm in rung:
+                    self._look(pulse, now, asleep, asked)
 
-    def _look(self, pulse: Pulse, now: float, late: float, gil: bool) -> None:
+    def _sleep(self, pulses: tuple[Pulse, ...], now: float) -> set[int | None]:
+        """Sleep until it is time to look at a loop, or the bell rings; give the alarms that have rung."""
+        waiting = select.poll()
+        waiting.register(self._bell.descriptor, select.POLLIN)
+        until = math.inf
+        for pulse in pulses:
+            if (alarm := pulse.alarm) is not None:
+                waiting.register(alarm, select.POLLIN)
+            else:
+                until = min(until, pulse.next_look)
+        # Rounded up, or it would come too early, and again.
+        wait = None if until == math.inf else max(0, math.ceil((until - now) * 1000))
+        rung: set[int | None] = {descriptor for descriptor, _ in waiting.poll(wait)}
+        self._bell.silence()
+        return rung
+
+    def _look(self, pulse: Pulse, now: float, asleep: float, asked: int) -> None:
         try:
-            pulse.look(now, late, gil)
+            pulse.look(now, asleep, asked)
         except Exception:
             # A loop that does not answer as loops do, for one: the others are still watched.
             with _lock:
