@@ -198,20 +198,21 @@ def test_native_code_that_keeps_the_gil_is_told_afterwards(run, told, work):
     assert blocked.computes and "plait.watch_gil()" in blocked.remedy
 
 
-def test_many_small_callbacks_are_not_told(run, told, no_garbage):
-    def small():
-        sum(range(1000))
+def for_a_while(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
 
+
+def test_many_small_callbacks_are_not_told(run, told, no_garbage):
     async def main():
         loop = asyncio.get_running_loop()
-        done = []
         with plait.watch_loop(0.25, told):
-            for _ in range(3):
-                # One turn of the loop, which lasts longer than the limit on most machines.
-                for _ in range(10_000):
-                    loop.call_soon(small)
-                await asyncio.sleep(0)
-                done.append(await asyncio.sleep(0, "turn"))
+            await asyncio.sleep(0.1)
+            # One turn of the loop, which lasts a second.
+            for _ in range(10_000):
+                loop.call_soon(for_a_while, 0.0001)
+            await asyncio.sleep(0.01)
             line = here() + 1
             told.wait(PATIENCE)
         return line
@@ -221,15 +222,15 @@ def test_many_small_callbacks_are_not_told(run, told, no_garbage):
 
 
 def test_tasks_that_go_on_in_small_steps_are_not_told(run, told, no_garbage):
-    async def steps(end):
-        while time.monotonic() < end:
-            sum(range(1000))
+    async def steps():
+        for _ in range(3):
+            for_a_while(0.0005)
             await asyncio.sleep(0)
 
     async def main():
-        with plait.watch_loop(0.2, told):
-            end = time.monotonic() + 1
-            await asyncio.gather(*(steps(end) for _ in range(200)))
+        with plait.watch_loop(0.25, told):
+            # Each turn lasts half a second.
+            await asyncio.gather(*(steps() for _ in range(1000)))
             line = here() + 1
             told.wait(PATIENCE)
         return line
