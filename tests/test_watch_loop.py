@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import re
 import socket
 import subprocess
@@ -59,6 +60,7 @@ def test_it_is_told_while_it_blocks_and_once_more_when_it_is_over(run, told):
     first, last = told
     assert isinstance(first, plait.LoopBlocked)
     assert (first.over, last.over) == (False, True)
+    assert len({first, last}) == 2
     assert LIMIT <= first.seconds <= last.seconds
     for blocked in told:
         assert (blocked.file, blocked.line) == (__file__, line)
@@ -149,6 +151,27 @@ def test_a_socket_is_told(run, told):
         line = run(main())
     assert (told[0].line, told[0].call) == (line, "mine.recv")
     assert "async client" in told[0].remedy
+
+
+def test_a_read_is_told(run, told):
+    mine, other = os.pipe()
+
+    def tell(blocked):
+        told(blocked)
+        os.write(other, b"x")
+
+    async def main():
+        with plait.watch_loop(LIMIT, tell):
+            os.read(mine, 1)
+            return here(1)
+
+    try:
+        line = run(main())
+    finally:
+        os.close(mine)
+        os.close(other)
+    assert (told[0].line, told[0].call) == (line, "os.read")
+    assert told[0].remedy == "await asyncio.to_thread(…)"
 
 
 def test_a_child_that_is_waited_for_is_told_where_the_user_waits(run, told):

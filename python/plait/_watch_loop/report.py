@@ -44,7 +44,7 @@ class LoopBlocked:
     function: str | None
     call: str | None
     stack: tuple[str, ...]
-    trace: StackSummary = field(repr=False)
+    trace: StackSummary = field(repr=False, compare=False)
     computes: bool | None
     gil: bool
     times: int
