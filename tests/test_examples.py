@@ -10,6 +10,7 @@ import pytest
 EXAMPLES = sorted((Path(__file__).resolve().parent.parent / "examples").glob("*.py"))
 # The function of each, and items that take no time.
 SMALL = {
+    "blocked_loop.py": ("look_up", "[0.001] * 4"),
     "fetch_urls.py": ("fetch", "ITEMS[:4]"),
     "gil_hog.py": ("parse", "[1_000] * 4"),
     "primes.py": ("count_primes", "[2_000] * 4"),
@@ -23,6 +24,7 @@ SAYS = {
     "await_calls.py": "14,683 primes below 160,000\nthe primes below 1,000,000,000 were given up\n"
     "4 primes below 10\nthe loop went on meanwhile: True\n",
     "callbacks_to_loop.py": "apples: 3.00\npears: 4.00\nplums: 7.00\n",
+    "blocked_loop.py": " in time.sleep at ",
     "fetch_urls.py": "50 pages, 890,000 bytes, on 20 threads in ",
     "gil_hog.py": " numbers parsed, and a heartbeat late by up to ",
     "nested_awaits.py": "1,093 coroutines on 2 workers\n40 calls, one within the other\n",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from plait._task import task
     from plait._thread import ThreadPoolExecutor
     from plait._watch_gil import GilHeld, watch_gil
+    from plait._watch_loop import LoopBlocked, watch_loop
 
     __version__: str
 
@@ -41,6 +42,7 @@ __all__ = [
     "Executor",
     "Future",
     "GilHeld",
+    "LoopBlocked",
     "NotPicklable",
     "PlaitError",
     "Pool",
@@ -63,6 +65,7 @@ __all__ = [
     "task",
     "unpatch",
     "watch_gil",
+    "watch_loop",
     "zeros",
 ]
 
@@ -73,6 +76,7 @@ _HOMES = {
     "Executor": "plait._executor",
     "Future": "plait._future",
     "GilHeld": "plait._watch_gil",
+    "LoopBlocked": "plait._watch_loop",
     "Pool": "plait._pool",
     "ProcessPoolExecutor": "plait._process",
     "Recording": "plait._recording",
@@ -91,6 +95,7 @@ _HOMES = {
     "task": "plait._task",
     "unpatch": "plait._patch",
     "watch_gil": "plait._watch_gil",
+    "watch_loop": "plait._watch_loop",
     "zeros": "plait._shared",
 }
 
