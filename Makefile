@@ -1,4 +1,4 @@
-# One command each: demo, test, lint, web, bench, bench-choose, bench-observe, compat, chaos, docs. Every target makes what it
+# One command each: demo, test, lint, web, bench, bench-choose, bench-observe, bench-connections, compat, chaos, docs. Every target makes what it
 # needs, and nothing twice: what was made leaves a stamp in .build/, and a stamp is renewed only when something it was
 # made from changed.
 
@@ -33,7 +33,7 @@ VENV    := .build/venv-$(TAG)
 .SECONDEXPANSION:
 # Stamps of the pattern rules are results, not by-products to be removed.
 .SECONDARY:
-.PHONY: help demo test test-rust test-python loom lint house web check-web bench bench-choose bench-observe bench-page compat chaos docs clean force
+.PHONY: help demo test test-rust test-python loom lint house web check-web bench bench-choose bench-observe bench-page bench-connections compat chaos docs clean force
 
 help:
 	@echo 'make demo     build plait, compare the backends on examples/primes.py'
@@ -44,6 +44,7 @@ help:
 	@echo 'make bench    plait against its peers, each ratio beside its goal (ARGS=--quick for four minutes)'
 	@echo 'make bench-choose  what backend="auto" costs against knowing best (ARGS=--quick; ARGS="--only NAME"; ARGS=--list)'
 	@echo 'make bench-observe what `plait record` finds and what it costs, beside py-spy (ARGS=--quick; ARGS="--only cost")'
+	@echo 'make bench-connections 50,000 connections that worker processes hold at a time'
 	@echo 'make bench-page how long pages of half a million spans take to draw, zoom and move in Chromium'
 	@echo 'make compat   other people'"'"'s programs with and without `plait run`: the same output, and how long they take'
 	@echo 'make chaos    real pools in a seeded storm of faults; fails if anything is lost (ARGS="--seconds 60 --seed 7")'
@@ -95,6 +96,9 @@ bench-choose: $(VENV)/built .build/bench-$(TAG)/made
 
 bench-observe: $(VENV)/built .build/bench-$(TAG)/made
 	PYTHONPATH=$(ROOT)/python:$(ROOT)/bench .build/bench-$(TAG)/bin/python bench/observe.py $(ARGS)
+
+bench-connections: $(VENV)/built .build/bench-$(TAG)/made
+	PYTHONPATH=$(ROOT)/python .build/bench-$(TAG)/bin/python bench/connections.py $(ARGS)
 
 bench-page: $(VENV)/built $(VENV)/test-ready
 	PYTHONPATH=$(ROOT)/python:$(ROOT)/tests $(VENV)/bin/python bench/page.py $(ARGS)
