@@ -25,10 +25,10 @@ B = TypeVar("B")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BACKENDS = ("auto", "serial", "threads", "processes")
+BACKENDS = ("auto", "serial", "threads", "processes", "asyncio")
 
 # Named in the design, not built yet: asking for one says so.
-_NOT_YET = ("interpreters", "asyncio", "dask", "ray")
+_NOT_YET = ("interpreters", "dask", "ray")
 
 
 def check_backend(backend: object) -> None:
