@@ -51,7 +51,9 @@ class Queue:
         return self.calls[0].done if self.calls else self.ended
 
     async def wait(self) -> None:
-        """Return when that may have changed."""
+        """Return when that may have changed; at once if something is there."""
+        if self.ready:
+            return
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
