@@ -181,10 +181,10 @@ def test_context_variables_are_seen_and_do_not_leak():
 # --- limits
 
 
-def test_ten_thousand_never_exceed_a_limit_of_a_hundred(run):
+def test_ten_thousand_never_exceed_a_limit_of_a_hundred():
     crowd = Crowd(opened=True)
     results = plait.amap(crowd.enter, range(10_000), concurrency=100)
-    assert run(listed(results)) == list(range(10_000))
+    assert asyncio.run(listed(results)) == list(range(10_000))
     assert crowd.most == 100
 
 

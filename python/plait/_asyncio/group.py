@@ -41,6 +41,7 @@ class Call:
 
     __slots__ = (
         "args",
+        "context",
         "done",
         "error",
         "failed",
@@ -65,6 +66,7 @@ class Call:
         self.late = False
         self.started = 0.0
         self.timer: Any = None
+        self.context: contextvars.Context | None = None
         self.task: Any = None
         self.future: Any = None
 
@@ -109,6 +111,7 @@ class Group:
         self._beside: set[asyncio.Future[Any]] = set()
         self._called = False
         self._closing = False
+        self._drained: asyncio.Future[None] | None = None
 
     @property
     def ahead(self) -> int:
@@ -138,6 +141,11 @@ class Group:
         if self._inbox and len(self._tasks) < self._width.now:
             self._called = True
             self._loop.call_soon_threadsafe(self._look)
+
+    def drop(self, refuse: Callable[[Call], object]) -> None:
+        """Call `refuse` with each that waits, from the last to the first; what it leaves is begun."""
+        for call in reversed(list(self._inbox)):
+            refuse(call)
 
     # --- the loop's thread
 
@@ -187,9 +195,11 @@ class Group:
             raise interrupted
 
     async def finished(self) -> None:
-        """Return when nothing runs or waits."""
+        """Return when nothing runs or waits; for one caller at a time."""
+        self._fill()
         while self.busy:
-            await asyncio.wait([*self._tasks, *self._beside], timeout=_AGAIN if self._inbox else None)
+            self._drained = self._loop.create_future()
+            await self._drained
 
     def _cancel_all(self) -> list[asyncio.Future[Any]]:
         begun = [*self._beside, *self._tasks]
@@ -215,9 +225,13 @@ class Group:
         inbox, tasks = self._inbox, self._tasks
         while inbox and len(tasks) < self._width.now and not self._closing:
             self._begin(inbox.popleft())
+        if self._drained is not None and not self.busy and not self._drained.done():
+            self._drained.set_result(None)
 
     def _begin(self, call: Call) -> None:
-        context = self._context.copy()
+        if call.future is not None and not call.failed and not call.future.set_running_or_notify_cancel():
+            return
+        context = (call.context or self._context).copy()
         if self._climber is not None:
             call.started = perf_counter()
         try:
@@ -267,8 +281,12 @@ class Group:
             self._tell(call)
         elif not self._retry(call, error):
             self._settle(call, error)
-        if self._inbox:
+        if self._inbox or self._drained is not None:
             self._fill()
+
+    def name_of(self, call: Call) -> str:
+        """What to call its function."""
+        return name_of(self._fn)
 
     def _retry(self, call: Call, error: BaseException) -> bool:
         """Whether the call is made again; where it is not, the error says how often it was."""
@@ -291,7 +309,7 @@ class Group:
         self._tell(call)
 
     def _timed_out(self, call: Call, cause: BaseException | None) -> TaskTimeout:
-        name = name_of(self._fn)
+        name = self.name_of(call)
         error = TaskTimeout(f"{name} took longer than its timeout of {call.timeout} s and was cancelled")
         error.timeout, error.task, error.tries = call.timeout, name, call.failed + 1
         if isinstance(cause, Exception):
