@@ -252,3 +252,27 @@ def test_in_a_forked_child(executor):
             os._exit(7 if "belongs to the parent process" in str(error) else 8)
         os._exit(9)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+
+# --- on other backends
+
+
+@pytest.mark.parametrize("backend", ["auto", "serial"])
+def test_a_coroutine_function_elsewhere_is_one_clear_error(backend):
+    with plait.Executor(backend, 2) as executor:
+        with pytest.raises(TypeError, match=f"backend '{backend}' does not run here; take backend='asyncio'"):
+            executor.submit(add_one, 1)
+        assert executor.submit(plain, 1).result() == 2
+
+
+@pytest.mark.filterwarnings("ignore:coroutine")
+def test_a_coroutine_does_not_leave_a_worker_process():
+    says = pytest.raises(plait.NotPicklable, match=r"plait\.Executor\('asyncio'\)")
+    with plait.ProcessPoolExecutor(1) as executor, says:
+        executor.submit(add_one, 1).result()
+
+
+def test_threads_hand_the_coroutine_over_as_the_stdlib_does():
+    with plait.ThreadPoolExecutor(1) as executor:
+        coroutine = executor.submit(add_one, 1).result()
+    assert asyncio.run(coroutine) == 2

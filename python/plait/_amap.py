@@ -126,7 +126,7 @@ def amap(
         refuse_plain(fn)
     elif not is_coroutine_function(fn):
         refuse_concurrency(concurrency)
-    else:
+    elif backend in ("threads", "serial"):
         refuse_coroutines(fn, backend)
     from plait._asyncio import start, stream
 

@@ -1,7 +1,7 @@
 """One executor for every backend."""
 
 import concurrent.futures
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, Unpack, overload
 
 from plait import _own
@@ -143,14 +143,22 @@ class Executor(PoolMixin, concurrent.futures.Executor):
             _own.register(self._id, self, face=True)
         if type(self).submit is Executor.submit:
             # Straight to the engine: a call less for each task.
-            self.submit = inner.submit  # type: ignore[method-assign]
+            self.submit = inner.submit  # type: ignore[assignment,method-assign]
 
     @property
     def choice(self) -> "Choice | None":
         """What backend "auto" has chosen last, and why; None while it measures, and with others."""
         return getattr(self._inner, "choice", None)
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+    @overload
+    def submit(
+        self, fn: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> "Future[T]": ...
+
+    @overload
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]": ...
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """Schedule `fn(*args, **kwargs)` and return its future."""
         return self._inner.submit(fn, *args, **kwargs)
 

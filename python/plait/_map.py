@@ -188,7 +188,8 @@ def map(
 
         if backend in ("asyncio", "auto"):
             return start.start(fn, iterables, workers, concurrency, buffersize, (timeout, retries))
-        refuse_coroutines(fn, backend)
+        if backend != "processes":
+            refuse_coroutines(fn, backend)
         return start.start_on_processes(
             fn, iterables, workers, chunksize, concurrency, buffersize, (timeout, retries)
         )

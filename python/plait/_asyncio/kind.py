@@ -3,7 +3,7 @@ nothing."""
 
 import functools
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, NoReturn
 
 _CO_COROUTINE = 0x80
 
@@ -63,13 +63,12 @@ def is_async(iterable: Any) -> bool:
     return hasattr(kind, "__aiter__") and not hasattr(kind, "__iter__")
 
 
-def refuse_coroutines(fn: Any, backend: str) -> None:
-    """Raise a TypeError if `backend` runs no coroutine functions, of which `fn` is one."""
-    if backend in ("threads", "serial"):
-        raise TypeError(
-            f"{name_of(fn)} is a coroutine function, which backend {backend!r} does not run; "
-            "take backend='asyncio', or backend='processes' for an event loop in each worker"
-        )
+def refuse_coroutines(fn: Any, backend: str) -> NoReturn:
+    """Raise the TypeError that says that `backend` runs no coroutine functions, of which `fn` is one."""
+    raise TypeError(
+        f"{name_of(fn)} is a coroutine function, which backend {backend!r} does not run here; "
+        "take backend='asyncio', or plait.map with backend='processes' for an event loop in each worker"
+    )
 
 
 def refuse_plain(fn: Any) -> None:
