@@ -214,12 +214,28 @@ def cut(calls: Iterable[tuple[Any, ...]], size: int) -> Iterator[tuple[tuple[Any
 
 
 class ChunkResults(Iterator[Any]):
-    """The results of chunks, one by one, in order."""
+    """The results of chunks, one by one, in order; who closes or drops it stops what workers have begun."""
 
-    def __init__(self, chunks: Iterator[list[Sent]]) -> None:
-        """`chunks`: what the workers sent."""
-        self._chunks = chunks
+    def __init__(
+        self,
+        submit: Callable[..., Any],
+        call: Callable[..., list[Sent]],
+        chunks: Iterator[tuple[tuple[Any, ...], ...]],
+        ahead: int,
+    ) -> None:
+        """Submit `call` with each of `chunks`, so many of them ahead."""
+        self._submit = submit
+        self._call = call
+        self._chunks: Iterator[tuple[tuple[Any, ...], ...]] | None = chunks
+        self._ahead = ahead
+        self._failure: Exception | None = None
+        self._futures: deque[Any] = deque()
         self._here: deque[Sent] = deque()
+        try:
+            self._fill()
+        except BaseException:
+            self.close()
+            raise
 
     def __next__(self) -> Any:
         """The next one.
@@ -228,9 +244,14 @@ class ChunkResults(Iterator[Any]):
             Exception: what the call, or an input, raised.
 
         """
-        while not self._here:
-            self._here.extend(next(self._chunks))
         try:
+            while not self._here:
+                if not self._futures:
+                    self._stop()
+                # It stays in the queue meanwhile, so that `close` finds it.
+                self._here.extend(self._futures[0].result())
+                self._futures.popleft()
+                self._fill()
             return arrived(self._here.popleft())
         except BaseException:
             self.close()
@@ -238,5 +259,33 @@ class ChunkResults(Iterator[Any]):
 
     def close(self) -> None:
         """Cancel what was not taken; the iterator is exhausted then."""
+        self._chunks = None
         self._here.clear()
-        self._chunks.close()  # type: ignore[attr-defined]
+        while self._futures:
+            self._futures.popleft().cancel()
+
+    def __del__(self) -> None:
+        """Close it."""
+        self.close()
+
+    def _fill(self) -> None:
+        while self._chunks is not None and len(self._futures) < self._ahead:
+            try:
+                chunk = next(self._chunks)
+            except StopIteration:
+                self._chunks = None
+            except Exception as error:
+                # What was submitted before is handed out first.
+                self._chunks, self._failure = None, error
+            else:
+                self._futures.append(self._submit(self._call, *chunk))
+
+    def _stop(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is None:
+            raise StopIteration
+        try:
+            raise failure
+        finally:
+            # No cycle by way of the traceback.
+            del failure

@@ -60,13 +60,12 @@ def start_on_processes(
     """
     refuse_async_inputs(iterables, "processes")
     from plait._asyncio.chunks import ChunkResults, cut
-    from plait._map import submit_ahead
 
     calls = zip(*iterables)
     pool = processes(workers)
     call, size, ahead = plan(fn, iterables, pool, chunksize, concurrency, buffersize, limits)
     # A worker's death is what the pool tries again; all else the worker's own loop does.
-    return ChunkResults(submit_ahead(submit_of(pool, (None, limits[1])), call, cut(calls, size), ahead, None))
+    return ChunkResults(submit_of(pool, (None, limits[1])), call, cut(calls, size), ahead)
 
 
 def maker(fn: Callable[..., Any], concurrency: int | None) -> Any:
