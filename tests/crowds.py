@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import threading
 from pathlib import Path
@@ -37,6 +38,42 @@ async def pid_and_thread(_):
 
 def plain(number):
     return number + 1
+
+
+def amapped(fn, *iterables, **options):
+    """`plait.map` on the backend "asyncio"."""
+    return plait.map(fn, *iterables, backend="asyncio", **options)
+
+
+class Source:
+    """Numbers without end (or up to one that raises), counting how many were taken."""
+
+    def __init__(self, raises_at=None):
+        self.taken = 0
+        self.closed = False
+        self.raises_at = raises_at
+
+    def __iter__(self):
+        try:
+            for n in itertools.count():
+                if n == self.raises_at:
+                    raise OSError(f"no item {n}")
+                self.taken += 1
+                yield n
+        finally:
+            self.closed = True
+
+
+async def numbers(source):
+    """The same as an asynchronous generator."""
+    items = iter(source)
+    try:
+        for n in items:
+            await asyncio.sleep(0)
+            yield n
+    finally:
+        items.close()
+        source.finished = True
 
 
 class Crowd:
@@ -118,3 +155,59 @@ async def ask(port, number):
     finally:
         writer.close()
         await writer.wait_closed()
+
+
+def _loops():
+    """How to run a coroutine in each kind of event loop that there is."""
+
+    def of(**options):
+        def run(coroutine):
+            with asyncio.Runner(**options) as runner:
+                return runner.run(coroutine)
+
+        return run
+
+    found = {"asyncio": of(), "debug": of(debug=True)}
+    try:
+        import uvloop
+    except ImportError:
+        return found
+    return {**found, "uvloop": of(loop_factory=uvloop.new_event_loop)}
+
+
+LOOPS = _loops()
+
+
+async def listed(results):
+    return [result async for result in results]
+
+
+async def passed(condition, what):
+    """As `until`, without holding up the loop."""
+    while not condition():
+        await asyncio.sleep(0.002)
+    assert condition(), what
+
+
+class Numbers:
+    """An asynchronous generator without end (or up to a number at which it raises), and what became of it."""
+
+    def __init__(self, raises_at=None, most=None):
+        self.taken = 0
+        self.closed = False
+        self.raises_at = raises_at
+        self.most = most
+
+    async def __call__(self):
+        try:
+            for n in itertools.count():
+                if n == self.raises_at:
+                    raise OSError(f"no item {n}")
+                if n == self.most:
+                    return
+                self.taken += 1
+                yield n
+                await asyncio.sleep(0)
+        finally:
+            await asyncio.sleep(0)
+            self.closed = True

@@ -4,15 +4,13 @@ import asyncio
 import contextlib
 import contextvars
 import functools
-import gc
 import itertools
 import os
 import threading
 
 import plait
 import pytest
-from crowds import ENV, Crowd, add, add_one, ask, fail_on, plain, server
-from outside import is_alive, run_program, until
+from crowds import LOOPS, Crowd, Numbers, add, add_one, ask, fail_on, listed, passed, plain, server
 from workloads import add_one as plain_add_one
 from workloads import fail_on as plain_fail_on
 from workloads import pass_gate, pid
@@ -24,18 +22,10 @@ KINDS = [("asyncio", add_one), *((backend, plain_add_one) for backend in PLAIN),
 KIND_NAMES = [f"{backend}-{'coroutine' if fn is add_one else 'plain'}" for backend, fn in KINDS]
 
 
-@pytest.fixture(params=["asyncio", "debug", "uvloop"])
+@pytest.fixture(params=LOOPS)
 def run(request):
     """Runs a coroutine in an event loop of each kind."""
-    options = {"debug": {"debug": True}}.get(request.param, {})
-    if request.param == "uvloop":
-        options = {"loop_factory": pytest.importorskip("uvloop").new_event_loop}
-
-    def run(coroutine):
-        with asyncio.Runner(**options) as runner:
-            return runner.run(coroutine)
-
-    return run
+    return LOOPS[request.param]
 
 
 @pytest.fixture(params=KINDS, ids=KIND_NAMES)
@@ -44,41 +34,6 @@ def kind(request):
     backend, fn = request.param
     options = {"workers": 2} if backend in ("threads", "processes") else {}
     return functools.partial(plait.amap, fn, backend=backend, **options)
-
-
-async def listed(results):
-    return [result async for result in results]
-
-
-async def passed(condition, what):
-    """As `until`, without holding up the loop."""
-    while not condition():
-        await asyncio.sleep(0.002)
-    assert condition(), what
-
-
-class Numbers:
-    """An asynchronous generator without end (or up to a number at which it raises), and what became of it."""
-
-    def __init__(self, raises_at=None, most=None):
-        self.taken = 0
-        self.closed = False
-        self.raises_at = raises_at
-        self.most = most
-
-    async def __call__(self):
-        try:
-            for n in itertools.count():
-                if n == self.raises_at:
-                    raise OSError(f"no item {n}")
-                if n == self.most:
-                    return
-                self.taken += 1
-                yield n
-                await asyncio.sleep(0)
-        finally:
-            await asyncio.sleep(0)
-            self.closed = True
 
 
 # --- results
@@ -313,162 +268,3 @@ def test_bad_input_is_refused_at_once():
         plait.amap(plain, [1], backend="nonsense")
     with pytest.raises(ValueError, match="serial backend cannot stop"):
         plait.amap(plain, [1], backend="serial", timeout=1)
-
-
-# --- nothing is left
-
-
-def test_a_break_cancels_what_was_begun(run):
-    crowd = Crowd()
-
-    async def enter(n):
-        return n if n == 0 else await crowd.enter(n)
-
-    async def main():
-        async for _ in plait.amap(enter, itertools.count(), concurrency=10):
-            await passed(lambda: crowd.inside == 10, "ten at a time")
-            break
-        gc.collect()
-        await passed(lambda: crowd.inside == 0, "their end")
-        assert crowd.cancelled == crowd.begun
-        await passed(lambda: len(asyncio.all_tasks()) == 1, "the end of all tasks")
-
-    run(main())
-
-
-def test_closing_awaits_what_was_begun(run):
-    crowd = Crowd()
-    numbers = Numbers()
-
-    async def enter(n):
-        return n if n == 0 else await crowd.enter(n)
-
-    async def main():
-        async with contextlib.aclosing(plait.amap(enter, numbers(), concurrency=10)) as results:
-            async for _ in results:
-                await passed(lambda: crowd.inside == 10, "ten at a time")
-                break
-        assert (crowd.inside, numbers.closed) == (0, True)
-        assert crowd.cancelled == crowd.begun
-        assert len(asyncio.all_tasks()) == 1
-
-    run(main())
-
-
-def test_cancelling_the_consumer_awaits_what_was_begun(run):
-    crowd = Crowd()
-
-    async def consume():
-        async for _ in plait.amap(crowd.enter, itertools.count(), concurrency=10):
-            raise AssertionError("none ends")
-
-    async def main():
-        task = asyncio.ensure_future(consume())
-        await passed(lambda: crowd.inside == 10, "ten at a time")
-        task.cancel()
-        # And again, while it waits for them.
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert (crowd.inside, crowd.cancelled) == (0, 10)
-        assert len(asyncio.all_tasks()) == 1
-
-    run(main())
-
-
-def test_asyncio_timeout_around_it(run):
-    crowd = Crowd()
-
-    async def main():
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await listed(plait.amap(crowd.enter, itertools.count(), concurrency=10))
-        assert crowd.inside == 0 and crowd.cancelled == 10
-
-    run(main())
-
-
-def test_a_call_that_raises_takes_the_others_along(run):
-    crowd = Crowd()
-
-    async def enter(n):
-        if n == 5:
-            while crowd.inside < 9:
-                await asyncio.sleep(0.001)
-            raise ValueError(n)
-        return await crowd.enter(n)
-
-    async def first_fails():
-        async for _ in plait.amap(enter, itertools.count(5), concurrency=10):
-            raise AssertionError("the first one fails")
-
-    async def main():
-        with pytest.raises(ValueError):
-            await first_fails()
-        assert crowd.inside == 0 and crowd.cancelled == crowd.begun >= 9
-
-    run(main())
-
-
-def test_one_that_was_never_begun_leaves_nothing():
-    async def main():
-        plait.amap(add_one, itertools.count())
-        plait.amap(add_one, Numbers()())
-        gc.collect()
-        assert len(asyncio.all_tasks()) == 1
-
-    asyncio.run(main())
-
-
-@pytest.mark.parametrize("backend", ["threads", "processes"])
-def test_closing_takes_back_what_no_worker_has_begun(backend, gate, tmp_path):
-    record = tmp_path / "record"
-
-    def work(n):
-        if n:
-            pass_gate(gate.folder, n)
-        with open(record, "a") as file:
-            file.write(f"{n} ")
-        return n
-
-    async def main():
-        results = plait.amap(work, range(20), backend=backend, workers=2)
-        assert await anext(results) == 0
-        await passed(lambda: {"1", "2"} <= set(gate.entered()), "two calls")
-        await results.aclose()
-
-    asyncio.run(main())
-    if backend == "processes":
-        # They are stopped, and other workers take their place.
-        until(lambda: not any(map(is_alive, gate.entered().values())), "the end of both workers")
-    gate.open()
-    if backend == "threads":
-        # They cannot be stopped.
-        until(lambda: len(record.read_text().split()) == 3, "the end of both calls")
-    else:
-        assert record.read_text().split() == ["0"]
-    assert sorted(gate.entered()) == ["1", "2"]
-
-
-def test_ctrl_c_ends_a_program():
-    script = """
-import asyncio, itertools, os, plait, signal
-async def work(n):
-    try:
-        if n == 9:
-            os.kill(os.getpid(), signal.SIGINT)
-        await asyncio.sleep(3600)
-    finally:
-        await asyncio.sleep(0)
-        if n == 3:
-            print("tidied up")
-async def main():
-    async for _ in plait.amap(work, itertools.count(), concurrency=10):
-        pass
-try:
-    asyncio.run(main())
-except KeyboardInterrupt:
-    print("interrupted")
-"""
-    assert run_program("-c", script, env=ENV).lines == ["tidied up", "interrupted"]

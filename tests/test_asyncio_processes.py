@@ -9,7 +9,7 @@ import threading
 import plait
 import pytest
 from crowds import add, add_one, ask, fail_on, pid_and_thread, server
-from outside import until
+from outside import is_alive, until
 from plait._asyncio import chunks
 from workloads import add_one as plain_add_one
 
@@ -195,6 +195,21 @@ def test_closing_stops_what_workers_have_begun(tmp_path):
     # The workers are free again, or others stand in for them.
     assert list(on_processes(add_one, range(100))) == list(range(1, 101))
     assert list(on_processes(plain_add_one, range(100))) == list(range(1, 101))
+
+
+def test_dropping_one_that_nobody_has_looked_at(tmp_path):
+    record = tmp_path / "record"
+
+    async def work(n):
+        with open(record, "a") as file:
+            file.write(f"{os.getpid()}\n")
+        await asyncio.sleep(3600)
+
+    results = on_processes(work, range(2), chunksize=1)
+    until(lambda: record.exists() and len(record.read_text().split()) == 2, "the start of two coroutines")
+    del results
+    workers = [int(pid) for pid in record.read_text().split()]
+    until(lambda: not any(map(is_alive, workers)), "the end of the workers that ran them")
 
 
 def test_within_a_worker():
