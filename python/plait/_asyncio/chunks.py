@@ -56,7 +56,10 @@ class Chunk:
         except BaseException:
             # The order to stop has struck in the loop itself, which is not to be trusted any more.
             loop, _loop = _loop, None
-            loop.run_until_complete(run.group.end())
+            try:
+                loop.run_until_complete(run.group.end())
+            finally:
+                loop.close()
             raise
         return [_sent(call) for call in made]
 
