@@ -59,6 +59,24 @@ async def main():
 asyncio.run(main())
 print("done")
 """,
+    "coroutines": """
+import asyncio, itertools, plait
+async def work(n):
+    await asyncio.sleep(0.001)
+    return n
+print(sum(plait.map(work, range(200), concurrency=10)))
+results = plait.map(work, itertools.count())
+print(next(results))
+results.close()
+print(sum(plait.map(work, range(50), backend="processes", workers=2, concurrency=5)))
+async def main():
+    async for n in plait.amap(work, range(100)):
+        pass
+asyncio.run(main())
+with plait.Executor("asyncio", 5) as executor:
+    print(sum(executor.map(work, range(20))))
+print("done")
+""",
 }
 
 # So many moments a program; enough together to meet a mistake sooner or later, few enough for every run.

@@ -16,6 +16,7 @@ from plait._errors import NotPicklable, PlaitError, RemoteError, TaskTimeout
 # What type checkers take for `typing.TYPE_CHECKING`, without the import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from plait._amap import amap
     from plait._choice import Choice
     from plait._compare import Comparison, compare
     from plait._core import cpu_count
@@ -53,6 +54,7 @@ __all__ = [
     "ThreadPool",
     "ThreadPoolExecutor",
     "WorkerDied",
+    "amap",
     "compare",
     "cpu_count",
     "empty",
@@ -83,6 +85,7 @@ _HOMES = {
     "ThreadPool": "plait._pool",
     "ThreadPoolExecutor": "plait._thread",
     "WorkerDied": "plait._errors",
+    "amap": "plait._amap",
     "compare": "plait._compare",
     "cpu_count": "plait._core",
     "empty": "plait._shared",

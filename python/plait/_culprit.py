@@ -209,6 +209,11 @@ def _remedy(culprit, reason: BaseException) -> str:
     module, name = (type.__getattribute__(kind, part) for part in ("__module__", "__name__"))
     if issubclass(kind, io.IOBase):
         return "send the path and open the file inside the function"
+    if module == "builtins" and name == "coroutine":
+        return (
+            "its function is a coroutine function: give that to plait.map or to plait.Executor('asyncio'), "
+            "or call asyncio.run in a plain function"
+        )
     if _is_iterator(kind):
         return "send a list of its items, or make it inside the function"
     if module in ("_multiprocessing", "multiprocessing.synchronize"):

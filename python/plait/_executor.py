@@ -1,7 +1,7 @@
 """One executor for every backend."""
 
 import concurrent.futures
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, Unpack, overload
 
 from plait import _own
@@ -10,6 +10,7 @@ from plait._options import PoolMixin, check_limits
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from plait._asyncio.executor import AsyncioExecutor
     from plait._auto.executor import AutoExecutor
     from plait._choice import Choice
     from plait._future import Future
@@ -18,17 +19,19 @@ if TYPE_CHECKING:
     from plait._serial import SerialExecutor
     from plait._thread import ThreadPoolExecutor
 
-    Inner: TypeAlias = AutoExecutor | ProcessPoolExecutor | ThreadPoolExecutor | SerialExecutor
+    Inner: TypeAlias = (
+        AutoExecutor | ProcessPoolExecutor | ThreadPoolExecutor | SerialExecutor | AsyncioExecutor
+    )
 
 A = TypeVar("A")
 B = TypeVar("B")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BACKENDS = ("auto", "serial", "threads", "processes")
+BACKENDS = ("auto", "serial", "threads", "processes", "asyncio")
 
 # Named in the design, not built yet: asking for one says so.
-_NOT_YET = ("interpreters", "asyncio", "dask", "ray")
+_NOT_YET = ("interpreters", "dask", "ray")
 
 
 def check_backend(backend: object) -> None:
@@ -45,19 +48,20 @@ class Executor(PoolMixin, concurrent.futures.Executor):
     """A `concurrent.futures.Executor` over the backend of your choice.
 
     Args:
-        backend: "auto" (the default), "processes", "threads" or "serial". With "auto" the first calls of each
-            function run on a thread of this process while they are measured; then further calls of it go to
-            threads or to worker processes, whichever promises to be faster. An option that only worker
-            processes have decides for them.
+        backend: "auto" (the default), "processes", "threads", "serial" or "asyncio". With "auto" the first
+            calls of each function run on a thread of this process while they are measured; then further calls
+            of it go to threads or to worker processes, whichever promises to be faster. An option that only
+            worker processes have decides for them. "asyncio" takes coroutine functions and runs them on an
+            event loop in a thread of plait's own; cancelling a future cancels its coroutine.
         max_workers: The most workers; by default as measured, a process for each core, or as many threads as
-            the stdlib starts.
-        initializer: Called in each worker as it starts.
+            the stdlib starts. On "asyncio" the most coroutines at a time, by default found by climbing.
+        initializer: Called in each worker as it starts; not on "asyncio", which has none.
         initargs: Its arguments.
         max_tasks_per_child: Calls after which a worker process is replaced; processes only.
         preload: Modules to import once for all worker processes; processes only.
         timeout: Seconds that each call may take from its start; one that takes longer fails with
             `plait.TaskTimeout`. On processes it is stopped. A thread cannot be stopped: there it is
-            abandoned, and goes on unheard. Not on the serial backend.
+            abandoned, and goes on unheard. A coroutine is cancelled. Not on the serial backend.
         retries: Extra tries of a call after an exception, a timeout, or the death of its worker.
         memory_limit: The most private memory of a worker process, in bytes or as "1.5GiB"; processes only.
         max_memory_growth: Growth of its private memory after which a worker process is replaced between two
@@ -115,6 +119,12 @@ class Executor(PoolMixin, concurrent.futures.Executor):
             inner = ProcessPoolExecutor(
                 max_workers, None, initializer, initargs, timeout=timeout, retries=retries, **options
             )
+        elif backend == "asyncio":
+            if initializer is not None:
+                raise ValueError("initializer is for workers, of which backend 'asyncio' has none")
+            from plait._asyncio.executor import AsyncioExecutor
+
+            inner = AsyncioExecutor(max_workers, timeout=timeout, retries=retries)
         elif backend == "threads":
             from plait._thread import ThreadPoolExecutor
 
@@ -133,14 +143,22 @@ class Executor(PoolMixin, concurrent.futures.Executor):
             _own.register(self._id, self, face=True)
         if type(self).submit is Executor.submit:
             # Straight to the engine: a call less for each task.
-            self.submit = inner.submit  # type: ignore[method-assign]
+            self.submit = inner.submit  # type: ignore[assignment,method-assign]
 
     @property
     def choice(self) -> "Choice | None":
         """What backend "auto" has chosen last, and why; None while it measures, and with others."""
         return getattr(self._inner, "choice", None)
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+    @overload
+    def submit(
+        self, fn: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> "Future[T]": ...
+
+    @overload
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]": ...
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """Schedule `fn(*args, **kwargs)` and return its future."""
         return self._inner.submit(fn, *args, **kwargs)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from plait._asyncio.kind import is_coroutine_function, name_of
 from plait._auto import deciding, run
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def explain(
         The choice: a text when printed, a table in a notebook, `to_json()` for programs.
 
     Raises:
-        TypeError: no iterable.
+        TypeError: no iterable, or a coroutine function, for which there is nothing to choose.
         ValueError: a number below 1, or no items.
         Exception: what the first calls or the inputs raised.
 
@@ -42,5 +43,7 @@ def explain(
     check_counts(workers=workers, chunksize=chunksize)
     if not iterables:
         raise TypeError("explain needs at least one iterable")
+    if is_coroutine_function(fn):
+        raise TypeError(f"{name_of(fn)} is a coroutine function, which runs on backend 'asyncio' unmeasured")
     bounds = deciding.Bounds(workers, chunksize)
     return run.Run(fn, iterables, bounds, None, (None, 0), process_pool, is_warm).explain()

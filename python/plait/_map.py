@@ -7,11 +7,17 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
 from operator import length_hint
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from plait import _core, _native_threads, _own
+from plait._asyncio.kind import (
+    is_coroutine_function,
+    refuse_async_inputs,
+    refuse_concurrency,
+    refuse_coroutines,
+)
 from plait._executor import check_backend
 from plait._options import check_limits
 
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
     from plait._choice import Choice
 
     R = TypeVar("R", covariant=True)
+
+    Input: TypeAlias = Iterable[A] | AsyncIterable[A]
 
     class Common(TypedDict, total=False):
         """What `map` takes by name on any backend."""
@@ -39,9 +47,10 @@ if TYPE_CHECKING:
         backend: Literal["auto"]
 
     class Options(Common, total=False):
-        """The same, with a backend."""
+        """The same, with a backend; and what only coroutine functions have."""
 
         backend: str
+        concurrency: int | None
 
     class Chosen(Iterator[R], Protocol[R]):
         """The iterator of a map whose backend was left to plait."""
@@ -56,6 +65,30 @@ _AHEAD_PER_THREAD = 32
 
 _lock = threading.Lock()
 _pools: dict[tuple[Any, ...], Any] = {}
+
+
+@overload
+def map(  # type: ignore[overload-overlap]  # a coroutine function's results are awaited
+    fn: Callable[[A], Coroutine[Any, Any, T]], it: "Input[A]", /, **how: "Unpack[Options]"
+) -> Iterator[T]: ...
+
+
+@overload
+def map(  # type: ignore[overload-overlap]
+    fn: Callable[[A, B], Coroutine[Any, Any, T]], a: "Input[A]", b: "Input[B]", /, **how: "Unpack[Options]"
+) -> Iterator[T]: ...
+
+
+@overload
+def map(  # type: ignore[overload-overlap]
+    fn: Callable[..., Coroutine[Any, Any, T]],
+    a: "Input[Any]",
+    b: "Input[Any]",
+    c: "Input[Any]",
+    /,
+    *iterables: "Input[Any]",
+    **how: "Unpack[Options]",
+) -> Iterator[T]: ...
 
 
 @overload
@@ -101,15 +134,16 @@ def map(
 
 
 def map(
-    fn: Callable[..., T],
-    *iterables: Iterable[Any],
+    fn: Callable[..., Any],
+    *iterables: Any,
     backend: str = "auto",
     workers: int | None = None,
     chunksize: int | None = None,
     buffersize: int | None = None,
     timeout: float | None = None,
     retries: int = 0,
-) -> Iterator[T]:
+    concurrency: int | None = None,
+) -> Iterator[Any]:
     """Return an iterator over `fn(*args)` for each tuple of items, in order; the calls start at once.
 
     The inputs are read only a little ahead of the consumer, so they may be endless. The workers are kept for
@@ -117,32 +151,50 @@ def map(
     measured, for some 10 ms; then the rest goes where that promises to be fastest. The iterator's `choice`
     says what was chosen, and why.
 
+    A coroutine function runs on an event loop of plait's own, which is what "auto" means for it, or with the
+    backend "processes" on one in each worker. Closing or dropping the iterator cancels what runs there.
+
     Args:
-        fn: The function.
-        iterables: Its arguments, item by item; the shortest ends it.
-        backend: "auto" (the default), "processes", "threads" or "serial".
+        fn: The function, or a coroutine function.
+        iterables: Its arguments, item by item; the shortest ends it. With "asyncio" they may be asynchronous.
+        backend: "auto" (the default), "processes", "threads", "serial" or "asyncio".
         workers: How many; by default as measured, or a process for each core, or as many threads as the
             stdlib starts.
         chunksize: Items sent to a worker process together; by default chosen from how long they take.
         buffersize: The most items read ahead of the results that were taken; by default as many as keep the
             workers busy.
         timeout: Seconds that each call may take from its start; one that takes longer is stopped (on threads:
-            abandoned) and raises `plait.TaskTimeout`. Not on the serial backend.
+            abandoned; a coroutine: cancelled) and raises `plait.TaskTimeout`. Not on the serial backend.
         retries: Extra tries of a call after an exception, a timeout, or the death of its worker. With it, or
             with `timeout`, items go to the worker processes one by one.
+        concurrency: The most coroutines at a time, on processes in each worker; by default found by climbing
+            while more of them raise the rate, up to some thousands. Coroutine functions only.
 
     Raises:
         ValueError: no such backend, a number below 1, or a limit that makes no sense.
+        TypeError: a coroutine function on threads or the serial backend, or a plain one on "asyncio".
         MemoryError: there is no room for what a worker process is to be sent, and waiting would not help.
         Exception: what `fn` or an input raised, where its result would have come; what came before is yielded
             first.
 
     """
     check_backend(backend)
-    check_counts(workers=workers, chunksize=chunksize, buffersize=buffersize)
+    check_counts(workers=workers, chunksize=chunksize, buffersize=buffersize, concurrency=concurrency)
     check_limits(timeout, retries)
     if not iterables:
         raise TypeError("map needs at least one iterable")
+    if backend == "asyncio" or is_coroutine_function(fn):
+        from plait._asyncio import start
+
+        if backend in ("asyncio", "auto"):
+            return start.start(fn, iterables, workers, concurrency, buffersize, (timeout, retries))
+        if backend != "processes":
+            refuse_coroutines(fn, backend)
+        return start.start_on_processes(
+            fn, iterables, workers, chunksize, concurrency, buffersize, (timeout, retries)
+        )
+    refuse_concurrency(concurrency)
+    refuse_async_inputs(iterables, backend)
     if backend == "auto":
         from plait._auto import deciding, run
 
@@ -301,8 +353,12 @@ def _pool(backend: str, workers: int) -> Any:
         return pool
 
 
-def process_pool(workers: int) -> Any:
-    """The worker processes that `map` keeps."""
+def process_pool(workers: int | None) -> Any:
+    """The worker processes that `map` keeps; None: as many as there are cores for."""
+    if workers is None:
+        from plait._process import default_workers
+
+        workers = default_workers()
     return _pool("processes", workers)
 
 

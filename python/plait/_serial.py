@@ -4,6 +4,7 @@ import concurrent.futures
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
+from plait._asyncio.kind import is_coroutine_function, refuse_coroutines
 from plait._future import Future
 from plait._options import PoolMixin, check_limits
 
@@ -48,6 +49,8 @@ class SerialExecutor(PoolMixin, concurrent.futures.Executor):
         kwargs: dict[str, Any],
     ) -> "Future[T]":
         _refuse_timeout(timeout)
+        if is_coroutine_function(fn):
+            refuse_coroutines(fn, "serial")
         if self._closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
         future: Future[T] = Future()

@@ -1,6 +1,6 @@
 """plait's functions as a program calls them; every type is stated. Read by type checkers, never run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, assert_type
 
 import numpy as np
@@ -25,6 +25,27 @@ def maps() -> None:
     assert_type(plait.map(lambda n: n / 2, range(5), backend="threads", workers=2), Iterator[float])
     assert_type(list(plait.map(lambda a, b: a + len(b), [1], ["x"], timeout=1.0, retries=2)), list[int])
     assert_type(list(plait.map(clipped, [1], [2], [3], chunksize=10, buffersize=20)), list[int])
+
+
+async def fetched(n: int, deep: bool = False) -> str:
+    return str(n)
+
+
+async def numbers() -> AsyncIterator[int]:
+    yield 1
+
+
+async def coroutines() -> None:
+    assert_type(plait.map(fetched, range(5)), Iterator[str])
+    assert_type(plait.map(fetched, numbers(), backend="asyncio", concurrency=100), Iterator[str])
+    assert_type(plait.map(fetched, [1], [True], backend="processes", workers=2), Iterator[str])
+    async for text in plait.amap(fetched, numbers(), concurrency=10):
+        assert_type(text, str)
+    async for number in plait.amap(squared, range(5), backend="processes", chunksize=2):
+        assert_type(number, int)
+    await plait.amap(clipped, [1], numbers(), [3]).aclose()
+    with plait.Executor("asyncio") as executor:
+        assert_type(await executor.submit(fetched, 1, deep=True), str)
 
 
 def shared() -> None:

@@ -28,6 +28,16 @@ def names() -> None:
     print(plait.proceses)  # wrong: a name that is not there
 
 
+async def fetched(n: int) -> str:
+    return str(n)
+
+
+async def coroutines() -> None:
+    plait.map(fetched, ["a"])  # wrong: an item's type
+    async for number in plait.amap(fetched, [1]):
+        number += 1  # wrong: the result's type
+
+
 def options() -> None:
     plait.map(size, ["a"], worker=2)  # wrong: an option that is not there
     print(plait.map(size, ["a"], backend="threads").choice)  # wrong: nothing was chosen

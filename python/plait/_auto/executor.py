@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from plait import _core, _exit
+from plait._asyncio.kind import is_coroutine_function, refuse_coroutines
 from plait._auto import deciding
 from plait._auto.crew import Crew
 from plait._auto.plan import Plan
@@ -153,6 +154,8 @@ class AutoExecutor:
         key = key_of(fn)
         plan = self._plans.get(key)
         if plan is None:
+            if is_coroutine_function(fn):
+                refuse_coroutines(fn, "auto")
             if len(self._plans) >= _MOST_PLANS:
                 for old in [key for key, plan in self._plans.items() if plan.submit is not None]:
                     del self._plans[old]

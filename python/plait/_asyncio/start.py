@@ -1,0 +1,146 @@
+"""Maps of coroutine functions, as `plait.map` starts them: the backends "asyncio" and "processes"."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from operator import length_hint
+from typing import Any
+
+from plait._asyncio.group import Limits
+from plait._asyncio.kind import is_async, is_coroutine_function, refuse_async_inputs, refuse_plain
+
+_NO_WORKERS = (
+    "workers counts threads and processes, of which backend 'asyncio' has none; "
+    "concurrency says how many coroutines there may be at a time"
+)
+
+
+def start(
+    fn: Callable[..., Any],
+    iterables: tuple[Iterable[Any], ...],
+    workers: int | None,
+    concurrency: int | None,
+    buffersize: int | None,
+    limits: Limits,
+) -> Iterator[Any]:
+    """Start a map on a loop of plait's own.
+
+    Raises:
+        TypeError: a plain function, or an input that is not iterable.
+        ValueError: a number of workers.
+
+    """
+    check(fn, workers)
+    from plait._asyncio.home import home
+    from plait._asyncio.results import Results
+
+    is_asynchronous = any(is_async(iterable) for iterable in iterables)
+    return Results(home(), fn, iterables, concurrency, buffersize, limits, is_asynchronous)
+
+
+def check(fn: Callable[..., Any], workers: int | None) -> None:
+    """Raise what is wrong with a map on the backend "asyncio"."""
+    refuse_plain(fn)
+    if workers is not None:
+        raise ValueError(_NO_WORKERS)
+
+
+def start_on_processes(
+    fn: Callable[..., Any],
+    iterables: tuple[Iterable[Any], ...],
+    workers: int | None,
+    chunksize: int | None,
+    concurrency: int | None,
+    buffersize: int | None,
+    limits: Limits,
+) -> Iterator[Any]:
+    """Start a map whose coroutines run on event loops of worker processes.
+
+    Raises:
+        TypeError: an input that is asynchronous, or not iterable.
+
+    """
+    refuse_async_inputs(iterables, "processes")
+    from plait._asyncio.chunks import ChunkResults, cut
+
+    calls = zip(*iterables)
+    pool = processes(workers)
+    call, size, ahead = plan(fn, iterables, pool, chunksize, concurrency, buffersize, limits)
+    # A worker's death is what the pool tries again; all else the worker's own loop does.
+    return ChunkResults(submit_of(pool, (None, limits[1])), call, cut(calls, size), ahead)
+
+
+def maker(fn: Callable[..., Any], concurrency: int | None) -> Any:
+    """Give what makes the group of a map of coroutines in a running loop."""
+    from plait._asyncio.group import Group, Width
+
+    return lambda loop, tell: Group(loop, fn, Width(concurrency), tell)
+
+
+def stream_on_processes(
+    fn: Callable[..., Any],
+    iterables: tuple[Any, ...],
+    calls: Any,
+    workers: int | None,
+    chunksize: int | None,
+    concurrency: int | None,
+    buffersize: int | None,
+    limits: Limits,
+) -> AsyncGenerator[Any, None]:
+    """Start a map on processes for a running loop; `calls` are the zipped `iterables`."""
+    from plait._asyncio.chunks import PlainChunk, arrived, cut, cut_async
+    from plait._asyncio.futures import Futures, ahead_of
+    from plait._asyncio.stream import stream
+
+    pool = processes(workers)
+    call: Callable[..., Any] = fn
+    unpack, size, ahead = None, chunksize or 1, ahead_of(pool)
+    if is_coroutine_function(fn):
+        call, size, ahead = plan(fn, iterables, pool, chunksize, concurrency, buffersize, limits)
+        limits, unpack = (None, limits[1]), arrived
+    elif limits == (None, 0) and size > 1:
+        # Calls with limits go one by one.
+        call, unpack = PlainChunk(fn), arrived
+        ahead = max(1, buffersize // size) if buffersize is not None else ahead
+    if unpack is not None:
+        calls = cut_async(calls, size) if isinstance(calls, AsyncIterator) else cut(calls, size)
+        buffersize = ahead
+    submit = submit_of(pool, limits)
+    return stream(
+        lambda loop, tell: Futures(loop, submit, call, ahead, None, tell), calls, limits, buffersize, unpack
+    )
+
+
+def plan(
+    fn: Callable[..., Any],
+    iterables: tuple[Any, ...],
+    pool: Any,
+    chunksize: int | None,
+    concurrency: int | None,
+    buffersize: int | None,
+    limits: Limits,
+) -> tuple[Any, int, int]:
+    """What workers are to call, with how many calls at a time, and how many of those go ahead."""
+    from plait._asyncio.chunks import Chunk, sizes
+
+    hints = [length_hint(it, -1) for it in iterables]
+    left = min((hint for hint in hints if hint >= 0), default=None)
+    size, ahead = sizes(pool._max_workers, left, chunksize, concurrency, buffersize)
+    return Chunk(fn, concurrency, limits), size, ahead
+
+
+def processes(workers: int | None) -> Any:
+    """The worker processes that `map` keeps; within one of them, the pool that it belongs to."""
+    from plait import _own
+    from plait._map import process_pool
+
+    own = _own.current() if workers is None else None
+    return process_pool(workers) if own is None else own
+
+
+def submit_of(pool: Any, limits: Limits) -> Callable[..., Any]:
+    """How calls are submitted to `pool`: with these limits, whatever its own are."""
+    timeout, retries = limits
+
+    def submit(call: Callable[..., Any], *args: Any) -> Any:
+        return pool._submit_with(timeout, retries, call, args, {})
+
+    return submit
