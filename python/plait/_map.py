@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     from plait._choice import Choice
+    from plait._long import Progress
 
     R = TypeVar("R", covariant=True)
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
         buffersize: int | None
         timeout: float | None
         retries: int
+        ordered: bool
+        errors: Literal["raise", "return", "skip"]
+        progress: bool | Callable[[Progress], object] | None
+        checkpoint: str | os.PathLike[str] | None
 
     class Open(Common, total=False):
         """The same, with the backend left to plait."""
@@ -109,6 +114,10 @@ def map(
     buffersize: int | None = None,
     timeout: float | None = None,
     retries: int = 0,
+    ordered: bool = True,
+    errors: str = "raise",
+    progress: "bool | Callable[[Progress], object] | None" = None,
+    checkpoint: "str | os.PathLike[str] | None" = None,
 ) -> Iterator[T]:
     """Return an iterator over `fn(*args)` for each tuple of items, in order; the calls start at once.
 
@@ -130,8 +139,17 @@ def map(
             abandoned) and raises `plait.TaskTimeout`. Not on the serial backend.
         retries: Extra tries of a call after an exception, a timeout, or the death of its worker. With it, or
             with `timeout`, items go to the worker processes one by one.
+        ordered: Whether results come in the order of the inputs, or as they come.
+        errors: What becomes of an exception of a call: "raise" (the default) ends the map with it, "return"
+            yields it in the result's place, "skip" leaves it out. What an input raises ends the map.
+        progress: True for a bar on stderr, or in the notebook; or what to call with a `plait.Progress`, ten
+            times a second at most. If that raises, a warning says so, and it is called no more.
+        checkpoint: The path of a file that keeps results: where it exists, the map goes on from there.
+            It is as trusted as code. What a worker raised is not kept, and tried again.
 
     Raises:
+        plait.CheckpointError: the file is of another function, of other items or in use, or cannot be
+            written. In the latter case results that are there are yielded first.
         ValueError: no such backend, a number below 1, or a limit that makes no sense.
         MemoryError: there is no room for what a worker process is to be sent, and waiting would not help.
         Exception: what `fn` or an input raised, where its result would have come; what came before is yielded
@@ -143,6 +161,13 @@ def map(
     check_limits(timeout, retries)
     if not iterables:
         raise TypeError("map needs at least one iterable")
+    if not (ordered is True and errors == "raise" and not progress and checkpoint is None):
+        from plait._long import start, wishes
+
+        wanted = wishes.wishes(errors, ordered, progress, checkpoint)
+        if wanted.any:
+            counts = (workers, chunksize, buffersize)
+            return start.start(fn, iterables, wanted, backend, counts, (timeout, retries), _pool, is_warm)
     if backend == "auto":
         from plait._auto import deciding, run
 
