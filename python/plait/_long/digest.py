@@ -31,8 +31,8 @@ def digest(value: Any, name: str = "a value") -> bytes:
         _feed(seen.update, value)
     except Exception as error:
         raise CheckpointError(
-            f"{name} cannot be pickled ({type(error).__name__}: {error}), so that a checkpoint could not know "
-            "it again; map over what can, such as names or paths, or do without checkpoint="
+            f"{name} cannot be pickled ({type(error).__name__}: {error}), so that a checkpoint could not "
+            "know it again; map over what can, such as names or paths, or do without checkpoint="
         ) from error
     return seen.digest()
 

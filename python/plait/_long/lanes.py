@@ -10,6 +10,7 @@ from concurrent.futures import BrokenExecutor
 from typing import Any
 
 from plait import _core
+from plait._errors import NotPicklable
 from plait._long.chunk import Sizer, bind
 from plait._long.stretch import Stretch
 
@@ -53,13 +54,13 @@ class Lanes:
         """Start its calls. What speaks against its items is their failure.
 
         Raises:
-            Unusable, BrokenExecutor, MemoryError: no other item would fare better.
+            BrokenExecutor, MemoryError: no other item would fare better.
 
         """
         stretch.lanes = self
         try:
             stretch.future = future = self._submit(stretch)
-        except (Unusable, BrokenExecutor, MemoryError):
+        except (BrokenExecutor, MemoryError):
             raise
         except Exception as error:
             stretch.failures[0] = error
@@ -70,7 +71,12 @@ class Lanes:
             future.add_done_callback(lambda _: arrived(stretch))
 
     def collect(self, stretch: Stretch) -> bool:
-        """Take the results of a stretch that arrived; False if its items have to be called one by one."""
+        """Take the results of a stretch that arrived; False if its items have to be called one by one.
+
+        Raises:
+            Unusable: no other item would fare better.
+
+        """
         future, stretch.future = stretch.future, None
         if future is not None:
             try:
@@ -80,6 +86,7 @@ class Lanes:
                     # Ctrl-C.
                     stretch.future = future
                     raise
+                self._look_at(error)
                 stretch.failures[0] = error
             else:
                 self._take(stretch, value)
@@ -96,6 +103,9 @@ class Lanes:
 
     def _submit(self, stretch: Stretch) -> Any:
         raise NotImplementedError
+
+    def _look_at(self, error: BaseException) -> None:
+        """Raise `Unusable` for the failure of a whole stretch that will be that of all."""
 
     def _take(self, stretch: Stretch, value: Any) -> None:
         stretch.values = [value]
@@ -156,23 +166,22 @@ class ProcessLanes(Lanes):
         self._was_sent = False
 
     def _submit(self, stretch: Stretch) -> Any:
-        try:
-            if self._limits is not None:
-                timeout, retries = self._limits
-                return self._pool._submit_with(timeout, retries, self._fn, stretch.calls[0], {})
-            return self._pool.submit(self._chunk, stretch.calls)
-        except Exception:
-            if not self._was_sent:
-                # If it is the function that cannot be sent, no item will fare better.
-                try:
-                    _core.codec.encode_direct(self._fn, ())
-                except Exception as error:
-                    raise Unusable from error
-            raise
-        finally:
+        if self._limits is not None:
+            timeout, retries = self._limits
+            return self._pool._submit_with(timeout, retries, self._fn, stretch.calls[0], {})
+        return self._pool.submit(self._chunk, stretch.calls)
+
+    def _look_at(self, error: BaseException) -> None:
+        if not self._was_sent and isinstance(error, NotPicklable):
+            # If it is the function that cannot be sent, no item will fare better.
+            try:
+                _core.codec.encode_direct(self._fn, ())
+            except Exception as why:
+                raise Unusable from why
             self._was_sent = True
 
     def _take(self, stretch: Stretch, value: Any) -> None:
+        self._was_sent = True
         if self._limits is not None:
             stretch.values = [value]
             return

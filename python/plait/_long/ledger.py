@@ -1,7 +1,8 @@
 """The file of a checkpoint: results of one function, by the position of their item and its digest.
 
 An SQLite database in WAL mode, held by one run at a time. What was committed outlives a SIGKILL; each
-position is there once. Promises: nothing of a foreign file is changed or unpickled; what cannot be written is said.
+position is there once. Promises: nothing of a foreign file is changed or unpickled; what cannot be written
+is said.
 """
 
 import os
@@ -273,7 +274,7 @@ def _make(path: str) -> None:
 
 
 def _leave_to_parent() -> None:
-    """After a fork: to close the child's copy of a connection would clear the parent's log, so it never is."""
+    """After a fork: to close the child's copy of a connection would clear the parent's log, so it stays."""
     for ledger in list(_open):
         if ledger._base is not None:
             from ctypes import py_object, pythonapi

@@ -47,7 +47,7 @@ class LongMap(itertools.chain):  # type: ignore[type-arg]
             plait.CheckpointError: it cannot be written.
 
         """
-        self._run.close()
+        self._run.give_up()
         self._batches.close()  # type: ignore[attr-defined]
 
     def __del__(self) -> None:
@@ -97,6 +97,8 @@ class Run:
         self._stopped = False
         self._end: BaseException | None = None
         self._closed = False
+        # What is handed out now.
+        self._batch = Batch([])
 
     @property
     def goes_on(self) -> bool:
@@ -173,6 +175,13 @@ class Run:
             self._earlier.clear()
             self.meter.close()
 
+    def give_up(self) -> None:
+        """Close it, and forget what was not handed out."""
+        try:
+            self.close()
+        finally:
+            self._batch.forget()
+
     def _keep_late(self) -> None:
         """Keep what has arrived and was not asked for any more, and close the file."""
         assert self._ledger is not None
@@ -182,8 +191,12 @@ class Run:
                     stretch = self._arrivals.get_nowait()
                 except queue.Empty:
                     break
-                if stretch.lanes.collect(stretch):
-                    self._keep(stretch)
+                try:
+                    if stretch.lanes.collect(stretch):
+                        self._keep(stretch)
+                except Unusable:
+                    continue
+
         finally:
             self._ledger.close()
 
@@ -244,8 +257,6 @@ class Run:
         assert self._lanes is not None
         try:
             self._lanes.begin(stretch)
-        except Unusable as error:
-            self._stop(error.__cause__)
         except _ENDS as error:
             self._stop(error)
         else:
@@ -299,7 +310,13 @@ class Run:
 
     def _take(self, stretch: Stretch) -> None:
         """Look at what became of a stretch."""
-        if not stretch.lanes.collect(stretch):
+        try:
+            is_whole = stretch.lanes.collect(stretch)
+        except Unusable as error:
+            self._stop(error.__cause__)
+            self.order.on_split(stretch, [])
+            return
+        if not is_whole:
             parts = [stretch.part(place, place + 1) for place in range(len(stretch))]
             self.order.on_split(stretch, [part for part in parts if self._begin(part)])
             return
@@ -342,16 +359,20 @@ class Run:
                 error = failures[place]
                 if how == "raise" or _ends(error):
                     if place > begin:
-                        yield iter(Batch(values[begin:place]))
+                        yield self._batch_of(values[begin:place])
                     raise error
                 if how == "return":
                     values[place] = error
                 else:
                     if place > begin:
-                        yield iter(Batch(values[begin:place]))
+                        yield self._batch_of(values[begin:place])
                     begin = place + 1
             values = values[begin:]
-        yield iter(Batch(values))
+        yield self._batch_of(values)
+
+    def _batch_of(self, values: list[Any]) -> Iterator[Any]:
+        self._batch = Batch(values)
+        return iter(self._batch)
 
 
 def _ends(error: BaseException) -> bool:

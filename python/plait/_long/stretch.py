@@ -71,12 +71,13 @@ class Order:
             self._ended.append(stretch)
 
     def on_split(self, stretch: Stretch, parts: list[Stretch]) -> None:
-        """Its items go again, in these parts and in its place."""
+        """Its items go again, in these parts and in its place; those that are in none will not be called."""
         place = self._out.index(stretch)
         del self._out[place]
         for part in reversed(parts):
             self._out.insert(place, part)
         self.calling += len(parts) - 1
+        self.items += sum(map(len, parts)) - len(stretch)
 
     def pop(self) -> Stretch | None:
         """Take the stretch whose results come next, or None while there is none."""
