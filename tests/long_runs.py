@@ -86,3 +86,8 @@ def open_gate(gate, name, value):
     import workloads
 
     return value if name is None else workloads.pass_gate(gate, name, value)
+
+
+def blob_of(n):
+    time.sleep(0.0005)
+    return bytes([n % 256]) * 4000

@@ -196,7 +196,6 @@ class Run:
                         self._keep(stretch)
                 except Unusable:
                     continue
-
         finally:
             self._ledger.close()
 
@@ -282,9 +281,9 @@ class Run:
                     if not future.done():
                         self.meter.tick(self._busy())
                         continue
-                except BaseException:
-                    if not future.done():
-                        raise
+                except Exception:
+                    # It was cancelled.
+                    pass
                 break
             self._arrivals.put(head)
             return
