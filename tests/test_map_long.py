@@ -212,6 +212,15 @@ def test_within_a_call_of_a_map():
     assert got == [sum(10 * x for x in range(n, n + 10, 2)) for n in range(0, 40, 10)]
 
 
+def test_a_choosing_map_within_a_call():
+    def outer(n):
+        durations = [0.06, *[0.001] * 40]
+        inner = plait.map(w.sleep, durations, errors="return", progress=lambda counts: None)
+        return len(list(inner)) + n
+
+    assert list(plait.map(outer, range(4), backend="processes", workers=2, errors="skip")) == [41, 42, 43, 44]
+
+
 # --- order
 
 
@@ -246,6 +255,9 @@ def test_serial_calls_when_it_is_asked():
     assert called == []
     next(results)
     assert called == [0]
+    results = plait.map(called.append, range(5), backend="serial", errors="skip", buffersize=4)
+    next(results)
+    assert called == [0, 0]
 
 
 @pytest.mark.parametrize("backend", ["threads", "processes"])
@@ -381,6 +393,21 @@ open(os.path.join(folder, "open"), "w").close()
 def test_ctrl_c_ends_the_wait(backend, tmp_path):
     ended = finish(start_program("-c", CTRL_C, tmp_path, backend, env=runs.ENV))
     assert (ended.code, ended.out, ended.err) == (0, "heard\n", ""), ended
+
+
+LEFT = """
+import itertools, sys, plait, long_runs
+results = plait.map(long_runs.double, itertools.count(), backend=sys.argv[1], workers=2, ordered=False,
+                    progress=True, checkpoint=sys.argv[2])
+print(next(results))
+"""
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_program_ends_while_a_map_is_on_its_way(backend, tmp_path):
+    ended = finish(start_program("-c", LEFT, backend, tmp_path / "results.ckpt", env=runs.ENV))
+    assert ended.code == 0 and ended.out.strip().isdigit(), ended
+    assert "Traceback" not in ended.err and "Exception" not in ended.err, ended
 
 
 @pytest.mark.parametrize("how", ["close", "drop"])

@@ -230,6 +230,8 @@ class Run:
         if lanes is None:
             return 1 if self.order.items < (self.buffersize or _KNOWN) else 0
         size, most = lanes.sizer.size, self.buffersize or lanes.ahead
+        if lanes.is_lazy:
+            return 0 if self.order.items else min(size, most)
         if self.buffersize is not None:
             size = min(size, most if lanes.sizer.is_fixed else max(1, most // (2 * lanes.workers)))
         free = most - self.order.items
@@ -268,23 +270,11 @@ class Run:
 
     def _wait(self) -> None:
         """Wait until a stretch arrives, telling of progress meanwhile."""
-        head = self.order.head
-        lanes = self._lanes
         if self._ledger is not None:
             self._write()
-        if lanes is not None and lanes.waits_by_future and head is not None and head.future is not None:
-            future = head.future
-            while True:
-                try:
-                    future.exception(self.meter.patience)
-                except TimeoutError:
-                    if not future.done():
-                        self.meter.tick(self._busy())
-                        continue
-                except Exception:
-                    # It was cancelled.
-                    pass
-                break
+        head = self.order.head
+        if head is not None and head.future is not None and head.lanes.waits_by_future:
+            self._wait_for(head)
             self._arrivals.put(head)
             return
         while True:
@@ -295,6 +285,15 @@ class Run:
                 continue
             self._take(stretch)
             return
+
+    def _wait_for(self, stretch: Stretch) -> None:
+        """Wait for this one, of which nobody else will tell."""
+        while not stretch.future.done():
+            try:
+                stretch.future.exception(self.meter.patience)
+            except Exception:
+                # It takes longer, or was cancelled.
+                self.meter.tick(self._busy())
 
     def _busy(self) -> int:
         return 0 if self._lanes is None else min(self._lanes.workers, self.order.calling)
