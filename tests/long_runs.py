@@ -91,3 +91,8 @@ def open_gate(gate, name, value):
 def blob_of(n):
     time.sleep(0.0005)
     return bytes([n % 256]) * 4000
+
+
+def sleeping(x):
+    time.sleep(0.002)
+    return x
