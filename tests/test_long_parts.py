@@ -10,7 +10,7 @@ import pytest
 from plait._errors import CheckpointError
 from plait._long.digest import digest
 from plait._long.identity import identity
-from plait._long.lanes import SerialLanes
+from plait._long.lanes import SerialLanes, ThreadLanes
 from plait._long.ledger import Ledger
 from plait._long.run import Run, iterate
 from plait._long.source import Source
@@ -221,3 +221,36 @@ def test_calls_that_turn_out_long_are_decided_on_again():
     run = Run(Source((range(5),), None), options, None, decide, None)
     assert list(iterate(run)) == list(range(5))
     assert len(decided) > 1
+
+
+class Answered(plait.Future):
+    """A future whose result, which is there, is asked for at the moment of a Ctrl-C."""
+
+    asked = 0
+
+    def result(self, timeout=None):
+        self.asked += 1
+        if self.asked == 1:
+            raise KeyboardInterrupt
+        return super().result(timeout)
+
+
+def test_an_interrupt_is_no_result(tmp_path):
+    """It is raised at once, whatever comes before in the order; what had arrived is in the file."""
+    path = str(tmp_path / "results.ckpt")
+    futures = [plait.Future(), Answered()]
+    futures[1].set_result(7)
+
+    def decide(run):
+        waiting = iter(futures)
+        return ThreadLanes(
+            lambda fn, x: next(waiting), runs.double, lambda: 2, run.arrived, lambda idle: None
+        )
+
+    ledger = Ledger(path, identity(runs.double))
+    results = iterate(Run(Source((range(2),), ledger), PLAIN, ledger, decide, None))
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    ledger = Ledger(path, identity(runs.double))
+    assert ledger.find(1, digest((1,))) == (7,)
+    ledger.close()

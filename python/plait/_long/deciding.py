@@ -8,7 +8,7 @@ from plait import _core, _own
 from plait._auto import deciding, run
 from plait._auto.crew import climbing
 from plait._long.chunk import Sizer
-from plait._long.lanes import Lanes, OwnLanes, ProcessLanes, SerialLanes, ThreadLanes
+from plait._long.lanes import Lanes, OwnLanes, ProcessLanes, SerialLanes, ThreadLanes, is_interrupt
 from plait._long.run import Run
 from plait._long.stretch import Stretch
 
@@ -57,6 +57,9 @@ class MeasuredLanes(Lanes):
             try:
                 value = future.result()
             except BaseException as error:
+                if is_interrupt(error, future):
+                    stretch.future = future
+                    raise
                 failure = error
             else:
                 if self._alone:

@@ -82,8 +82,7 @@ class Lanes:
             try:
                 value = future.result()
             except BaseException as error:
-                if not future.done():
-                    # Ctrl-C.
+                if is_interrupt(error, future):
                     stretch.future = future
                     raise
                 self._look_at(error)
@@ -242,6 +241,15 @@ class SerialLanes(Lanes):
     def collect(self, stretch: Stretch) -> bool:
         """See `Lanes`."""
         return True
+
+
+def is_interrupt(error: BaseException, future: Any) -> bool:
+    """Whether what came out of `future.result()` is not the call's own, but Ctrl-C while that was asked."""
+    if not future.done():
+        return True
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    return future.cancelled() or not isinstance(future.exception(), KeyboardInterrupt)
 
 
 class Unusable(Exception):

@@ -314,6 +314,10 @@ class Run:
             self._stop(error.__cause__)
             self.order.on_split(stretch, [])
             return
+        except BaseException:
+            # Ctrl-C: what arrived is still to be kept.
+            self._arrivals.put(stretch)
+            raise
         if not is_whole:
             parts = [stretch.part(place, place + 1) for place in range(len(stretch))]
             self.order.on_split(stretch, [part for part in parts if self._begin(part)])
