@@ -208,6 +208,40 @@ def test_killed_at_any_moment(backend, ordered, path, tmp_path):
     assert known == set(range(150))
 
 
+WAITING = """
+import sys, plait, long_runs
+folder, backend = sys.argv[1:]
+names = ["held", *[None] * 5]
+list(plait.map(long_runs.open_gate, [folder] * 6, names, range(6), backend=backend, workers=2,
+               checkpoint=folder + "/results.ckpt"))
+"""
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_results_that_wait_for_their_turn_are_written(backend, tmp_path, gate):
+    """While the first item runs, and its result is waited for, the others are in the file."""
+    program = start_program("-c", WAITING, gate.folder, backend, env=runs.ENV)
+
+    def written():
+        # Nobody else may read it while it is in use: a copy, which may be torn.
+        copies = tmp_path / "copies"
+        shutil.rmtree(copies, ignore_errors=True)
+        copies.mkdir()
+        try:
+            for name in ("results.ckpt", "results.ckpt-wal"):
+                shutil.copy(os.path.join(gate.folder, name), copies)
+            return len(kept(str(copies / "results.ckpt"))) == 5
+        except (OSError, sqlite3.Error, AssertionError):
+            return False
+
+    try:
+        until(lambda: written() or program.poll() is not None, "five results in the file")
+    finally:
+        os.kill(program.pid, signal.SIGKILL)
+        finish(program)
+    assert kept(os.path.join(gate.folder, "results.ckpt")) == {n: n for n in range(1, 6)}
+
+
 INTERRUPTED = """
 import os, signal, sys, threading, functools, plait, long_runs
 folder, path, backend, calls = sys.argv[1:]
