@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         timeout: float | None
         retries: int
         ordered: bool
-        errors: Literal["raise", "return", "skip"]
         progress: bool | Callable[[Progress], object] | None
         checkpoint: str | os.PathLike[str] | None
 
@@ -42,9 +41,16 @@ if TYPE_CHECKING:
         """The same, with the backend left to plait."""
 
         backend: Literal["auto"]
+        errors: Literal["raise", "skip"]
 
     class Options(Common, total=False):
         """The same, with a backend."""
+
+        backend: str
+        errors: Literal["raise", "skip"]
+
+    class Returning(Common, total=False):
+        """The same, where exceptions are results."""
 
         backend: str
 
@@ -103,6 +109,24 @@ def map(
     *iterables: Iterable[Any],
     **how: "Unpack[Options]",
 ) -> Iterator[T]: ...
+
+
+@overload
+def map(
+    fn: Callable[[A], T], it: Iterable[A], /, *, errors: Literal["return"], **how: "Unpack[Returning]"
+) -> Iterator[T | Exception]: ...
+
+
+@overload
+def map(
+    fn: Callable[..., T],
+    a: Iterable[Any],
+    b: Iterable[Any],
+    /,
+    *iterables: Iterable[Any],
+    errors: Literal["return"],
+    **how: "Unpack[Returning]",
+) -> Iterator[T | Exception]: ...
 
 
 def map(
