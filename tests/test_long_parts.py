@@ -1,6 +1,7 @@
 """The parts of a long map, each by itself: what is out and what comes next, digests, the file, the lanes."""
 
 import functools
+import sqlite3
 import subprocess
 import sys
 
@@ -203,6 +204,19 @@ def test_an_interrupted_write_is_made_once(when, tmp_path):
     assert [ledger.find(n, digest((n,))) for n in range(7)] == [*[(2 * n,) for n in range(6)], None]
     with pytest.raises(CheckpointError, match="item 2 is not what it was"):
         ledger.find(2, digest((3,)))
+    ledger.close()
+
+
+def test_a_result_that_is_too_large(tmp_path):
+    path = str(tmp_path / "results.ckpt")
+    ledger = Ledger(path, identity(runs.double))
+    ledger._base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10_000)
+    ledger.keep(0, digest((0,)), b"." * 5000)
+    with pytest.raises(CheckpointError, match=r"item 1 has 1000\d\d bytes"):
+        ledger.keep(1, digest((1,)), b"." * 100_000)
+    ledger.close()
+    ledger = Ledger(path, identity(runs.double))
+    assert ledger.find(0, digest((0,))) == (b"." * 5000,)
     ledger.close()
 
 

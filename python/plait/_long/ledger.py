@@ -28,6 +28,9 @@ _LONGEST = 0.2
 # Writing takes one part in so many of the time.
 _SHARE = 50
 
+# Bytes of a row beside its result.
+_ROOM = 256
+
 _SCHEMA = """
 CREATE TABLE map (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE results (position INTEGER PRIMARY KEY, digest BLOB NOT NULL, value BLOB NOT NULL);
@@ -101,7 +104,7 @@ class Ledger:
         """Take a result, to be written before long.
 
         Raises:
-            plait.CheckpointError: it cannot be pickled.
+            plait.CheckpointError: it cannot be pickled, or is too large.
 
         """
         try:
@@ -115,6 +118,11 @@ class Ledger:
                 self._refuse(
                     f"the result of item {position} cannot be kept: {error}", "return what can be pickled"
                 )
+        if self._base is not None and len(data) > self._base.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) - _ROOM:
+            self._refuse(
+                f"the result of item {position} has {len(data)} bytes, more than SQLite takes",
+                "write such a result to a file of its own, and return the path",
+            )
         if not self._rows:
             self._since = time.monotonic()
         self._rows.append((position, digest, data))
