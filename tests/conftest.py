@@ -45,10 +45,10 @@ def part_of(item, parts):
 
 def stray_processes():
     """Children of this process, and theirs, that no kept pool accounts for."""
-    from plait import _map
+    from plait import _kept
 
     kept = set()
-    for key, pool in list(_map._pools.items()):
+    for key, pool in list(_kept.pools.items()):
         if key[0] == "processes":
             kept.update(pool._stats()["pids"])
     strays = []

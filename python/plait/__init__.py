@@ -11,7 +11,7 @@ Everything is loaded at first use, so importing plait costs next to nothing.
 """
 
 from plait import _joblib
-from plait._errors import NotPicklable, PlaitError, RemoteError, TaskTimeout
+from plait._errors import CheckpointError, NotPicklable, PlaitError, RemoteError, TaskTimeout
 
 # What type checkers take for `typing.TYPE_CHECKING`, without the import.
 TYPE_CHECKING = False
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from plait._executor import Executor
     from plait._explain import explain
     from plait._future import Future
+    from plait._long import Progress
     from plait._map import map
     from plait._patch import patch, unpatch
     from plait._pool import Pool, ThreadPool
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "CheckpointError",
     "Choice",
     "Comparison",
     "Executor",
@@ -48,6 +50,7 @@ __all__ = [
     "PlaitError",
     "Pool",
     "ProcessPoolExecutor",
+    "Progress",
     "Recording",
     "RemoteError",
     "TaskTimeout",
@@ -81,6 +84,7 @@ _HOMES = {
     "LoopBlocked": "plait._watch_loop",
     "Pool": "plait._pool",
     "ProcessPoolExecutor": "plait._process",
+    "Progress": "plait._long",
     "Recording": "plait._recording",
     "ThreadPool": "plait._pool",
     "ThreadPoolExecutor": "plait._thread",

@@ -19,28 +19,28 @@ B = TypeVar("B")
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from plait._map import Input, Options
+    from plait._map import Awaited, Input
 
 
 @overload
 def amap(
-    fn: Callable[[A], Coroutine[Any, Any, T]], it: "Input[A]", /, **how: "Unpack[Options]"
+    fn: Callable[[A], Coroutine[Any, Any, T]], it: "Input[A]", /, **how: "Unpack[Awaited]"
 ) -> AsyncGenerator[T, None]: ...
 
 
 @overload
-def amap(fn: Callable[[A], T], it: "Input[A]", /, **how: "Unpack[Options]") -> AsyncGenerator[T, None]: ...
+def amap(fn: Callable[[A], T], it: "Input[A]", /, **how: "Unpack[Awaited]") -> AsyncGenerator[T, None]: ...
 
 
 @overload
 def amap(
-    fn: Callable[[A, B], Coroutine[Any, Any, T]], a: "Input[A]", b: "Input[B]", /, **how: "Unpack[Options]"
+    fn: Callable[[A, B], Coroutine[Any, Any, T]], a: "Input[A]", b: "Input[B]", /, **how: "Unpack[Awaited]"
 ) -> AsyncGenerator[T, None]: ...
 
 
 @overload
 def amap(
-    fn: Callable[[A, B], T], a: "Input[A]", b: "Input[B]", /, **how: "Unpack[Options]"
+    fn: Callable[[A, B], T], a: "Input[A]", b: "Input[B]", /, **how: "Unpack[Awaited]"
 ) -> AsyncGenerator[T, None]: ...
 
 
@@ -52,7 +52,7 @@ def amap(
     c: "Input[Any]",
     /,
     *iterables: "Input[Any]",
-    **how: "Unpack[Options]",
+    **how: "Unpack[Awaited]",
 ) -> AsyncGenerator[T, None]: ...
 
 
@@ -64,7 +64,7 @@ def amap(
     c: "Input[Any]",
     /,
     *iterables: "Input[Any]",
-    **how: "Unpack[Options]",
+    **how: "Unpack[Awaited]",
 ) -> AsyncGenerator[T, None]: ...
 
 

@@ -261,9 +261,9 @@ def _check_writable(out: Path) -> None:
 
 def _forget_pools(module: object, peers: bool) -> None:
     """Close what `plait.map` keeps for its next call: idle workers would count as memory of each backend."""
-    from plait import _map
+    from plait import _kept
 
-    _map._pools.clear()
+    _kept.pools.clear()
     if peers:
         from plait._compare.peers import send_by_value
 

@@ -31,6 +31,17 @@ class NotPicklable(PlaitError, PicklingError):
     path: str | None = None
 
 
+class CheckpointError(PlaitError):
+    """The file of a `plait.map` with `checkpoint=` cannot be used, or cannot be written any more.
+
+    It is of another function, of other items, of another version, or in use; the message names the file, says
+    what differs, and what to do. `path` holds the file alone, where it is known.
+    """
+
+    __module__ = "plait"
+    path: str | None = None
+
+
 class RemoteTraceback(Exception):
     """The traceback of another process, as the cause of the exception that was raised there.
 

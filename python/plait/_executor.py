@@ -67,6 +67,8 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         max_memory_growth: Growth of its private memory after which a worker process is replaced between two
             calls; processes only.
         grace: Seconds that a call which is stopped has before its process is killed; processes only.
+        max_pending: The most calls that are pending; `submit` waits until there are fewer. It never waits in
+            a callback of a future, or in a call that the pool itself runs. Threads and processes only.
 
     Raises:
         ValueError: no such backend, or an option that it does not have.
@@ -89,6 +91,7 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         memory_limit: int | str | None = None,
         max_memory_growth: int | str | None = None,
         grace: float | None = None,
+        max_pending: int | None = None,
     ) -> None:
         """See the class."""
         check_backend(backend)
@@ -106,6 +109,10 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         if backend != "processes":
             for name in options:
                 raise ValueError(f"{name} is an option of backend 'processes', not of {backend!r}")
+        if max_pending is not None and backend not in ("threads", "processes"):
+            raise ValueError(
+                f"max_pending is an option of backends 'threads' and 'processes', not of {backend!r}"
+            )
         self.backend = backend
         self._limits = (timeout, retries)
         inner: Inner
@@ -117,7 +124,14 @@ class Executor(PoolMixin, concurrent.futures.Executor):
             from plait._process import ProcessPoolExecutor
 
             inner = ProcessPoolExecutor(
-                max_workers, None, initializer, initargs, timeout=timeout, retries=retries, **options
+                max_workers,
+                None,
+                initializer,
+                initargs,
+                timeout=timeout,
+                retries=retries,
+                max_pending=max_pending,
+                **options,
             )
         elif backend == "asyncio":
             if initializer is not None:
@@ -129,7 +143,13 @@ class Executor(PoolMixin, concurrent.futures.Executor):
             from plait._thread import ThreadPoolExecutor
 
             inner = ThreadPoolExecutor(
-                max_workers, "", initializer, initargs, timeout=timeout, retries=retries
+                max_workers,
+                "",
+                initializer,
+                initargs,
+                timeout=timeout,
+                retries=retries,
+                max_pending=max_pending,
             )
         else:
             from plait._serial import SerialExecutor

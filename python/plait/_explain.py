@@ -38,7 +38,8 @@ def explain(
         Exception: what the first calls or the inputs raised.
 
     """
-    from plait._map import check_counts, is_warm, process_pool
+    from plait._kept import is_warm, process_pool
+    from plait._map import check_counts
 
     check_counts(workers=workers, chunksize=chunksize)
     if not iterables:

@@ -1,17 +1,12 @@
-"""`plait.map`, and what the maps of the backends share."""
+"""`plait.map`."""
 
-import atexit
-import itertools
 import os
-import sys
-import threading
-import time
-from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
 from plait import _core, _native_threads, _own
+from plait._ahead import submit_ahead
 from plait._asyncio.kind import (
     is_coroutine_function,
     refuse_async_inputs,
@@ -19,6 +14,7 @@ from plait._asyncio.kind import (
     refuse_coroutines,
 )
 from plait._executor import check_backend
+from plait._kept import is_warm, pool_of, process_pool
 from plait._options import check_limits
 
 A = TypeVar("A")
@@ -27,6 +23,7 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     from plait._choice import Choice
+    from plait._long import Progress
 
     R = TypeVar("R", covariant=True)
 
@@ -41,13 +38,34 @@ if TYPE_CHECKING:
         timeout: float | None
         retries: int
 
-    class Open(Common, total=False):
+    class Awaited(Common, total=False):
+        """What `amap` takes."""
+
+        backend: str
+        concurrency: int | None
+
+    class Long(Common, total=False):
+        """What `map` takes besides."""
+
+        ordered: bool
+        progress: bool | Callable[[Progress], object] | None
+        checkpoint: str | os.PathLike[str] | None
+
+    class Open(Long, total=False):
         """The same, with the backend left to plait."""
 
         backend: Literal["auto"]
+        errors: Literal["raise", "skip"]
 
-    class Options(Common, total=False):
+    class Options(Long, total=False):
         """The same, with a backend; and what only coroutine functions have."""
+
+        backend: str
+        concurrency: int | None
+        errors: Literal["raise", "skip"]
+
+    class Returning(Long, total=False):
+        """The same, where exceptions are results."""
 
         backend: str
         concurrency: int | None
@@ -62,9 +80,6 @@ if TYPE_CHECKING:
 
 # Threads: enough calls ahead that no thread waits for the consumer's turn with the GIL.
 _AHEAD_PER_THREAD = 32
-
-_lock = threading.Lock()
-_pools: dict[tuple[Any, ...], Any] = {}
 
 
 @overload
@@ -133,6 +148,24 @@ def map(
 ) -> Iterator[T]: ...
 
 
+@overload
+def map(
+    fn: Callable[[A], T], it: Iterable[A], /, *, errors: Literal["return"], **how: "Unpack[Returning]"
+) -> Iterator[T | Exception]: ...
+
+
+@overload
+def map(
+    fn: Callable[..., T],
+    a: Iterable[Any],
+    b: Iterable[Any],
+    /,
+    *iterables: Iterable[Any],
+    errors: Literal["return"],
+    **how: "Unpack[Returning]",
+) -> Iterator[T | Exception]: ...
+
+
 def map(
     fn: Callable[..., Any],
     *iterables: Any,
@@ -143,6 +176,10 @@ def map(
     timeout: float | None = None,
     retries: int = 0,
     concurrency: int | None = None,
+    ordered: bool = True,
+    errors: str = "raise",
+    progress: "bool | Callable[[Progress], object] | None" = None,
+    checkpoint: "str | os.PathLike[str] | None" = None,
 ) -> Iterator[Any]:
     """Return an iterator over `fn(*args)` for each tuple of items, in order; the calls start at once.
 
@@ -169,8 +206,17 @@ def map(
             with `timeout`, items go to the worker processes one by one.
         concurrency: The most coroutines at a time, on processes in each worker; by default found by climbing
             while more of them raise the rate, up to some thousands. Coroutine functions only.
+        ordered: Whether results come in the order of the inputs, or as they come.
+        errors: What becomes of an exception of a call: "raise" (the default) ends the map with it, "return"
+            yields it in the result's place, "skip" leaves it out. What an input raises ends the map.
+        progress: True for a bar on stderr, or in the notebook; or what to call with a `plait.Progress`, ten
+            times a second at most. If that raises, a warning says so, and it is called no more.
+        checkpoint: The path of a file that keeps results: where it exists, the map goes on from there.
+            It is as trusted as code. What a worker raised is not kept, and tried again.
 
     Raises:
+        plait.CheckpointError: the file is of another function, of other items or in use, or cannot be
+            written. In the latter case results that are there are yielded first.
         ValueError: no such backend, a number below 1, or a limit that makes no sense.
         TypeError: a coroutine function on threads or the serial backend, or a plain one on "asyncio".
         MemoryError: there is no room for what a worker process is to be sent, and waiting would not help.
@@ -183,9 +229,12 @@ def map(
     check_limits(timeout, retries)
     if not iterables:
         raise TypeError("map needs at least one iterable")
+    is_long = not (ordered is True and errors == "raise" and not progress and checkpoint is None)
     if backend == "asyncio" or is_coroutine_function(fn):
         from plait._asyncio import start
 
+        if is_long:
+            start.refuse_long(fn)
         if backend in ("asyncio", "auto"):
             return start.start(fn, iterables, workers, concurrency, buffersize, (timeout, retries))
         if backend != "processes":
@@ -195,6 +244,14 @@ def map(
         )
     refuse_concurrency(concurrency)
     refuse_async_inputs(iterables, backend)
+    if is_long:
+        from plait._long import start as long
+        from plait._long import wishes
+
+        wanted = wishes.wishes(errors, ordered, progress, checkpoint)
+        if wanted.any:
+            counts = (workers, chunksize, buffersize)
+            return long.start(fn, iterables, wanted, backend, counts, (timeout, retries), pool_of, is_warm)
     if backend == "auto":
         from plait._auto import deciding, run
 
@@ -210,7 +267,7 @@ def map(
             return submit_ahead(executor.submit, fn, zip(*iterables), buffersize or 1, None)
         return _builtin_map(fn, *iterables)
     if backend == "threads":
-        pool = _pool("threads", workers or min(32, _core.cpu_count() + 4))
+        pool = pool_of("threads", workers or min(32, _core.cpu_count() + 4))
         most = pool._max_workers
         ahead = buffersize or _AHEAD_PER_THREAD * most
         if timeout is not None or retries:
@@ -224,7 +281,7 @@ def map(
         return _own.start_map(own, fn, zip(*iterables), chunksize, buffersize, None, timeout, retries)
     from plait._process import default_workers, start_map
 
-    pool = _pool("processes", workers or default_workers())
+    pool = pool_of("processes", workers or default_workers())
     return start_map(
         pool, fn, iterables, pool._max_workers, chunksize, buffersize or 0, None, timeout, retries
     )
@@ -239,155 +296,3 @@ def check_counts(**numbers: int | None) -> None:
 
 # The builtin, which this module's own function hides.
 _builtin_map = __builtins__["map"] if isinstance(__builtins__, dict) else __builtins__.map
-
-
-def submit_ahead(
-    submit: Callable[..., Any],
-    fn: Callable[..., T],
-    calls: Iterator[tuple[Any, ...]],
-    ahead: int | None,
-    timeout: float | None,
-) -> Iterator[T]:
-    """Submit `calls` at once, or at most `ahead` of them before the consumer; iterate over their results."""
-    deadline = None if timeout is None else time.monotonic() + timeout
-    futures: deque[Any] = deque()
-    failure: list[BaseException] = []
-    if ahead is None:
-        # The iterator does not keep the executor: with nothing more to submit it needs it no more.
-        for args in calls:
-            futures.append(submit(fn, *args))
-        return _results(futures, lambda: None, failure, deadline)
-
-    def fill() -> None:
-        while len(futures) < ahead:
-            try:
-                args = next(calls)
-            except StopIteration:
-                return
-            except Exception as error:
-                # What was submitted before is handed out first.
-                failure.append(error)
-                return
-            futures.append(submit(fn, *args))
-
-    fill()
-    return _results(futures, fill, failure, deadline)
-
-
-def submit_chunks(
-    submit: Callable[..., Any],
-    fn: Callable[..., T],
-    calls: Iterator[tuple[Any, ...]],
-    chunksize: int,
-    ahead: int | None,
-    timeout: float | None,
-) -> Iterator[T]:
-    """The same with so many calls in each that is submitted."""
-    if chunksize == 1:
-        return submit_ahead(submit, fn, calls, ahead, timeout)
-    chunks = iter(lambda: tuple(itertools.islice(calls, chunksize)), ())
-    results = submit_ahead(submit, _call_chunk, ((fn, chunk) for chunk in chunks), ahead, timeout)
-    return itertools.chain.from_iterable(results)
-
-
-def _call_chunk(fn: Callable[..., T], chunk: tuple[tuple[Any, ...], ...]) -> list[T]:
-    return [fn(*args) for args in chunk]
-
-
-def _results(
-    futures: deque[Any], fill: Callable[[], None], failure: list[BaseException], deadline: float | None
-) -> Iterator[Any]:
-    """Hand out what the futures hold, submitting more before each; then raise what is in `failure`."""
-    value = []
-    try:
-        while futures:
-            future = futures.popleft()
-            try:
-                # Kept where pop() takes it out, so that nothing here knows it while the consumer has it.
-                value.append(future.result(None if deadline is None else deadline - time.monotonic()))
-            except BaseException:
-                future.cancel()
-                raise
-            del future
-            if not failure:
-                try:
-                    fill()
-                except BaseException as error:
-                    # The result in hand comes first.
-                    failure.append(error)
-            yield value.pop()
-        if failure:
-            raise failure.pop()
-    finally:
-        for future in futures:
-            future.cancel()
-
-
-def _pool(backend: str, workers: int) -> Any:
-    """The pool that `map` keeps for this backend and number, while the program looks the same to a worker."""
-    looks: tuple[Any, ...] = (backend, workers, os.getpid())
-    depth = 0
-    if backend == "processes":
-        from plait import _logs
-
-        looks += (tuple(sys.path), _cwd(), _logs.of_program())
-    else:
-        # A map within a call of a map waits for threads that no call further out can hold.
-        depth = getattr(_inside, "depth", 0)
-        looks += (depth,)
-    with _lock:
-        pool = _pools.get(looks)
-        if pool is None:
-            if backend == "processes":
-                for other in [key for key in _pools if key[:2] == looks[:2]]:
-                    # Iterators over it keep it until they are done.
-                    del _pools[other]
-                from plait._process import ProcessPoolExecutor
-
-                pool = ProcessPoolExecutor(workers)
-            else:
-                from plait._thread import ThreadPoolExecutor
-
-                pool = ThreadPoolExecutor(workers, "plait-map", _enter, (depth + 1,))
-            _pools[looks] = pool
-        return pool
-
-
-def process_pool(workers: int | None) -> Any:
-    """The worker processes that `map` keeps; None: as many as there are cores for."""
-    if workers is None:
-        from plait._process import default_workers
-
-        workers = default_workers()
-    return _pool("processes", workers)
-
-
-def is_warm() -> bool:
-    """Whether worker processes, or what they are forked from, are there already."""
-    with _lock:
-        return any(looks[0] == "processes" and looks[2] == os.getpid() for looks in _pools)
-
-
-# How deep in maps on threads the calls of this thread are.
-_inside = threading.local()
-
-
-def _enter(depth: int) -> None:
-    _inside.depth = depth
-
-
-def _cwd() -> str | None:
-    try:
-        return os.getcwd()
-    except OSError:
-        return None
-
-
-def _forget_lock() -> None:
-    # Another thread of the parent's may have held it.
-    global _lock
-    _lock = threading.Lock()
-
-
-atexit.register(_pools.clear)
-os.register_at_fork(after_in_child=_forget_lock)

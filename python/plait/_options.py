@@ -125,7 +125,7 @@ class OptionsView(concurrent.futures.Executor):
         buffersize: int | None = None,
     ) -> Iterator[T]:
         """As the executor's; `timeout` is that of the whole map, as in the stdlib."""
-        from plait._map import submit_ahead
+        from plait._ahead import submit_ahead
         from plait._process import check_buffersize
 
         if chunksize < 1:

@@ -149,7 +149,7 @@ def start_map(
     check_limits(item_timeout, retries)
     alone = chunksize == 1 or (chunksize is None and buffersize is not None)
     if alone or item_timeout is not None or retries:
-        from plait._map import submit_ahead
+        from plait._ahead import submit_ahead
 
         view = pool.options(timeout=item_timeout, retries=retries)
         return submit_ahead(view.submit, fn, calls, buffersize, timeout)
@@ -164,7 +164,7 @@ def _chunked(
     buffersize: int | None,
     timeout: float | None,
 ) -> Iterator[T]:
-    from plait._map import submit_ahead
+    from plait._ahead import submit_ahead
 
     chunks = _Chunks(calls, chunksize)
     ahead: int | None

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from plait import _core, _depth, _exit, _inherit, _logs, _native_threads, _own
+from plait import _core, _depth, _exit, _inherit, _logs, _native_threads, _own, _pending
 from plait._attributes import ProcessAttributes
 from plait._options import PoolMixin, check_limits, parse_size
 
@@ -68,6 +68,8 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
             replaced, between two calls, when its replacement is ready. In bytes or as "300MB".
         grace: Seconds that a call which is stopped has, after the exception in its main thread, before its
             process is killed.
+        max_pending: The most calls that are pending; `submit` waits until there are fewer. It never waits in
+            a callback of a future, or in a call that the pool itself runs. By default there is no bound.
 
     Raises:
         ValueError: `max_workers` is below 1 or above 192, `max_tasks_per_child` is below 1, or a limit makes
@@ -93,6 +95,7 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         memory_limit: int | str | None = None,
         max_memory_growth: int | str | None = None,
         grace: float = GRACE,
+        max_pending: int | None = None,
     ) -> None:
         """See the class."""
         if _depth.depth >= MAX_DEPTH:
@@ -117,6 +120,7 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         growth = parse_size("max_memory_growth", max_memory_growth)
         if not 0 <= grace < 1e9:
             raise ValueError(f"grace must be 0 seconds or more, not {grace!r}")
+        _pending.bound(self, max_pending)
         self._max_workers = max_workers
         self._max_tasks_per_child = max_tasks_per_child
         self._context = mp_context
@@ -175,7 +179,7 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         check_buffersize(buffersize)
         if type(self).submit is not _core.ProcessEngine.submit or "submit" in vars(self):
             # Somebody's own `submit`, which as in the stdlib is to see all calls.
-            from plait._map import submit_chunks
+            from plait._ahead import submit_chunks
 
             return submit_chunks(self.submit, fn, zip(*iterables), chunksize, buffersize, timeout)
         failure: list[BaseException] = []

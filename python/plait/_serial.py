@@ -82,7 +82,7 @@ class SerialExecutor(PoolMixin, concurrent.futures.Executor):
         buffersize: int | None = None,
     ) -> Iterator[T]:
         """Return an iterator over `fn(*args)` for each tuple of items, up to `buffersize` calls ahead."""
-        from plait._map import submit_ahead
+        from plait._ahead import submit_ahead
         from plait._process import check_buffersize
 
         check_buffersize(buffersize)

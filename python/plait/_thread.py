@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
 
-from plait import _core, _exit
+from plait import _core, _exit, _pending
 from plait._attributes import Backlog
 from plait._options import PoolMixin, check_limits
 
@@ -40,6 +40,8 @@ class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, _Stdlib):
         initargs: Its arguments.
         timeout: Seconds that each call may take from its start, and each of its tries; by default any time.
         retries: Extra tries of a call after an exception or a timeout. The last one's exception counts.
+        max_pending: The most calls that are pending; `submit` waits until there are fewer. It never waits in
+            a callback of a future, or in a call that the pool itself runs. By default there is no bound.
 
     Raises:
         ValueError: `max_workers` is below 1, `timeout` not above 0 or `retries` below 0.
@@ -58,6 +60,7 @@ class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, _Stdlib):
         *,
         timeout: float | None = None,
         retries: int = 0,
+        max_pending: int | None = None,
     ) -> None:
         """See the class."""
         if max_workers is None:
@@ -68,6 +71,7 @@ class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, _Stdlib):
         start = (initializer, tuple(initargs)) if initializer is not None else None
         self._crew = crew = _Crew(max_workers, self._thread_name_prefix or "", start, weakref.ref(self))
         self._threads = crew.threads
+        _pending.bound(self, max_pending, crew.threads.__contains__)
         self._work_queue = Backlog(lambda: crew.queue.queued)  # type: ignore[assignment]
         _exit.at_exit(crew)
         self._open(crew.queue, crew.start_thread, timeout, retries)
@@ -111,7 +115,7 @@ class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, _Stdlib):
             buffersize: The most items read ahead of the results that were taken.
 
         """
-        from plait._map import submit_ahead
+        from plait._ahead import submit_ahead
         from plait._process import check_buffersize
 
         check_buffersize(buffersize)

@@ -24,6 +24,12 @@ def maps() -> None:
     assert_type(plait.map(squared, range(5), backend="processes"), Iterator[int])
     assert_type(plait.map(lambda n: n / 2, range(5), backend="threads", workers=2), Iterator[float])
     assert_type(list(plait.map(lambda a, b: a + len(b), [1], ["x"], timeout=1.0, retries=2)), list[int])
+    assert_type(list(plait.map(squared, [1], errors="skip", ordered=False, checkpoint="a path")), list[int])
+    assert_type(list(plait.map(squared, [1], errors="return", timeout=1.0)), list[int | Exception])
+    assert_type(list(plait.map(clipped, [1], [2], [3], errors="return")), list[int | Exception])
+    told: list[plait.Progress] = []
+    assert_type(list(plait.map(squared, [1], progress=told.append)), list[int])
+    assert_type(told[-1].total, int | None)
     assert_type(list(plait.map(clipped, [1], [2], [3], chunksize=10, buffersize=20)), list[int])
 
 

@@ -138,7 +138,7 @@ class AsyncioExecutor(PoolMixin, concurrent.futures.Executor):
         buffersize: int | None = None,
     ) -> Iterator[Any]:
         """As `concurrent.futures.Executor.map`."""
-        from plait._map import submit_ahead
+        from plait._ahead import submit_ahead
         from plait._process import check_buffersize
 
         refuse_plain(fn)

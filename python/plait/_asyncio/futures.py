@@ -110,7 +110,7 @@ class _Chooser(AutoExecutor):
 
     def processes(self, workers: int) -> Any:
         """The worker processes."""
-        from plait._map import process_pool
+        from plait._kept import process_pool
 
         return process_pool(workers)
 
@@ -133,9 +133,9 @@ def maker(
         if backend == "serial":
             pool = SerialExecutor()
         elif backend == "threads":
-            from plait._map import _pool
+            from plait._kept import pool_of
 
-            pool = _pool("threads", workers or min(32, _core.cpu_count() + 4))
+            pool = pool_of("threads", workers or min(32, _core.cpu_count() + 4))
             ahead = ahead_of(pool)
             held = _native_threads.limit(pool._max_workers)
             call = held.wrap(fn)

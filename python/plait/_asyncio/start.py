@@ -2,15 +2,29 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from operator import length_hint
-from typing import Any
+from typing import Any, NoReturn
 
 from plait._asyncio.group import Limits
-from plait._asyncio.kind import is_async, is_coroutine_function, refuse_async_inputs, refuse_plain
+from plait._asyncio.kind import (
+    is_async,
+    is_coroutine_function,
+    name_of,
+    refuse_async_inputs,
+    refuse_plain,
+)
 
 _NO_WORKERS = (
     "workers counts threads and processes, of which backend 'asyncio' has none; "
     "concurrency says how many coroutines there may be at a time"
 )
+
+
+def refuse_long(fn: Callable[..., Any]) -> NoReturn:
+    """Raise the ValueError that says what maps of coroutine functions, of which `fn` is one, do not have."""
+    raise ValueError(
+        f"errors=, ordered=, progress= and checkpoint= are for plain functions, and {name_of(fn)} is a "
+        "coroutine function: catch its exceptions in itself, or call it by asyncio.run in a plain function"
+    )
 
 
 def start(
@@ -130,7 +144,7 @@ def plan(
 def processes(workers: int | None) -> Any:
     """The worker processes that `map` keeps; within one of them, the pool that it belongs to."""
     from plait import _own
-    from plait._map import process_pool
+    from plait._kept import process_pool
 
     own = _own.current() if workers is None else None
     return process_pool(workers) if own is None else own

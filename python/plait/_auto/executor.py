@@ -96,7 +96,7 @@ class AutoExecutor:
         buffersize: int | None = None,
     ) -> Iterator[T]:
         """See the executor."""
-        from plait._map import submit_ahead
+        from plait._ahead import submit_ahead
         from plait._process import check_buffersize
 
         if chunksize < 1:

@@ -285,6 +285,9 @@ class Probe:
                 failure = future.exception()
             except BaseException as cancelled:
                 failure = cancelled
+            if isinstance(error, KeyboardInterrupt) and failure is not error:
+                # Ctrl-C, in the moment in which it was done.
+                raise
             self._failure = failure
         return True
 

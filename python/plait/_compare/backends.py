@@ -139,7 +139,8 @@ class Threads(Lane):
 
     def map(self, pool: Any, timed: Callable[[Any], Timed], items: Sequence[Any]) -> Iterator[Timed]:
         """As `plait.map` does it."""
-        from plait._map import _AHEAD_PER_THREAD, submit_ahead
+        from plait._ahead import submit_ahead
+        from plait._map import _AHEAD_PER_THREAD
 
         return submit_ahead(pool.submit, timed, zip(items), _AHEAD_PER_THREAD * self.workers, None)
 

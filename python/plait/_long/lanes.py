@@ -1,0 +1,256 @@
+"""Where the calls of a long map run: here, on threads, or on worker processes.
+
+All lanes have the same face: `begin` starts a stretch and has it handed to `arrived` when it has ended,
+`collect` takes its results. They know nothing of order, files or progress.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
+from typing import Any
+
+from plait import _core
+from plait._errors import NotPicklable
+from plait._long.chunk import Sizer, bind
+from plait._long.stretch import Stretch
+
+# Threads: enough calls ahead that no thread waits for the consumer's turn.
+_AHEAD_PER_THREAD = 32
+
+# Chunks on their way for each worker process.
+_CHUNKS_PER_WORKER = 4
+
+# Calls that take so many times what was expected of them, and more than so many seconds, are other calls.
+_LONGER = 4
+_SHORT = 1e-4
+
+Arrived = Callable[[Stretch], object]
+
+
+class Lanes:
+    """What all lanes have in common: the calls are futures, unless a subclass knows better."""
+
+    # Whether whoever waits must do so for one stretch, since it may have to make the call itself.
+    waits_by_future = False
+
+    # Whether nothing is called before somebody asks for its result.
+    is_lazy = False
+
+    # Whether they are no more what the calls ask for.
+    is_stale = False
+
+    def __init__(self, workers: int, arrived: Arrived, sizer: Sizer) -> None:
+        """`workers`: how many calls run at once; `arrived` is called from any thread."""
+        self.workers = workers
+        self.sizer = sizer
+        self._arrived = arrived
+
+    @property
+    def ahead(self) -> int:
+        """Items that are to be on their way, where nobody said how many."""
+        return _CHUNKS_PER_WORKER * self.workers * self.sizer.size
+
+    def begin(self, stretch: Stretch) -> None:
+        """Start its calls. What speaks against its items is their failure.
+
+        Raises:
+            BrokenExecutor, MemoryError: no other item would fare better.
+
+        """
+        stretch.lanes = self
+        try:
+            stretch.future = future = self._submit(stretch)
+        except (BrokenExecutor, MemoryError):
+            raise
+        except Exception as error:
+            stretch.failures[0] = error
+            self._arrived(stretch)
+            return
+        if not self.waits_by_future:
+            arrived = self._arrived
+            future.add_done_callback(lambda _: arrived(stretch))
+
+    def collect(self, stretch: Stretch) -> bool:
+        """Take the results of a stretch that arrived; False if its items have to be called one by one.
+
+        Raises:
+            Unusable: no other item would fare better.
+
+        """
+        future, stretch.future = stretch.future, None
+        if future is not None:
+            try:
+                value = future.result()
+            except BaseException as error:
+                if is_interrupt(error, future):
+                    stretch.future = future
+                    raise
+                self._look_at(error)
+                stretch.failures[0] = error
+            else:
+                self._take(stretch, value)
+                return True
+        if len(stretch) > 1:
+            # Whose fault it was is not known: a worker died, or something could not be sent.
+            stretch.failures.clear()
+            return False
+        stretch.values = [None]
+        return True
+
+    def close(self, idle: bool) -> None:
+        """Let go of the workers; `idle`: none of them has anything left to do."""
+
+    def _submit(self, stretch: Stretch) -> Any:
+        raise NotImplementedError
+
+    def _look_at(self, error: BaseException) -> None:
+        """Raise `Unusable` for the failure of a whole stretch that will be that of all."""
+
+    def _take(self, stretch: Stretch, value: Any) -> None:
+        stretch.values = [value]
+
+
+class ThreadLanes(Lanes):
+    """Calls on a thread pool, one by one."""
+
+    def __init__(
+        self,
+        submit: Callable[..., Any],
+        fn: Callable[..., Any],
+        workers: Callable[[], int],
+        arrived: Arrived,
+        left: Callable[[bool], object],
+    ) -> None:
+        """`submit`: the pool's; `fn`: as its threads call it; `left`: told when they are needed no more."""
+        super().__init__(1, arrived, Sizer(1))
+        self._count = workers
+        self._call = submit
+        self._fn = fn
+        self._left = left
+
+    @property
+    def ahead(self) -> int:
+        """See `Lanes`."""
+        self.workers = self._count()
+        return _AHEAD_PER_THREAD * self.workers
+
+    def close(self, idle: bool) -> None:
+        """See `Lanes`."""
+        self._left(idle)
+
+    def _submit(self, stretch: Stretch) -> Any:
+        return self._call(self._fn, *stretch.calls[0])
+
+
+class ProcessLanes(Lanes):
+    """Calls on worker processes, several at a time if they are short and no call has limits of its own."""
+
+    def __init__(
+        self,
+        pool: Any,
+        fn: Callable[..., Any],
+        chunksize: int | None,
+        goes_on: bool,
+        limits: tuple[float | None, int],
+        arrived: Arrived,
+    ) -> None:
+        """`goes_on`: a call that raises does not keep the others of its chunk from being made."""
+        alone = limits != (None, 0)
+        super().__init__(pool._max_workers, arrived, Sizer(1 if alone else chunksize))
+        self._pool = pool
+        self._fn = fn
+        self._limits = limits if alone else None
+        self._goes_on = goes_on
+        self._chunk = bind(fn, goes_on)
+        self._was_sent = False
+
+    def _submit(self, stretch: Stretch) -> Any:
+        if self._limits is not None:
+            timeout, retries = self._limits
+            return self._pool._submit_with(timeout, retries, self._fn, stretch.calls[0], {})
+        return self._pool.submit(self._chunk, stretch.calls)
+
+    def _look_at(self, error: BaseException) -> None:
+        if not self._was_sent and isinstance(error, NotPicklable):
+            # If it is the function that cannot be sent, no item will fare better.
+            try:
+                _core.codec.encode_direct(self._fn, ())
+            except Exception as why:
+                raise Unusable from why
+            self._was_sent = True
+
+    def _take(self, stretch: Stretch, value: Any) -> None:
+        self._was_sent = True
+        if self._limits is not None:
+            stretch.values = [value]
+            return
+        seconds, stretch.values, failures = value
+        self.sizer.learn(seconds, len(stretch))
+        for place, error in failures.items():
+            stretch.failures[place] = _core.codec.decode_exception(error)
+            if not self._goes_on:
+                stretch.values.append(None)
+
+
+class OwnLanes(ProcessLanes):
+    """The same from within a worker of the pool, which may have to make the calls that it waits for."""
+
+    waits_by_future = True
+
+
+class SerialLanes(Lanes):
+    """Calls in the thread of whoever asks for results."""
+
+    is_lazy = True
+
+    def __init__(
+        self, call: Callable[..., Any], goes_on: bool, arrived: Arrived, expected: float | None = None
+    ) -> None:
+        """`expected`: seconds of a call, where lanes were chosen for it; then several are made at once."""
+        super().__init__(1, arrived, Sizer(1 if expected is None else None))
+        self._call = call
+        self._goes_on = goes_on
+        self._most = None if expected is None else max(_SHORT, _LONGER * expected)
+
+    @property
+    def ahead(self) -> int:
+        """See `Lanes`."""
+        return self.sizer.size
+
+    def begin(self, stretch: Stretch) -> None:
+        """Make its calls."""
+        stretch.lanes = self
+        begun = time.perf_counter()
+        try:
+            for place, args in enumerate(stretch.calls):
+                try:
+                    stretch.values.append(self._call(*args))
+                except Exception as error:
+                    stretch.failures[place] = error
+                    stretch.values.append(None)
+                    if not self._goes_on:
+                        break
+        finally:
+            # After Ctrl-C, what was made until then.
+            took = time.perf_counter() - begun
+            self.sizer.learn(took, len(stretch.values))
+            if self._most is not None and took > self._most * max(1, len(stretch.values)):
+                self.is_stale = True
+            self._arrived(stretch)
+
+    def collect(self, stretch: Stretch) -> bool:
+        """See `Lanes`."""
+        return True
+
+
+def is_interrupt(error: BaseException, future: Any) -> bool:
+    """Whether what came out of `future.result()` is not the call's own, but Ctrl-C while that was asked."""
+    if not future.done():
+        return True
+    if not isinstance(error, KeyboardInterrupt):
+        return False
+    return future.cancelled() or not isinstance(future.exception(), KeyboardInterrupt)
+
+
+class Unusable(Exception):
+    """The function cannot be sent at all; the cause says why."""

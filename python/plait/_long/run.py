@@ -1,0 +1,386 @@
+"""The loop of a long map: fills the lanes, takes what arrives, keeps it in the file, hands it out.
+
+All of it happens in the thread that asks for results; only `_arrivals` is touched by others.
+"""
+
+import itertools
+import queue
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
+from typing import Any, cast
+
+from plait._auto.results import Batch
+from plait._long.lanes import Lanes, Unusable
+from plait._long.ledger import Ledger
+from plait._long.meter import Meter
+from plait._long.source import Source
+from plait._long.stretch import Order, Stretch
+from plait._long.wishes import Wishes
+
+# Known results that are handed out together.
+_KNOWN = 64
+
+# What ends a map whatever is to become of errors.
+_ENDS = (BrokenExecutor, MemoryError)
+
+
+class LongMap(itertools.chain):  # type: ignore[type-arg]
+    """The iterator of a map with progress, a checkpoint, or an order or errors of its own."""
+
+    _run: "Run"
+    _batches: Iterator[Iterator[Any]]
+
+    @property
+    def choice(self) -> Any:
+        """What the backend "auto" chose, and why; None until it has, and on other backends."""
+        return self._run.choice
+
+    @property
+    def failed(self) -> int:
+        """How many calls have raised so far."""
+        return self._run.meter.failed
+
+    def close(self) -> None:
+        """Stop what runs, write what has arrived to the checkpoint, and give it free.
+
+        Raises:
+            plait.CheckpointError: it cannot be written.
+
+        """
+        self._run.give_up()
+        self._batches.close()  # type: ignore[attr-defined]
+
+    def __del__(self) -> None:
+        """Close it."""
+        run = self.__dict__.get("_run")
+        if run is not None:
+            run.close()
+
+
+def iterate(run: "Run") -> LongMap:
+    """Start the calls and give the iterator over their results."""
+    run.begin()
+    batches = run.batches()
+    results = cast(LongMap, LongMap.from_iterable(batches))
+    results._run, results._batches = run, batches
+    return results
+
+
+class Run:
+    """One map with what it needs, and what is out."""
+
+    def __init__(
+        self,
+        source: Source,
+        wishes: Wishes,
+        ledger: Ledger | None,
+        decide: Callable[["Run"], Lanes],
+        buffersize: int | None,
+        *,
+        is_lazy: bool = False,
+    ) -> None:
+        """`decide` gives the lanes, once there is something to call; `is_lazy`: they will be lazy ones."""
+        self.source = source
+        self.wishes = wishes
+        self.choice: Any = None
+        self.order = Order(wishes.ordered)
+        self.meter = Meter(wishes.progress, source.total)
+        self.buffersize = buffersize
+        self._ledger = ledger
+        self._decide = decide
+        self._lanes: Lanes | None = None
+        self._starts_lazily = is_lazy
+        # Lanes that were left, with calls still on them.
+        self._earlier: list[Lanes] = []
+        self._arrivals: queue.SimpleQueue[Stretch] = queue.SimpleQueue()
+        # No more inputs are read; `_end` is raised when all that is out was handed out.
+        self._stopped = False
+        self._end: BaseException | None = None
+        self._closed = False
+        # What is handed out now.
+        self._batch = Batch([])
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a call that raises leaves the others alone."""
+        return self.wishes.errors != "raise"
+
+    def arrived(self, stretch: Stretch) -> None:
+        """A stretch has ended; any thread may say so."""
+        self._arrivals.put(stretch)
+
+    def begin(self) -> None:
+        """Start the first calls."""
+        try:
+            self.meter.tick(0, always=True)
+            if not self._starts_lazily:
+                self._fill()
+            end = self._end or self.source.failure
+            if end is not None and not self.order.items:
+                self._end = self.source.failure = None
+                raise end
+        except BaseException:
+            self.close()
+            raise
+
+    def batches(self) -> Iterator[Iterator[Any]]:
+        """Iterators over results, one after the other."""
+        try:
+            while not self._closed:
+                self._take_arrivals()
+                stretch = self.order.pop()
+                if stretch is None:
+                    self._fill()
+                    # What is in the checkpoint arrives at once.
+                    stretch = self.order.pop()
+                if stretch is None:
+                    if self.order.head is None and self._arrivals.empty():
+                        break
+                    self._wait()
+                    continue
+                # With a limit, room is made by what was handed out.
+                is_lazy = self._starts_lazily if self._lanes is None else self._lanes.is_lazy
+                if not is_lazy and (len(stretch) == 1 or self.buffersize is None):
+                    self._fill()
+                if self._ledger is not None and self._ledger.is_due:
+                    self._write()
+                yield from self._hand_out(stretch)
+            end = self._end or self.source.failure
+            if end is not None and not self._closed:
+                raise end
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop what runs; write what has arrived; leave nothing open."""
+        if self._closed:
+            return
+        self._closed = True
+        idle = True
+        try:
+            for stretch in self.order:
+                if stretch.future is not None:
+                    stretch.future.cancel()
+                    idle = idle and stretch.future.done()
+            self.source.close()
+            if self._ledger is not None:
+                self._keep_late()
+        finally:
+            for stretch in self.order:
+                stretch.future = None
+            self.order.clear()
+            self.decide_again()
+            for lanes in self._earlier:
+                lanes.close(idle)
+            self._earlier.clear()
+            self.meter.close()
+
+    def give_up(self) -> None:
+        """Close it, and forget what was not handed out."""
+        try:
+            self.close()
+        finally:
+            self._batch.forget()
+
+    def _keep_late(self) -> None:
+        """Keep what has arrived and was not asked for any more, and close the file."""
+        assert self._ledger is not None
+        try:
+            while True:
+                try:
+                    stretch = self._arrivals.get_nowait()
+                except queue.Empty:
+                    break
+                try:
+                    if stretch.lanes.collect(stretch):
+                        self._keep(stretch)
+                except Unusable:
+                    continue
+        finally:
+            self._ledger.close()
+
+    def _fill(self) -> None:
+        """Send what there is room for."""
+        while not self._stopped:
+            if self._lanes is not None and self._lanes.is_stale:
+                self.decide_again()
+            room = self._room()
+            if room < 1:
+                return
+            try:
+                # Seen before the lanes are decided on, which takes calls.
+                stretch = self.source.take(room if self._lanes is not None else 1)
+            except BaseException:
+                self._stopped = True
+                raise
+            if stretch is None:
+                return
+            if stretch.is_known:
+                self.order.on_sent(stretch)
+                self._over(stretch)
+            elif self._lanes is None:
+                self.source.put_back(stretch)
+                self._lanes = self._decide(self)
+            else:
+                self.send(stretch)
+
+    def _room(self) -> int:
+        """How many items may be sent together now."""
+        lanes = self._lanes
+        if lanes is None:
+            return 1 if self.order.items < (self.buffersize or _KNOWN) else 0
+        size, most = lanes.sizer.size, self.buffersize or lanes.ahead
+        if lanes.is_lazy:
+            return 0 if self.order.items else min(size, most)
+        if self.buffersize is not None:
+            size = min(size, most if lanes.sizer.is_fixed else max(1, most // (2 * lanes.workers)))
+        free = most - self.order.items
+        return size if free >= size or not self.order.items else 0
+
+    def send(self, stretch: Stretch) -> None:
+        """Have its calls made."""
+        assert self._lanes is not None
+        if self._begin(stretch):
+            self.order.on_sent(stretch)
+
+    def adopt(self, stretch: Stretch, lanes: Lanes) -> None:
+        """Take what runs already, or has ended; `arrived` is told of it as of any other."""
+        stretch.lanes = lanes
+        self.order.on_sent(stretch)
+
+    def decide_again(self) -> None:
+        """Ask for other lanes before further items are sent."""
+        if self._lanes is not None:
+            self._earlier.append(self._lanes)
+            self._lanes = None
+
+    def _begin(self, stretch: Stretch) -> bool:
+        assert self._lanes is not None
+        try:
+            self._lanes.begin(stretch)
+        except _ENDS as error:
+            self._stop(error)
+        else:
+            return True
+        return False
+
+    def _stop(self, error: BaseException | None = None) -> None:
+        self._stopped = True
+        self._end = self._end or error
+
+    def _wait(self) -> None:
+        """Wait until a stretch arrives, telling of progress meanwhile."""
+        if self._ledger is not None:
+            self._write()
+        head = self.order.head
+        if head is not None and head.future is not None and head.lanes.waits_by_future:
+            self._wait_for(head)
+            self._arrivals.put(head)
+            return
+        while True:
+            try:
+                stretch = self._arrivals.get(timeout=self.meter.patience)
+            except queue.Empty:
+                self.meter.tick(self._busy())
+                continue
+            self._take(stretch)
+            return
+
+    def _wait_for(self, stretch: Stretch) -> None:
+        """Wait for this one, of which nobody else will tell."""
+        while not stretch.future.done():
+            try:
+                stretch.future.exception(self.meter.patience)
+            except Exception:
+                # It takes longer, or was cancelled.
+                self.meter.tick(self._busy())
+
+    def _busy(self) -> int:
+        return 0 if self._lanes is None else min(self._lanes.workers, self.order.calling)
+
+    def _take_arrivals(self) -> None:
+        while True:
+            try:
+                stretch = self._arrivals.get_nowait()
+            except queue.Empty:
+                return
+            self._take(stretch)
+
+    def _take(self, stretch: Stretch) -> None:
+        """Look at what became of a stretch."""
+        try:
+            is_whole = stretch.lanes.collect(stretch)
+        except Unusable as error:
+            self._stop(error.__cause__)
+            self.order.on_split(stretch, [])
+            return
+        except BaseException:
+            # Ctrl-C: what arrived is still to be kept.
+            self._arrivals.put(stretch)
+            raise
+        if not is_whole:
+            parts = [stretch.part(place, place + 1) for place in range(len(stretch))]
+            self.order.on_split(stretch, [part for part in parts if self._begin(part)])
+            return
+        if self._ledger is not None:
+            try:
+                self._keep(stretch)
+            except Exception as error:
+                # What is out is handed out before that is raised, for it is nowhere else.
+                self._stop(error)
+        if stretch.failures and (not self.goes_on or any(map(_ends, stretch.failures.values()))):
+            self._stopped = True
+        self._over(stretch)
+
+    def _over(self, stretch: Stretch) -> None:
+        self.order.on_over(stretch)
+        self.meter.done += len(stretch.values)
+        self.meter.failed += len(stretch.failures)
+        self.meter.tick(self._busy())
+
+    def _keep(self, stretch: Stretch) -> None:
+        assert self._ledger is not None
+        for place, value in enumerate(stretch.values):
+            if place not in stretch.failures:
+                self._ledger.keep(stretch.first + place, stretch.digests[place], value)
+
+    def _write(self) -> None:
+        assert self._ledger is not None
+        try:
+            self._ledger.write()
+        except Exception as error:
+            self._stop(error)
+
+    def _hand_out(self, stretch: Stretch) -> Iterator[Iterator[Any]]:
+        """The results of a stretch, and what it raised, as was asked for."""
+        values, failures, stretch.values = stretch.values, stretch.failures, []
+        if failures:
+            how = self.wishes.errors
+            begin = 0
+            for place in sorted(failures):
+                error = failures[place]
+                if how == "raise" or _ends(error):
+                    if place > begin:
+                        yield self._batch_of(values[begin:place])
+                    raise error
+                if how == "return":
+                    values[place] = error
+                else:
+                    if place > begin:
+                        yield self._batch_of(values[begin:place])
+                    begin = place + 1
+            values = values[begin:]
+        yield self._batch_of(values)
+
+    def _batch_of(self, values: list[Any]) -> Iterator[Any]:
+        self._batch = Batch(values)
+        return iter(self._batch)
+
+
+def _ends(error: BaseException) -> bool:
+    """Whether it ends the map, whatever is to become of errors: no exception of a call, or a broken pool."""
+    from plait import _errors
+
+    if not isinstance(error, Exception):
+        return True
+    return isinstance(error, BrokenExecutor) and not isinstance(error, _errors.WorkerDied)
