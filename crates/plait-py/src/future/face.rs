@@ -5,7 +5,6 @@
 //! asyncio read of a future; they keep the stdlib's meaning.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
 
 use event_listener::Listener;
 use plait_engine::pool::Awaited;
@@ -16,13 +15,9 @@ use pyo3::types::{PyList, PyTuple};
 
 use super::class::{is_tracked, track};
 use super::core::{Exposed, FutureCore, Held, Home, Phase, Slot};
-use super::{deadline, decode_outcome, phase_name, run_callback, tell_here};
+use super::{SLICE, decode_outcome, phase_name, run_callback, tell_here};
 use crate::own::own;
-use crate::thread::help;
 use crate::{codec, errors};
-
-/// How long a thread that cannot be interrupted by a signal itself sleeps before it looks.
-pub const SLICE: Duration = Duration::from_millis(50);
 
 /// The base of `plait.Future`.
 #[pyclass(subclass, frozen, weakref, module = "plait._core")]
@@ -34,28 +29,6 @@ impl FutureBase {
     /// The state; a future made by hand gets its own at the first touch.
     pub fn core(&self) -> &Arc<FutureCore> {
         self.core.get_or_init(|| FutureCore::new(Home::Nowhere))
-    }
-
-    /// Waits until it is done; `false` when the time is over first.
-    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let core = self.core();
-        if core.is_done() {
-            if let Home::Processes(home) = core.home() {
-                home.hear(py)?;
-            }
-            return Ok(true);
-        }
-        let deadline = deadline(timeout);
-        match core.home() {
-            Home::Processes(home) => home.wait(py, core, deadline),
-            Home::Threads(home) => {
-                home.check()?;
-                let _lent = help(py, core, *home)?;
-                wait_event(py, core, deadline)
-            }
-            Home::Own => own()?.wait(py, core, deadline),
-            Home::Nowhere => wait_event(py, core, deadline),
-        }
     }
 
     /// The value, or the exception as an error; the future must be finished or cancelled.
@@ -138,29 +111,6 @@ impl FutureBase {
                 Ok(())
             }
             None => Err(errors::invalid_state(py, core.phase(), slf)),
-        }
-    }
-}
-
-/// Waits on the future's own event, for those whom no driver serves.
-fn wait_event(py: Python<'_>, core: &FutureCore, deadline: Option<Instant>) -> PyResult<bool> {
-    loop {
-        let done = py.detach(|| {
-            let listener = core.event().listen();
-            if core.is_done() {
-                return Some(true);
-            }
-            let until = Instant::now() + SLICE;
-            let until = deadline.map_or(until, |deadline| deadline.min(until));
-            listener.wait_deadline(until);
-            if core.is_done() {
-                return Some(true);
-            }
-            deadline.is_some_and(|deadline| Instant::now() >= deadline).then_some(false)
-        });
-        match done {
-            Some(done) => return Ok(done),
-            None => py.check_signals()?,
         }
     }
 }
@@ -278,16 +228,12 @@ impl FutureBase {
 
     /// For `await`: whether the answer may come within microseconds; then `_glance` is to follow after the loop's next turn.
     fn _expect(&self) -> bool {
-        matches!(self.core().home(), Home::Processes(home) if home.expect())
+        self.expect()
     }
 
     /// For `await`: look for the answer for some microseconds; whether the future is done.
     fn _glance(&self, py: Python<'_>) -> PyResult<bool> {
-        let core = self.core();
-        match core.home() {
-            Home::Processes(home) => home.glance(py, core),
-            _ => Ok(core.is_done()),
-        }
+        self.glance(py)
     }
 
     /// Call `fn(future)` when the future is done; at once if it is.

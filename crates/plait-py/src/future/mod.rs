@@ -1,15 +1,17 @@
 //! Futures: real `concurrent.futures.Future`s with their state in Rust.
 //!
-//! `core` is the state, `face` the Python class, `class` makes its instances, and here is what binds them: telling
+//! `core` is the state, `face` the Python class, `class` makes its instances, `waiting` waits for it, and here is what binds them: telling
 //! those who asked, and making exceptions out of what the engine says.
 
 mod class;
 mod core;
 mod face;
+mod waiting;
 
 pub use self::core::{FutureCore, Held, Home, Phase, ProcessTicket};
 pub use class::{new_future, set_future_class};
-pub use face::{FutureBase, SLICE};
+pub use face::FutureBase;
+pub use waiting::SLICE;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
