@@ -1,7 +1,9 @@
 """Functions that long maps call, and programs that make such maps."""
 
 import os
+import pickle
 import signal
+import sqlite3
 import threading
 import time
 
@@ -96,3 +98,16 @@ def blob_of(n):
 def sleeping(x):
     time.sleep(0.002)
     return x
+
+
+def kept(path):
+    """What is in the file: results by position. Fails unless it is whole, and has each position once."""
+    base = sqlite3.connect(path)
+    try:
+        assert base.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        rows = base.execute("SELECT position, value FROM results").fetchall()
+    finally:
+        base.close()
+    results = {position: pickle.loads(value) for position, value in rows}
+    assert len(results) == len(rows)
+    return results

@@ -186,11 +186,8 @@ class Run:
         """Keep what has arrived and was not asked for any more, and close the file."""
         assert self._ledger is not None
         try:
-            while True:
-                try:
-                    stretch = self._arrivals.get_nowait()
-                except queue.Empty:
-                    break
+            while not self._arrivals.empty():
+                stretch = self._arrivals.get_nowait()
                 try:
                     if stretch.lanes.collect(stretch):
                         self._keep(stretch)
@@ -299,12 +296,9 @@ class Run:
         return 0 if self._lanes is None else min(self._lanes.workers, self.order.calling)
 
     def _take_arrivals(self) -> None:
-        while True:
-            try:
-                stretch = self._arrivals.get_nowait()
-            except queue.Empty:
-                return
-            self._take(stretch)
+        # Nobody else takes from it.
+        while not self._arrivals.empty():
+            self._take(self._arrivals.get_nowait())
 
     def _take(self, stretch: Stretch) -> None:
         """Look at what became of a stretch."""
