@@ -229,36 +229,41 @@ def map(
     check_limits(timeout, retries)
     if not iterables:
         raise TypeError("map needs at least one iterable")
-    is_long = not (ordered is True and errors == "raise" and not progress and checkpoint is None)
-    if backend == "asyncio" or is_coroutine_function(fn):
-        from plait._asyncio import start
-
-        if is_long:
-            start.refuse_long(fn)
-        if backend in ("asyncio", "auto"):
-            return start.start(fn, iterables, workers, concurrency, buffersize, (timeout, retries))
-        if backend != "processes":
-            refuse_coroutines(fn, backend)
-        return start.start_on_processes(
-            fn, iterables, workers, chunksize, concurrency, buffersize, (timeout, retries)
-        )
-    refuse_concurrency(concurrency)
-    refuse_async_inputs(iterables, backend)
-    if is_long:
+    is_coroutine = backend == "asyncio" or is_coroutine_function(fn)
+    if is_coroutine and backend not in ("asyncio", "auto", "processes"):
+        refuse_coroutines(fn, backend)
+    if not is_coroutine:
+        refuse_concurrency(concurrency)
+        refuse_async_inputs(iterables, backend)
+    limits = (timeout, retries)
+    if not (ordered is True and errors == "raise" and not progress and checkpoint is None):
         from plait._long import start as long
         from plait._long import wishes
 
         wanted = wishes.wishes(errors, ordered, progress, checkpoint)
         if wanted.any:
             counts = (workers, chunksize, buffersize)
-            return long.start(fn, iterables, wanted, backend, counts, (timeout, retries), pool_of, is_warm)
+            if is_coroutine:
+                from plait._asyncio.start import check_long
+
+                check_long(fn, iterables, backend, workers)
+                backend, counts = "asyncio", (concurrency, None, buffersize)
+            return long.start(fn, iterables, wanted, backend, counts, limits, pool_of, is_warm)
+    if is_coroutine:
+        from plait._asyncio import start
+
+        if backend == "processes":
+            return start.start_on_processes(
+                fn, iterables, workers, chunksize, concurrency, buffersize, limits
+            )
+        return start.start(fn, iterables, workers, concurrency, buffersize, limits)
     if backend == "auto":
         from plait._auto import deciding, run
 
         limited = timeout is not None or retries
         backends = ("threads", "processes") if limited else ("serial", "threads", "processes")
         bounds = deciding.Bounds(workers, chunksize, backends)
-        return run.start(fn, iterables, bounds, buffersize, (timeout, retries), process_pool, is_warm)
+        return run.start(fn, iterables, bounds, buffersize, limits, process_pool, is_warm)
     if backend == "serial":
         if timeout is not None or retries:
             from plait._serial import SerialExecutor

@@ -97,6 +97,11 @@ class AsyncioExecutor(PoolMixin, concurrent.futures.Executor):
         self._home.groups.add(self._group)
         _exit.at_exit(self, first=True)
 
+    @property
+    def ahead(self) -> int:
+        """How many calls should be pending, so that a slow one does not starve the others."""
+        return self._group.ahead
+
     def submit(self, fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Future[Any]:
         """Schedule the coroutine of `fn(*args, **kwargs)` and return its future.
 

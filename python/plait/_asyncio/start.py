@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from operator import length_hint
-from typing import Any, NoReturn
+from typing import Any
 
 from plait._asyncio.group import Limits
 from plait._asyncio.kind import (
@@ -19,12 +19,23 @@ _NO_WORKERS = (
 )
 
 
-def refuse_long(fn: Callable[..., Any]) -> NoReturn:
-    """Raise the ValueError that says what maps of coroutine functions, of which `fn` is one, do not have."""
-    raise ValueError(
-        f"errors=, ordered=, progress= and checkpoint= are for plain functions, and {name_of(fn)} is a "
-        "coroutine function: catch its exceptions in itself, or call it by asyncio.run in a plain function"
-    )
+def check_long(
+    fn: Callable[..., Any], iterables: tuple[Iterable[Any], ...], backend: str, workers: int | None
+) -> None:
+    """Raise what says why errors=, ordered=, progress= and checkpoint= cannot be had here, if so."""
+    if backend not in ("asyncio", "auto"):
+        raise ValueError(
+            f"errors=, ordered=, progress= and checkpoint= of the coroutine function {name_of(fn)} are "
+            f"there on backend 'asyncio' alone, not on {backend!r}"
+        )
+    refuse_plain(fn)
+    if workers is not None:
+        raise ValueError(_NO_WORKERS)
+    if any(map(is_async, iterables)):
+        raise TypeError(
+            "errors=, ordered=, progress= and checkpoint= need inputs that are read by a plain for loop; "
+            "leave them out, or take plait.amap and catch exceptions in the function"
+        )
 
 
 def start(

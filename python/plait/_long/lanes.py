@@ -1,4 +1,4 @@
-"""Where the calls of a long map run: here, on threads, or on worker processes.
+"""Where the calls of a long map run: here, on threads, on an event loop, or on worker processes.
 
 All lanes have the same face: `begin` starts a stretch and has it handed to `arrived` when it has ended,
 `collect` takes its results. They know nothing of order, files or progress.
@@ -140,6 +140,29 @@ class ThreadLanes(Lanes):
 
     def _submit(self, stretch: Stretch) -> Any:
         return self._call(self._fn, *stretch.calls[0])
+
+
+class CoroutineLanes(Lanes):
+    """Coroutines on an event loop of plait's own, each a call."""
+
+    def __init__(self, executor: Any, fn: Callable[..., Any], arrived: Arrived) -> None:
+        """`executor`: one for coroutine functions, which is shut down at the end."""
+        super().__init__(executor._max_workers, arrived, Sizer(1))
+        self._executor = executor
+        self._fn = fn
+
+    @property
+    def ahead(self) -> int:
+        """See `Lanes`."""
+        ahead: int = self._executor.ahead
+        return ahead
+
+    def close(self, idle: bool) -> None:
+        """See `Lanes`. What was cancelled has ended when this returns."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _submit(self, stretch: Stretch) -> Any:
+        return self._executor.submit(self._fn, *stretch.calls[0])
 
 
 class ProcessLanes(Lanes):

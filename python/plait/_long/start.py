@@ -5,7 +5,7 @@ from operator import length_hint
 from typing import Any
 
 from plait import _core, _native_threads, _own
-from plait._long.lanes import Lanes, OwnLanes, ProcessLanes, SerialLanes, ThreadLanes
+from plait._long.lanes import CoroutineLanes, Lanes, OwnLanes, ProcessLanes, SerialLanes, ThreadLanes
 from plait._long.run import LongMap, Run, iterate
 from plait._long.source import Source
 from plait._long.wishes import Wishes
@@ -23,7 +23,7 @@ def start(
     pools: Callable[[str, int], Any],
     is_warm: Callable[[], bool],
 ) -> LongMap:
-    """Start the calls; `counts`: workers, chunksize, buffersize; `pools` gives the pools that maps keep.
+    """Start the calls; `counts`: workers or coroutines, chunksize, buffersize; `pools`: what maps keep.
 
     Raises:
         plait.CheckpointError: the checkpoint cannot be used.
@@ -38,6 +38,8 @@ def start(
     elif backend == "threads":
         most = min(length_hint(it, 1 << 20) for it in iterables)
         decide = lambda run: _threads(run, fn, workers, most, limits, pools)  # noqa: E731
+    elif backend == "asyncio":
+        decide = lambda run: _coroutines(run, fn, workers, limits)  # noqa: E731
     elif backend == "processes":
         decide = lambda run: _processes(run, fn, workers, chunksize, limits, pools)  # noqa: E731
     else:
@@ -85,6 +87,12 @@ def _threads(
     view = pool if limits == (None, 0) else pool.options(timeout=limits[0], retries=limits[1])
     held = _native_threads.limit(max(1, min(most, items)))
     return ThreadLanes(view.submit, held.wrap(fn), lambda: most, run.arrived, lambda idle: held.close())
+
+
+def _coroutines(run: Run, fn: Callable[..., Any], concurrency: int | None, limits: Limits) -> Lanes:
+    from plait._asyncio.executor import AsyncioExecutor
+
+    return CoroutineLanes(AsyncioExecutor(concurrency, timeout=limits[0], retries=limits[1]), fn, run.arrived)
 
 
 def _processes(
