@@ -35,13 +35,15 @@ impl Handover {
         takes: Nanos,
     ) -> Self {
         let edge = last.midpoint(at);
-        let woke = to.and_then(|naps| naps.woke());
-        let slept = from.and_then(|naps| naps.slept_at(woke.unwrap_or(Nanos::MAX)));
+        // Who was seen with it at the first look had it then.
+        let after = |at: Nanos| at.max(last + 1);
+        let woke = to.and_then(|naps| naps.woke()).map(after);
+        let slept = from.and_then(|naps| naps.slept_at(woke.unwrap_or(Nanos::MAX))).map(after);
         let got = woke.or(slept).unwrap_or(edge);
         let mut lost = slept.unwrap_or(got);
         if woke.is_some() && from.is_some() {
             // It was let go of before the one was woken, and before the other fell asleep.
-            lost = lost.min(got.saturating_sub(takes)).max(last);
+            lost = after(lost.min(got.saturating_sub(takes)));
         }
         Self { lost, got, between: others.then_some(None) }
     }
@@ -121,7 +123,7 @@ mod tests {
         assert_eq!(handed(Some(&[]), Some(&[(100, 700)]), 80), (620, 700));
         assert_eq!(handed(Some(&[(650, 0)]), Some(&[(100, 700)]), 80), (620, 700));
         assert_eq!(handed(Some(&[(600, 0)]), Some(&[(100, 700)]), 80), (600, 700), "it slept before");
-        assert_eq!(handed(Some(&[]), Some(&[(10, 40)]), 80), (0, 40), "it had it at the look before");
+        assert_eq!(handed(Some(&[]), Some(&[(10, 40)]), 80), (1, 40), "it had it at the look before");
         assert_eq!(handed(None, Some(&[(100, 700)]), 80), (700, 700));
         assert_eq!(handed(Some(&[(300, 0)]), None, 80), (300, 300));
     }
