@@ -36,9 +36,9 @@ class Pools:
 
     def all(self) -> list[plait.ProcessPoolExecutor]:
         """Those that live, and those that `plait.map` keeps."""
-        from plait import _map
+        from plait import _kept
 
-        kept = [pool for key, pool in list(_map._pools.items()) if key[0] == "processes"]
+        kept = [pool for key, pool in list(_kept.pools.items()) if key[0] == "processes"]
         with self._lock:
             return [*self.lasting, *self._passing, *kept]
 

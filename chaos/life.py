@@ -98,11 +98,11 @@ def watch(storm: Storm, actors: list[Actor], settings: argparse.Namespace, began
 
 def end_kept_pools() -> None:
     """Lets the pools go that `plait.map` keeps."""
-    from plait import _map
+    from plait import _kept
 
-    with _map._lock:
-        pools = list(_map._pools.values())
-        _map._pools.clear()
+    with _kept._lock:
+        pools = list(_kept.pools.values())
+        _kept.pools.clear()
     for pool in pools:
         pool.shutdown()
 
