@@ -11,20 +11,9 @@ import long_runs as runs
 import plait
 import pytest
 import workloads as w
+from long_maps import BACKENDS
+from long_maps import pmap as pmap
 from outside import finish, start_program, until
-
-BACKENDS = ["serial", "threads", "processes", "auto"]
-
-
-@pytest.fixture(params=BACKENDS)
-def pmap(request):
-    """`plait.map` on each backend, with two workers."""
-
-    def pmap(fn, *iterables, **options):
-        return plait.map(fn, *iterables, backend=request.param, **{"workers": 2, **options})
-
-    pmap.backend = request.param
-    return pmap
 
 
 def limits_of(pmap, name):
