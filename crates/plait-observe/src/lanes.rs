@@ -40,8 +40,6 @@ mod tests;
 
 use plait_trace::{GilKey, Nanos, Record, ThreadKey};
 
-use crate::memory::Naps;
-
 pub(crate) use files::ThreadFiles;
 use gils::GilLane;
 use handover::Handover;
@@ -49,6 +47,8 @@ use lane::{Lane, Look};
 #[cfg(test)]
 pub(crate) use seen::Target;
 pub(crate) use seen::{Call, GilSeen, Hogging, Sched, ThreadLook};
+
+use crate::memory::Naps;
 
 /// The lanes of one process: its threads, and its GILs.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ use crate::Pid;
 const RECORD: usize = 16;
 /// The newest record is read again if others came meanwhile, so often at most.
 const TRIES: usize = 4;
-/// Records that are read of a stretch of time; a thread that switches more often tells nothing of it.
+/// Records that are read of a stretch of time at most, the newest: of a thread that switches more often, the rest is not looked at.
 const MOST: usize = 32;
 
 /// Whether a thread has a processor.
