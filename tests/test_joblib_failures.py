@@ -110,5 +110,6 @@ print(Parallel(n_jobs=2, backend="plait")(delayed(abs)(i) for i in range(3)))
     assert program.stdout.readline() == "begun\n"
     os.killpg(program.pid, signal.SIGINT)
     lines = finish(program).lines
-    assert lines[-2:] == ["interrupted", "[0, 1, 2]"]
-    assert set(lines[:-2]) <= {"begun"}
+    # The other worker may be about to begin its call when the order to stop it comes.
+    assert lines.count("begun") <= 1
+    assert [line for line in lines if line != "begun"] == ["interrupted", "[0, 1, 2]"]
