@@ -5,10 +5,10 @@ running; the exit code is 1 when any of them failed. A hung Python test dumps th
 ends its run. Suites of several Pythons run at the same time, two for each processor: they mostly wait. What
 does not depend on the Python (marked `once`) is shared out among them. What each prints is shown when it has
 ended.
-
 These are tests of real processes, signals and clocks, beside two other suites on a machine that may be busy.
-Where at most `FLAKY` tests of a suite fail, they are run twice more when all suites have ended: those that pass
-both times are named as flaky in the summary, and any other failure is one. A flaky test is a fault to be mended.
+Where at most `FLAKY` tests of a suite fail, they are run twice more when all suites have ended: those that
+pass both times are named as flaky in the summary, and any other failure is one. A flaky test is a fault to
+be mended.
 """
 
 import argparse
