@@ -246,6 +246,46 @@ def test_the_order_to_stop_ends_a_chunk_wherever_it_strikes():
     chunks._loop = None
 
 
+def test_the_order_to_stop_may_strike_in_the_loop(capfd):
+    """An event loop goes on whatever a callback raises, and would only print it."""
+    from plait._errors import CallStopped
+
+    ended = []
+
+    def struck():
+        raise CallStopped
+
+    async def work(n):
+        if n == 3:
+            asyncio.get_running_loop().call_soon(struck)
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append(n)
+
+    with pytest.raises(CallStopped):
+        chunks.Chunk(work, 10, (None, 0))(*[(n,) for n in range(6)])
+    assert sorted(ended) == list(range(6))
+    assert capfd.readouterr() == ("", "")
+    chunks._loop = None
+
+
+def test_other_errors_in_the_loop_are_shown(caplog):
+    def broken():
+        raise OSError("a callback of the user's")
+
+    async def work(n):
+        asyncio.get_running_loop().call_soon(broken)
+        await asyncio.sleep(0.01)
+        return n
+
+    sent = chunks.Chunk(work, 10, (None, 0))((1,))
+    assert [chunks.arrived(each) for each in sent] == [1]
+    assert "a callback of the user's" in caplog.text
+    chunks._loop.close()
+    chunks._loop = None
+
+
 def test_bad_input_is_refused_at_once():
     async def numbers():
         yield 1

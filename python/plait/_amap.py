@@ -1,7 +1,8 @@
 """`plait.amap`: the map of an event loop."""
 
+import os
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from plait._asyncio.kind import (
     is_async,
@@ -19,28 +20,29 @@ B = TypeVar("B")
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from plait._map import Awaited, Input
+    from plait._long import Progress
+    from plait._map import Input, Options, Returning
 
 
 @overload
 def amap(
-    fn: Callable[[A], Coroutine[Any, Any, T]], it: "Input[A]", /, **how: "Unpack[Awaited]"
+    fn: Callable[[A], Coroutine[Any, Any, T]], it: "Input[A]", /, **how: "Unpack[Options]"
 ) -> AsyncGenerator[T, None]: ...
 
 
 @overload
-def amap(fn: Callable[[A], T], it: "Input[A]", /, **how: "Unpack[Awaited]") -> AsyncGenerator[T, None]: ...
+def amap(fn: Callable[[A], T], it: "Input[A]", /, **how: "Unpack[Options]") -> AsyncGenerator[T, None]: ...
 
 
 @overload
 def amap(
-    fn: Callable[[A, B], Coroutine[Any, Any, T]], a: "Input[A]", b: "Input[B]", /, **how: "Unpack[Awaited]"
+    fn: Callable[[A, B], Coroutine[Any, Any, T]], a: "Input[A]", b: "Input[B]", /, **how: "Unpack[Options]"
 ) -> AsyncGenerator[T, None]: ...
 
 
 @overload
 def amap(
-    fn: Callable[[A, B], T], a: "Input[A]", b: "Input[B]", /, **how: "Unpack[Awaited]"
+    fn: Callable[[A, B], T], a: "Input[A]", b: "Input[B]", /, **how: "Unpack[Options]"
 ) -> AsyncGenerator[T, None]: ...
 
 
@@ -52,7 +54,7 @@ def amap(
     c: "Input[Any]",
     /,
     *iterables: "Input[Any]",
-    **how: "Unpack[Awaited]",
+    **how: "Unpack[Options]",
 ) -> AsyncGenerator[T, None]: ...
 
 
@@ -64,8 +66,49 @@ def amap(
     c: "Input[Any]",
     /,
     *iterables: "Input[Any]",
-    **how: "Unpack[Awaited]",
+    **how: "Unpack[Options]",
 ) -> AsyncGenerator[T, None]: ...
+
+
+@overload
+def amap(
+    fn: Callable[[A], Coroutine[Any, Any, T]],
+    it: "Input[A]",
+    /,
+    *,
+    errors: Literal["return"],
+    **how: "Unpack[Returning]",
+) -> AsyncGenerator[T | Exception, None]: ...
+
+
+@overload
+def amap(
+    fn: Callable[[A], T], it: "Input[A]", /, *, errors: Literal["return"], **how: "Unpack[Returning]"
+) -> AsyncGenerator[T | Exception, None]: ...
+
+
+@overload
+def amap(
+    fn: Callable[..., Coroutine[Any, Any, T]],
+    a: "Input[Any]",
+    b: "Input[Any]",
+    /,
+    *iterables: "Input[Any]",
+    errors: Literal["return"],
+    **how: "Unpack[Returning]",
+) -> AsyncGenerator[T | Exception, None]: ...
+
+
+@overload
+def amap(
+    fn: Callable[..., T],
+    a: "Input[Any]",
+    b: "Input[Any]",
+    /,
+    *iterables: "Input[Any]",
+    errors: Literal["return"],
+    **how: "Unpack[Returning]",
+) -> AsyncGenerator[T | Exception, None]: ...
 
 
 def amap(
@@ -78,6 +121,10 @@ def amap(
     timeout: float | None = None,
     retries: int = 0,
     concurrency: int | None = None,
+    ordered: bool = True,
+    errors: str = "raise",
+    progress: "bool | Callable[[Progress], object] | None" = None,
+    checkpoint: "str | os.PathLike[str] | None" = None,
 ) -> AsyncGenerator[Any, None]:
     """Return an asynchronous iterator over the results of `fn`, in order, for use in an event loop.
 
@@ -105,8 +152,14 @@ def amap(
         retries: Extra tries of a call, as for `plait.map`.
         concurrency: The most coroutines at a time, on processes in each worker; by default found by climbing.
             Coroutine functions only.
+        ordered: As for `plait.map`.
+        errors: As for `plait.map`.
+        progress: As for `plait.map`; a callable is called in the loop.
+        checkpoint: As for `plait.map`; the file is written in the loop's thread.
 
     Raises:
+        plait.CheckpointError: by the iterator: the file is of another function, of other items or in use, or
+            cannot be written.
         ValueError: no such backend, a number below 1, or a limit that makes no sense.
         TypeError: a function that does not go with the backend, or an input that is not iterable.
         Exception: by the iterator: what `fn` or an input raised, where its result would have come.
@@ -128,17 +181,29 @@ def amap(
         refuse_concurrency(concurrency)
     elif backend in ("threads", "serial"):
         refuse_coroutines(fn, backend)
+    if backend == "serial" and timeout is not None:
+        raise ValueError("timeout: the serial backend cannot stop a call; use processes")
+    wanted = None
+    if not (ordered is True and errors == "raise" and not progress and checkpoint is None):
+        from plait._long import wishes
+
+        wanted = wishes.wishes(errors, ordered, progress, checkpoint)
     from plait._asyncio import start, stream
 
     if backend == "processes":
-        return start.stream_on_processes(
-            fn, iterables, calls, workers, chunksize, concurrency, buffersize, limits
-        )
-    if is_coroutine_function(fn):
+        counts = (workers, chunksize, concurrency, buffersize)
+        if wanted is None:
+            return start.stream_on_processes(fn, iterables, calls, *counts, limits)
+        how, _ = start.on_processes(fn, iterables, *counts, limits, goes_on=errors != "raise")
+    elif is_coroutine_function(fn):
         start.check(fn, workers)
-        return stream.stream(start.maker(fn, concurrency), calls, limits, buffersize, None)
-    from plait._asyncio import futures
+        how = stream.How(start.maker(fn, concurrency), limits)
+    else:
+        from plait._asyncio import futures
 
-    if backend == "serial" and timeout is not None:
-        raise ValueError("timeout: the serial backend cannot stop a call; use processes")
-    return stream.stream(futures.maker(fn, backend, workers, limits), calls, limits, buffersize, None)
+        how = stream.How(futures.maker(fn, backend, workers, limits), limits)
+    if wanted is None:
+        return stream.stream(how.make, calls, limits, buffersize, None)
+    from plait._long import awaited
+
+    return awaited.stream(fn, how, calls, iterables, wanted, buffersize)

@@ -38,12 +38,6 @@ if TYPE_CHECKING:
         timeout: float | None
         retries: int
 
-    class Awaited(Common, total=False):
-        """What `amap` takes."""
-
-        backend: str
-        concurrency: int | None
-
     class Long(Common, total=False):
         """What `map` takes besides."""
 

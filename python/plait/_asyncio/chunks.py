@@ -89,6 +89,7 @@ class _Run:
         self._left = len(calls)
         self._stopped: BaseException | None = None
         self._done: asyncio.Future[None] = loop.create_future()
+        loop.set_exception_handler(self._on_error)
 
     async def main(self) -> None:
         """Run all, and return when all have ended."""
@@ -102,6 +103,16 @@ class _Run:
         if self._stopped is not None:
             raise self._stopped
 
+    def _on_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Meet what no coroutine was to meet: the order to stop may strike in the loop itself, too."""
+        error = context.get("exception")
+        if not is_order_to_stop(error):
+            loop.default_exception_handler(context)
+            return
+        self._stopped = error
+        if not self._done.done():
+            self._done.set_result(None)
+
     def _tell(self, call: Call) -> None:
         self._left -= 1
         if is_order_to_stop(call.error):
@@ -111,11 +122,12 @@ class _Run:
 
 
 class PlainChunk:
-    """The same of a plain function: its calls one after the other, up to the first that raises."""
+    """The same of a plain function: its calls one after the other, all or up to the first that raises."""
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
-        """`fn` is what is called."""
+    def __init__(self, fn: Callable[..., Any], goes_on: bool) -> None:
+        """`fn` is what is called; `goes_on`: also after one that has raised."""
         self._fn = fn
+        self._goes_on = goes_on
 
     def __call__(self, *calls: tuple[Any, ...]) -> list[Sent]:
         """What became of each."""
@@ -127,7 +139,7 @@ class PlainChunk:
             except Exception as error:
                 call.error = error
             made.append(_sent(call))
-            if call.error is not None:
+            if call.error is not None and not self._goes_on:
                 break
         return made
 

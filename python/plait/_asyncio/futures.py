@@ -45,6 +45,11 @@ class Futures:
         self._running: set[asyncio.Future[Any]] = set()
         self._beside: set[asyncio.Future[Any]] = set()
 
+    @property
+    def running(self) -> int:
+        """How many were submitted and have not ended."""
+        return len(self._running)
+
     def begin(self, call: Call) -> None:
         """Submit it."""
         try:

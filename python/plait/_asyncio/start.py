@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from operator import length_hint
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plait._asyncio.group import Limits
 from plait._asyncio.kind import (
@@ -12,6 +12,9 @@ from plait._asyncio.kind import (
     refuse_async_inputs,
     refuse_plain,
 )
+
+if TYPE_CHECKING:
+    from plait._asyncio.stream import How
 
 _NO_WORKERS = (
     "workers counts threads and processes, of which backend 'asyncio' has none; "
@@ -25,16 +28,16 @@ def check_long(
     """Raise what says why errors=, ordered=, progress= and checkpoint= cannot be had here, if so."""
     if backend not in ("asyncio", "auto"):
         raise ValueError(
-            f"errors=, ordered=, progress= and checkpoint= of the coroutine function {name_of(fn)} are "
-            f"there on backend 'asyncio' alone, not on {backend!r}"
+            f"plait.map has errors=, ordered=, progress= and checkpoint= for the coroutine function "
+            f"{name_of(fn)} on backend 'asyncio' alone, not on {backend!r}; plait.amap has them on both"
         )
     refuse_plain(fn)
     if workers is not None:
         raise ValueError(_NO_WORKERS)
     if any(map(is_async, iterables)):
         raise TypeError(
-            "errors=, ordered=, progress= and checkpoint= need inputs that are read by a plain for loop; "
-            "leave them out, or take plait.amap and catch exceptions in the function"
+            "plait.map has errors=, ordered=, progress= and checkpoint= for inputs that are read by a plain "
+            "for loop; take plait.amap, which has them for asynchronous ones, too"
         )
 
 
@@ -111,27 +114,47 @@ def stream_on_processes(
     limits: Limits,
 ) -> AsyncGenerator[Any, None]:
     """Start a map on processes for a running loop; `calls` are the zipped `iterables`."""
-    from plait._asyncio.chunks import PlainChunk, arrived, cut, cut_async
-    from plait._asyncio.futures import Futures, ahead_of
+    from plait._asyncio.chunks import cut, cut_async
     from plait._asyncio.stream import stream
+
+    how, ahead = on_processes(fn, iterables, workers, chunksize, concurrency, buffersize, limits)
+    if how.unpack is not None:
+        calls = cut_async(calls, how.size) if isinstance(calls, AsyncIterator) else cut(calls, how.size)
+        buffersize = ahead
+    return stream(how.make, calls, how.limits, buffersize, how.unpack)
+
+
+def on_processes(
+    fn: Callable[..., Any],
+    iterables: tuple[Any, ...],
+    workers: int | None,
+    chunksize: int | None,
+    concurrency: int | None,
+    buffersize: int | None,
+    limits: Limits,
+    goes_on: bool = False,
+) -> "tuple[How, int]":
+    """How calls are made on worker processes for a running loop, and how many go ahead.
+
+    `goes_on`: a call that raises does not keep the others of its chunk from being made.
+    """
+    from plait._asyncio.chunks import PlainChunk, arrived
+    from plait._asyncio.futures import Futures, ahead_of
+    from plait._asyncio.stream import How
 
     pool = processes(workers)
     call: Callable[..., Any] = fn
-    unpack, size, ahead = None, chunksize or 1, ahead_of(pool)
+    unpack, size, ahead = None, 1, ahead_of(pool)
     if is_coroutine_function(fn):
         call, size, ahead = plan(fn, iterables, pool, chunksize, concurrency, buffersize, limits)
         limits, unpack = (None, limits[1]), arrived
-    elif limits == (None, 0) and size > 1:
+    elif limits == (None, 0) and chunksize is not None and chunksize > 1:
         # Calls with limits go one by one.
-        call, unpack = PlainChunk(fn), arrived
+        call, size, unpack = PlainChunk(fn, goes_on), chunksize, arrived
         ahead = max(1, buffersize // size) if buffersize is not None else ahead
-    if unpack is not None:
-        calls = cut_async(calls, size) if isinstance(calls, AsyncIterator) else cut(calls, size)
-        buffersize = ahead
     submit = submit_of(pool, limits)
-    return stream(
-        lambda loop, tell: Futures(loop, submit, call, ahead, None, tell), calls, limits, buffersize, unpack
-    )
+    make = lambda loop, tell: Futures(loop, submit, call, ahead, None, tell)  # noqa: E731
+    return How(make, limits, size, unpack, pool._max_workers, fn), ahead
 
 
 def plan(

@@ -8,7 +8,7 @@ returns; whoever drops the iterator leaves that to the loop, as with every async
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from plait._asyncio.group import Call, Limits, shown
 from plait._asyncio.inputs import Reader, Room, pump
@@ -24,6 +24,10 @@ class Maker(Protocol):
     def ahead(self) -> int:
         """How many calls should be read ahead."""
 
+    @property
+    def running(self) -> int:
+        """How many calls are being made now, as far as that is known."""
+
     def begin(self, call: Call) -> None:
         """Have a call made."""
 
@@ -32,6 +36,25 @@ class Maker(Protocol):
 
     async def end(self) -> None:
         """Cancel everything, and return when it has ended."""
+
+
+Make = Callable[[asyncio.AbstractEventLoop, Callable[[Call], object]], Maker]
+
+
+class How(NamedTuple):
+    """How the calls of an map are made.
+
+    `make` gives the maker; `limits` are what each call may take; `size` items are one call of it, whose value
+    is a list then, each of which `unpack` turns into a result, or raises; `workers`: how many calls run at
+    once, None if that is not known; `sent`: the function, where it has to be pickled.
+    """
+
+    make: Make
+    limits: Limits
+    size: int = 1
+    unpack: Callable[[Any], Any] | None = None
+    workers: int | None = None
+    sent: Callable[..., Any] | None = None
 
 
 class Queue:
@@ -76,7 +99,7 @@ class Queue:
 
 
 async def stream(
-    make: Callable[[asyncio.AbstractEventLoop, Callable[[Call], object]], Maker],
+    make: Make,
     calls: Iterator[tuple[Any, ...]] | AsyncIterator[tuple[Any, ...]],
     limits: Limits,
     buffersize: int | None,

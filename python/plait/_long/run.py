@@ -20,6 +20,9 @@ from plait._long.wishes import Wishes
 # Known results that are handed out together.
 _KNOWN = 64
 
+# In place of results: whoever asks for them waits for what arrives, as it may.
+PAUSE: Iterator[Any] = iter(())
+
 # What ends a map whatever is to become of errors.
 _ENDS = (BrokenExecutor, MemoryError)
 
@@ -134,9 +137,12 @@ class Run:
                     # What is in the checkpoint arrives at once.
                     stretch = self.order.pop()
                 if stretch is None:
-                    if self.order.head is None and self._arrivals.empty():
+                    ended = self._stopped or self.source.is_over
+                    if ended and self.order.head is None and self._arrivals.empty():
                         break
-                    self._wait()
+                    pause = self._wait()
+                    if pause is not None:
+                        yield pause
                     continue
                 # With a limit, room is made by what was handed out.
                 is_lazy = self._starts_lazily if self._lanes is None else self._lanes.is_lazy
@@ -265,15 +271,15 @@ class Run:
         self._stopped = True
         self._end = self._end or error
 
-    def _wait(self) -> None:
-        """Wait until a stretch arrives, telling of progress meanwhile."""
+    def _wait(self) -> Iterator[Any] | None:
+        """Wait until a stretch arrives, telling of progress meanwhile; or give `PAUSE`."""
         if self._ledger is not None:
             self._write()
         head = self.order.head
         if head is not None and head.future is not None and head.lanes.waits_by_future:
             self._wait_for(head)
             self._arrivals.put(head)
-            return
+            return None
         while True:
             try:
                 stretch = self._arrivals.get(timeout=self.meter.patience)
@@ -281,7 +287,7 @@ class Run:
                 self.meter.tick(self._busy())
                 continue
             self._take(stretch)
-            return
+            return None
 
     def _wait_for(self, stretch: Stretch) -> None:
         """Wait for this one, of which nobody else will tell."""
