@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from plait._future import Future
     from plait._long import Progress
     from plait._map import map
+    from plait._one import Process, Thread
     from plait._patch import patch, unpatch
     from plait._pool import Pool, ThreadPool
     from plait._process import ProcessPoolExecutor
@@ -49,11 +50,13 @@ __all__ = [
     "NotPicklable",
     "PlaitError",
     "Pool",
+    "Process",
     "ProcessPoolExecutor",
     "Progress",
     "Recording",
     "RemoteError",
     "TaskTimeout",
+    "Thread",
     "ThreadPool",
     "ThreadPoolExecutor",
     "WorkerDied",
@@ -83,9 +86,11 @@ _HOMES = {
     "GilHeld": "plait._watch_gil",
     "LoopBlocked": "plait._watch_loop",
     "Pool": "plait._pool",
+    "Process": "plait._one",
     "ProcessPoolExecutor": "plait._process",
     "Progress": "plait._long",
     "Recording": "plait._recording",
+    "Thread": "plait._one",
     "ThreadPool": "plait._pool",
     "ThreadPoolExecutor": "plait._thread",
     "WorkerDied": "plait._errors",

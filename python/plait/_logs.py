@@ -77,6 +77,15 @@ def install(told: tuple[Any, ...], writer: _core.RecordWriter) -> None:
         logging.captureWarnings(True)
 
 
+def name_process(name: str) -> None:
+    """In a worker: say in its records that this is its name."""
+    loggers = [it for it in logging.root.manager.loggerDict.values() if isinstance(it, logging.Logger)]
+    for logger in (logging.root, *loggers):
+        for handler in logger.handlers:
+            if isinstance(handler, Sender):
+                handler._worker = name
+
+
 class Sender(logging.Handler):
     """The handler of a worker: sends each record to the parent, and waits while there is no room."""
 
