@@ -138,13 +138,13 @@ class _Seat:
     def give_back(self) -> None:
         """Say that the prompt is over."""
         self.at_prompt = self.is_new = False
-        if self._is_left:
-            self.close()
-            return
         try:
             self._socket.send(b"d")
+            # From then on Ctrl-C is the program's again.
+            heard = self._socket.recv(1)
         except OSError:
-            # Nobody is left to be told.
+            heard = b""
+        if self._is_left or not heard:
             self.close()
 
     def leave(self) -> None:

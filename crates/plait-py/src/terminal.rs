@@ -2,7 +2,7 @@
 //!
 //! Each debugger has a socket to the process that has the terminal, over which single letters go. It says when it wants a
 //! prompt, and hears that it has to wait or has got it, together with the program's standard input; it says when the prompt is
-//! over. A socket that is closed gives the turn up, and so does a death. While a worker has a prompt, Ctrl-C is its
+//! over, and hears when Ctrl-C is the program's again. A socket that is closed gives the turn up, and so does a death. While a worker has a prompt, Ctrl-C is its
 //! debugger's: the program does not hear it.
 //!
 //! In a worker the question goes to its nursery, and so from process to process to the one that no pool has made.
@@ -33,7 +33,7 @@ const WANTED: u8 = b'p';
 const WANTED_HERE: u8 = b'h';
 const DONE: u8 = b'd';
 
-/// What it hears: it has to wait; it has the terminal.
+/// What it hears, beside an echo of [`DONE`]: it has to wait; it has the terminal.
 const WAIT: u8 = b'w';
 const YOURS: u8 = b'y';
 
@@ -146,16 +146,19 @@ fn serve(woken: &OwnedFd) {
                 return;
             }
         }
-        let mut asked = Vec::new();
+        let mut answers = Vec::new();
         for who in look(woken, &seats, turns.due()) {
             let Some(seat) = seats.get_mut(&who) else { continue };
             match word(&seat.socket) {
                 Some(word @ (WANTED | WANTED_HERE)) => {
                     seat.is_here = word == WANTED_HERE;
                     turns.on_ask(who);
-                    asked.push(who);
+                    answers.push((who, WAIT));
                 }
-                Some(DONE) => turns.on_done(who, now()),
+                Some(DONE) => {
+                    turns.on_done(who, now());
+                    answers.push((who, DONE));
+                }
                 _ => {
                     if turns.at_prompt() == Some(who)
                         && let Some(hush) = &hush
@@ -178,11 +181,11 @@ fn serve(woken: &OwnedFd) {
             // Where nobody hears it, the next look tells.
             let _ = give(&seat.socket);
         }
-        for who in asked {
+        for (who, answer) in answers {
             if let Some(seat) = seats.get(&who)
-                && gets != Some(who)
+                && (gets != Some(who) || answer != WAIT)
             {
-                let _ = rustix::net::send(&seat.socket, &[WAIT], SendFlags::NOSIGNAL);
+                let _ = rustix::net::send(&seat.socket, &[answer], SendFlags::NOSIGNAL);
             }
         }
     }
