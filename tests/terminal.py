@@ -19,6 +19,8 @@ from outside import PATIENCE, TESTS, kill_session, session, until
 class Terminal:
     """Runs a command of plait's in a terminal, and keeps what its screen shows."""
 
+    program = ("-m", "plait")
+
     def __init__(self, arguments, cwd, columns=80, lines=24, **env):
         self.screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self.screen)
@@ -27,7 +29,7 @@ class Terminal:
         self._resize(theirs, columns, lines)
         self.before = termios.tcgetattr(theirs)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "plait", *map(str, arguments)],
+            [sys.executable, *self.program, *map(str, arguments)],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,

@@ -36,7 +36,9 @@ __all__ = [
     "__version__",
     "address_of",
     "after_fork",
+    "ask_terminal",
     "before_fork",
+    "breakpoint_after",
     "buffer_span",
     "bytes_copied",
     "call_as",
@@ -66,6 +68,7 @@ __all__ = [
     "set_future_class",
     "shared_buffer",
     "start_native",
+    "without_stdin",
 ]
 
 _P = ParamSpec("_P")
@@ -348,6 +351,8 @@ class WorkerLoop:
     def keep(self, printed: AnyBuffer, unwritten: bool) -> None: ...
     def records(self) -> RecordWriter: ...
     def dump_file(self) -> int: ...
+    def stop_clock(self) -> int | None: ...
+    def start_clock(self, used: int) -> None: ...
     def run(self, flush: Callable[[], object], watch_growth: bool = False) -> None: ...
 
 @final
@@ -355,6 +360,12 @@ class RecordWriter:
     @property
     def worker(self) -> int: ...
     def write(self, record: bytes) -> bool: ...
+
+# --- debuggers
+
+def ask_terminal(socket: int) -> None: ...
+def without_stdin() -> None: ...
+def breakpoint_after(before: Callable[[], object], *args: Any, **kwargs: Any) -> Any: ...
 
 # --- the program's end, and its forks
 

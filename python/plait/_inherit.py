@@ -26,7 +26,7 @@ def program_key() -> bytes:
         return bytes(process.current_process().authkey)
     if _key is None:
         _key = os.urandom(32)
-        _when_imported(_take_key)
+        when_imported(_MODULE, _take_key)
     return _key
 
 
@@ -44,11 +44,7 @@ def be_child(key: bytes, program: int, name: str) -> None:
             return
         process._parent_process = process._ParentProcess("MainProcess", program, ends)  # type: ignore[attr-defined]
 
-    loaded = sys.modules.get(_MODULE)
-    if loaded is not None:
-        adopt(loaded)
-    else:
-        _when_imported(adopt)
+    when_imported(_MODULE, adopt)
 
 
 def _take_key(process: ModuleType) -> None:
@@ -56,14 +52,15 @@ def _take_key(process: ModuleType) -> None:
 
 
 class _Importing:
-    """A finder that finds nothing; it sees multiprocessing come, and does something to it then."""
+    """A finder that finds nothing; it sees a module come, and does something to it then."""
 
-    def __init__(self, then: Callable[[ModuleType], None]) -> None:
+    def __init__(self, module: str, then: Callable[[ModuleType], None]) -> None:
+        self._module = module
         self._then = then
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """See `importlib.abc.MetaPathFinder`."""
-        if name != _MODULE:
+        if name != self._module:
             return None
         from importlib.util import find_spec
 
@@ -84,8 +81,13 @@ class _Importing:
         return spec
 
 
-def _when_imported(then: Callable[[ModuleType], None]) -> None:
-    sys.meta_path.insert(0, _Importing(then))
+def when_imported(module: str, then: Callable[[ModuleType], None]) -> None:
+    """Do something to a module of the standard library, now, or as soon as somebody imports it."""
+    loaded = sys.modules.get(module)
+    if loaded is not None:
+        then(loaded)
+    else:
+        sys.meta_path.insert(0, _Importing(module, then))
 
 
 class Lent:

@@ -6,7 +6,6 @@ number their workers by `current_process()._identity`.
 
 import fcntl
 import os
-import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -24,11 +23,7 @@ def begin(numbers: str, initializer: Callable[..., object] | None, initargs: tup
         process._name = f"PoolWorker-{number}"
         process._config["daemon"] = True
 
-    loaded = sys.modules.get("multiprocessing.process")
-    if loaded is not None:
-        dress(loaded)
-    else:
-        _inherit._when_imported(dress)
+    _inherit.when_imported("multiprocessing.process", dress)
     if initializer is not None:
         initializer(*initargs)
 

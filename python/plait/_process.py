@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from plait import _core, _depth, _exit, _inherit, _logs, _native_threads, _own, _pending
+from plait import _breakpoint, _core, _depth, _exit, _inherit, _logs, _native_threads, _own, _pending
 from plait._attributes import ProcessAttributes
 from plait._options import PoolMixin, check_limits, parse_size
 
@@ -126,6 +126,7 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         self._context = mp_context
         self._limits = (timeout, retries)
         _exit.at_exit(self)
+        _breakpoint.share()
         self._id = _own.new_id()
         _own.register(self._id, self)
         pool = {"pool": self._id, "workers": max_workers, "limits": self._limits}

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
 
-from plait import _core, _exit, _pending
+from plait import _breakpoint, _core, _exit, _pending
 from plait._attributes import Backlog
 from plait._options import PoolMixin, check_limits
 
@@ -74,6 +74,7 @@ class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, _Stdlib):
         _pending.bound(self, max_pending, crew.threads.__contains__)
         self._work_queue = Backlog(lambda: crew.queue.queued)  # type: ignore[assignment]
         _exit.at_exit(crew)
+        _breakpoint.share()
         self._open(crew.queue, crew.start_thread, timeout, retries)
 
     @overload  # type: ignore[override]  # of no iterables

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from plait import _core, _depth, _inherit, _native_threads, _output
+from plait import _breakpoint, _core, _depth, _inherit, _native_threads, _output
 
 
 def main(server: _core.NurseryServer) -> NoReturn:
@@ -25,7 +25,7 @@ def main(server: _core.NurseryServer) -> NoReturn:
         _prepare(loop, told)
         last_words = run_initializer(loop, _initializer(told))
         if last_words is None:
-            loop.run(_output.flush, told["watch_growth"])
+            loop.run(_breakpoint.after_call, told["watch_growth"])
             code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -116,7 +116,9 @@ def _prepare(loop: _core.WorkerLoop, told: dict[str, Any]) -> None:
     _take_environment(told["environ"])
     _native_threads.set_variables(told["threads"])
     _leave_traces(loop)
-    _inherit.be_child(told["key"], told["program"], f"plait-worker-{loop.records().worker}")
+    name = f"plait-worker-{loop.records().worker}"
+    _inherit.be_child(told["key"], told["program"], name)
+    _breakpoint.open_in_worker(loop, name)
     if told["logging"] is not None:
         from plait import _logs
 

@@ -17,5 +17,6 @@ pub mod pool;
 pub mod scheduler;
 mod spin;
 pub mod threads;
+pub mod turns;
 pub mod wire;
 pub mod worker;

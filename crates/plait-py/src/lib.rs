@@ -28,6 +28,7 @@ mod record;
 mod report;
 mod scratch;
 mod serial;
+mod terminal;
 mod thread;
 mod watch;
 mod watch_gil;
@@ -74,6 +75,8 @@ mod _core {
     use crate::report::{Trace, form_of, forms};
     #[pymodule_export]
     use crate::serial::call_batch;
+    #[pymodule_export]
+    use crate::terminal::{ask_terminal, breakpoint_after, without_stdin};
     #[pymodule_export]
     use crate::thread::{ThreadEngine, ThreadQueue, start_native};
     #[pymodule_export]

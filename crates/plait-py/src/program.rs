@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 use crate::buffer::{LIVE, Live};
 use crate::future::deadline;
 use crate::process::ProcessHome;
-use crate::{beacon, exit, gauge};
+use crate::{beacon, exit, gauge, terminal};
 
 /// Counts the forks this process has come through: a pool made before the last one is the parent's.
 static FORKS: AtomicU64 = AtomicU64::new(0);
@@ -48,6 +48,7 @@ type Inner = (
     MutexGuard<'static, Option<(u64, Arc<Heap>)>>,
     MutexGuard<'static, Vec<Weak<ProcessHome>>>,
     MutexGuard<'static, Live>,
+    MutexGuard<'static, terminal::Door>,
 );
 
 thread_local! {
@@ -69,7 +70,7 @@ extern "C" fn take_inner() {
     fn held<T>(lock: &'static Mutex<T>) -> MutexGuard<'static, T> {
         lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    let inner = (held(&ORPHANS), held(&HEAP), held(&POOLS), held(&LIVE));
+    let inner = (held(&ORPHANS), held(&HEAP), held(&POOLS), held(&LIVE), terminal::door());
     INNER.with(|cell| cell.replace(Some(inner)));
 }
 
@@ -109,6 +110,7 @@ pub fn after_fork(in_child: bool) {
     if in_child {
         FORKS.fetch_add(1, Ordering::Relaxed);
         exit::forget_callbacks();
+        terminal::forget();
     }
 }
 
@@ -132,7 +134,7 @@ pub fn nursery(launch: &Launch) -> io::Result<Arc<Nursery>> {
     if let Some((_, _, nursery)) = known.iter().find(|(born, other, _)| *born == forks && other == launch) {
         return Ok(Arc::clone(nursery));
     }
-    let nursery = Nursery::launch(launch)?;
+    let nursery = Nursery::launch(launch, terminal::ask)?;
     known.push((forks, launch.clone(), Arc::clone(&nursery)));
     Ok(nursery)
 }

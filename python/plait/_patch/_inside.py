@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from plait import _byname, _core, _depth, _output, _worker
+from plait import _breakpoint, _byname, _core, _depth, _output, _worker
 
 
 class Child:
@@ -84,12 +84,13 @@ def work(
         _depth.pool, _depth.workers, _depth.limits = told["pool"], told["workers"], told["limits"]
         _worker._leave_traces(loop)
         child.become(index)
+        _breakpoint.open_in_worker(loop, child.prefix)
         share_modules()
         if start is not None:
             initializer, initargs = start
             last_words = _worker.run_initializer(loop, lambda: initializer(*initargs))
         if last_words is None:
-            loop.run(_output.flush, False)
+            loop.run(_breakpoint.after_call, False)
             code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)

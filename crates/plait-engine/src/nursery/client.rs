@@ -50,10 +50,15 @@ pub trait Sink: Send + Sync {
     fn unborn(&self, error: io::Error);
 }
 
+/// Who gives workers' debuggers the terminal: it is handed the descriptor that each of them talks over. Called on the
+/// supervisor thread; must not block.
+pub type AskTerminal = fn(OwnedFd);
+
 /// A running nursery, shared by all pools of the program.
 pub struct Nursery {
     number: u64,
     socket: OwnedFd,
+    ask_terminal: AskTerminal,
     /// Whom to wait for at its end; nobody if it was not started here.
     process: Mutex<Option<Child>>,
     workers: Mutex<HashMap<u64, Worker>>,
@@ -91,7 +96,7 @@ pub fn new_key(worker: WorkerId) -> u64 {
 
 impl Nursery {
     /// Starts the process and returns at once; orders given before it is ready wait in the socket.
-    pub fn launch(launch: &Launch) -> io::Result<Arc<Self>> {
+    pub fn launch(launch: &Launch, ask_terminal: AskTerminal) -> io::Result<Arc<Self>> {
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         greet(&ours)?;
         // A group of its own while it starts, so that a Ctrl-C at the terminal finds it only once it ignores those;
@@ -102,21 +107,22 @@ impl Nursery {
             .stdin(theirs)
             .process_group(0)
             .spawn()?;
-        Self::over(ours, Some(process))
+        Self::over(ours, Some(process), ask_terminal)
     }
 
     /// The nursery at the other end of `socket`, whose process somebody else has made, and will wait for.
-    pub fn adopt(socket: OwnedFd) -> io::Result<Arc<Self>> {
+    pub fn adopt(socket: OwnedFd, ask_terminal: AskTerminal) -> io::Result<Arc<Self>> {
         greet(&socket)?;
-        Self::over(socket, None)
+        Self::over(socket, None, ask_terminal)
     }
 
     /// A nursery at the other end of `socket`.
-    pub(super) fn over(socket: OwnedFd, process: Option<Child>) -> io::Result<Arc<Self>> {
+    pub(super) fn over(socket: OwnedFd, process: Option<Child>, ask_terminal: AskTerminal) -> io::Result<Arc<Self>> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let nursery = Arc::new(Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             socket,
+            ask_terminal,
             process: Mutex::new(process),
             workers: Mutex::default(),
             elders: Mutex::default(),
@@ -246,6 +252,7 @@ impl Nursery {
                     worker.sink.ended(exit, (peak > 0).then_some(peak));
                 }
             }
+            Report::Terminal => received.fds.into_iter().for_each(self.ask_terminal),
         }
     }
 

@@ -9,9 +9,9 @@ mod client;
 mod protocol;
 mod server;
 
-pub use client::{Launch, Nursery, Sink, explained, new_key, remedy};
+pub use client::{AskTerminal, Launch, Nursery, Sink, explained, new_key, remedy};
 pub use protocol::Exit;
-pub use server::{Next, Order, Reap, Reaped, Server};
+pub use server::{Next, Order, Reap, Reaped, Server, Upward};
 
 #[cfg(test)]
 mod tests;

@@ -61,6 +61,8 @@ pub enum Report {
         /// The most memory it ever had resident, in bytes; 0: unknown.
         peak: u64,
     },
+    /// A worker's debugger asks for the terminal. A descriptor comes along: the other end of what it talks over.
+    Terminal,
 }
 
 /// How a process ended.
@@ -136,6 +138,7 @@ impl Report {
                 Exit::Signal(signal) => packet(3, key, 1, signal, peak),
                 Exit::Unknown => packet(3, key, 2, 0, peak),
             },
+            Self::Terminal => packet(4, 0, 0, 0, 0),
         }
     }
 
@@ -146,6 +149,7 @@ impl Report {
             (3, key, 0, code, peak) => Self::Ended { key, exit: Exit::Code(code), peak },
             (3, key, 1, signal, peak) => Self::Ended { key, exit: Exit::Signal(signal), peak },
             (3, key, 2, _, peak) => Self::Ended { key, exit: Exit::Unknown, peak },
+            (4, ..) => Self::Terminal,
             _ => return Err(io::ErrorKind::InvalidData.into()),
         })
     }
@@ -241,6 +245,7 @@ mod tests {
             Report::Ended { key: 9, exit: Exit::Code(3), peak: u64::MAX - 1 },
             Report::Ended { key: 10, exit: Exit::Signal(9), peak: 0 },
             Report::Ended { key: 11, exit: Exit::Unknown, peak: 1 },
+            Report::Terminal,
         ];
         for report in reports {
             send_report(&nursery, report, &[]).unwrap();

@@ -6,11 +6,12 @@
 //! It keeps one descriptor per worker. What it cannot do for want of descriptors or memory it says, and goes on.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, PidfdFlags, Signal, getpid, kill_process, pidfd_open, pidfd_send_signal};
 use rustix_libc_wrappers::process::SignalExt;
 
@@ -24,6 +25,23 @@ pub struct Server {
     socket: OwnedFd,
     parent: OwnedFd,
     children: Vec<Child>,
+    /// Where workers ask for something, and their end of it.
+    asked: OwnedFd,
+    upward: Upward,
+}
+
+/// A worker's way to its nursery, which passes on what it asks.
+#[derive(Debug)]
+pub struct Upward(OwnedFd);
+
+impl Upward {
+    /// Asks the pool's owner for the terminal, and for talking about it over `socket`, of which this is the other end.
+    ///
+    /// # Errors
+    /// The system's; `BrokenPipe` where the nursery has ended.
+    pub fn ask_terminal(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        protocol::send_report(&self.0, Report::Terminal, &[socket])
+    }
 }
 
 #[derive(Debug)]
@@ -66,8 +84,8 @@ pub struct Reaped {
 /// how much memory a single child used, and which only the binding may make.
 pub type Reap<'a> = &'a dyn Fn(i32) -> io::Result<Reaped>;
 
-/// Whether the parent asked, whether it has gone, which children have ended.
-type Seen = (bool, bool, Vec<usize>);
+/// Whether the parent asked, whether it has gone, whether a worker asked, which children have ended.
+type Seen = (bool, bool, bool, Vec<usize>);
 
 impl Order {
     /// Which worker of its pool it will be.
@@ -81,7 +99,10 @@ impl Server {
     pub fn start(socket: OwnedFd) -> io::Result<Option<Self>> {
         match protocol::recv_request(&socket)? {
             Some(Received { message: Request::Hello, mut fds, .. }) if fds.len() == 1 => {
-                Ok(Some(Self { socket, parent: fds.remove(0), children: Vec::new() }))
+                let (asked, upward) =
+                    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+                let (parent, children, upward) = (fds.remove(0), Vec::new(), Upward(upward));
+                Ok(Some(Self { socket, parent, children, asked, upward }))
             }
             Some(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "the first message was no greeting")),
             None => Ok(None),
@@ -91,13 +112,16 @@ impl Server {
     /// Waits for the next order, up to `idle` if given; reaps workers and passes signals on meanwhile.
     pub fn next_order(&mut self, idle: Option<Duration>, reap: Reap<'_>) -> io::Result<Next> {
         loop {
-            let Some((asked, parent_gone, ended)) = self.wait(idle)? else { return Ok(Next::Idle) };
+            let Some((asked, parent_gone, wanted, ended)) = self.wait(idle)? else { return Ok(Next::Idle) };
             for at in ended.into_iter().rev() {
                 let child = self.children.swap_remove(at);
                 self.tell_end(child.key, child.pid, reap)?;
             }
             if parent_gone {
                 return Ok(Next::Over);
+            }
+            if wanted {
+                self.pass_on()?;
             }
             if !asked {
                 continue;
@@ -143,36 +167,46 @@ impl Server {
     }
 
     /// In a new worker: lets go of everything of the nursery's, has it get ready, and tells the parent that it lives, or
-    /// which error of the system keeps it from that. `ready` is given the process descriptor of the pool's owner. False: end,
+    /// which error of the system keeps it from that. `ready` is given the process descriptor of the pool's owner. `None`: end,
     /// without a word, since the parent was told, or has gone.
     ///
     /// # Errors
     /// What `ready` says that is no error of the system.
-    pub fn into_worker(self, key: u64, ready: impl FnOnce(OwnedFd) -> io::Result<()>) -> io::Result<bool> {
-        let Self { socket, parent, children } = self;
-        drop(children);
+    pub fn into_worker(self, key: u64, ready: impl FnOnce(OwnedFd) -> io::Result<()>) -> io::Result<Option<Upward>> {
+        let Self { socket, parent, children, asked, upward } = self;
+        drop((children, asked));
         if let Err(error) = ready(parent) {
             let errno = error.raw_os_error().ok_or(error)?;
             still_there(protocol::send_report(&socket, Report::Failed { key, errno }, &[]))?;
-            return Ok(false);
+            return Ok(None);
         }
         let me = getpid();
         // Without a descriptor the parent signals through the nursery.
         let process = pidfd_open(me, PidfdFlags::empty()).ok();
         let fds: Vec<_> = process.iter().map(AsFd::as_fd).collect();
         let report = Report::Forked { key, pid: me.as_raw_nonzero().get() };
-        still_there(protocol::send_report(&socket, report, &fds))
+        Ok(still_there(protocol::send_report(&socket, report, &fds))?.then_some(upward))
     }
 
     fn wait(&self, idle: Option<Duration>) -> io::Result<Option<Seen>> {
         let timeout = idle.map(|idle| Timespec { tv_sec: idle.as_secs() as i64, tv_nsec: idle.subsec_nanos().into() });
-        let mut fds = vec![PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.parent, PollFlags::IN)];
+        let mut fds: Vec<_> = [&self.socket, &self.parent, &self.asked].map(|fd| PollFd::new(fd, PollFlags::IN)).into();
         fds.extend(self.children.iter().map(|child| PollFd::new(&child.process, PollFlags::IN)));
         if rustix::io::retry_on_intr(|| poll(&mut fds, timeout.as_ref()))? == 0 {
             return Ok(None);
         }
-        let ended = (0..self.children.len()).filter(|at| !fds[at + 2].revents().is_empty()).collect();
-        Ok(Some((!fds[0].revents().is_empty(), !fds[1].revents().is_empty(), ended)))
+        let ended = (0..self.children.len()).filter(|at| !fds[at + 3].revents().is_empty()).collect();
+        let [asked, parent_gone, wanted] = [0, 1, 2].map(|at| !fds[at].revents().is_empty());
+        Ok(Some((asked, parent_gone, wanted, ended)))
+    }
+
+    /// Passes on what a worker asks. One that has been killed meanwhile may have left nonsense, or nothing.
+    fn pass_on(&self) -> io::Result<()> {
+        let Ok(Some(Received { message: Report::Terminal, fds, .. })) = protocol::recv_report(&self.asked) else {
+            return Ok(());
+        };
+        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+        still_there(protocol::send_report(&self.socket, Report::Terminal, &fds)).map(drop)
     }
 
     fn signal(&self, key: u64, signal: i32) {

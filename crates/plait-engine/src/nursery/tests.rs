@@ -56,7 +56,7 @@ fn sockets() -> (OwnedFd, OwnedFd) {
 fn parent() -> (Arc<Nursery>, OwnedFd) {
     let (ours, theirs) = sockets();
     let process = Command::new("true").spawn().unwrap();
-    (Nursery::over(ours, Some(process)).unwrap(), theirs)
+    (Nursery::over(ours, Some(process), drop).unwrap(), theirs)
 }
 
 fn request(socket: &OwnedFd) -> Request {
@@ -110,7 +110,7 @@ fn serve(socket: OwnedFd, command: fn() -> io::Result<Child>) -> thread::JoinHan
 fn workers_are_born_signalled_and_reaped_with_their_peak() {
     let (ours, socket) = sockets();
     client::greet(&ours).unwrap();
-    let nursery = Nursery::over(ours, Some(Command::new("true").spawn().unwrap())).unwrap();
+    let nursery = Nursery::over(ours, Some(Command::new("true").spawn().unwrap()), drop).unwrap();
     let other_end = rustix::io::dup(&socket).unwrap();
     let serving = serve(socket, || Ok(lasting()));
     let keys: Vec<u64> = (0..3).map(|n| new_key(WorkerId(n))).collect();
@@ -239,7 +239,7 @@ fn a_nursery_whose_parent_has_gone_ends_without_complaint() {
     let child = Command::new("true").spawn().unwrap();
     server.forked(Order { key: 1, fds: Vec::new() }, child.id() as i32, &reap).unwrap();
     assert!(matches!(server.next_order(None, &reap).unwrap(), Next::Over));
-    assert!(!server.into_worker(1, |_| Ok(())).unwrap());
+    assert!(server.into_worker(1, |_| Ok(())).unwrap().is_none());
 }
 
 #[test]
@@ -252,12 +252,12 @@ fn a_new_worker_tells_that_it_lives_or_what_it_lacks() {
     };
     let (born, report) = birth(|_| Ok(()));
     let report = report.unwrap();
-    assert!(born.unwrap());
+    assert!(born.unwrap().is_some());
     assert_eq!(report.message, Report::Forked { key: 5, pid: std::process::id() as i32 });
     assert_eq!(report.fds.len(), 1);
 
     let (born, report) = birth(|_| Err(io::Error::from_raw_os_error(11)));
-    assert!(!born.unwrap());
+    assert!(born.unwrap().is_none());
     assert_eq!(report.unwrap().message, Report::Failed { key: 5, errno: 11 });
 
     let (born, report) = birth(|_| Err(io::Error::other("nonsense")));

@@ -15,6 +15,7 @@ use std::time::Duration;
 use plait_shm::{ArenaView, Block, Malformed, PoolMemory, StreamReader, StreamWriter, Wake, WorkerMemory, WriteError};
 use rustix::process::{Pid, getpid};
 
+use crate::clock::now;
 use crate::heap::Heap;
 use crate::wire::inner::note;
 
@@ -83,6 +84,20 @@ impl Desk {
     /// Whether the task that runs is to end, and this process with it.
     pub fn is_ordered_to_end(&self) -> bool {
         self.0.memory.status().is_doomed()
+    }
+
+    /// Lets the time of the task that runs stand still: it never is over. How much of it was used, in ns; `None` where nothing
+    /// runs, or its time stands still already.
+    pub fn stop_clock(&self) -> Option<u64> {
+        let status = self.0.memory.status();
+        let (_, since) = status.current().filter(|&(_, since)| since != u64::MAX)?;
+        status.set_since(u64::MAX);
+        Some(now().saturating_sub(since))
+    }
+
+    /// Lets the time of the task that runs go on, of which so much was used.
+    pub fn start_clock(&self, used: u64) {
+        self.0.memory.status().set_since(now().saturating_sub(used));
     }
 
     /// Keeps the last of what is printed for the case that this process dies.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use plait_engine::nursery::{Launch, Nursery};
 use pyo3::prelude::*;
 
-use crate::program;
+use crate::{program, terminal};
 
 /// A nursery that is to be started, or one that runs.
 pub enum Origin {
@@ -38,7 +38,7 @@ impl Origin {
         match self {
             Origin::Launched(launch) => Ok(Box::new(move || program::nursery(&launch))),
             Origin::Running(socket) => {
-                let nursery = Nursery::adopt(socket)?;
+                let nursery = Nursery::adopt(socket, terminal::ask)?;
                 Ok(Box::new(move || match nursery.is_gone() {
                     // Nobody can make another one like it.
                     true => Err(io::ErrorKind::BrokenPipe.into()),

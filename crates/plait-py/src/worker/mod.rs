@@ -18,7 +18,7 @@ use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::beacon;
+use crate::{beacon, terminal};
 pub use hands::{is_loading, while_loading};
 pub use run::WorkerLoop;
 
@@ -101,12 +101,13 @@ impl NurseryServer {
         let (key, me, fds) = (order.key, order.worker(), order.fds);
         beacon::set_role(&format!("plait worker {}", me.0));
         let mut opened = None;
-        let lives = server.into_worker(key, |parent| {
+        let upward = server.into_worker(key, |parent| {
             watchdog::start(parent)?;
             opened = Some(Worker::open(me, fds)?);
             Ok(())
         })?;
-        let (worker, setup) = opened.filter(|_| lives).ok_or_else(|| PySystemExit::new_err(1))?;
+        let (Some(upward), Some((worker, setup))) = (upward, opened) else { return Err(PySystemExit::new_err(1)) };
+        terminal::set_upward(upward);
         Ok((WorkerLoop::new(worker), PyBytes::new(py, &setup)))
     }
 }

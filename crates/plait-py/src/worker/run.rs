@@ -78,6 +78,16 @@ impl WorkerLoop {
         Ok(self.desk.dump_file()?.as_raw_fd())
     }
 
+    /// Lets the time of the call that runs stand still, while a debugger has it; how much of it was used, in nanoseconds.
+    fn stop_clock(&self) -> Option<u64> {
+        self.desk.stop_clock()
+    }
+
+    /// Lets the time of the call that runs go on.
+    fn start_clock(&self, used: u64) {
+        self.desk.start_clock(used);
+    }
+
     /// Runs tasks until the pool says stop; with `watch_growth`, tells it by how much this process grows. `flush` is called
     /// after a call that printed the beginning of a line.
     #[pyo3(signature = (flush, watch_growth=false))]
