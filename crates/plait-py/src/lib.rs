@@ -22,12 +22,14 @@ mod machine;
 mod map;
 mod memory;
 mod own;
+mod pools;
 mod process;
 mod program;
 mod record;
 mod report;
 mod scratch;
 mod serial;
+mod stats;
 mod thread;
 mod watch;
 mod watch_gil;
@@ -65,6 +67,8 @@ mod _core {
     #[pymodule_export]
     use crate::own::{OwnEngine, is_worker};
     #[pymodule_export]
+    use crate::pools::PoolTally;
+    #[pymodule_export]
     use crate::process::ProcessEngine;
     #[pymodule_export]
     use crate::program::{after_fork, before_fork, join_orphans};
@@ -88,6 +92,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::beacon::light();
+        crate::pools::light();
         crate::program::prepare_for_forks();
         crate::codec::hooks::add_to(module)?;
         crate::function::hooks::add_to(module)?;

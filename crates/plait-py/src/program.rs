@@ -18,6 +18,7 @@ use pyo3::prelude::*;
 use crate::buffer::{LIVE, Live};
 use crate::future::deadline;
 use crate::process::ProcessHome;
+use crate::pools::{self, THREADS};
 use crate::{beacon, exit, gauge};
 
 /// Counts the forks this process has come through: a pool made before the last one is the parent's.
@@ -48,6 +49,7 @@ type Inner = (
     MutexGuard<'static, Option<(u64, Arc<Heap>)>>,
     MutexGuard<'static, Vec<Weak<ProcessHome>>>,
     MutexGuard<'static, Live>,
+    MutexGuard<'static, pools::Tallies>,
 );
 
 thread_local! {
@@ -69,7 +71,7 @@ extern "C" fn take_inner() {
     fn held<T>(lock: &'static Mutex<T>) -> MutexGuard<'static, T> {
         lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    let inner = (held(&ORPHANS), held(&HEAP), held(&POOLS), held(&LIVE));
+    let inner = (held(&ORPHANS), held(&HEAP), held(&POOLS), held(&LIVE), held(&THREADS));
     INNER.with(|cell| cell.replace(Some(inner)));
 }
 
@@ -81,6 +83,7 @@ extern "C" fn begin_child() {
     give_inner();
     gauge::forked();
     beacon::forked();
+    pools::forked();
 }
 
 /// Has forks take the locks that their children need.

@@ -8,7 +8,7 @@ use crate::tree::threads;
 
 /// Turns numbers that a process gives its threads into those that the observer sees.
 #[derive(Debug)]
-pub(super) struct Numbers {
+pub(crate) struct Numbers {
     /// In the same namespace they are the same; else those that were met so far, and where to look for others.
     elsewhere: Option<(Pid, HashMap<u32, Pid>)>,
 }
