@@ -60,7 +60,8 @@ struct Seen {
 impl Beacon {
     /// Finds the table of `pid`; `None` when plait is not loaded there, or not ready, or the process may not be read.
     pub fn find(pid: Pid) -> Option<Self> {
-        let beacon = Self::at(pid, File::open(format!("/proc/{pid}/mem")).ok()?, find::address_in(pid, find::Table::Beacon)?);
+        let beacon =
+            Self::at(pid, File::open(format!("/proc/{pid}/mem")).ok()?, find::address_in(pid, find::Table::Beacon)?);
         beacon.head().map(|_| beacon)
     }
 

@@ -30,7 +30,9 @@ mod report;
 mod scratch;
 mod serial;
 mod stats;
+mod terminal;
 mod thread;
+mod top;
 mod watch;
 mod watch_gil;
 mod worker;
@@ -80,6 +82,8 @@ mod _core {
     use crate::serial::call_batch;
     #[pymodule_export]
     use crate::thread::{ThreadEngine, ThreadQueue, start_native};
+    #[pymodule_export]
+    use crate::top::{PoolLooker, programs};
     #[pymodule_export]
     use crate::watch::Watcher;
     #[pymodule_export]

@@ -17,8 +17,8 @@ use pyo3::prelude::*;
 
 use crate::buffer::{LIVE, Live};
 use crate::future::deadline;
-use crate::process::ProcessHome;
 use crate::pools::{self, THREADS};
+use crate::process::ProcessHome;
 use crate::{beacon, exit, gauge};
 
 /// Counts the forks this process has come through: a pool made before the last one is the parent's.

@@ -243,7 +243,9 @@ mod tests {
 
     #[test]
     fn a_slot_is_believed_when_it_makes_sense() {
-        let of = |sequence, number, kind| slot(&[(0, sequence), (8, number), (16, 7)], &[(32, 3), (36, kind), (44, 2)], b"ab");
+        let of = |sequence, number, kind| {
+            slot(&[(0, sequence), (8, number), (16, 7)], &[(32, 3), (36, kind), (44, 2)], b"ab")
+        };
         let told = Slot::decode(&of(2, 1, 2)).expect("sound");
         assert_eq!((told.name.as_str(), told.kind, told.counts, told.len), ("ab", PoolKind::Threads, 7, 3));
         for bad in [of(3, 1, 2), of(2, 0, 2), of(2, 1, 9)] {

@@ -35,6 +35,14 @@ impl Numbers {
     }
 }
 
+/// The process that calls itself `inner` in the namespace of `pid`, among those under it; `None` when there is none.
+pub(crate) fn process_outside(pid: Pid, inner: u32) -> Option<Pid> {
+    if Numbers::of(pid).elsewhere.is_none() {
+        return Some(inner);
+    }
+    crate::tree(pid).into_iter().find(|&outside| inner_number(outside, outside) == Some(inner))
+}
+
 /// What a thread is called in its innermost namespace.
 fn inner_number(pid: Pid, tid: Pid) -> Option<u32> {
     innermost(&fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).ok()?)

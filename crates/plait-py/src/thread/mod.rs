@@ -10,8 +10,8 @@ mod work;
 
 pub use work::{help, start_native};
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use plait_engine::tally::{Counters, Tally};
