@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from plait._process import ProcessPoolExecutor
     from plait._recording import Recording, record
     from plait._shared import empty, full, share, zeros
+    from plait._stats import Stats, WorkerStats
     from plait._task import task
     from plait._thread import ThreadPoolExecutor
     from plait._watch_gil import GilHeld, watch_gil
@@ -55,11 +56,13 @@ __all__ = [
     "Progress",
     "Recording",
     "RemoteError",
+    "Stats",
     "TaskTimeout",
     "Thread",
     "ThreadPool",
     "ThreadPoolExecutor",
     "WorkerDied",
+    "WorkerStats",
     "amap",
     "compare",
     "cpu_count",
@@ -90,10 +93,12 @@ _HOMES = {
     "ProcessPoolExecutor": "plait._process",
     "Progress": "plait._long",
     "Recording": "plait._recording",
+    "Stats": "plait._stats",
     "Thread": "plait._one",
     "ThreadPool": "plait._pool",
     "ThreadPoolExecutor": "plait._thread",
     "WorkerDied": "plait._errors",
+    "WorkerStats": "plait._stats",
     "amap": "plait._amap",
     "compare": "plait._compare",
     "cpu_count": "plait._core",

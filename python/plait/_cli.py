@@ -41,6 +41,7 @@ examples:
 _ALL_EXAMPLES = f"""{_EXAMPLES}\
   plait run --report script.py --verbose data.csv
   plait watch 1234
+  plait top 1234
   plait record -- python app.py
   plait doctor
 """
@@ -142,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, what in (
         ("watch", "show live who holds the GIL, in any running Python program"),
         ("record", "record who holds the GIL, and say what was seen"),
+        ("top", "show live what the workers of a running program's pools do"),
         ("report", "say what a recording shows, or write it for other programs"),
     ):
         commands.add_parser(name, help=what, add_help=False)
@@ -157,7 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
         from plait._run import main as run
 
         return run(arguments[1:])
-    if arguments[:1] in (["record"], ["report"], ["watch"]):
+    if arguments[:1] in (["record"], ["report"], ["top"], ["watch"]):
         from plait._recording.commands import main as recording
 
         return recording(arguments)

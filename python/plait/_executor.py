@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from plait._options import MapOptions
     from plait._process import ProcessPoolExecutor
     from plait._serial import SerialExecutor
+    from plait._stats import Stats
     from plait._thread import ThreadPoolExecutor
 
     Inner: TypeAlias = (
@@ -228,6 +229,9 @@ class Executor(PoolMixin, concurrent.futures.Executor):
     ) -> Iterator[T]:
         """As `concurrent.futures.Executor.map`."""
         return self._inner.map(fn, *iterables, timeout=timeout, chunksize=chunksize, buffersize=buffersize)
+
+    def _tell_stats(self) -> "Stats":
+        return self._inner.stats()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """As `concurrent.futures.Executor.shutdown`."""

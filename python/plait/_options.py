@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypedDict, TypeVar, Unpa
 
 if TYPE_CHECKING:
     from plait._future import Future
+    from plait._stats import Stats
 
     class MapOptions(TypedDict, total=False):
         """What the maps of executors take by name."""
@@ -133,6 +134,11 @@ class OptionsView(concurrent.futures.Executor):
         check_buffersize(buffersize)
         return submit_ahead(self.submit, fn, zip(*iterables), buffersize, timeout)
 
+    def stats(self) -> "Stats":
+        """As the executor's."""
+        stats: Stats = self._executor.stats()
+        return stats
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Shut the executor itself down."""
         self._executor.shutdown(wait, cancel_futures=cancel_futures)
@@ -151,7 +157,7 @@ class OptionsView(concurrent.futures.Executor):
 
 
 class PoolMixin:
-    """What the executors have in common: `options`, over their `_limits`, and `async with`."""
+    """What the executors have in common: `options`, over their `_limits`, `stats`, and `async with`."""
 
     _limits: tuple[float | None, int]
 
@@ -174,6 +180,24 @@ class PoolMixin:
             self._limits[0] if timeout is _UNSET else timeout,
             self._limits[1] if retries is _UNSET else retries,
         )
+
+    def stats(self) -> "Stats":
+        """Tell what the executor has done, and what its workers do at this moment.
+
+            print(executor.stats())
+
+        It may be asked at any time, also while the executor is shut down and after; then it tells the last
+        figures. It waits for nothing, and costs some microseconds for each worker.
+
+        Raises:
+            RuntimeError: the executor belongs to the parent process, or to the pool that this process is a
+                worker of.
+
+        """
+        return self._tell_stats()
+
+    def _tell_stats(self) -> "Stats":
+        raise NotImplementedError
 
     async def __aenter__(self) -> Self:
         """Return itself."""

@@ -6,7 +6,7 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from plait import _core, _depth
 from plait._options import PoolMixin, check_limits
@@ -111,6 +111,11 @@ class OwnPool(_core.OwnEngine, PoolMixin, concurrent.futures.Executor):
             raise ValueError("chunksize must be >= 1.")
         check_buffersize(buffersize)
         return start_map(self, fn, zip(*iterables), chunksize, buffersize, timeout, *self._limits)
+
+    def _tell_stats(self) -> NoReturn:
+        raise RuntimeError(
+            "a worker does not see the figures of the pool that it works for; ask the program that made it"
+        )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Do nothing: the pool is its owner's to shut down."""

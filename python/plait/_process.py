@@ -13,6 +13,7 @@ from plait._options import PoolMixin, check_limits, parse_size
 
 if TYPE_CHECKING:
     from plait._options import MapOptions
+    from plait._stats import Stats
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -206,6 +207,11 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         self._shutdown(cancel_futures)
         if wait:
             self._join()
+
+    def _tell_stats(self) -> "Stats":
+        from plait._stats import of_processes
+
+        return of_processes(self._figures())
 
     def _origin(self, preload: tuple[str, ...]) -> Program | int:
         """How the nursery is started that this pool's workers come from, or a socket to one that runs."""

@@ -1,12 +1,17 @@
 """The serial backend: calls run where and when they are submitted."""
 
 import concurrent.futures
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from plait._asyncio.kind import is_coroutine_function, refuse_coroutines
 from plait._future import Future
 from plait._options import PoolMixin, check_limits
+
+if TYPE_CHECKING:
+    from plait._stats import Stats
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,6 +38,8 @@ class SerialExecutor(PoolMixin, concurrent.futures.Executor):
         self._limits = (None, retries)
         self._max_workers = 1
         self._closed = False
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
         if initializer is not None:
             initializer(*initargs)
 
@@ -55,20 +62,25 @@ class SerialExecutor(PoolMixin, concurrent.futures.Executor):
             raise RuntimeError("cannot schedule new futures after shutdown")
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
+        self._count(submitted=1, running=1)
         for failed in range(1, retries + 2):
             try:
                 result = fn(*args, **kwargs)
             except (KeyboardInterrupt, SystemExit):
                 # Raised where the user stands, as from a plain call.
+                self._count(failed=1, running=-1)
                 raise
             except BaseException as error:
                 if isinstance(error, Exception):
                     if failed <= retries:
+                        self._count(retried=1)
                         continue
                     if failed > 1:
                         error.add_note(f"plait: failed in each of {failed} tries")
+                self._count(failed=1, running=-1)
                 future.set_exception(error)
             else:
+                self._count(done=1, running=-1)
                 future.set_result(result)
             break
         return future
@@ -87,6 +99,16 @@ class SerialExecutor(PoolMixin, concurrent.futures.Executor):
 
         check_buffersize(buffersize)
         return submit_ahead(self.submit, fn, zip(*iterables), buffersize, timeout)
+
+    def _count(self, **changes: int) -> None:
+        with self._lock:
+            self._counts.update(changes)
+
+    def _tell_stats(self) -> "Stats":
+        from plait._stats import Stats
+
+        # A counter gives 0 for what was never counted.
+        return Stats.of("serial", self._counts)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls."""

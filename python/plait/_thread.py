@@ -15,6 +15,7 @@ from plait._options import PoolMixin, check_limits
 
 if TYPE_CHECKING:
     from plait._options import MapOptions
+    from plait._stats import Stats
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -69,7 +70,8 @@ class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, _Stdlib):
         check_limits(timeout, retries)
         self._limits = (timeout, retries)
         start = (initializer, tuple(initargs)) if initializer is not None else None
-        self._crew = crew = _Crew(max_workers, self._thread_name_prefix or "", start, weakref.ref(self))
+        prefix = self._thread_name_prefix or ""
+        self._crew = crew = _Crew(max_workers, prefix, start, weakref.ref(self), thread_name_prefix or None)
         self._threads = crew.threads
         _pending.bound(self, max_pending, crew.threads.__contains__)
         self._work_queue = Backlog(lambda: crew.queue.queued)  # type: ignore[assignment]
@@ -149,6 +151,11 @@ class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, _Stdlib):
         when = "interpreter shutdown" if _exit.is_ending() else "shutdown"
         raise RuntimeError(f"cannot schedule new futures after {when}")
 
+    def _tell_stats(self) -> "Stats":
+        from plait._stats import of_threads
+
+        return of_threads(self._crew.queue.figures(), self._crew.threads)
+
     @property
     def _queued(self) -> int:
         """Calls that no thread has begun."""
@@ -167,8 +174,9 @@ class _Crew:
         prefix: str,
         start: tuple[Callable[..., object], tuple[Any, ...]] | None,
         executor: Callable[[], Any],
+        name: str | None,
     ) -> None:
-        self.queue = _core.ThreadQueue(max_workers)
+        self.queue = _core.ThreadQueue(max_workers, name)
         self.threads: set[threading.Thread] = set()
         self.broken = False
         self._prefix = prefix

@@ -16,6 +16,7 @@ pub mod nursery;
 pub mod pool;
 pub mod scheduler;
 mod spin;
+pub mod tally;
 pub mod threads;
 pub mod turns;
 pub mod wire;

@@ -4,8 +4,8 @@
 //! and where the file was loaded once per process. A look is one read, and two or three small ones for each task that was not
 //! seen before. What was torn, or makes no sense, is not told.
 
-mod find;
-mod numbers;
+pub(crate) mod find;
+pub(crate) mod numbers;
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -60,7 +60,14 @@ struct Seen {
 impl Beacon {
     /// Finds the table of `pid`; `None` when plait is not loaded there, or not ready, or the process may not be read.
     pub fn find(pid: Pid) -> Option<Self> {
-        let beacon = Self::at(pid, File::open(format!("/proc/{pid}/mem")).ok()?, find::address_in(pid)?);
+        let beacon =
+            Self::at(pid, File::open(format!("/proc/{pid}/mem")).ok()?, find::address_in(pid, find::Table::Beacon)?);
+        beacon.head().map(|_| beacon)
+    }
+
+    /// That of this very process, which lies at `address`; read as any other's is, so that whatever happens meanwhile is noticed.
+    pub fn own(address: u64) -> Option<Self> {
+        let beacon = Self::at(std::process::id(), File::open("/proc/self/mem").ok()?, address);
         beacon.head().map(|_| beacon)
     }
 

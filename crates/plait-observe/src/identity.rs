@@ -7,6 +7,9 @@ use std::fs;
 
 use crate::Pid;
 
+/// Bytes of a command line that are kept.
+const LONGEST_COMMAND: usize = 500;
+
 /// What `/proc/PID/stat` says, as far as it is needed here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
@@ -74,6 +77,27 @@ impl Stat {
             identity: Identity { started: number(22)?, code: number(26)?, stack: number(28)? },
         })
     }
+}
+
+/// The command line, or the program's name where there is none.
+pub(crate) fn command_of(pid: Pid) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words: Vec<String> = line
+        .split(|&byte| byte == 0)
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let mut command = if words.is_empty() {
+        fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
+    } else {
+        words.join(" ")
+    };
+    if command.len() > LONGEST_COMMAND {
+        let end = (0..=LONGEST_COMMAND).rev().find(|&end| command.is_char_boundary(end)).unwrap_or(0);
+        command.truncate(end);
+        command.push('…');
+    }
+    command
 }
 
 #[cfg(test)]

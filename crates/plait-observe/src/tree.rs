@@ -67,7 +67,8 @@ pub(crate) fn threads(pid: Pid) -> Vec<Pid> {
     numbers_in(&format!("/proc/{pid}/task"))
 }
 
-fn numbers_in(folder: &str) -> Vec<Pid> {
+/// The entries of a folder that are numbers.
+pub(crate) fn numbers_in(folder: &str) -> Vec<Pid> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
     };

@@ -50,6 +50,21 @@ fn rss_bytes(pid: Pid) -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
+/// The resident memory of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resident {
+    /// In bytes, pages that it shares with others included.
+    pub now: u64,
+    /// The most that it ever was.
+    pub peak: u64,
+}
+
+/// The resident memory of `pid`; `None` when it has ended.
+pub fn resident(pid: Pid) -> Option<Resident> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    Some(Resident { now: field(&text, "VmRSS:")?, peak: field(&text, "VmHWM:")? })
+}
+
 /// The memory of `root` and everything under it; `None` when it has ended.
 ///
 /// ```
@@ -125,6 +140,17 @@ pub(crate) fn tree_cpu(root: Pid) -> Option<TreeCpu> {
     best
 }
 
+/// Seconds of CPU time that all threads of `pid` have used; `None` when it has ended.
+pub fn cpu_of_process(pid: Pid) -> Option<f64> {
+    Some(process_cpu(pid)?.as_secs_f64())
+}
+
+/// Seconds of CPU time that a thread has used; `None` when it has ended, or where the kernel does not tell.
+pub fn cpu_of_thread(pid: Pid, tid: Pid) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{tid}/schedstat")).ok()?;
+    Some(text.split_ascii_whitespace().next()?.parse::<u64>().ok()? as f64 / 1e9)
+}
+
 /// CPU time of all threads that `pid` has or had.
 pub(crate) fn process_cpu(pid: Pid) -> Option<Duration> {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).ok()?);
@@ -162,6 +188,9 @@ mod tests {
         let after = pss_bytes(own).expect("alive");
         assert!(!after.is_rss);
         assert!(after.bytes >= before.bytes + (60 << 20), "{before:?} {after:?}");
+        let resident = resident(own).expect("alive");
+        assert!(resident.peak >= block.len() as u64 && resident.peak >= resident.now);
+        assert!(cpu_of_process(own) >= cpu_of_thread(own, own) && cpu_of_thread(own, Pid::MAX).is_none());
         assert!(rss_bytes(own).expect("alive") >= block.len() as u64);
     }
 

@@ -22,14 +22,18 @@ mod machine;
 mod map;
 mod memory;
 mod own;
+mod pools;
 mod process;
 mod program;
 mod record;
 mod report;
 mod scratch;
 mod serial;
+mod stats;
 mod terminal;
 mod thread;
+mod top;
+mod view;
 mod watch;
 mod watch_gil;
 mod worker;
@@ -66,6 +70,8 @@ mod _core {
     #[pymodule_export]
     use crate::own::{OwnEngine, is_worker};
     #[pymodule_export]
+    use crate::pools::PoolTally;
+    #[pymodule_export]
     use crate::process::ProcessEngine;
     #[pymodule_export]
     use crate::program::{after_fork, before_fork, join_orphans};
@@ -80,6 +86,8 @@ mod _core {
     #[pymodule_export]
     use crate::thread::{ThreadEngine, ThreadQueue, start_native};
     #[pymodule_export]
+    use crate::top::{PoolLooker, programs};
+    #[pymodule_export]
     use crate::watch::Watcher;
     #[pymodule_export]
     use crate::watch_gil::{GilHolds, name_functions};
@@ -91,6 +99,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::beacon::light();
+        crate::pools::light();
         crate::program::prepare_for_forks();
         crate::codec::hooks::add_to(module)?;
         crate::function::hooks::add_to(module)?;

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use plait_engine::heap::{Heap, table_of};
 use plait_engine::pool::{Awaited, Function, NewTask, Pool};
+use plait_observe::Beacon;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -20,6 +21,7 @@ use crate::function::{FunctionTable, Prepared};
 use crate::future::{FutureCore, Held, Home, Phase, ProcessTicket, new_future};
 pub use crate::limits::Limits;
 use crate::memory::Effort;
+use crate::pools::Published;
 pub use crate::program::forks;
 use crate::scratch::with_message;
 use crate::worker::is_loading;
@@ -31,6 +33,9 @@ pub struct ProcessHome {
     pool: Option<Pool<ProcessTicket>>,
     /// The memory that its workers see.
     heap: Arc<Heap>,
+    published: Published,
+    /// Of workers that were asked what they run.
+    pub beacons: Mutex<HashMap<i32, Beacon>>,
     functions: Mutex<HashMap<u64, Arc<Function>>>,
     table: FunctionTable,
     forks: u64,
@@ -47,7 +52,7 @@ pub struct Callee {
 const NO_FUNCTION: u64 = 0;
 
 impl ProcessHome {
-    fn pool(&self) -> &Pool<ProcessTicket> {
+    pub fn pool(&self) -> &Pool<ProcessTicket> {
         self.pool.as_ref().expect("taken out only while the home is dropped")
     }
 
@@ -142,6 +147,7 @@ impl ProcessHome {
     /// Takes no more tasks, cancels those not begun and kills the workers; or, with `politely`, sends them SIGTERM.
     pub fn give_up(&self, politely: bool) {
         if !self.is_foreign() {
+            self.published.close();
             self.pool().give_up(if politely { Signal::TERM } else { Signal::KILL }.as_raw());
         }
     }

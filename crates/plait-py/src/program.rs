@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 
 use crate::buffer::{LIVE, Live};
 use crate::future::deadline;
+use crate::pools::{self, THREADS};
 use crate::process::ProcessHome;
 use crate::{beacon, exit, gauge, terminal};
 
@@ -49,6 +50,7 @@ type Inner = (
     MutexGuard<'static, Vec<Weak<ProcessHome>>>,
     MutexGuard<'static, Live>,
     MutexGuard<'static, terminal::Door>,
+    MutexGuard<'static, pools::Tallies>,
 );
 
 thread_local! {
@@ -70,7 +72,7 @@ extern "C" fn take_inner() {
     fn held<T>(lock: &'static Mutex<T>) -> MutexGuard<'static, T> {
         lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    let inner = (held(&ORPHANS), held(&HEAP), held(&POOLS), held(&LIVE), terminal::door());
+    let inner = (held(&ORPHANS), held(&HEAP), held(&POOLS), held(&LIVE), terminal::door(), held(&THREADS));
     INNER.with(|cell| cell.replace(Some(inner)));
 }
 
@@ -82,6 +84,7 @@ extern "C" fn begin_child() {
     give_inner();
     gauge::forked();
     beacon::forked();
+    pools::forked();
 }
 
 /// Has forks take the locks that their children need.

@@ -29,6 +29,7 @@ mod lanes;
 mod palette;
 mod plain;
 mod rows;
+pub mod top;
 
 pub use keys::Action;
 pub use palette::Palette;

@@ -151,6 +151,11 @@ impl WorkerStatus {
         self.noted.turns.load(Ordering::Relaxed) & !DOOMED
     }
 
+    /// Where in this process the first three words lie (`turns`, `task`, `since`), for observers of its memory.
+    pub fn address(&self) -> u64 {
+        (&raw const *self.noted).expose_provenance() as u64
+    }
+
     /// How many tasks the worker has ended; a doomed one does not end its last.
     pub fn tasks_ended(&self) -> u64 {
         self.noted.turns.load(Ordering::Relaxed) / 4

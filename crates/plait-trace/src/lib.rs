@@ -8,10 +8,12 @@
 pub mod beacon;
 mod file;
 mod ids;
+pub mod pools;
 mod record;
 mod recording;
 mod sink;
 mod state;
+pub mod top;
 
 pub use file::{FORMAT, ReadError, Writer, read};
 pub use ids::{TaskId, WorkerId};

@@ -3,17 +3,21 @@
 import asyncio
 import concurrent.futures
 import contextvars
+import functools
 import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from plait import _exit
+from plait import _core, _exit
 from plait._asyncio.group import Call, Group, Width, most_width, shown
 from plait._asyncio.home import home
 from plait._asyncio.kind import name_of, refuse_plain
 from plait._future import Future
 from plait._options import PoolMixin, check_limits
+
+if TYPE_CHECKING:
+    from plait._stats import Stats
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -22,18 +26,20 @@ T = TypeVar("T")
 class CoroutineFuture(Future[T]):
     """A future whose `cancel` reaches the coroutine while it runs."""
 
-    __slots__ = ("_call", "_group", "_loop")
+    __slots__ = ("_call", "_group", "_loop", "_tally")
 
     _call: Call
     _group: Group
     _loop: asyncio.AbstractEventLoop
+    _tally: _core.PoolTally
 
     def cancel(self) -> bool:
         """Cancel the call, whether it has begun or not; False if it has ended.
 
         One that has begun is cancelled as a task of asyncio is: it is done once the coroutine has ended.
         """
-        if super().cancel():
+        if not super().cancelled() and super().cancel():
+            self._tally.add("cancelled")
             return True
         if self.done():
             return self.cancelled()
@@ -56,7 +62,15 @@ class CoroutineFuture(Future[T]):
 
 
 class _Calls(Group):
-    """A group whose calls bring their functions."""
+    """A group whose calls bring their functions, and are counted."""
+
+    tally: _core.PoolTally
+
+    def _retry(self, call: Call, error: BaseException) -> bool:
+        again = super()._retry(call, error)
+        if again:
+            self.tally.add("retried")
+        return again
 
     def name_of(self, call: Call) -> str:
         """What was submitted."""
@@ -93,7 +107,9 @@ class AsyncioExecutor(PoolMixin, concurrent.futures.Executor):
         self._program = os.getpid()
         self._home = home()
         # The group holds this executor while calls are pending, whoever drops it.
-        self._group = _Calls(self._home.loop, _call, Width(max_workers), _tell)
+        self._tally = tally = _core.PoolTally(self._max_workers)
+        self._group = _Calls(self._home.loop, _call, Width(max_workers), functools.partial(_tell, tally))
+        self._group.tally = tally
         self._home.groups.add(self._group)
         _exit.at_exit(self, first=True)
 
@@ -127,10 +143,12 @@ class AsyncioExecutor(PoolMixin, concurrent.futures.Executor):
         call.context = contextvars.copy_context()
         call.future = future = CoroutineFuture[Any]()
         future._call, future._group, future._loop = call, self._group, self._home.loop
+        future._tally = self._tally
         with self._lock:
             if self._closed:
                 when = "interpreter shutdown" if _exit.is_ending() else "shutdown"
                 raise RuntimeError(f"cannot schedule new futures after {when}")
+            self._tally.add("submitted")
             self._group.put(call)
         return future
 
@@ -157,10 +175,21 @@ class AsyncioExecutor(PoolMixin, concurrent.futures.Executor):
         """
         with self._lock:
             self._closed = True
+        self._tally.close()
         if cancel_futures:
             self._group.drop(lambda call: call.future.cancel())
         if wait and os.getpid() == self._program and not self._home.is_here() and self._group.busy:
             self._home.wait(self._group.finished())
+
+    def _tell_stats(self) -> "Stats":
+        from plait._stats import Stats
+
+        if os.getpid() != self._program:
+            raise RuntimeError("this executor belongs to the parent process; make another one here")
+        figures = self._tally.figures()
+        pending = figures["submitted"] - figures["done"] - figures["failed"] - figures["cancelled"]
+        running = min(self._group.running, pending)
+        return Stats.of("asyncio", figures | {"running": running, "queued": pending - running})
 
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         """Shut down; after Ctrl-C everything is cancelled."""
@@ -186,13 +215,16 @@ class AsyncioExecutor(PoolMixin, concurrent.futures.Executor):
             pass
 
 
-def _tell(call: Call) -> None:
+def _tell(tally: _core.PoolTally, call: Call) -> None:
     """A call has ended: so has its future."""
     future, call.future = call.future, None
     error = call.error
     if error is None:
+        tally.add("done")
         future.set_result(call.value)
     elif isinstance(error, asyncio.CancelledError):
+        tally.add("cancelled")
         future.set_exception(concurrent.futures.CancelledError())
     else:
+        tally.add("failed")
         future.set_exception(shown(error))

@@ -129,6 +129,11 @@ class Group:
         return len(self._tasks) < self._width.now
 
     @property
+    def running(self) -> int:
+        """How many calls have begun and not ended."""
+        return len(self._tasks)
+
+    @property
     def busy(self) -> bool:
         """Whether anything runs or waits."""
         return bool(self._tasks or self._inbox or self._beside)

@@ -19,6 +19,7 @@ from plait._future import Future
 
 if TYPE_CHECKING:
     from plait._choice import Choice
+    from plait._stats import Stats
 
 T = TypeVar("T")
 
@@ -55,6 +56,9 @@ class AutoExecutor:
         self._closed = False
         _exit.at_exit(self, first=True)
         self._told: dict[str, Any] | None = None
+        # What the figures of the pools do not know: calls that were cancelled while they waited for a
+        # decision; and what they know beside: plait's own watches, begun and ended.
+        self.dropped = self.watches = self.watched = 0
 
     @property
     def choice(self) -> "Choice | None":
@@ -109,6 +113,26 @@ class AutoExecutor:
             )
             return results
         return submit_ahead(self.submit, fn, zip(*iterables), buffersize, timeout)
+
+    def stats(self) -> "Stats":
+        """See the executor."""
+        from dataclasses import replace
+
+        from plait._stats import joined
+
+        with self._lock:
+            sums = joined("auto", (pool.stats() for pool in self._pools()))
+            waiting = [call for plan in self._plans.values() for call in plan.waiting]
+            cancelled = sum(call.future.cancelled() for call in waiting)
+            watching = self.watches - self.watched
+            return replace(
+                sums,
+                submitted=sums.submitted - self.watches + len(waiting) + self.dropped,
+                queued=sums.queued + len(waiting) - cancelled,
+                running=max(0, sums.running - watching),
+                done=max(0, sums.done - self.watched),
+                cancelled=sums.cancelled + self.dropped + cancelled,
+            )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """See the executor."""

@@ -59,12 +59,18 @@ class Plan:
             self._executor.bench(1)
         if not self._watched:
             self._watched = True
+            self._executor.watches += 1
             self._executor.bench(1).pool.submit(self._watch)
         if self._running == 0:
             return self._measure(call)
         call.future = TiedFuture()
         self._waiting.append(call)
         return call.future
+
+    @property
+    def waiting(self) -> list[Waiting]:
+        """The calls that wait for the decision."""
+        return list(self._waiting)
 
     @property
     def waits(self) -> bool:
@@ -75,6 +81,7 @@ class Plan:
         """Cancel what waits."""
         for call in self._waiting:
             call.cancel()
+        self._executor.dropped += len(self._waiting)
         self._waiting.clear()
 
     def decide(self) -> None:
@@ -122,7 +129,7 @@ class Plan:
         self._look = None
         waiting, self._waiting = self._waiting, deque()
         for waits in waiting:
-            waits.hand_on(submit)
+            self._executor.dropped += not waits.hand_on(submit)
         if self._running == 0:
             self._executor.bench(-1)
 
@@ -163,6 +170,7 @@ class Plan:
                 if call.future.set_running_or_notify_cancel():
                     call.future.tie(self._measure(call))
                     return
+                self._executor.dropped += 1
 
     def _watch(self) -> None:
         """See to it that a long first call does not hold up the others."""
@@ -172,6 +180,7 @@ class Plan:
             if self.submit is None and (self._running or self._waiting):
                 self.decide()
             self._executor.bench(-1)
+            self._executor.watched += 1
 
 
 def _apply(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

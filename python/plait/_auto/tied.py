@@ -30,14 +30,15 @@ class Waiting:
         if self.future.cancel():
             self.future.set_running_or_notify_cancel()
 
-    def hand_on(self, submit: Callable[..., Any]) -> None:
-        """Submit it by `submit`; its future ends as that one."""
+    def hand_on(self, submit: Callable[..., Any]) -> bool:
+        """Submit it by `submit`; its future ends as that one. False: it was cancelled."""
         if not self.future.set_running_or_notify_cancel():
-            return
+            return False
         try:
             self.future.tie(submit(*self.limits, self.fn, self.args, self.kwargs))
         except Exception as error:
             self.future.set_exception(error)
+        return True
 
 
 class TiedFuture(Future):  # type: ignore[type-arg]

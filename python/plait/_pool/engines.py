@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plait import _exit, _pool_worker
 from plait._attributes import WorkerProcess
@@ -21,6 +21,9 @@ from plait._pool.courier import Courier
 from plait._pool.crew import Crew, Door
 from plait._pool.feeds import Feed, Feeds
 from plait._process import MAX_WORKERS, ProcessPoolExecutor
+
+if TYPE_CHECKING:
+    from plait._stats import Stats
 
 # Seconds that workers have to end by themselves after SIGTERM.
 GRACE = 0.5
@@ -40,6 +43,8 @@ class Engine:
     def __init__(self, workers: int) -> None:
         """Nothing is begun yet."""
         self.workers = workers
+        # Tasks of plait's own, which have workers start.
+        self.own = 0
         self.courier = Courier()
         self.feeds = Feeds(self._close)
         self.terminated = False
@@ -88,6 +93,15 @@ class Engine:
         self._stop()
         self.courier.close()
 
+    def stats(self) -> "Stats":
+        """Tell what `stats` of the pool does."""
+        raise NotImplementedError
+
+    def _without_own(self, stats: "Stats") -> "Stats":
+        from dataclasses import replace
+
+        return replace(stats, submitted=stats.submitted - self.own, done=max(0, stats.done - self.own))
+
     def _close(self) -> None:
         raise NotImplementedError
 
@@ -130,6 +144,7 @@ class ProcessEngine(Engine):
         # There are as many workers as there are tasks to do.
         for _ in range(self._executor._max_workers):
             self._executor.submit(_pool_worker.nothing)
+            self.own += 1
 
     def started(self) -> list[WorkerProcess]:
         """Give all workers, started if need be; those that live, once it is closed."""
@@ -152,6 +167,10 @@ class ProcessEngine(Engine):
         # What has ended counts when somebody has looked.
         self._executor._join(GLANCE)
         return self._executor._stats()["pending"]
+
+    def stats(self) -> "Stats":
+        """As the executor's."""
+        return self._without_own(self._executor.stats())
 
     def _close(self) -> None:
         self._executor._shutdown(False)
@@ -195,6 +214,7 @@ class ThreadEngine(Engine):
             while len(self._crew.threads) + self._crew.unknown < self.workers:
                 # Who has nothing to do takes it and waits, so that a new thread is needed in the end.
                 self.submit(complete.wait)
+                self.own += 1
         finally:
             complete.set()
 
@@ -207,6 +227,12 @@ class ThreadEngine(Engine):
     def pending(self) -> int:
         """How many calls have not begun."""
         return self._queue.queued
+
+    def stats(self) -> "Stats":
+        """Tell it of the threads."""
+        from plait._stats import of_threads
+
+        return self._without_own(of_threads(self._queue.figures(), self._crew.threads))
 
     def _close(self) -> None:
         self._queue.close(False)

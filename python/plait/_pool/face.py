@@ -21,6 +21,8 @@ from plait._pool.results import AnnouncedMapResult, AnnouncedResult, AsyncResult
 if TYPE_CHECKING:
     from multiprocessing.pool import ApplyResult
 
+    from plait._stats import Stats
+
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -147,6 +149,13 @@ class BasePool(multiprocessing.pool.Pool):
     ) -> Iterator[T]:
         """Return an iterator over `func(item)` for all items, as the calls end; else as `imap`."""
         return self._imap(UnorderedResults, func, iterable, chunksize)
+
+    def stats(self) -> "Stats":
+        """Tell what the pool has done and what its workers do, as `stats` of executors does.
+
+        A chunk of a map is one task.
+        """
+        return self._engine.stats()
 
     def close(self) -> None:
         """Take no more calls; workers end when all are done."""

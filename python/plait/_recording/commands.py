@@ -1,4 +1,4 @@
-"""`plait record`, `plait report` and `plait watch`: what may be asked for, and who does it.
+"""`plait record`, `plait report`, `plait watch` and `plait top`: what may be asked for, and who does it.
 
 What stands behind `--` is a command of the user's, and none of its words is plait's.
 """
@@ -45,21 +45,37 @@ examples:
 """
 
 
+_TOP_EXAMPLES = """\
+examples:
+  plait top                                        the one program that has pools, or which there are
+  plait top 1234
+  plait top --interval 0.5 1234
+  plait top --json 1234                            once, for other programs
+"""
+
+
 def main(arguments: list[str]) -> int:
     """Run what the arguments say, the first of which is the command's name; returns the exit code."""
     command: list[str] | None = None
-    if "--" in arguments and arguments[0] != "report":
+    if "--" in arguments and arguments[0] in ("record", "watch"):
         at = arguments.index("--")
         arguments, command = arguments[:at], arguments[at + 1 :]
-    parser = {"record": _record_parser, "report": _report_parser, "watch": _watch_parser}[arguments[0]]()
+    parser = {
+        "record": _record_parser,
+        "report": _report_parser,
+        "watch": _watch_parser,
+        "top": _top_parser,
+    }[arguments[0]]()
     asked = parser.parse_args(arguments[1:])
-    if arguments[0] != "report":
+    if arguments[0] in ("record", "watch"):
         _check_target(parser, asked, command)
     try:
         if arguments[0] == "record":
             from plait._recording.record_command import run
         elif arguments[0] == "report":
             from plait._recording.report_command import run
+        elif arguments[0] == "top":
+            from plait._recording.top_command import run
         else:
             from plait._recording.watch_command import run
         return run(asked)
@@ -171,6 +187,39 @@ def _watch_parser() -> argparse.ArgumentParser:
     )
     _add_common(parser, "watching")
     return parser
+
+
+def _top_parser() -> argparse.ArgumentParser:
+    parser = _parser(
+        "top",
+        "[--interval S] [--once | --json] [PID]",
+        "Show the pools of a running program and what their workers do: for each worker its task, for how\n"
+        "long it has been at that, its processor time and memory, and the line it is at. The program is\n"
+        "neither stopped nor changed. Without PID: the one program of yours that has pools.",
+        _TOP_EXAMPLES,
+    )
+    parser.add_argument("pid", metavar="PID", nargs="?", type=_pid, help="a program that uses plait")
+    parser.add_argument(
+        "--interval",
+        metavar="S",
+        type=_seconds,
+        default=1.0,
+        help="seconds between two looks (default: 1); with --once and --json from the first to the one shown",
+    )
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument(
+        "--once",
+        action="store_true",
+        help="print one table and end (default where the output is no terminal)",
+    )
+    forms.add_argument("--json", action="store_true", help="print one JSON object and end")
+    return parser
+
+
+def _pid(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no PID; `plait top` alone lists the programs that have pools")
+    return min(int(text), 2**31)
 
 
 def _add_common(parser: argparse.ArgumentParser, doing: str) -> None:

@@ -27,7 +27,7 @@ class _Watching:
 
     def __init__(self, asked: argparse.Namespace) -> None:
         self.asked = asked
-        self.in_view = not asked.plain and not asked.web and _is_screen()
+        self.in_view = not asked.plain and not asked.web and is_screen()
         self.signals = Signals()
         self.spool: int | None = None
         self.shown = 0
@@ -137,7 +137,7 @@ class _Watching:
         return command.reap()
 
 
-def _is_screen() -> bool:
+def is_screen() -> bool:
     """Whether there is a terminal that can show more than lines."""
     return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and _has_keyboard()
 

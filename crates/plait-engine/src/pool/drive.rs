@@ -13,6 +13,7 @@ use event_listener::{Event, Listener};
 use plait_shm::Wake;
 
 use crate::scheduler::Raised;
+use crate::tally::{Counters, Tally};
 use crate::wire::Verdict;
 
 use super::Pool;
@@ -188,7 +189,7 @@ impl<T: Ticket> Shared<T> {
 
     /// Tasks that have not ended.
     fn pending(&self) -> u64 {
-        self.submitted.load(Ordering::Relaxed).saturating_sub(self.ended_tasks.load(Ordering::Relaxed))
+        self.tally.count().submitted.load(Ordering::Relaxed).saturating_sub(self.ended_tasks.load(Ordering::Relaxed))
     }
 
     /// Sleeps until the target is done, or the role may be free.
@@ -238,7 +239,7 @@ impl<T: Ticket> Shared<T> {
         let (rest, telling) = {
             // Results are looked up while the readers are held: whoever buries a worker sees either its record or its effect.
             let mut state = locked(&this.state);
-            state.apply(&mut readers, &mut done);
+            state.apply(&mut readers, &this.tally, &mut done);
             drop(readers);
             // What that sends is published before free slots are counted, as the scheduler asks.
             let (mut sent, mut rest) = state.send();
@@ -281,6 +282,7 @@ impl<T: Ticket> Shared<T> {
     pub(super) fn complete(&self, done: impl Iterator<Item = (Job<T>, Outcome)>) {
         let mut deferred = Vec::new();
         for (job, outcome) in done {
+            self.count(&outcome);
             if let Some(ticket) = self.dismantle(job).complete(outcome) {
                 deferred.push(ticket);
             }
@@ -294,7 +296,7 @@ impl<T: Ticket> Shared<T> {
 
 impl<T> State<T> {
     /// Turns the batch of records into jobs that are done.
-    pub(super) fn apply(&mut self, readers: &mut Readers, done: &mut Vec<(Job<T>, Outcome)>) {
+    pub(super) fn apply(&mut self, readers: &mut Readers, tally: &Tally, done: &mut Vec<(Job<T>, Outcome)>) {
         let Readers { list, batch, .. } = readers;
         for (at, head, payload) in batch.drain(..) {
             let link = &list[at].link;
@@ -302,6 +304,9 @@ impl<T> State<T> {
             if head.task.bits() == WORKER_READY {
                 done.append(&mut self.on_greeting(worker, &head, &payload));
                 continue;
+            }
+            if let Some(place) = tally.place(worker.index()) {
+                place.hear();
             }
             let fate = link.fate_of(head.task);
             let late = match fate {
@@ -315,7 +320,14 @@ impl<T> State<T> {
                 }
                 continue;
             }
-            let Raised::Failed(job) = self.scheduler.on_raised(worker, head.task, &mut self.actions) else { continue };
+            let job = match self.scheduler.on_raised(worker, head.task, &mut self.actions) {
+                Raised::Failed(job) => job,
+                Raised::Again => {
+                    Counters::add(&tally.count().retried);
+                    continue;
+                }
+                Raised::Stale => continue,
+            };
             let outcome = match late {
                 // What it raised is most likely the order to end. Who cancels may not have noted it in the future yet.
                 None if matches!(fate, Some(Why::Cancelled)) => Outcome::Cancelled,

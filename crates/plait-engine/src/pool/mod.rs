@@ -24,6 +24,7 @@ mod reserve;
 mod staff;
 mod state;
 mod submit;
+mod workers;
 
 use std::fmt;
 use std::io;
@@ -38,6 +39,7 @@ use crate::machine::cpu_count;
 use crate::nursery::Nursery;
 use crate::scheduler::{Config, ConfigError, Scheduler};
 use crate::spin::Spinner;
+use crate::tally::Tally;
 
 pub use drive::Awaited;
 pub(crate) use drive::WORKER_READY;
@@ -50,6 +52,7 @@ pub use relay::Relay;
 pub(crate) use reserve::Reserves;
 pub use staff::describe;
 pub use submit::{NewTask, Refused};
+pub use workers::WorkerNow;
 
 use epitaph::OomWatch;
 use errands::Errands;
@@ -169,13 +172,14 @@ impl<T: Ticket> Pool<T> {
                 broken: None,
                 deaths: 0,
                 mourned: 0,
+                given_up: false,
             }),
             readers: Mutex::new(Readers::default()),
             role: Mutex::new(Spinner::default()),
             wanted: AtomicUsize::new(0),
             standby: Mutex::new(Vec::new()),
             drains: AtomicU64::new(0),
-            submitted: AtomicU64::new(0),
+            tally: Tally::new(sizes.worker_ids()),
             ended_tasks: AtomicU64::new(0),
             watched: Arc::new(AtomicUsize::new(0)),
             telling: AtomicUsize::new(0),
@@ -230,6 +234,7 @@ impl<T: Ticket> Pool<T> {
     pub fn give_up(&self, signal: i32) {
         {
             let mut state = locked(&self.shared.state);
+            state.given_up = true;
             let running: Vec<_> = state.scheduler.sent().collect();
             for task in running {
                 state.scheduler.forbid_retries(task);
@@ -248,7 +253,7 @@ impl<T: Ticket> Pool<T> {
         let state = locked(&self.shared.state);
         let pids: Vec<_> = state.links.iter().map(|link| link.pid()).filter(|&pid| pid > 0).collect();
         Stats {
-            submitted: self.shared.submitted.load(Ordering::Relaxed),
+            submitted: self.shared.tally.count().submitted.load(Ordering::Relaxed),
             pending: state.scheduler.pending(),
             expected: state.links.len() - pids.len(),
             pids,

@@ -49,6 +49,9 @@ enum Loss {
 impl<T: Ticket> Sink for Post<T> {
     fn started(&self, pid: i32) {
         self.link.set_pid(pid);
+        if let Some(pool) = self.pool.upgrade() {
+            pool.welcome(&self.link);
+        }
     }
 
     fn ended(&self, exit: Exit, peak: Option<u64>) {
@@ -183,7 +186,7 @@ impl<T: Ticket> Shared<T> {
             let _ = readers.take(usize::MAX, &this.unheard);
             readers.read_last_notes(link);
             this.sort_notes(readers.take_notes());
-            state.apply(&mut readers, &mut done);
+            state.apply(&mut readers, &this.tally, &mut done);
             readers.remove(link);
             let Some(at) = state.links.iter().position(|other| Arc::ptr_eq(other, link)) else { return };
             state.links.swap_remove(at);
@@ -201,9 +204,14 @@ impl<T: Ticket> Shared<T> {
             this.memory.leave_seat(link.worker);
             let expected = (status.stop() || fate.is_some()) && held.is_empty();
             let unwanted = fate.is_some() || !held.is_empty();
-            if matches!(loss, Loss::Ended(..)) && !expected {
-                state.deaths += 1;
+            if matches!(loss, Loss::Ended(..)) {
+                if !expected {
+                    state.deaths += 1;
+                }
+                this.part(link.worker, fate.is_some(), expected, &state);
             }
+            let again = held.iter().filter(|task| state.scheduler.tries_left(**task).is_some_and(|tries| tries > 0));
+            this.tally.count().retried.fetch_add(again.count() as u64, Ordering::Release);
             let State { scheduler, actions, mourned, .. } = &mut *state;
             let lost = match loss {
                 // Its end was counted with the first worker it left unmade: one cause, one failed start.

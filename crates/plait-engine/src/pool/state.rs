@@ -16,6 +16,8 @@ use crate::heap::{Heap, Piece};
 use crate::nursery::Nursery;
 use crate::scheduler::{Action, Scheduler};
 use crate::spin::Spinner;
+use crate::tally::{Counters, Tally};
+use crate::wire::Verdict;
 
 use super::drive::Awaited;
 use super::epitaph::OomWatch;
@@ -73,6 +75,8 @@ pub(super) struct State<T> {
     pub(super) deaths: u64,
     /// The number of the youngest nursery whose end was counted as a failed start; 0: of none.
     pub(super) mourned: u64,
+    /// Its workers are being killed: no death counts any more.
+    pub(super) given_up: bool,
 }
 
 pub(super) struct Shared<T: Ticket> {
@@ -93,7 +97,8 @@ pub(super) struct Shared<T: Ticket> {
     pub(super) standby: Mutex<Vec<Arc<dyn Awaited>>>,
     /// Counts drains, so that the collector sees whether somebody else is at work.
     pub(super) drains: AtomicU64,
-    pub(super) submitted: AtomicU64,
+    /// What it counts, for those who ask.
+    pub(super) tally: Arc<Tally>,
     pub(super) ended_tasks: AtomicU64,
     /// Futures that somebody wants to hear of without waiting for them here.
     pub(super) watched: Arc<AtomicUsize>,
@@ -163,6 +168,17 @@ impl<T: Ticket> Shared<T> {
             self.heap.arena().release(block);
         }
         job.ticket
+    }
+
+    /// Counts how a task ended; before anybody is told.
+    #[inline]
+    pub(super) fn count(&self, outcome: &Outcome) {
+        let counters = self.tally.count();
+        Counters::add(match outcome {
+            Outcome::Called { verdict: Verdict::Returned, .. } => &counters.done,
+            Outcome::Cancelled => &counters.cancelled,
+            Outcome::Called { .. } | Outcome::Lost(_) | Outcome::TimedOut(_) | Outcome::Broken(_) => &counters.failed,
+        });
     }
 
     pub(super) fn shutdown(this: &Arc<Self>, cancel_pending: bool) {

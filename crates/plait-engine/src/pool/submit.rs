@@ -10,6 +10,7 @@ use plait_trace::TaskId;
 use crate::budget::Permit;
 use crate::heap::{Piece, table_of};
 use crate::scheduler::{Action, Cancel, Refusal};
+use crate::tally::Counters;
 use crate::wire::table::HAS_TABLE;
 use crate::wire::{Form, Kind, Place, TaskHead};
 
@@ -180,7 +181,7 @@ impl<T: Ticket> Pool<T> {
         if sent {
             shared.memory.wake_idle();
         }
-        let number = shared.submitted.fetch_add(1, Ordering::Relaxed);
+        let number = shared.tally.count().submitted.fetch_add(1, Ordering::Relaxed);
         if !sent {
             if !shared.backlog.swap(true, Ordering::Relaxed) {
                 Shared::alert(&self.shared);
@@ -212,7 +213,9 @@ impl<T: Ticket> Pool<T> {
             (job, state.send().1)
         };
         Shared::perform(&self.shared, rest);
-        Some(self.shared.dismantle(job?))
+        let ticket = self.shared.dismantle(job?);
+        Counters::add(&self.shared.tally.count().cancelled);
+        Some(ticket)
     }
 
     /// Has a task stopped that a worker has begun, or is about to: it is not tried again, and its worker is made to end.

@@ -1,4 +1,4 @@
-//! Where the table lies in a process: the extension module that is mapped there, and the symbol that it exports.
+//! Where a table lies in a process: the extension module that is mapped there, and the symbol that it exports.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -7,18 +7,29 @@ use std::sync::{Mutex, PoisonError};
 use object::elf::{FileHeader64, PT_LOAD, SHT_DYNSYM, STT_OBJECT};
 use object::read::elf::{FileHeader, ProgramHeader, Sym};
 use object::{Endianness, ReadCache};
-use plait_trace::beacon::{HEAD, SLOT};
+use plait_trace::{beacon, pools};
 
 use crate::Pid;
 use crate::python::{FileId, Mapping, Segment, file_name, load_shift, open_mapped, parse_maps};
 
-/// What the table is called in the file.
-const SYMBOL: &[u8] = b"PLAIT_BEACON";
+/// A table that a process of plait's has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Table {
+    /// What its threads run.
+    Beacon,
+    /// Which pools it has.
+    Pools,
+}
 
-/// What a program file that has a table says of it, in addresses of the file's own.
+/// What the tables are called in the file, and how large they are at least.
+const SYMBOLS: [(&[u8], usize); 2] =
+    [(b"PLAIT_BEACON", beacon::HEAD + beacon::SLOT), (b"PLAIT_POOLS", pools::HEAD + pools::SLOT)];
+
+/// What a program file that has the tables says of them, in addresses of the file's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Image {
-    table: u64,
+    /// As in `SYMBOLS`; older ones have the first only.
+    tables: [Option<u64>; 2],
     segments: Vec<Segment>,
 }
 
@@ -26,7 +37,7 @@ struct Image {
 static KNOWN: Mutex<Option<HashMap<FileId, Option<Image>>>> = Mutex::new(None);
 
 /// The address of the table in a live process.
-pub(super) fn address_in(pid: Pid) -> Option<u64> {
+pub(crate) fn address_in(pid: Pid, table: Table) -> Option<u64> {
     let mappings = parse_maps(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/maps")).ok()?));
     let mut files: Vec<(&str, u64)> =
         mappings.iter().filter(|part| may_be_ours(&part.path)).map(|part| (&*part.path, part.inode)).collect();
@@ -34,7 +45,7 @@ pub(super) fn address_in(pid: Pid) -> Option<u64> {
     files.into_iter().find_map(|(path, inode)| {
         let parts: Vec<&Mapping> = mappings.iter().filter(|part| part.path == path && part.inode == inode).collect();
         let image = image(&open_mapped(pid, parts.first()?).ok()?)?;
-        Some(image.table.wrapping_add(load_shift(&image.segments, &parts)?))
+        Some(image.tables[table as usize]?.wrapping_add(load_shift(&image.segments, &parts)?))
     })
 }
 
@@ -51,21 +62,28 @@ fn image(file: &File) -> Option<Image> {
     known.get_or_insert_default().entry(id).or_insert_with(|| parse(file).ok().flatten()).clone()
 }
 
-/// Looks the table up in the exported symbols; `None` when it is not there.
+/// Looks the tables up in the exported symbols; `None` when none is there.
 fn parse(file: &File) -> object::Result<Option<Image>> {
     let cache = ReadCache::new(file);
     let header = FileHeader64::<Endianness>::parse(&cache)?;
     let endian = header.endian()?;
     let symbols = header.sections(endian, &cache)?.symbols(endian, &cache, SHT_DYNSYM)?;
+    let mut tables = [None; SYMBOLS.len()];
     for symbol in symbols.iter().filter(|symbol| symbol.st_type() == STT_OBJECT) {
         // Names are read one by one, so only those of the right size are.
-        if symbol.st_size(endian) >= (HEAD + SLOT) as u64 && symbols.symbol_name(endian, symbol)? == SYMBOL {
-            let loaded = header.program_headers(endian, &cache)?.iter().filter(|part| part.p_type(endian) == PT_LOAD);
-            let segments = loaded.map(|part| Segment { offset: part.p_offset(endian), address: part.p_vaddr(endian) });
-            return Ok(Some(Image { table: symbol.st_value(endian), segments: segments.collect() }));
+        if SYMBOLS.iter().any(|(_, least)| symbol.st_size(endian) >= *least as u64) {
+            let name = symbols.symbol_name(endian, symbol)?;
+            if let Some(at) = SYMBOLS.iter().position(|(known, _)| *known == name) {
+                tables[at] = Some(symbol.st_value(endian));
+            }
         }
     }
-    Ok(None)
+    if tables == [None; SYMBOLS.len()] {
+        return Ok(None);
+    }
+    let loaded = header.program_headers(endian, &cache)?.iter().filter(|part| part.p_type(endian) == PT_LOAD);
+    let segments = loaded.map(|part| Segment { offset: part.p_offset(endian), address: part.p_vaddr(endian) });
+    Ok(Some(Image { tables, segments: segments.collect() }))
 }
 
 #[cfg(test)]
@@ -86,7 +104,7 @@ mod tests {
         assert_eq!(image(&own), None);
         let text = File::open("/proc/self/status").expect("this process has a status");
         assert_eq!(image(&text), None);
-        assert_eq!(address_in(std::process::id()), None);
-        assert_eq!(address_in(Pid::MAX), None);
+        assert_eq!(address_in(std::process::id(), Table::Beacon), None);
+        assert_eq!(address_in(Pid::MAX, Table::Pools), None);
     }
 }

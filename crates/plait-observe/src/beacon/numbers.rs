@@ -8,7 +8,7 @@ use crate::tree::threads;
 
 /// Turns numbers that a process gives its threads into those that the observer sees.
 #[derive(Debug)]
-pub(super) struct Numbers {
+pub(crate) struct Numbers {
     /// In the same namespace they are the same; else those that were met so far, and where to look for others.
     elsewhere: Option<(Pid, HashMap<u32, Pid>)>,
 }
@@ -33,6 +33,14 @@ impl Numbers {
             threads(*pid).into_iter().filter_map(|outside| Some((inner_number(*pid, outside)?, outside))).collect();
         known.get(&tid).copied()
     }
+}
+
+/// The process that calls itself `inner` in the namespace of `pid`, among those under it; `None` when there is none.
+pub(crate) fn process_outside(pid: Pid, inner: u32) -> Option<Pid> {
+    if Numbers::of(pid).elsewhere.is_none() {
+        return Some(inner);
+    }
+    crate::tree(pid).into_iter().find(|&outside| inner_number(outside, outside) == Some(inner))
 }
 
 /// What a thread is called in its innermost namespace.

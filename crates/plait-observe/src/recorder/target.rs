@@ -1,7 +1,5 @@
 //! One process under watch.
 
-use std::fs;
-
 use plait_trace::{Gil, Nanos, Process, ProcessKey, Record, Sight};
 
 use super::hogs::Hogs;
@@ -10,7 +8,7 @@ use super::watched::Watched;
 use crate::beacon::{Beacon, Doing};
 use crate::births::Listed;
 use crate::counts::{self, Quota, Throttled};
-use crate::identity::Identity;
+use crate::identity::{Identity, command_of};
 use crate::lanes::{GilSeen, Lanes, ThreadLook};
 use crate::native::Natives;
 use crate::stacks::Stacks;
@@ -24,8 +22,6 @@ mod tasks;
 /// A process that shows no Python is tried again after this part of its age: it may still be loading its libraries, or
 /// load an interpreter later.
 const PATIENCE: Nanos = 4;
-/// Bytes of a command line that are kept.
-const LONGEST_COMMAND: usize = 500;
 
 /// A GIL, and where it lies.
 struct KnownGil {
@@ -234,25 +230,4 @@ impl Target {
             !thread.ended
         });
     }
-}
-
-/// The command line, or the program's name where there is none.
-fn command_of(pid: Pid) -> String {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<String> = line
-        .split(|&byte| byte == 0)
-        .map(|word| String::from_utf8_lossy(word).into_owned())
-        .filter(|word| !word.is_empty())
-        .collect();
-    let mut command = if words.is_empty() {
-        fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
-    } else {
-        words.join(" ")
-    };
-    if command.len() > LONGEST_COMMAND {
-        let end = (0..=LONGEST_COMMAND).rev().find(|&end| command.is_char_boundary(end)).unwrap_or(0);
-        command.truncate(end);
-        command.push('…');
-    }
-    command
 }

@@ -17,6 +17,7 @@ use super::class::{is_tracked, track};
 use super::core::{Exposed, FutureCore, Held, Home, Phase, Slot};
 use super::{SLICE, decode_outcome, phase_name, run_callback, tell_here};
 use crate::own::own;
+use crate::thread::count_cancelled;
 use crate::{codec, errors};
 
 /// The base of `plait.Future`.
@@ -169,6 +170,9 @@ impl FutureBase {
                 && exposed
             {
                 home.unwatch();
+            }
+            if let Home::Threads(home) = core.home() {
+                count_cancelled(*home);
             }
             tell_here(py, core)?;
         }

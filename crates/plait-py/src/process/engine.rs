@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use plait_engine::pool::{Pool, PoolConfig};
+use plait_trace::pools::PoolKind;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -13,7 +14,8 @@ use super::origin::Origin;
 use super::{Limits, ProcessHome, forks};
 use crate::function::FunctionTable;
 use crate::future::deadline;
-use crate::{errors, memory, program};
+use crate::pools::Published;
+use crate::{errors, memory, program, stats};
 
 /// The engine of `plait.ProcessPoolExecutor`, which derives from it.
 #[pyclass(subclass, frozen, weakref, module = "plait._core")]
@@ -48,11 +50,11 @@ impl ProcessEngine {
         Self { home: OnceLock::new() }
     }
 
-    /// Opens the pool. `origin` is (program, arguments, environment) of the nursery, or a socket to one that runs already and is
+    /// Opens the pool, under a name if it has been given one. `origin` is (program, arguments, environment) of the nursery, or a socket to one that runs already and is
     /// this pool's alone. `setup` is what each worker is given.
     #[pyo3(
         name = "_open",
-        signature = (max_workers, max_tasks_per_child, setup, origin, timeout, retries, memory, growth, grace)
+        signature = (max_workers, max_tasks_per_child, setup, origin, timeout, retries, memory, growth, grace, name=None)
     )]
     #[expect(clippy::too_many_arguments, reason = "called from one place")]
     fn open(
@@ -67,6 +69,7 @@ impl ProcessEngine {
         memory: Option<u64>,
         growth: Option<u64>,
         grace: f64,
+        name: Option<&str>,
     ) -> PyResult<()> {
         let grace = Duration::try_from_secs_f64(grace).map_err(|error| PyValueError::new_err(error.to_string()))?;
         let limits = plait_engine::pool::Limits { memory, growth, grace };
@@ -75,7 +78,10 @@ impl ProcessEngine {
         let pool = py
             .detach(|| Pool::new(config, Arc::clone(&heap), origin.nursery()?))
             .map_err(|error| errors::new_pool(&error))?;
+        let published = Published::new(PoolKind::Processes, name, max_workers, pool.tally());
         let home = ProcessHome {
+            published,
+            beacons: Mutex::default(),
             pool: Some(pool),
             functions: Mutex::new(HashMap::new()),
             table: FunctionTable::with_buffers(Arc::clone(&heap)),
@@ -121,6 +127,7 @@ impl ProcessEngine {
         if let Some(home) = self.home.get()
             && !home.is_foreign()
         {
+            home.published.close();
             py.detach(|| home.pool().shutdown(cancel_pending));
         }
     }
@@ -141,6 +148,14 @@ impl ProcessEngine {
         {
             py.detach(|| home.give_up(politely));
         }
+    }
+
+    /// What is counted, and the workers: see `plait._stats`.
+    #[pyo3(name = "_figures")]
+    fn figures<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let home = self.home()?;
+        home.check()?;
+        stats::of_processes(py, home)
     }
 
     /// Figures of the moment: tasks submitted and pending, process ids of the workers, workers expected, unexpected deaths.

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use plait_engine::native;
+use plait_engine::tally::Counters;
 use plait_engine::threads::Pushed;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -61,6 +62,8 @@ struct Try {
 struct Late {
     attempt: Attempt,
     tasks: Arc<Tasks>,
+    /// Where its thread is in the tally.
+    place: Option<usize>,
     /// Starts a thread of its pool.
     start: Py<PyAny>,
 }
@@ -122,6 +125,10 @@ impl Book {
             && first.key().0 <= now
         {
             let (key, Try { late: found, home, thread }) = first.remove_entry();
+            if let Some(place) = found.place.and_then(|at| found.tasks.tally.place(at)) {
+                // Under the lock under which the thread learns of it.
+                place.lose(true);
+            }
             self.lost.push((key, home, thread));
             late.push(found);
         }
@@ -132,13 +139,16 @@ impl Book {
 impl Late {
     /// Gives the try up, and makes sure that somebody does what follows.
     fn abandon(self, py: Python<'_>) {
-        let Self { mut attempt, tasks, start } = self;
+        let Self { mut attempt, tasks, start, .. } = self;
         let core = attempt.core();
+        let counters = tasks.tally.count();
         let next = if attempt.next() {
+            Counters::add(&counters.retried);
             core.put_again(Box::new(attempt));
             Some(core)
         } else {
             let held = Held::Error(attempt.abandoned(py));
+            Counters::add(&counters.failed);
             let asked = core.transition(&[Phase::Running], Phase::Finished, held);
             (asked == Some(true)).then_some(core)
         };
@@ -161,7 +171,8 @@ pub(super) struct Watch {
 /// Writes a try that begins now in this thread into the book. `None`: its end is beyond all clocks.
 pub(super) fn watch(py: Python<'_>, works: &Works, attempt: &Attempt, timeout: Duration) -> PyResult<Option<Watch>> {
     let Some(deadline) = Instant::now().checked_add(timeout) else { return Ok(None) };
-    let late = Late { attempt: attempt.clone(), tasks: Arc::clone(&works.tasks), start: works.start.clone_ref(py) };
+    let (attempt, tasks, place) = (attempt.clone(), Arc::clone(&works.tasks), works.place);
+    let late = Late { attempt, tasks, place, start: works.start.clone_ref(py) };
     let found = Try { late, home: works.home, thread: works.thread.clone_ref(py) };
     let clock = Clock::current(py);
     let mut book = clock.book();

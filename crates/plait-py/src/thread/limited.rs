@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use plait_engine::tally::Counters;
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -14,7 +15,7 @@ use crate::future::{FutureCore, Held};
 use crate::process::name_of;
 
 use super::work::Works;
-use super::{Call, deadlines, finish};
+use super::{Call, Tasks, deadlines, finish};
 
 /// What a call may take.
 #[derive(Clone, Copy)]
@@ -67,16 +68,16 @@ impl Attempt {
     }
 
     /// Ends the future; the arguments go before the result is known, as when a plain call returns.
-    fn end(self, py: Python<'_>, held: Held) {
+    fn end(self, py: Python<'_>, tasks: &Tasks, held: Held) {
         let core = Arc::clone(&self.begun.core);
         drop(self);
-        finish(py, &core, held);
+        finish(py, tasks, &core, held);
     }
 
     /// Ends the future because its last try was abandoned, and there will be no other.
-    pub(super) fn give_up(self, py: Python<'_>) {
+    pub(super) fn give_up(self, py: Python<'_>, tasks: &Tasks) {
         let error = self.abandoned(py);
-        self.end(py, Held::Error(error));
+        self.end(py, tasks, Held::Error(error));
     }
 
     /// The exception of a call whose last try, which is counted among the failed ones, was abandoned.
@@ -115,33 +116,41 @@ pub(super) fn run(py: Python<'_>, works: &Works, mut attempt: Attempt) {
             None => None,
             Some(timeout) => match deadlines::watch(py, works, &attempt, timeout) {
                 Ok(watch) => watch,
-                Err(error) => return attempt.end(py, Held::Error(error.into_value(py).into_any())),
+                Err(error) => return attempt.end(py, &works.tasks, Held::Error(error.into_value(py).into_any())),
             },
         };
         works.timed.set(watch.is_some());
+        let before = works.enter();
         let called = attempt.begun.call.make(py);
+        works.exit(before);
         works.timed.set(false);
         if let Some(watch) = watch
             && !watch.end()
         {
             drop((called, attempt));
             works.tasks.come_back();
+            works.come_back();
             return;
         }
         let error = match called {
-            Ok(value) => return attempt.end(py, Held::Value(value)),
+            Ok(value) => {
+                works.hear();
+                return attempt.end(py, &works.tasks, Held::Value(value));
+            }
             Err(error) => error,
         };
         let again = attempt.next();
         let value = error.into_value(py).into_bound(py).into_any();
         if value.is_instance_of::<PyException>() {
             if again {
+                Counters::add(&works.tasks.tally.count().retried);
                 continue;
             }
             if let Err(error) = attempt.note_tries(&value) {
                 error.write_unraisable(py, Some(&value));
             }
         }
-        return attempt.end(py, Held::Error(value.unbind()));
+        works.hear();
+        return attempt.end(py, &works.tasks, Held::Error(value.unbind()));
     }
 }

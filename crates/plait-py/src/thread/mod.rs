@@ -10,10 +10,13 @@ mod work;
 
 pub use work::{help, start_native};
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use plait_engine::tally::{Counters, Tally};
 use plait_engine::threads::{Pushed, Queue};
+use plait_trace::pools::PoolKind;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -21,8 +24,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::future::{FutureCore, Held, Home, Phase, new_future, tell};
+use crate::pools::{self, Published};
 use crate::process::forks;
-use crate::{beacon, callout};
+use crate::{beacon, callout, stats};
 pub use limited::Attempt;
 use limited::Limits;
 
@@ -45,7 +49,51 @@ impl Call {
 
 /// What waits for a thread. A future says by its state what it needs: to be begun, to be tried again, or, when it has ended
 /// because its call was abandoned, somebody to tell those who asked for its end.
-type Tasks = Queue<Arc<FutureCore>>;
+pub struct Tasks {
+    queue: Queue<Arc<FutureCore>>,
+    tally: Arc<Tally>,
+    home: ThreadHome,
+    published: Published,
+}
+
+impl Deref for Tasks {
+    type Target = Queue<Arc<FutureCore>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.queue
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        pools::forget_threads(self.home.0);
+    }
+}
+
+/// A place for each thread that there may be, and some for those that take the places of others.
+const PLACES: usize = 64;
+
+impl Tasks {
+    fn new(max_workers: usize, name: Option<&str>, home: ThreadHome) -> Arc<Self> {
+        let tally = Tally::new(max_workers.saturating_add(PLACES));
+        let published = Published::new(PoolKind::Threads, name, max_workers, &tally);
+        pools::know_threads(home.0, &tally);
+        Arc::new(Self { queue: Queue::new(max_workers), tally, home, published })
+    }
+
+    /// Takes no more tasks.
+    fn close(&self) {
+        self.published.close();
+        self.queue.close();
+    }
+}
+
+/// A future of this pool was cancelled that nobody had begun.
+pub fn count_cancelled(home: ThreadHome) {
+    if let Some(tally) = pools::tally_of_threads(home.0) {
+        Counters::add(&tally.count().cancelled);
+    }
+}
 
 /// Which thread pool a future is at home in: the forks this process had come through when the pool was made, and a
 /// number. One word, because each future has it.
@@ -80,7 +128,9 @@ impl ThreadHome {
 }
 
 /// Ends a future that this thread has begun.
-fn finish(py: Python<'_>, core: &Arc<FutureCore>, held: Held) {
+fn finish(py: Python<'_>, tasks: &Tasks, core: &Arc<FutureCore>, held: Held) {
+    let counters = tasks.tally.count();
+    Counters::add(if matches!(held, Held::Value(_)) { &counters.done } else { &counters.failed });
     if core.transition(&[Phase::Running], Phase::Finished, held) == Some(true) {
         tell(py, core);
     }
@@ -91,7 +141,7 @@ fn fail_waiting(py: Python<'_>, tasks: &Tasks, error: &Bound<'_, PyAny>) {
     for core in tasks.drain() {
         let held = Held::Error(error.clone().unbind());
         if core.begin().is_some() || core.again().is_some() {
-            finish(py, &core, held);
+            finish(py, tasks, &core, held);
         } else if core.phase().is_done() {
             tell(py, &core);
         }
@@ -107,10 +157,18 @@ pub struct ThreadQueue {
 
 #[pymethods]
 impl ThreadQueue {
+    /// `name`: what the pool is called, where it has been given a name.
     #[new]
-    fn new(max_workers: usize) -> Self {
-        let tasks = Arc::new(Queue::new(max_workers));
-        Self { tasks, home: ThreadHome::new() }
+    #[pyo3(signature = (max_workers, name=None))]
+    fn new(max_workers: usize, name: Option<&str>) -> Self {
+        let home = ThreadHome::new();
+        Self { tasks: Tasks::new(max_workers, name, home), home }
+    }
+
+    /// What is counted, and the threads: see `plait._stats`.
+    fn figures<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.home.check()?;
+        stats::of_threads(py, &self.tasks.tally)
     }
 
     /// Runs tasks until there will be no more, or no place for this thread. `start` starts another thread.
@@ -186,12 +244,13 @@ impl ThreadQueue {
     fn cancel_waiting(&self, py: Python<'_>) {
         for core in self.tasks.drain() {
             if let Some(asked) = core.transition(&[Phase::Pending], Phase::Notified, Held::Nothing) {
+                Counters::add(&self.tasks.tally.count().cancelled);
                 if asked {
                     tell(py, &core);
                 }
             } else if let Some(attempt) = core.again() {
                 // It has begun: it cannot be cancelled, and ends as its last try did.
-                attempt.give_up(py);
+                attempt.give_up(py, &self.tasks);
             } else if core.phase().is_done() {
                 tell(py, &core);
             }
@@ -226,12 +285,14 @@ impl ThreadEngine {
         let core = FutureCore::new(Home::Threads(this.home));
         core.slot().held = Held::Call(Box::new(call));
         let future = new_future(py, Arc::clone(&core))?;
+        Counters::add(&this.tasks.tally.count().submitted);
         match this.tasks.push(core) {
             Ok(Pushed::Woken | Pushed::Queued) => {}
             Ok(Pushed::Hire) => {
                 callout::call(this.start.bind(py), &PyTuple::empty(py), None)?;
             }
             Err(_task) => {
+                this.tasks.tally.count().submitted.fetch_sub(1, Ordering::Relaxed);
                 // Says what happened in the words the stdlib uses for each case.
                 let reason: String = slf.call_method0(intern!(py, "_refusal"))?.extract()?;
                 return Err(PyRuntimeError::new_err(reason));

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::thread;
 
 use plait_engine::native;
+use plait_engine::tally::{Counters, Place};
 use plait_engine::threads::{Popped, Pushed};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use rustix::thread::gettid;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::callout;
 use crate::future::{FutureCore, Held, Phase, tell};
@@ -27,6 +30,54 @@ pub(super) struct Works {
     pub(super) thread: Py<PyAny>,
     /// Whether a call with a timeout runs here.
     pub(super) timed: Cell<bool>,
+    /// Where it is in the tally, unless there are more threads than that tells of.
+    pub(super) place: Option<usize>,
+}
+
+impl Works {
+    fn place(&self) -> Option<&Place> {
+        self.tasks.tally.place(self.place?)
+    }
+
+    /// A call begins; gives what it stands before.
+    pub(super) fn enter(&self) -> u64 {
+        self.place().map_or(0, |place| place.enter(some_milliseconds_ago()))
+    }
+
+    /// It is over.
+    pub(super) fn exit(&self, before: u64) {
+        if let Some(place) = self.place() {
+            place.exit(before);
+        }
+    }
+
+    /// It was the last of its task.
+    pub(super) fn hear(&self) {
+        if let Some(place) = self.place() {
+            place.hear();
+        }
+    }
+
+    /// A call that was given up is over after all.
+    pub(super) fn come_back(&self) {
+        if let Some(place) = self.place() {
+            place.lose(false);
+        }
+    }
+}
+
+impl Drop for Works {
+    fn drop(&mut self) {
+        if let Some(place) = self.place() {
+            place.leave();
+        }
+    }
+}
+
+/// The time as the kernel last noted it, which costs next to nothing.
+fn some_milliseconds_ago() -> u64 {
+    let time = clock_gettime(ClockId::MonotonicCoarse);
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
 thread_local! {
@@ -50,7 +101,9 @@ pub(super) fn works_for(home: ThreadHome) -> bool {
 
 /// See [`super::ThreadQueue::work`].
 pub(super) fn work(py: Python<'_>, tasks: &Arc<Tasks>, home: ThreadHome, start: Py<PyAny>, thread: Py<PyAny>) {
-    let works = Rc::new(Works { tasks: Arc::clone(tasks), home, start, thread, timed: Cell::new(false) });
+    let place = tasks.tally.take(gettid().as_raw_nonzero().get().cast_unsigned());
+    Counters::add(&tasks.tally.count().started);
+    let works = Rc::new(Works { tasks: Arc::clone(tasks), home, start, thread, timed: Cell::new(false), place });
     WORKS.set(Some(Rc::clone(&works)));
     WORKS_FOR.set(home);
     // A child that was forked in a call has this thread alone, and leaves the other tasks to the parent.
@@ -76,13 +129,17 @@ fn run(py: Python<'_>, works: &Works, core: &Arc<FutureCore>) {
     if call.limits.is_some() {
         return limited::run(py, works, Attempt::first(Arc::clone(core), call));
     }
-    let held = match call.make(py) {
+    let before = works.enter();
+    let called = call.make(py);
+    works.exit(before);
+    works.hear();
+    let held = match called {
         Ok(value) => Held::Value(value),
         Err(error) => Held::Error(error.into_value(py).into_any()),
     };
     // The arguments go before the result is known, as when a plain call returns.
     drop(call);
-    finish(py, core, held);
+    finish(py, &works.tasks, core, held);
 }
 
 /// What is left of a call that was abandoned: the next try, or telling those who asked.

@@ -1,26 +1,19 @@
-//! The loop of the terminal view: what comes from the keyboard, what is drawn, and the terminal as it was before, however
-//! the loop ends.
+//! The loop of the terminal view: what comes from the keyboard, and what is drawn.
 
-use std::io::{self, Stdout, Write, stdout};
+use std::io::{self, Stdout, stdout};
 use std::time::{Duration, Instant};
 
 use plait_report::live::{Action, Headline, Palette, Status, View};
 use plait_report::verdicts::{Word, judge_between};
 use plait_trace::Nanos;
-use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui::crossterm::terminal::{
-    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
-};
-use ratatui::crossterm::{cursor, execute};
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::Window;
+use crate::view::{Raw, has_hung_up, is_interrupt, trouble};
 
 /// Between two pictures.
 const PICTURE: Duration = Duration::from_millis(100);
@@ -30,41 +23,6 @@ const VERDICT: Duration = Duration::from_secs(1);
 const JUDGED: Nanos = 10_000_000_000;
 /// For how long a notice is shown.
 const NOTICE: Duration = Duration::from_secs(5);
-
-/// A terminal in raw mode, showing another screen; as it was when this is dropped, also by a panic.
-struct Raw;
-
-impl Raw {
-    fn enter() -> io::Result<Self> {
-        enable_raw_mode()?;
-        // From here on it is undone, whatever fails.
-        let raw = Self;
-        // `Terminal::clear` would ask the terminal where its cursor is, and not all of them answer.
-        execute!(stdout(), EnterAlternateScreen, Clear(ClearType::All), cursor::Hide)?;
-        Ok(raw)
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        // Where the terminal has gone there is nothing to put back.
-        let _ = execute!(stdout(), LeaveAlternateScreen, cursor::Show);
-        let _ = disable_raw_mode();
-        let _ = stdout().flush();
-    }
-}
-
-/// Whether the terminal has gone.
-fn has_hung_up() -> bool {
-    let output = stdout();
-    let mut asked = [PollFd::new(&output, PollFlags::empty())];
-    let told = poll(&mut asked, Some(&Timespec::default()));
-    told.is_ok() && asked[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
-}
-
-fn trouble(error: &io::Error) -> PyErr {
-    PyOSError::new_err((error.raw_os_error(), format!("the terminal: {}", crate::record::words(error))))
-}
 
 /// Shows `window` until `go_on` is false, which is told how often Ctrl-C was pressed; gives whether the user ended it.
 pub(super) fn show(window: &Window, prefix: &str, go_on: impl Fn(usize) -> PyResult<bool>) -> PyResult<bool> {
@@ -196,9 +154,4 @@ impl<'a> Screen<'a> {
 fn own_cpu() -> Duration {
     let now = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32)
-}
-
-/// In raw mode Ctrl-C is a key.
-fn is_interrupt(key: KeyEvent) -> bool {
-    key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL)
 }
