@@ -270,7 +270,8 @@ def map(
 
             executor = SerialExecutor(timeout=timeout, retries=retries)
             return submit_ahead(executor.submit, fn, zip(*iterables), buffersize or 1, None)
-        return _builtin_map(fn, *iterables)
+        star = len(iterables) > 1
+        return _core.SerialMap(fn, zip(*iterables) if star else iter(iterables[0]), star)
     if backend == "threads":
         pool = pool_of("threads", workers or min(32, _core.cpu_count() + 4))
         most = pool._max_workers
@@ -297,7 +298,3 @@ def check_counts(**numbers: int | None) -> None:
     for name, number in numbers.items():
         if number is not None and (not isinstance(number, int) or number < 1):
             raise ValueError(f"{name} must be an integer of at least 1, not {number!r}")
-
-
-# The builtin, which this module's own function hides.
-_builtin_map = __builtins__["map"] if isinstance(__builtins__, dict) else __builtins__.map

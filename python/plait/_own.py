@@ -219,9 +219,10 @@ def _call_all(fn: Callable[..., T], calls: list[tuple[Any, ...]]) -> tuple[float
     begun = time.perf_counter()
     values: list[T] = []
     error = None
+    call = _core.Apart(fn)
     for args in calls:
         try:
-            values.append(fn(*args))
+            values.append(call(*args))
         except Exception as raised:
             if not values:
                 raise

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import copy_context
 from typing import Any, ParamSpec, TypeVar
 
 from plait._asyncio.kind import is_coroutine_function, refuse_coroutines
@@ -14,6 +15,8 @@ T = TypeVar("T")
 
 class SerialExecutor(PoolMixin, concurrent.futures.Executor):
     """Runs each call at once, in the caller's thread: to debug, and to measure what parallelism gains.
+
+    Context variables that a call sets are its own, as elsewhere.
 
     A call that fails is tried again as elsewhere; one that takes too long cannot be stopped, so asking for a
     timeout is an error.
@@ -57,7 +60,7 @@ class SerialExecutor(PoolMixin, concurrent.futures.Executor):
         future.set_running_or_notify_cancel()
         for failed in range(1, retries + 2):
             try:
-                result = fn(*args, **kwargs)
+                result = copy_context().run(fn, *args, **kwargs)
             except (KeyboardInterrupt, SystemExit):
                 # Raised where the user stands, as from a plain call.
                 raise

@@ -9,6 +9,7 @@ mod choose;
 mod chunk;
 mod codec;
 mod compare;
+mod context;
 mod death;
 mod errors;
 mod exit;
@@ -47,6 +48,8 @@ mod _core {
     #[pymodule_export]
     use crate::compare::{Figures, Meter, Watch, WatchReport};
     #[pymodule_export]
+    use crate::context::{Apart, forget_contexts};
+    #[pymodule_export]
     use crate::exit::leave_callbacks;
     #[pymodule_export]
     use crate::future::{FutureBase, set_future_class};
@@ -73,7 +76,7 @@ mod _core {
     #[pymodule_export]
     use crate::report::{Trace, form_of, forms};
     #[pymodule_export]
-    use crate::serial::call_batch;
+    use crate::serial::{SerialMap, call_batch};
     #[pymodule_export]
     use crate::thread::{ThreadEngine, ThreadQueue, start_native};
     #[pymodule_export]

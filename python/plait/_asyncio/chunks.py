@@ -120,10 +120,11 @@ class PlainChunk:
     def __call__(self, *calls: tuple[Any, ...]) -> list[Sent]:
         """What became of each."""
         made = []
+        fn = _core.Apart(self._fn)
         for args in calls:
             call = Call((), (None, 0))
             try:
-                call.value = self._fn(*args)
+                call.value = fn(*args)
             except Exception as error:
                 call.error = error
             made.append(_sent(call))

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
+from plait._ahead import held
 from plait._asyncio.group import Call, Limits, shown
 from plait._asyncio.inputs import Reader, Room, pump
 
@@ -75,7 +76,18 @@ class Queue:
             self._waiter.set_result(None)
 
 
-async def stream(
+def stream(
+    make: Callable[[asyncio.AbstractEventLoop, Callable[[Call], object]], Maker],
+    calls: Iterator[tuple[Any, ...]] | AsyncIterator[tuple[Any, ...]],
+    limits: Limits,
+    buffersize: int | None,
+    unpack: Callable[[Any], Any] | None,
+) -> AsyncGenerator[Any, None]:
+    """Make calls in the context of now and hand out their results in order; see `_stream`."""
+    return _stream(held(make), calls, limits, buffersize, unpack)
+
+
+async def _stream(
     make: Callable[[asyncio.AbstractEventLoop, Callable[[Call], object]], Maker],
     calls: Iterator[tuple[Any, ...]] | AsyncIterator[tuple[Any, ...]],
     limits: Limits,

@@ -37,9 +37,10 @@ def call_all(fn: Callable[..., Any], calls: list[tuple[Any, ...]], goes_on: bool
     begun = time.perf_counter()
     values: list[Any] = []
     failures: dict[int, bytes] = {}
+    call = _core.Apart(fn)
     for args in calls:
         try:
-            value = fn(*args)
+            value = call(*args)
             if type(value) not in _PLAIN:
                 # One that cannot be sent is the failure of its own call, not of the chunk.
                 _core.codec.encode(value, [])

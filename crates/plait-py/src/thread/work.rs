@@ -11,8 +11,9 @@ use plait_engine::threads::{Popped, Pushed};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::callout;
 use crate::future::{FutureCore, Held, Phase, tell};
+
+use crate::{callout, context};
 
 use super::limited::{self, Attempt};
 use super::{Call, Tasks, ThreadHome, finish};
@@ -23,6 +24,8 @@ pub(super) struct Works {
     pub(super) home: ThreadHome,
     /// Starts another thread of the pool.
     pub(super) start: Py<PyAny>,
+    /// What the initializer has set of context variables, if anything.
+    pub(super) initialized: Option<Py<PyAny>>,
     /// The thread, as Python knows it.
     pub(super) thread: Py<PyAny>,
     /// Whether a call with a timeout runs here.
@@ -50,7 +53,11 @@ pub(super) fn works_for(home: ThreadHome) -> bool {
 
 /// See [`super::ThreadQueue::work`].
 pub(super) fn work(py: Python<'_>, tasks: &Arc<Tasks>, home: ThreadHome, start: Py<PyAny>, thread: Py<PyAny>) {
-    let works = Rc::new(Works { tasks: Arc::clone(tasks), home, start, thread, timed: Cell::new(false) });
+    let initialized = context::of_submitter(py).unwrap_or_else(|error| {
+        error.write_unraisable(py, None);
+        None
+    });
+    let works = Rc::new(Works { tasks: Arc::clone(tasks), home, start, initialized, thread, timed: Cell::new(false) });
     WORKS.set(Some(Rc::clone(&works)));
     WORKS_FOR.set(home);
     // A child that was forked in a call has this thread alone, and leaves the other tasks to the parent.
@@ -76,7 +83,7 @@ fn run(py: Python<'_>, works: &Works, core: &Arc<FutureCore>) {
     if call.limits.is_some() {
         return limited::run(py, works, Attempt::first(Arc::clone(core), call));
     }
-    let held = match call.make(py) {
+    let held = match call.make(py, works.initialized.as_ref()) {
         Ok(value) => Held::Value(value),
         Err(error) => Held::Error(error.into_value(py).into_any()),
     };
