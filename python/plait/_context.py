@@ -108,7 +108,7 @@ def _is_of(cls: Any, module: str) -> bool:
 # As CPython has them, whatever classes and modules say of themselves: nobody's code runs for a look at them.
 _module_of = type.__dict__["__module__"].__get__
 _namespace = type.__dict__["__dict__"].__get__
-_globals = ModuleType.__dict__["__dict__"].__get__
+_globals = vars(ModuleType)["__dict__"].__get__
 
 
 def _names_in(place: Any) -> Mapping[str, Any] | None:

@@ -28,6 +28,7 @@ __all__ = [
     "ProcessMap",
     "RecordWriter",
     "Recorder",
+    "SerialMap",
     "ThreadEngine",
     "ThreadQueue",
     "Trace",
