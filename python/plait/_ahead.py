@@ -8,7 +8,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
-from plait import _core
+from plait import _core, _seed
 
 T = TypeVar("T")
 
@@ -69,6 +69,7 @@ def submit_chunks(
     return itertools.chain.from_iterable(results)
 
 
+@_seed.numbered
 def _call_chunk(fn: Callable[..., T], chunk: tuple[tuple[Any, ...], ...]) -> list[T]:
     return list(itertools.starmap(_core.Apart(fn), chunk))
 

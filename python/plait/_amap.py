@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
+from plait import _seed
 from plait._asyncio.kind import (
     is_async,
     is_coroutine_function,
@@ -78,6 +79,7 @@ def amap(
     timeout: float | None = None,
     retries: int = 0,
     concurrency: int | None = None,
+    seed: int | None = None,
 ) -> AsyncGenerator[Any, None]:
     """Return an asynchronous iterator over the results of `fn`, in order, for use in an event loop.
 
@@ -105,6 +107,8 @@ def amap(
         retries: Extra tries of a call, as for `plait.map`.
         concurrency: The most coroutines at a time, on processes in each worker; by default found by climbing.
             Coroutine functions only.
+        seed: An integer that makes the random numbers of calls the same in each run, as for `plait.map`.
+            Plain functions only.
 
     Raises:
         ValueError: no such backend, a number below 1, or a limit that makes no sense.
@@ -118,13 +122,15 @@ def amap(
     if not iterables:
         raise TypeError("amap needs at least one iterable")
     limits = (timeout, retries)
+    is_coroutine = is_coroutine_function(fn)
+    fn, iterables, backend = _seed.mapped(fn, iterables, seed, backend, is_coroutine)
     from plait._asyncio.inputs import zipped
 
     asynchronous = any(is_async(iterable) for iterable in iterables)
     calls: Any = zipped(iterables) if asynchronous else zip(*iterables)
     if backend == "asyncio":
         refuse_plain(fn)
-    elif not is_coroutine_function(fn):
+    elif not is_coroutine:
         refuse_concurrency(concurrency)
     elif backend in ("threads", "serial"):
         refuse_coroutines(fn, backend)
@@ -134,7 +140,7 @@ def amap(
         return start.stream_on_processes(
             fn, iterables, calls, workers, chunksize, concurrency, buffersize, limits
         )
-    if is_coroutine_function(fn):
+    if is_coroutine:
         start.check(fn, workers)
         return stream.stream(start.maker(fn, concurrency), calls, limits, buffersize, None)
     from plait._asyncio import futures

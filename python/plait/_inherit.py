@@ -56,14 +56,15 @@ def _take_key(process: ModuleType) -> None:
 
 
 class _Importing:
-    """A finder that finds nothing; it sees multiprocessing come, and does something to it then."""
+    """A finder that finds nothing; it sees a module come, and does something to it then."""
 
-    def __init__(self, then: Callable[[ModuleType], None]) -> None:
+    def __init__(self, name: str, then: Callable[[ModuleType], None]) -> None:
+        self._name = name
         self._then = then
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """See `importlib.abc.MetaPathFinder`."""
-        if name != _MODULE:
+        if name != self._name:
             return None
         from importlib.util import find_spec
 
@@ -84,8 +85,8 @@ class _Importing:
         return spec
 
 
-def _when_imported(then: Callable[[ModuleType], None]) -> None:
-    sys.meta_path.insert(0, _Importing(then))
+def _when_imported(then: Callable[[ModuleType], None], name: str = _MODULE) -> None:
+    sys.meta_path.insert(0, _Importing(name, then))
 
 
 class Lent:

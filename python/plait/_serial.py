@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import copy_context
 from typing import Any, ParamSpec, TypeVar
 
+from plait import _seed
 from plait._asyncio.kind import is_coroutine_function, refuse_coroutines
 from plait._future import Future
 from plait._options import PoolMixin, check_limits
@@ -29,6 +30,7 @@ class SerialExecutor(PoolMixin, concurrent.futures.Executor):
         *,
         timeout: float | None = None,
         retries: int = 0,
+        seed: int | None = None,
     ) -> None:
         """Call the initializer, if there is one."""
         check_limits(timeout, retries)
@@ -36,6 +38,8 @@ class SerialExecutor(PoolMixin, concurrent.futures.Executor):
         self._limits = (None, retries)
         self._max_workers = 1
         self._closed = False
+        if seed is not None:
+            _seed.Numbering(self, seed)
         if initializer is not None:
             initializer(*initargs)
 

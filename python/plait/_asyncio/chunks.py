@@ -37,6 +37,8 @@ Sent = tuple[int | None, bytes, list[Any]]
 class Chunk:
     """What a worker calls with a chunk."""
 
+    plait_numbered = True
+
     def __init__(self, fn: Callable[..., Any], concurrency: int | None, limits: Limits) -> None:
         """See `plait.map`."""
         self._fn = fn
@@ -112,6 +114,8 @@ class _Run:
 
 class PlainChunk:
     """The same of a plain function: its calls one after the other, up to the first that raises."""
+
+    plait_numbered = True
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         """`fn` is what is called."""

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from plait import _seed
+
 # Seconds, results, the place and the pickled exception of each call that failed.
 Answer = tuple[float, list[Any], dict[int, bytes]]
 
@@ -27,7 +29,7 @@ def bind(fn: Callable[..., Any], goes_on: bool) -> Callable[[list[tuple[Any, ...
 
         return call_all(fn, calls, goes_on)
 
-    return run
+    return _seed.numbered(run)
 
 
 def call_all(fn: Callable[..., Any], calls: list[tuple[Any, ...]], goes_on: bool) -> Answer:
