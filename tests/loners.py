@@ -143,6 +143,12 @@ def draw(n):
     return [random.random() for _ in range(n)], rng.gauss(0, 1), random.choice("abc")
 
 
+@loner("somebody")
+def set_user(name):
+    user.set(name)
+    return user.get()
+
+
 @loner("done")
 def report(x):
     logger.info("%s", x)

@@ -8,7 +8,6 @@ import array
 import asyncio
 import atexit
 import collections
-import contextvars
 import csv
 import dataclasses
 import io
@@ -56,7 +55,6 @@ slots = threading.Semaphore(3)
 jobs = queue.Queue()
 simple = queue.SimpleQueue()
 local = threading.local()
-user = contextvars.ContextVar("user")
 ids = itertools.count()
 lines = (line for line in itertools.repeat("line"))
 log = tempfile.TemporaryFile("w+")  # noqa: SIM115
@@ -205,11 +203,6 @@ def put_simple(x):
 @shares("it uses the thread-local `local`, which belongs to threads of this process", 1)
 def keep_for_thread(x):
     local.x = x
-
-
-@shares("it sets the context variable `user`", 1)
-def set_user(x):
-    user.set(x)
 
 
 @shares("it takes from the iterator `ids`, which all calls take from", 1)

@@ -298,7 +298,9 @@ def test_without_anything_to_read_from_the_call_fails_with_what_to_do(stdin):
     if stdin == "closed":
         started = start_program("-c", program(), preexec_fn=lambda: os.close(0))
     else:
-        started = start_program("-c", program(), stdin=subprocess.DEVNULL if stdin == "null" else subprocess.PIPE)
+        started = start_program(
+            "-c", program(), stdin=subprocess.DEVNULL if stdin == "null" else subprocess.PIPE
+        )
     ended = finish(started)
     assert ended.code == 0, ended
     assert ended.out.splitlines() == ["results RuntimeError RuntimeError", "then 3"]

@@ -80,7 +80,9 @@ def test_pools_workers_and_where_they_are(program, cli):
     pools = by_name(told)
     assert sorted(pools) == ["fetchers", "processes 1"]
     processes = pools["processes 1"]
-    counted = {name: processes[name] for name in ("submitted", "done", "failed", "running", "queued", "started")}
+    counted = {
+        name: processes[name] for name in ("submitted", "done", "failed", "running", "queued", "started")
+    }
     assert counted == {"submitted": 6, "done": 2, "failed": 1, "running": 2, "queued": 1, "started": 2}
     assert (processes["kind"], processes["most"], processes["rate"]) == ("processes", 2, 0.0)
     for worker in processes["workers"]:
@@ -210,7 +212,9 @@ def test_several_programs_are_listed(program, cli):
 @pytest.mark.parametrize("form", ["--once", "--json"])
 def test_no_pools(program, cli, form):
     target = program(NO_POOLS)
-    assert f"process {target.pid} has no pools now" in refusal(cli("top", form, "--interval", "0.05", target.pid), 1)
+    assert f"process {target.pid} has no pools now" in refusal(
+        cli("top", form, "--interval", "0.05", target.pid), 1
+    )
 
 
 def test_a_program_without_plait(program, cli):
@@ -269,7 +273,9 @@ sys.exit(main(["top", "--once", "{target.pid}"]))
 def test_a_table_in_a_small_terminal(program, top):
     target = program(POOLS)
     view = top("--interval", "0.1", target.pid)
-    view.shows(f"plait top  PID {target.pid}", "2 pools  3 running  1 queued", "fetchers  4 threads", " busy ")
+    view.shows(
+        f"plait top  PID {target.pid}", "2 pools  3 running  1 queued", "fetchers  4 threads", " busy "
+    )
     view.shows("rest", "/s", "WORKER STATE")
     assert view.in_view and max(map(len, view.text.splitlines())) <= 80
     view.press("s")

@@ -4,9 +4,18 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
 
+from plait import _core, _seed
+
 T = TypeVar("T")
+
+
+def held(submit: Callable[..., T]) -> Callable[..., T]:
+    """Give `submit` with the context variables of now, for calls of it that come later; one at a time."""
+    return partial(copy_context().run, submit)
 
 
 def submit_ahead(
@@ -25,6 +34,8 @@ def submit_ahead(
         for args in calls:
             futures.append(submit(fn, *args))
         return _results(futures, lambda: None, failure, deadline)
+    # Most of them are submitted when a result is asked for, who knows where.
+    submit = held(submit)
 
     def fill() -> None:
         while len(futures) < ahead:
@@ -58,8 +69,9 @@ def submit_chunks(
     return itertools.chain.from_iterable(results)
 
 
+@_seed.numbered
 def _call_chunk(fn: Callable[..., T], chunk: tuple[tuple[Any, ...], ...]) -> list[T]:
-    return [fn(*args) for args in chunk]
+    return list(itertools.starmap(_core.Apart(fn), chunk))
 
 
 def _results(

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
+from plait import _seed
 from plait._asyncio.kind import (
     is_async,
     is_coroutine_function,
@@ -125,6 +126,7 @@ def amap(
     errors: str = "raise",
     progress: "bool | Callable[[Progress], object] | None" = None,
     checkpoint: "str | os.PathLike[str] | None" = None,
+    seed: int | None = None,
 ) -> AsyncGenerator[Any, None]:
     """Return an asynchronous iterator over the results of `fn`, in order, for use in an event loop.
 
@@ -156,6 +158,8 @@ def amap(
         errors: As for `plait.map`.
         progress: As for `plait.map`; a callable is called in the loop.
         checkpoint: As for `plait.map`; the file is written in the loop's thread.
+        seed: An integer that makes the random numbers of calls the same in each run, as for `plait.map`.
+            Plain functions only.
 
     Raises:
         plait.CheckpointError: by the iterator: the file is of another function, of other items or in use, or
@@ -171,13 +175,15 @@ def amap(
     if not iterables:
         raise TypeError("amap needs at least one iterable")
     limits = (timeout, retries)
+    is_coroutine = is_coroutine_function(fn)
+    fn, iterables, backend = _seed.mapped(fn, iterables, seed, backend, is_coroutine)
     from plait._asyncio.inputs import zipped
 
     asynchronous = any(is_async(iterable) for iterable in iterables)
     calls: Any = zipped(iterables) if asynchronous else zip(*iterables)
     if backend == "asyncio":
         refuse_plain(fn)
-    elif not is_coroutine_function(fn):
+    elif not is_coroutine:
         refuse_concurrency(concurrency)
     elif backend in ("threads", "serial"):
         refuse_coroutines(fn, backend)
@@ -195,7 +201,7 @@ def amap(
         if wanted is None:
             return start.stream_on_processes(fn, iterables, calls, *counts, limits)
         how, _ = start.on_processes(fn, iterables, *counts, limits, goes_on=errors != "raise")
-    elif is_coroutine_function(fn):
+    elif is_coroutine:
         start.check(fn, workers)
         how = stream.How(start.maker(fn, concurrency), limits)
     else:
@@ -204,6 +210,9 @@ def amap(
         how = stream.How(futures.maker(fn, backend, workers, limits), limits)
     if wanted is None:
         return stream.stream(how.make, calls, limits, buffersize, None)
+    from plait._ahead import held
     from plait._long import awaited
 
+    # In the context of now, as all maps.
+    how = how._replace(make=held(how.make))
     return awaited.stream(fn, how, calls, iterables, wanted, buffersize)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from plait import _core, _inherit, _output
 
 if TYPE_CHECKING:
-    import socket
+    pass
 
 _NO_INPUT = (
     "breakpoint() in a worker process found no terminal, and nothing on the program's standard input, to take "

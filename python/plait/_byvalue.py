@@ -5,6 +5,7 @@ Loaded when the first such value comes along. What differs from plain cloudpickl
 - functions and classes of modules that a worker cannot import go by value, not only those of `__main__`;
 - connections, sockets and what else was given to `ForkingPickler.register` are duplicated, as
   multiprocessing does it;
+- a context variable goes by its name, or as one that the worker makes once;
 - open files are refused: a silent copy of a file's text is not the file;
 - a function of a module finds in its globals what the worker's initializer left there;
 - a class is never changed by what comes back. cloudpickle finds the class that it once sent, and writes the
@@ -21,11 +22,12 @@ import typing
 import uuid
 import weakref
 from _pickle import PicklingError
+from contextvars import ContextVar
 
 import cloudpickle
 from cloudpickle.cloudpickle import _DYNAMIC_CLASS_TRACKER_BY_ID, _class_setstate, _function_setstate
 
-from plait import _core, _initialized
+from plait import _context, _core, _initialized
 from plait._byname import goes_by_name_unfound, registered_reducers
 from plait._pickled import refuse_file, taker
 from plait._reducers import reduce_to_bytes
@@ -124,6 +126,7 @@ class Pickler(cloudpickle.Pickler):
             typing.NewType: _new_type,
             types.ModuleType: module,
             memoryview: reduce_to_bytes,
+            ContextVar: _context.reduce,
         }
         # One dict, because it is asked for every object.
         table = self.dispatch_table = {}

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import Context
 from types import ModuleType
 from typing import Any, Final, Literal, ParamSpec, Self, SupportsIndex, TypedDict, TypeVar, final
 
@@ -13,6 +14,7 @@ from plait._future import Future
 __all__ = [
     "DUMP_SIGNAL",
     "STOP_SIGNAL",
+    "Apart",
     "Buffer",
     "Climber",
     "Figures",
@@ -28,6 +30,7 @@ __all__ = [
     "ProcessMap",
     "RecordWriter",
     "Recorder",
+    "SerialMap",
     "ThreadEngine",
     "ThreadQueue",
     "Trace",
@@ -50,6 +53,7 @@ __all__ = [
     "control_groups",
     "cpu_count",
     "default_workers",
+    "forget_contexts",
     "form_of",
     "forms",
     "function",
@@ -270,8 +274,28 @@ def call_as(
     """Calls `fn(*args, **kwargs)`; observers see it as a task that is a call of `named`."""
 
 def call_batch(
-    fn: Callable[..., Any], items: Iterator[Any], star: bool, count: int, limit: float, results: list[Any]
+    fn: Callable[..., Any],
+    items: Iterator[Any],
+    star: bool,
+    count: int,
+    limit: float,
+    results: list[Any],
+    context: Context | None = None,
 ) -> tuple[int, bool, Exception | None, bool]: ...
+def forget_contexts() -> None: ...
+
+@final
+class Apart:
+    """Calls `function` with the same arguments, each time in a copy of the context in which this was made."""
+
+    def __new__(cls, function: Callable[..., Any], /) -> Self: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+@final
+class SerialMap(Iterator[Any]):
+    def __new__(cls, function: Callable[..., Any], input: Iterator[Any], star: bool) -> Self: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Any: ...
 
 @final
 class ProcessMap(Iterator[Any]):
@@ -295,6 +319,7 @@ def process_map(
     timeout: float | None,
     item_timeout: float | None = None,
     retries: int = 0,
+    context: Context | None = None,
 ) -> ProcessMap: ...
 
 # --- choosing
@@ -451,7 +476,6 @@ def form_of(path: str) -> str | None: ...
 def forms() -> list[str]: ...
 def gil_refusal(pid: int) -> tuple[str, str] | None: ...
 def process_tree(pid: int) -> list[int]: ...
-
 def programs() -> list[tuple[int, str, int]]: ...
 
 @final

@@ -4,7 +4,7 @@ import concurrent.futures
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, Unpack, overload
 
-from plait import _own
+from plait import _own, _seed
 from plait._options import PoolMixin, check_limits
 
 if TYPE_CHECKING:
@@ -70,6 +70,9 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         grace: Seconds that a call which is stopped has before its process is killed; processes only.
         max_pending: The most calls that are pending; `submit` waits until there are fewer. It never waits in
             a callback of a future, or in a call that the pool itself runs. Threads and processes only.
+        seed: An integer that makes the random numbers of calls the same in each run, however many workers
+            there are: each call draws from a stream of its own. Processes, which "auto" means then, and
+            serial only.
 
     Raises:
         ValueError: no such backend, or an option that it does not have.
@@ -93,6 +96,7 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         max_memory_growth: int | str | None = None,
         grace: float | None = None,
         max_pending: int | None = None,
+        seed: int | None = None,
     ) -> None:
         """See the class."""
         check_backend(backend)
@@ -107,6 +111,8 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         options = {name: value for name, value in options.items() if value is not None}
         if backend == "auto" and options:
             backend = "processes"
+        if seed is not None:
+            backend = _seed.check(seed, backend)
         if backend != "processes":
             for name in options:
                 raise ValueError(f"{name} is an option of backend 'processes', not of {backend!r}")
@@ -132,6 +138,7 @@ class Executor(PoolMixin, concurrent.futures.Executor):
                 timeout=timeout,
                 retries=retries,
                 max_pending=max_pending,
+                seed=seed,
                 **options,
             )
         elif backend == "asyncio":
@@ -155,7 +162,7 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         else:
             from plait._serial import SerialExecutor
 
-            inner = SerialExecutor(initializer, initargs, timeout=timeout, retries=retries)
+            inner = SerialExecutor(initializer, initargs, timeout=timeout, retries=retries, seed=seed)
         self._inner = inner
         # Read by other libraries, as that of the stdlib's pools is.
         self._max_workers: int = inner._max_workers

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterat
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
-from plait import _core, _native_threads, _own
+from plait import _core, _native_threads, _own, _seed
 from plait._ahead import submit_ahead
 from plait._asyncio.kind import (
     is_coroutine_function,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         buffersize: int | None
         timeout: float | None
         retries: int
+        seed: int | None
 
     class Long(Common, total=False):
         """What `map` takes besides."""
@@ -174,6 +175,7 @@ def map(
     errors: str = "raise",
     progress: "bool | Callable[[Progress], object] | None" = None,
     checkpoint: "str | os.PathLike[str] | None" = None,
+    seed: int | None = None,
 ) -> Iterator[Any]:
     """Return an iterator over `fn(*args)` for each tuple of items, in order; the calls start at once.
 
@@ -207,6 +209,10 @@ def map(
             times a second at most. If that raises, a warning says so, and it is called no more.
         checkpoint: The path of a file that keeps results: where it exists, the map goes on from there.
             It is as trusted as code. What a worker raised is not kept, and tried again.
+        seed: An integer that makes the random numbers of calls the same in each run, whatever the workers,
+            chunks and tries: each call draws from a stream of its own, by its place among the items. It is
+            that of `random` and of NumPy's global functions, so the calls run on processes, which "auto"
+            means then, or on the serial backend.
 
     Raises:
         plait.CheckpointError: the file is of another function, of other items or in use, or cannot be
@@ -226,6 +232,7 @@ def map(
     is_coroutine = backend == "asyncio" or is_coroutine_function(fn)
     if is_coroutine and backend not in ("asyncio", "auto", "processes"):
         refuse_coroutines(fn, backend)
+    fn, iterables, backend = _seed.mapped(fn, iterables, seed, backend, is_coroutine)
     if not is_coroutine:
         refuse_concurrency(concurrency)
         refuse_async_inputs(iterables, backend)
@@ -264,7 +271,8 @@ def map(
 
             executor = SerialExecutor(timeout=timeout, retries=retries)
             return submit_ahead(executor.submit, fn, zip(*iterables), buffersize or 1, None)
-        return _builtin_map(fn, *iterables)
+        star = len(iterables) > 1
+        return _core.SerialMap(fn, zip(*iterables) if star else iter(iterables[0]), star)
     if backend == "threads":
         pool = pool_of("threads", workers or min(32, _core.cpu_count() + 4))
         most = pool._max_workers
@@ -291,7 +299,3 @@ def check_counts(**numbers: int | None) -> None:
     for name, number in numbers.items():
         if number is not None and (not isinstance(number, int) or number < 1):
             raise ValueError(f"{name} must be an integer of at least 1, not {number!r}")
-
-
-# The builtin, which this module's own function hides.
-_builtin_map = __builtins__["map"] if isinstance(__builtins__, dict) else __builtins__.map

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
-from plait import _core, _depth
+from plait import _core, _depth, _seed
 from plait._options import PoolMixin, check_limits
 
 if TYPE_CHECKING:
@@ -86,6 +86,18 @@ class OwnPool(_core.OwnEngine, PoolMixin, concurrent.futures.Executor):
         """
         return self._submit_with(*self._limits, fn, args, kwargs)
 
+    def _submit_with(
+        self,
+        timeout: float | None,
+        retries: int,
+        fn: Callable[..., T],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+    ) -> "Future[T]":
+        if (stream := _seed.running.get()) is not None:
+            fn, args = stream.task(fn, args)
+        return super()._submit_with(timeout, retries, fn, args, kwargs)
+
     def map(
         self,
         fn: Callable[..., T],
@@ -110,6 +122,8 @@ class OwnPool(_core.OwnEngine, PoolMixin, concurrent.futures.Executor):
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
         check_buffersize(buffersize)
+        if (stream := _seed.running.get()) is not None:
+            fn, iterables = stream.map(fn, iterables)
         return start_map(self, fn, zip(*iterables), chunksize, buffersize, timeout, *self._limits)
 
     def _tell_stats(self) -> NoReturn:
@@ -219,14 +233,16 @@ class _Chunks:
             self.size = max(1, min(goal, 2 * self.size, _LONGEST_CHUNK))
 
 
+@_seed.numbered
 def _call_all(fn: Callable[..., T], calls: list[tuple[Any, ...]]) -> tuple[float, list[T], bytes | None]:
     """Make the calls of a chunk, up to the first that raises: seconds, results, and what that raised."""
     begun = time.perf_counter()
     values: list[T] = []
     error = None
+    call = _core.Apart(fn)
     for args in calls:
         try:
-            values.append(fn(*args))
+            values.append(call(*args))
         except Exception as raised:
             if not values:
                 raise

@@ -9,6 +9,7 @@ import copyreg
 import io
 import pickle
 import sys
+from contextvars import ContextVar
 
 from plait import _core
 from plait._byname import registered_reducers, workers
@@ -80,11 +81,14 @@ class _NamingPickler(pickle.Pickler):
     """Pickles by name what has one."""
 
     def __init__(self, file, reduce_exception, buffer_callback):
+        from plait import _context
+
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)
         self.dispatch_table = {
             **copyreg.dispatch_table,
             **registered_reducers(),
             io.TextIOWrapper: refuse_file,
+            ContextVar: _context.reduce,
         }
         if buffer_callback is not None:
             from plait._reducers import reducers

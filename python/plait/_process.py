@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from plait import _breakpoint, _core, _depth, _exit, _inherit, _logs, _native_threads, _own, _pending
+from plait import _breakpoint, _core, _depth, _exit, _inherit, _logs, _native_threads, _own, _pending, _seed
 from plait._attributes import ProcessAttributes
 from plait._options import PoolMixin, check_limits, parse_size
 
@@ -71,6 +71,9 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
             process is killed.
         max_pending: The most calls that are pending; `submit` waits until there are fewer. It never waits in
             a callback of a future, or in a call that the pool itself runs. By default there is no bound.
+        seed: An integer that makes the random numbers of calls the same in each run: each draws from a stream
+            of its own, by its number among the pool's calls, whichever worker it comes to. It is that of
+            `random` and of NumPy's global functions.
 
     Raises:
         ValueError: `max_workers` is below 1 or above 192, `max_tasks_per_child` is below 1, or a limit makes
@@ -81,6 +84,8 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
     """
 
     __module__ = "plait"
+
+    _numbering: _seed.Numbering | None = None
 
     def __init__(
         self,
@@ -97,6 +102,7 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         max_memory_growth: int | str | None = None,
         grace: float = GRACE,
         max_pending: int | None = None,
+        seed: int | None = None,
     ) -> None:
         """See the class."""
         if _depth.depth >= MAX_DEPTH:
@@ -121,6 +127,9 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         growth = parse_size("max_memory_growth", max_memory_growth)
         if not 0 <= grace < 1e9:
             raise ValueError(f"grace must be 0 seconds or more, not {grace!r}")
+        if seed is not None:
+            _seed.check(seed, "processes")
+            self._numbering = _seed.Numbering(self, seed)
         _pending.bound(self, max_pending)
         self._max_workers = max_workers
         self._max_tasks_per_child = max_tasks_per_child
@@ -179,7 +188,11 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
         check_buffersize(buffersize)
-        if type(self).submit is not _core.ProcessEngine.submit or "submit" in vars(self):
+        own = vars(self).get("submit")
+        if self._numbering is not None:
+            fn, iterables = self._numbering.map(fn, iterables)
+            own = None if own == self._numbering.submit else own
+        if own is not None or type(self).submit is not _core.ProcessEngine.submit:
             # Somebody's own `submit`, which as in the stdlib is to see all calls.
             from plait._ahead import submit_chunks
 

@@ -4,8 +4,10 @@ import concurrent.futures
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from plait import _seed
 from plait._asyncio.kind import is_coroutine_function, refuse_coroutines
 from plait._future import Future
 from plait._options import PoolMixin, check_limits
@@ -20,6 +22,8 @@ T = TypeVar("T")
 class SerialExecutor(PoolMixin, concurrent.futures.Executor):
     """Runs each call at once, in the caller's thread: to debug, and to measure what parallelism gains.
 
+    Context variables that a call sets are its own, as elsewhere.
+
     A call that fails is tried again as elsewhere; one that takes too long cannot be stopped, so asking for a
     timeout is an error.
     """
@@ -31,6 +35,7 @@ class SerialExecutor(PoolMixin, concurrent.futures.Executor):
         *,
         timeout: float | None = None,
         retries: int = 0,
+        seed: int | None = None,
     ) -> None:
         """Call the initializer, if there is one."""
         check_limits(timeout, retries)
@@ -40,6 +45,8 @@ class SerialExecutor(PoolMixin, concurrent.futures.Executor):
         self._closed = False
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
+        if seed is not None:
+            _seed.Numbering(self, seed)
         if initializer is not None:
             initializer(*initargs)
 
@@ -65,7 +72,7 @@ class SerialExecutor(PoolMixin, concurrent.futures.Executor):
         self._count(submitted=1, running=1)
         for failed in range(1, retries + 2):
             try:
-                result = fn(*args, **kwargs)
+                result = copy_context().run(fn, *args, **kwargs)
             except (KeyboardInterrupt, SystemExit):
                 # Raised where the user stands, as from a plain call.
                 self._count(failed=1, running=-1)

@@ -115,6 +115,7 @@ def _prepare(loop: _core.WorkerLoop, told: dict[str, Any]) -> None:
             print(f"plait: a worker cannot enter {told['cwd']}: {error}", file=sys.stderr)
     _take_environment(told["environ"])
     _native_threads.set_variables(told["threads"])
+    _part_ways()
     _leave_traces(loop)
     name = f"plait-worker-{loop.records().worker}"
     _inherit.be_child(told["key"], told["program"], name)
@@ -123,6 +124,14 @@ def _prepare(loop: _core.WorkerLoop, told: dict[str, Any]) -> None:
         from plait import _logs
 
         _logs.install(told["logging"], loop.records())
+
+
+def _part_ways() -> None:
+    """Have this worker draw other random numbers than those that were forked from the same process."""
+    if "numpy.random.mtrand" in sys.modules:
+        from plait import _seed
+
+        _seed.part_ways()
 
 
 def _initializer(told: dict[str, Any]) -> Callable[[], object] | None:

@@ -9,6 +9,7 @@ mod choose;
 mod chunk;
 mod codec;
 mod compare;
+mod context;
 mod death;
 mod errors;
 mod exit;
@@ -52,6 +53,8 @@ mod _core {
     #[pymodule_export]
     use crate::compare::{Figures, Meter, Watch, WatchReport};
     #[pymodule_export]
+    use crate::context::{Apart, forget_contexts};
+    #[pymodule_export]
     use crate::exit::leave_callbacks;
     #[pymodule_export]
     use crate::future::{FutureBase, set_future_class};
@@ -80,7 +83,7 @@ mod _core {
     #[pymodule_export]
     use crate::report::{Trace, form_of, forms};
     #[pymodule_export]
-    use crate::serial::call_batch;
+    use crate::serial::{SerialMap, call_batch};
     #[pymodule_export]
     use crate::terminal::{ask_terminal, breakpoint_after, without_stdin};
     #[pymodule_export]

@@ -25,7 +25,7 @@ use crate::pools::Published;
 pub use crate::program::forks;
 use crate::scratch::with_message;
 use crate::worker::is_loading;
-use crate::{codec, errors, exit, logs, memory};
+use crate::{codec, context, errors, exit, logs, memory};
 pub use engine::ProcessEngine;
 
 /// A process pool as its futures know it.
@@ -232,10 +232,14 @@ impl ProcessHome {
         with_message(|out| {
             out.takes_buffers = true;
             out.takes_long = true;
-            let (form, kind) = if callee.direct {
-                (form::DIRECT, codec::encode_direct(py, function, args, kwargs, out)?)
+            // Not before the function: a variable that it refers to has a name from then on.
+            let context = context::of_current(py)?;
+            let form = if callee.direct { form::DIRECT } else { form::CALL };
+            let form = context::push(context.as_ref(), form, out);
+            let kind = if callee.direct {
+                codec::encode_direct(py, function, args, kwargs, out)?
             } else {
-                (form::CALL, codec::encode_call(py, args, kwargs, out)?)
+                codec::encode_call(py, args, kwargs, out)?
             };
             self.send(py, core, &callee, form, kind as u8, out, limits).map(|_| ())
         })

@@ -1,12 +1,14 @@
-//! Calls in the caller's own thread, a batch at a time: a plain loop, that looks at the clock.
+//! Calls in the caller's own thread: one with each result that is asked for, or a batch at a time, in a plain loop that looks
+//! at the clock.
 
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyException, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyFloat, PyInt, PyIterator, PyList, PyString, PyTuple};
 
-use crate::{beacon, callout};
+use crate::{beacon, callout, context};
 
 /// The most calls between two looks at the clock: after tiny calls, so many long ones may come before that is seen.
 const STRIDE: usize = 8;
@@ -19,8 +21,10 @@ const SHORT: Duration = Duration::from_micros(10);
 
 /// Calls `fn` with items of the iterator (tuples of arguments with `star`) and appends each result to `results`, until
 /// there were `count` of them, or `limit` seconds are over, or the input has ended. Gives how many calls were made,
-/// whether the input has ended, what it raised, and whether all results are plain. What `fn` raises is raised.
+/// whether the input has ended, what it raised, and whether all results are plain. What `fn` raises is raised. Each call
+/// has a copy of `context` for itself; without one, of the current one.
 #[pyfunction]
+#[pyo3(signature = (r#fn, items, star, count, limit, results, context=None))]
 pub fn call_batch(
     r#fn: &Bound<'_, PyAny>,
     items: &Bound<'_, PyIterator>,
@@ -28,9 +32,11 @@ pub fn call_batch(
     count: usize,
     limit: f64,
     results: &Bound<'_, PyList>,
+    context: Option<Bound<'_, PyAny>>,
 ) -> PyResult<(usize, bool, Option<PyErr>, bool)> {
     let limit = Duration::try_from_secs_f64(limit).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let py = items.py();
+    let mut contexts = context::Each::of(context.map_or_else(|| context::copy_current(py), Ok)?)?;
     let _running = beacon::begin_within(r#fn);
     let begun = Instant::now();
     let mut plain = true;
@@ -44,8 +50,10 @@ pub fn call_batch(
             }
             Some(Err(error)) => return Err(error),
         };
+        let entered = contexts.enter()?;
         let result =
             if star { callout::call(r#fn, item.cast::<PyTuple>()?, None) } else { callout::call_one(r#fn, &item) };
+        drop(entered);
         let result = result?;
         plain = plain && is_plain(&result);
         results.append(result)?;
@@ -69,4 +77,45 @@ fn is_plain(value: &Bound<'_, PyAny>) -> bool {
         || value.is_none()
         || value.is_exact_instance_of::<PyBool>()
         || value.cast_exact::<PyString>().is_ok_and(|text| text.len().is_ok_and(|length| length <= SHORT_TEXT))
+}
+
+/// An iterator that calls a function with each item, as the builtin `map` does; but each call has a context of its own, with the
+/// values that there were when it was made.
+#[pyclass(frozen, module = "plait._core")]
+pub struct SerialMap {
+    function: Py<PyAny>,
+    input: Py<PyIterator>,
+    star: bool,
+    context: Py<PyAny>,
+}
+
+#[pymethods]
+impl SerialMap {
+    /// Items of the iterator, or tuples of arguments with `star`.
+    #[new]
+    fn new(py: Python<'_>, function: Py<PyAny>, input: Py<PyIterator>, star: bool) -> PyResult<Self> {
+        Ok(Self { function, input, star, context: context::copy_current(py)?.unbind() })
+    }
+
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(item) = callout::next(self.input.bind(py)) else { return Ok(None) };
+        let (function, item) = (self.function.bind(py), item?);
+        let _entered = context::enter_for(py, Some(&self.context), None)?;
+        if self.star {
+            callout::call(function, item.cast::<PyTuple>()?, None)
+        } else {
+            callout::call_one(function, &item)
+        }
+        .map(Some)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.function)?;
+        visit.call(&self.input)?;
+        visit.call(&self.context)
+    }
 }

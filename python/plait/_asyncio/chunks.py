@@ -37,6 +37,8 @@ Sent = tuple[int | None, bytes, list[Any]]
 class Chunk:
     """What a worker calls with a chunk."""
 
+    plait_numbered = True
+
     def __init__(self, fn: Callable[..., Any], concurrency: int | None, limits: Limits) -> None:
         """See `plait.map`."""
         self._fn = fn
@@ -124,6 +126,8 @@ class _Run:
 class PlainChunk:
     """The same of a plain function: its calls one after the other, all or up to the first that raises."""
 
+    plait_numbered = True
+
     def __init__(self, fn: Callable[..., Any], goes_on: bool) -> None:
         """`fn` is what is called; `goes_on`: also after one that has raised."""
         self._fn = fn
@@ -132,10 +136,11 @@ class PlainChunk:
     def __call__(self, *calls: tuple[Any, ...]) -> list[Sent]:
         """What became of each."""
         made = []
+        fn = _core.Apart(self._fn)
         for args in calls:
             call = Call((), (None, 0))
             try:
-                call.value = self._fn(*args)
+                call.value = fn(*args)
             except Exception as error:
                 call.error = error
             made.append(_sent(call))

@@ -119,11 +119,6 @@ class Group:
         return AHEAD * self._width.now
 
     @property
-    def running(self) -> int:
-        """How many there are."""
-        return len(self._tasks)
-
-    @property
     def idle(self) -> bool:
         """Whether there is room for a call that waits."""
         return len(self._tasks) < self._width.now

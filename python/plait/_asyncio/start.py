@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, I
 from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
+from plait._ahead import held
 from plait._asyncio.group import Limits
 from plait._asyncio.kind import (
     is_async,
@@ -185,10 +186,10 @@ def processes(workers: int | None) -> Any:
 
 
 def submit_of(pool: Any, limits: Limits) -> Callable[..., Any]:
-    """How calls are submitted to `pool`: with these limits, whatever its own are."""
+    """How calls are submitted to `pool`: with these limits whatever its own are, in the context of now."""
     timeout, retries = limits
 
     def submit(call: Callable[..., Any], *args: Any) -> Any:
         return pool._submit_with(timeout, retries, call, args, {})
 
-    return submit
+    return held(submit)

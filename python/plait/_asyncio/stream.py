@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, NamedTuple, Protocol
 
+from plait._ahead import held
 from plait._asyncio.group import Call, Limits, shown
 from plait._asyncio.inputs import Reader, Room, pump
 
@@ -98,7 +99,18 @@ class Queue:
             self._waiter.set_result(None)
 
 
-async def stream(
+def stream(
+    make: Make,
+    calls: Iterator[tuple[Any, ...]] | AsyncIterator[tuple[Any, ...]],
+    limits: Limits,
+    buffersize: int | None,
+    unpack: Callable[[Any], Any] | None,
+) -> AsyncGenerator[Any, None]:
+    """Make calls in the context of now and hand out their results in order; see `_stream`."""
+    return _stream(held(make), calls, limits, buffersize, unpack)
+
+
+async def _stream(
     make: Make,
     calls: Iterator[tuple[Any, ...]] | AsyncIterator[tuple[Any, ...]],
     limits: Limits,

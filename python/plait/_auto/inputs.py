@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import Context
 from typing import Any
 
 from plait import _core
@@ -67,8 +68,10 @@ class Inputs:
                 return False
         return True
 
-    def call(self, fn: Callable[..., Any], count: int, limit: float, results: list[Any]) -> tuple[int, bool]:
-        """Call `fn` here with up to `count` items, for `limit` seconds.
+    def call(
+        self, fn: Callable[..., Any], count: int, limit: float, results: list[Any], context: Context
+    ) -> tuple[int, bool]:
+        """Call `fn` here with up to `count` items, for `limit` seconds, each time in a copy of `context`.
 
         Gives how many calls were made, and whether all results are plain: numbers, None, short strings.
 
@@ -77,7 +80,7 @@ class Inputs:
 
         """
         made, self.ended, self.failure, plain = _core.call_batch(
-            fn, self._items, self.star, count, limit, results
+            fn, self._items, self.star, count, limit, results, context
         )
         self._took(made)
         return made, plain

@@ -168,7 +168,7 @@ class Plan:
             while self._waiting:
                 call = self._waiting.popleft()
                 if call.future.set_running_or_notify_cancel():
-                    call.future.tie(self._measure(call))
+                    call.future.tie(call.context.run(self._measure, call))
                     return
                 self._executor.dropped += 1
 

@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
 from plait import _core, _own, _state, _task
@@ -80,6 +81,8 @@ class Run:
         self.bounds = bounds
         self._buffersize = buffersize
         self._limits = limits
+        # Of whoever has started the map: most calls begin when a result is asked for.
+        self._context = copy_context()
         self._pools = pools
         self._is_warm = is_warm
         self._crew: crews.Crew | None = crews.hire()
@@ -212,7 +215,7 @@ class Run:
     def _segment_of(self, backend: str, workers: int) -> Any:
         segment: Any
         if backend == "serial":
-            segment = SerialSegment(self.fn, self.inputs, self._turn, self._buffersize)
+            segment = SerialSegment(self.fn, self.inputs, self._turn, self._buffersize, self._context)
             self._watch = SerialWatch(segment, self._first)
         elif backend == "threads":
             segment = self._on_threads(workers)
@@ -234,7 +237,9 @@ class Run:
         if self.bounds.workers is None:
             climber = _core.Climber(workers, most, self._alone(), self._first.get("width") is not None)
         gauge = _core.Gauge(self.fn, sample=True)
-        segment = ThreadSegment(gauge, self.inputs, self._turn, crew, climber, self._buffersize, self._limits)
+        segment = ThreadSegment(
+            gauge, self.inputs, self._turn, crew, climber, self._buffersize, self._limits, self._context
+        )
         self._watch = ThreadWatch(self.fn, segment, self._machine["cpus"], (most, ever))
         return segment
 
@@ -266,12 +271,25 @@ class Run:
             # In a worker: no process is started for it, however deep maps are nested.
             calls = items if star else zip(items)
             return Noting(
-                _own.start_map(own, self.fn, calls, chunksize, self._buffersize, None, timeout, retries)
+                self._context.copy().run(
+                    _own.start_map, own, self.fn, calls, chunksize, self._buffersize, None, timeout, retries
+                )
             )
         pool = self._processes = self._pools(self._told["workers"])
         ahead = self._buffersize or 0
         return _core.process_map(
-            pool, self.fn, items, star, pool._max_workers, left, chunksize, ahead, None, timeout, retries
+            pool,
+            self.fn,
+            items,
+            star,
+            pool._max_workers,
+            left,
+            chunksize,
+            ahead,
+            None,
+            timeout,
+            retries,
+            self._context,
         )
 
     def _review(self) -> bool:

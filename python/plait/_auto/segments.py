@@ -8,6 +8,8 @@ whether it ended with an exception.
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import Context
+from functools import partial
 from typing import Any
 
 from plait._auto import waiting
@@ -67,11 +69,14 @@ class Pace:
 class SerialSegment:
     """Calls in the thread of whoever asks for results, in batches."""
 
-    def __init__(self, fn: Callable[..., Any], inputs: Inputs, turn: Turn, ahead: int | None) -> None:
+    def __init__(
+        self, fn: Callable[..., Any], inputs: Inputs, turn: Turn, ahead: int | None, context: Context
+    ) -> None:
         self._fn = fn
         self._inputs = inputs
         self._turn = turn
         self._most = ahead or _MOST_ITEMS
+        self._context = context
         # Seconds that a call took, in each of the last batches.
         self._walls: deque[float] = deque(maxlen=_BATCHES)
         self._batch = Batch([])
@@ -91,7 +96,7 @@ class SerialSegment:
             results: list[Any] = []
             begun = time.perf_counter()
             try:
-                made, plain = self._inputs.call(self._fn, self._most, _BATCH, results)
+                made, plain = self._inputs.call(self._fn, self._most, _BATCH, results, self._context)
             except Exception as error:
                 self.failed = True
                 yield self._batch_of(results)
@@ -152,6 +157,7 @@ class ThreadSegment:
         climber: Any,
         ahead: int | None,
         limits: tuple[float | None, int],
+        context: Context,
     ) -> None:
         # Each call is measured by the gauge that is here when it begins.
         self.gauge = gauge
@@ -167,7 +173,9 @@ class ThreadSegment:
         self.failed = False
         call = crew.limit().wrap(self._measured)
         self._call = call if climber is None else climbing(crew, call, climber)
-        self._submit = crew.pool.submit if limits == (None, 0) else self._submit_with_limits
+        submit: Any = crew.pool.submit if limits == (None, 0) else self._submit_with_limits
+        # The run's own, in which nobody else is.
+        self._submit: Callable[..., Any] = partial(context.copy().run, submit)
         self._fill()
 
     @property

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 from plait._future import Future
@@ -19,11 +20,12 @@ class Waiting:
         kwargs: dict[str, Any],
         limits: tuple[float | None, int],
     ) -> None:
-        """The call, and its timeout and retries."""
+        """The call, its timeout and retries, and the context variables of now."""
         self.fn = fn
         self.args = args
         self.kwargs = kwargs
         self.limits = limits
+        self.context = copy_context()
 
     def cancel(self) -> None:
         """Cancel it, and tell those who wait."""
@@ -35,7 +37,7 @@ class Waiting:
         if not self.future.set_running_or_notify_cancel():
             return False
         try:
-            self.future.tie(submit(*self.limits, self.fn, self.args, self.kwargs))
+            self.future.tie(self.context.run(submit, *self.limits, self.fn, self.args, self.kwargs))
         except Exception as error:
             self.future.set_exception(error)
         return True

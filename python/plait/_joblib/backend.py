@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import Context, copy_context
 from typing import Any
 
 from joblib._parallel_backends import FallbackToBackend, SequentialBackend
@@ -75,6 +76,7 @@ class PlaitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         self.parallel: Any = None
         self._workers: pools.Lease | None = None
         self._over = threading.Event()
+        self._context = Context()
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """Give how many workers `n_jobs` means: -1 all that `plait.cpu_count` allows, -2 one less.
@@ -113,6 +115,8 @@ class PlaitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
             options,
         )
         self.parallel = parallel
+        # Most batches are submitted when another has ended, by the thread that hears of that.
+        self._context = copy_context()
         return n_jobs
 
     def _environment(self, n_jobs: int) -> dict[str, str]:
@@ -143,7 +147,7 @@ class PlaitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
                 if self._is_over():
                     self._over.set()
 
-        return lease.submit(func, _name_of(func), done)
+        return self._context.copy().run(lease.submit, func, _name_of(func), done)
 
     # What joblib called it before 1.5.
     apply_async = submit

@@ -25,7 +25,15 @@ def begin(environ: dict[str, str], initializer: bytes | None) -> None:
 
 def call(batch: Callable[[], list[Any]]) -> list[Any]:
     """Make the calls of one of joblib's batches, and give their results."""
-    return _core.call_as(_first(batch), batch, ())
+    return _core.call_as(_first(batch), _apart(batch), ())
+
+
+def _apart(batch: Any) -> Any:
+    """Have no call of a batch see what another has set of context variables."""
+    items = getattr(batch, "items", None)
+    if isinstance(items, list) and len(items) > 1:
+        batch.items = [(_core.Apart(function), args, kwargs) for function, args, kwargs in items]
+    return batch
 
 
 def _first(batch: Any) -> Any:
@@ -42,6 +50,6 @@ def caller(function: Callable[..., Any]) -> Callable[[list[tuple[Any, ...]], Any
 
         batch: Callable[[], list[Any]]
         batch = BatchedCalls([(function, args, kwargs) for args, kwargs in calls], backend_and_jobs)
-        return _core.call_as(function, batch, ())
+        return _core.call_as(function, _apart(batch), ())
 
     return call_each

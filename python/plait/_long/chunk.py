@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from plait import _seed
+
 # Seconds, results, the place and the pickled exception of each call that failed.
 Answer = tuple[float, list[Any], dict[int, bytes]]
 
@@ -27,7 +29,7 @@ def bind(fn: Callable[..., Any], goes_on: bool) -> Callable[[list[tuple[Any, ...
 
         return call_all(fn, calls, goes_on)
 
-    return run
+    return _seed.numbered(run)
 
 
 def call_all(fn: Callable[..., Any], calls: list[tuple[Any, ...]], goes_on: bool) -> Answer:
@@ -37,9 +39,10 @@ def call_all(fn: Callable[..., Any], calls: list[tuple[Any, ...]], goes_on: bool
     begun = time.perf_counter()
     values: list[Any] = []
     failures: dict[int, bytes] = {}
+    call = _core.Apart(fn)
     for args in calls:
         try:
-            value = fn(*args)
+            value = call(*args)
             if type(value) not in _PLAIN:
                 # One that cannot be sent is the failure of its own call, not of the chunk.
                 _core.codec.encode(value, [])

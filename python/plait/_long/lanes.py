@@ -7,6 +7,7 @@ All lanes have the same face: `begin` starts a stretch and has it handed to `arr
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
+from contextvars import copy_context
 from typing import Any
 
 from plait import _core
@@ -44,6 +45,8 @@ class Lanes:
         self.workers = workers
         self.sizer = sizer
         self._arrived = arrived
+        # Of whoever has started the map: most calls begin when a result is asked for.
+        self._context = copy_context()
 
     @property
     def ahead(self) -> int:
@@ -59,7 +62,7 @@ class Lanes:
         """
         stretch.lanes = self
         try:
-            stretch.future = future = self._submit(stretch)
+            stretch.future = future = self._context.run(self._submit, stretch)
         except (BrokenExecutor, MemoryError):
             raise
         except Exception as error:
@@ -231,7 +234,7 @@ class SerialLanes(Lanes):
     ) -> None:
         """`expected`: seconds of a call, where lanes were chosen for it; then several are made at once."""
         super().__init__(1, arrived, Sizer(1 if expected is None else None))
-        self._call = call
+        self._call = _core.Apart(call)
         self._goes_on = goes_on
         self._most = None if expected is None else max(_SHORT, _LONGER * expected)
 

@@ -5,6 +5,7 @@ from operator import length_hint
 from typing import Any
 
 from plait import _core, _native_threads, _own
+from plait._ahead import held
 from plait._long.lanes import CoroutineLanes, Lanes, OwnLanes, ProcessLanes, SerialLanes, ThreadLanes
 from plait._long.run import LongMap, Run, iterate
 from plait._long.source import Source
@@ -57,7 +58,7 @@ def start(
         ledger = Ledger(wishes.checkpoint, identity(fn))
     try:
         source = Source(iterables, ledger)
-        run = Run(source, wishes, ledger, decide, buffersize, is_lazy=backend == "serial")
+        run = Run(source, wishes, ledger, held(decide), buffersize, is_lazy=backend == "serial")
     except BaseException:
         if ledger is not None:
             ledger.drop()

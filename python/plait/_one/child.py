@@ -11,7 +11,7 @@ from multiprocessing import connection, context, process, reduction, util  # noq
 from typing import Any
 
 from plait import _core
-from plait._one import luggage, process as _  # noqa: F401
+from plait._one import luggage
 
 # What an exit code is where nobody knows it, as for the stdlib's processes of a fork server.
 UNKNOWN = 255

@@ -147,6 +147,8 @@ class _Results(Iterator[Any]):
 def _shared_modules() -> Iterator[None]:
     workers = _byname.workers
     before, workers.share_modules = workers.share_modules, True
+    # What was made of contexts for other workers names variables otherwise.
+    _core.forget_contexts()
     try:
         yield
     finally:

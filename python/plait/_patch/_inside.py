@@ -164,9 +164,8 @@ class Each:
 
     def __call__(self, items: tuple) -> list[Any]:
         """Give the results."""
-        if self._star:
-            return [self._function(*item) for item in items]
-        return [self._function(item) for item in items]
+        call = _core.Apart(self._function)
+        return [call(*item) for item in items] if self._star else [call(item) for item in items]
 
     def __reduce__(self) -> tuple:
         """By name, where there is one."""

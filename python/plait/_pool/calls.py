@@ -9,7 +9,9 @@ def each(function: Callable[..., Any]) -> Callable[[tuple], list[Any]]:
     """Make a function of a tuple of items that gives the list of the results."""
 
     def call_each(items: tuple) -> list[Any]:
-        return [function(item) for item in items]
+        from plait._core import Apart
+
+        return [*map(Apart(function), items)]
 
     return _named(call_each, function)
 
@@ -18,7 +20,9 @@ def star_each(function: Callable[..., Any]) -> Callable[[tuple], list[Any]]:
     """The same for items that are the arguments of a call."""
 
     def star_call_each(items: tuple) -> list[Any]:
-        return [function(*item) for item in items]
+        from plait._core import Apart
+
+        return [*itertools.starmap(Apart(function), items)]
 
     return _named(star_call_each, function)
 

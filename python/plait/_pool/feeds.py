@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
+from contextvars import copy_context
 from typing import Any
 
 from plait._future import Future
@@ -175,9 +176,12 @@ class Feeds:
         with self._changed:
             self._running.add(feed)
 
+        # The input is read, and its calls are submitted, as the caller would do it.
+        context = copy_context()
+
         def run() -> None:
             try:
-                feed.run(calls)
+                context.run(feed.run, calls)
             finally:
                 self._ended(feed)
 

@@ -211,16 +211,14 @@ class Reach:
                 self.places.append(place)
         elif kind.startswith("handover"):
             self._handed(kind, place)
-        elif kind == "contextvar":
-            if place.way is not None and "set" in place.way.code.names and place.is_sure():
-                self.finding = f"{place.who} sets the context variable `{place.path}`"
         elif kind == "module":
             self._module(value, place)
         elif kind == "ndarray":
             # Not noted as met, since that would hold it: NumPy resizes only arrays that nobody else holds.
             if not is_part:
                 self.places.append(place)
-        elif kind != "opaque" and self._is_new(value):
+        # What a call sets of context variables ends with it.
+        elif kind not in ("opaque", "contextvar") and self._is_new(value):
             self._unwrapped(value, kind, place, is_part)
 
     def _unwrapped(self, value: Any, kind: str, place: Place, is_part: bool) -> None:

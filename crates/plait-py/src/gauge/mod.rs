@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 use pyo3::sync::critical_section::with_critical_section;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use crate::{beacon, callout};
+use crate::{beacon, callout, context};
 
 /// How long a wait sleeps without looking for signals.
 const SLICE: Duration = Duration::from_millis(50);
@@ -73,7 +73,7 @@ impl Gauge {
     }
 
     /// Takes items from the end of `stack`, calls the function with each (tuples of arguments with `star`) and appends each
-    /// result to `results`, until there is none left or, after a call, `limit` seconds are over; gives the number of calls done. An exception of the function
+    /// result to `results`, each in a context of its own, until there is none left or, after a call, `limit` seconds are over; gives the number of calls done. An exception of the function
     /// ends it and is raised. Another thread may meanwhile take back from the stack what has not begun.
     #[pyo3(signature = (stack, results, limit, star=true))]
     fn call_all(
@@ -89,14 +89,17 @@ impl Gauge {
         self.wake_canary();
         let _running = beacon::begin_within(function);
         let mut batch = self.calls.batch(thread_state(py));
+        let mut contexts = context::Each::of(context::copy_current(py)?)?;
         let mut done = 0;
         while let Some(item) = pop(stack)? {
+            let entered = contexts.enter()?;
             let result = if star {
                 callout::call(function, item.cast::<PyTuple>()?, None)
             } else {
                 callout::call_one(function, &item)
             };
             let ran = batch.done(result.is_err());
+            drop(entered);
             results.append(result?)?;
             done += 1;
             if ran >= limit {

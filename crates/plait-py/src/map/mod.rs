@@ -22,7 +22,7 @@ use crate::chunk::answer::Results;
 use crate::future::{FutureCore, Held, Home, Phase};
 use crate::process::{Callee, Limits, ProcessEngine, ProcessHome, form};
 use crate::scratch::with_message;
-use crate::{callout, codec, errors};
+use crate::{callout, codec, context, errors};
 use window::{Ahead, Window};
 
 /// What one chunk costs to send and answer, in seconds: a few microseconds of each side.
@@ -35,6 +35,8 @@ pub struct ProcessMap {
     /// Kept, because a pool that is collected takes no more tasks.
     _engine: Py<ProcessEngine>,
     callee: Callee,
+    /// What goes of the context in which the map was begun.
+    context: Option<Arc<[u8]>>,
     function: Py<PyAny>,
     star: bool,
     workers: usize,
@@ -70,9 +72,9 @@ struct MapState {
 /// Maps `fn` over `input` (items, or tuples of arguments with `star`) on a process pool. `left`: its length, if known.
 /// `ahead`: items read ahead; 0: as measured; None: all at once. `timeout`: seconds for the whole, from now.
 /// `item_timeout`, `retries`: of each call; with either of them chunks have one item, so that one item alone is stopped
-/// or tried again.
+/// or tried again. `context`: what the calls see; as a default the current one.
 #[pyfunction]
-#[pyo3(signature = (engine, r#fn, input, star, workers, left, chunksize, ahead, timeout, item_timeout=None, retries=0))]
+#[pyo3(signature = (engine, r#fn, input, star, workers, left, chunksize, ahead, timeout, item_timeout=None, retries=0, context=None))]
 #[expect(clippy::too_many_arguments, reason = "called from one place, which names them")]
 pub fn process_map(
     engine: &Bound<'_, ProcessEngine>,
@@ -86,6 +88,7 @@ pub fn process_map(
     timeout: Option<f64>,
     item_timeout: Option<f64>,
     retries: u32,
+    context: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<ProcessMap> {
     let py = engine.py();
     let home = engine.get().home()?;
@@ -96,6 +99,7 @@ pub fn process_map(
         home: Arc::clone(home),
         _engine: engine.clone().unbind(),
         callee,
+        context: context.map_or_else(|| context::of_current(py), context::of_context)?,
         function: r#fn.unbind(),
         star,
         workers,
@@ -346,6 +350,7 @@ impl ProcessMap {
         with_message(|out| {
             out.takes_buffers = true;
             out.takes_long = true;
+            let form = context::push(self.context.as_ref(), form, out);
             let kind = match self.encode(py, items, out) {
                 Ok(kind) => kind,
                 Err(error) if error.is_instance_of::<PyException>(py) => return Ok(Err(error)),

@@ -19,7 +19,7 @@ use super::{Own, locked};
 use crate::function::{self, FunctionTable, Prepared};
 use crate::process::{Limits, form, name_of};
 use crate::worker::while_loading;
-use crate::{beacon, codec, memory};
+use crate::{beacon, codec, context, memory};
 
 /// The definition of no function: a table without lines.
 const NOTHING: [u8; 4] = [0; 4];
@@ -32,6 +32,7 @@ pub struct OwnCall {
     /// The function's number and pickle; nothing where it travels with its arguments.
     function: Option<(u64, Arc<[u8]>)>,
     name: Box<str>,
+    form: u8,
     kind: codec::Kind,
     payload: Vec<u8>,
     pieces: Vec<Piece>,
@@ -50,7 +51,10 @@ impl OwnCall {
         limits: &Limits,
     ) -> PyResult<Self> {
         let mut payload = codec::Message { takes_buffers: true, ..codec::Message::default() };
-        let (kind, prepared, name) = match table.prepare(function)? {
+        let prepared = table.prepare(function)?;
+        let form = if matches!(prepared, Prepared::Direct) { form::DIRECT } else { form::CALL };
+        let form = context::push(context::of_current(py)?.as_ref(), form, &mut payload);
+        let (kind, prepared, name) = match prepared {
             Prepared::Cached { id, bytes, .. } => {
                 let kind = codec::encode_call(py, args, kwargs, &mut payload)?;
                 (kind, Some((id, bytes)), name_of(function))
@@ -58,19 +62,16 @@ impl OwnCall {
             Prepared::Direct => (codec::encode_direct(py, function, args, kwargs, &mut payload)?, None, String::new()),
         };
         let pieces = memory::place(py, heap, &payload)?.pieces;
-        Ok(Self { function: prepared, name: name.into(), kind, payload: payload.bytes, pieces, limits: *limits })
+        Ok(Self { function: prepared, name: name.into(), form, kind, payload: payload.bytes, pieces, limits: *limits })
     }
 
     /// How it is told to the parent.
     pub fn message(&self) -> Submit<'_> {
-        let (form, definition) = match &self.function {
-            Some((_, bytes)) => (form::CALL, &**bytes),
-            None => (form::DIRECT, &NOTHING[..]),
-        };
+        let definition = self.function.as_ref().map_or(&NOTHING[..], |(_, bytes)| bytes);
         let Limits { timeout, retries } = self.limits;
-        let Self { name, kind, payload, pieces, .. } = self;
+        let Self { name, form, kind, payload, pieces, .. } = self;
         let kind = *kind as u8 | if pieces.is_empty() { 0 } else { HAS_TABLE };
-        Submit { timeout, retries, form, kind, name, definition, payload }
+        Submit { timeout, retries, form: *form, kind, name, definition, payload }
     }
 
     /// What of shared memory belongs to it.
@@ -111,17 +112,19 @@ impl OwnCall {
 
     fn call(&self, py: Python<'_>, own: &Own, out: &mut codec::Message) -> PyResult<codec::Kind> {
         let buffers = memory::buffers(py, &self.pieces)?;
+        let (sent, payload) = context::split(py, self.form, &self.payload)?;
+        let context = || context::Arrivals::default().context_within(py, sent).and_then(context::enter);
         let value = match &self.function {
             Some((number, definition)) => {
                 let function = load(py, own, *number, definition)?;
-                let (args, kwargs) =
-                    while_loading(|| codec::decode_call(py, self.kind, &self.payload, buffers.as_ref()))?;
+                let (args, kwargs) = while_loading(|| codec::decode_call(py, self.kind, payload, buffers.as_ref()))?;
+                let _context = context()?;
                 let _running = beacon::begin_next(function.bind(py));
                 function.bind(py).call(args, kwargs.as_ref())?
             }
             None => {
-                let (function, args, kwargs) =
-                    while_loading(|| codec::decode_direct(py, &self.payload, buffers.as_ref()))?;
+                let (function, args, kwargs) = while_loading(|| codec::decode_direct(py, payload, buffers.as_ref()))?;
+                let _context = context()?;
                 let _running = beacon::begin_next(&function);
                 function.call(args, kwargs.as_ref())?
             }

@@ -26,7 +26,7 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::future::{FutureCore, Held, Home, Phase, new_future, tell};
 use crate::pools::{self, Published};
 use crate::process::forks;
-use crate::{beacon, callout, stats};
+use crate::{beacon, callout, context, stats};
 pub use limited::Attempt;
 use limited::Limits;
 
@@ -35,13 +35,16 @@ pub struct Call {
     function: Py<PyAny>,
     args: Py<PyTuple>,
     kwargs: Option<Py<PyDict>>,
+    /// Of its submitter, if a variable is set there.
+    context: Option<Py<PyAny>>,
     limits: Option<Box<Limits>>,
 }
 
 impl Call {
-    /// Calls it, once.
-    fn make(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    /// Calls it, once. `initialized`: what the thread's initializer has set.
+    fn make(&self, py: Python<'_>, initialized: Option<&Py<PyAny>>) -> PyResult<Py<PyAny>> {
         let kwargs = self.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
+        let _context = context::enter_for(py, self.context.as_ref(), initialized)?;
         let _running = beacon::begin_next(self.function.bind(py));
         callout::call(self.function.bind(py), self.args.bind(py), kwargs).map(Bound::unbind)
     }
@@ -327,7 +330,8 @@ impl ThreadEngine {
     ) -> PyResult<Bound<'py, PyAny>> {
         let limits = slf.get().opened()?.limits.as_ref().map(|limits| Box::new(*limits));
         let kwargs = kwargs.map(Bound::unbind);
-        Self::schedule(slf, Call { function: r#fn.unbind(), args: args.unbind(), kwargs, limits })
+        let context = context::of_submitter(slf.py())?;
+        Self::schedule(slf, Call { function: r#fn.unbind(), args: args.unbind(), kwargs, context, limits })
     }
 
     /// The same with limits of the call's own.
@@ -342,7 +346,8 @@ impl ThreadEngine {
     ) -> PyResult<Bound<'py, PyAny>> {
         let limits = Limits::new(timeout, retries).map(Box::new);
         let kwargs = (!kwargs.is_empty()).then(|| kwargs.unbind());
-        Self::schedule(slf, Call { function: r#fn.unbind(), args: args.unbind(), kwargs, limits })
+        let context = context::of_submitter(slf.py())?;
+        Self::schedule(slf, Call { function: r#fn.unbind(), args: args.unbind(), kwargs, context, limits })
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

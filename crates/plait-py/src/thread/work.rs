@@ -14,8 +14,9 @@ use pyo3::types::PyTuple;
 use rustix::thread::gettid;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::callout;
 use crate::future::{FutureCore, Held, Phase, tell};
+
+use crate::{callout, context};
 
 use super::limited::{self, Attempt};
 use super::{Call, Tasks, ThreadHome, finish};
@@ -26,6 +27,8 @@ pub(super) struct Works {
     pub(super) home: ThreadHome,
     /// Starts another thread of the pool.
     pub(super) start: Py<PyAny>,
+    /// What the initializer has set of context variables, if anything.
+    pub(super) initialized: Option<Py<PyAny>>,
     /// The thread, as Python knows it.
     pub(super) thread: Py<PyAny>,
     /// Whether a call with a timeout runs here.
@@ -101,9 +104,14 @@ pub(super) fn works_for(home: ThreadHome) -> bool {
 
 /// See [`super::ThreadQueue::work`].
 pub(super) fn work(py: Python<'_>, tasks: &Arc<Tasks>, home: ThreadHome, start: Py<PyAny>, thread: Py<PyAny>) {
+    let initialized = context::of_submitter(py).unwrap_or_else(|error| {
+        error.write_unraisable(py, None);
+        None
+    });
     let place = tasks.tally.take(gettid().as_raw_nonzero().get().cast_unsigned());
     Counters::add(&tasks.tally.count().started);
-    let works = Rc::new(Works { tasks: Arc::clone(tasks), home, start, thread, timed: Cell::new(false), place });
+    let works =
+        Rc::new(Works { tasks: Arc::clone(tasks), home, start, initialized, thread, timed: Cell::new(false), place });
     WORKS.set(Some(Rc::clone(&works)));
     WORKS_FOR.set(home);
     // A child that was forked in a call has this thread alone, and leaves the other tasks to the parent.
@@ -130,7 +138,7 @@ fn run(py: Python<'_>, works: &Works, core: &Arc<FutureCore>) {
         return limited::run(py, works, Attempt::first(Arc::clone(core), call));
     }
     let before = works.enter();
-    let called = call.make(py);
+    let called = call.make(py, works.initialized.as_ref());
     works.exit(before);
     works.hear();
     let held = match called {

@@ -13,7 +13,7 @@ use super::functions::Functions;
 use super::{output, stop, worker_error};
 use crate::chunk::answer::{ANSWER, AnswerWriter, push_only, push_raised, push_table};
 use crate::process::form;
-use crate::{beacon, codec, errors, function, memory, own};
+use crate::{beacon, codec, context, errors, function, memory, own};
 
 thread_local! {
     static LOADING: Cell<bool> = const { Cell::new(false) };
@@ -37,13 +37,15 @@ pub struct Hands {
     desk: Desk,
     flush: Py<PyAny>,
     functions: Functions,
+    arrivals: context::Arrivals,
     out: codec::Message,
 }
 
 impl Hands {
     /// Those of a worker that has not done anything yet.
     pub fn new(desk: Desk, flush: Py<PyAny>) -> Self {
-        Self { desk, flush, functions: Functions::default(), out: codec::Message::default() }
+        let (functions, arrivals) = (Functions::default(), context::Arrivals::default());
+        Self { desk, flush, functions, arrivals, out: codec::Message::default() }
     }
 
     /// Runs one task and tells how it ended.
@@ -99,7 +101,7 @@ impl Hands {
     fn call(&mut self, py: Python<'_>, worker: &mut Worker, task: &Claimed) -> PyResult<Answer> {
         self.out.clear();
         let kind = codec::Kind::try_from(task.head.form_of_arguments())?;
-        match task.head.form {
+        match task.head.form & !form::IN_CONTEXT {
             form::CALL => {
                 let function = self.function(py, worker, task)?;
                 let _running = beacon::begin(function.bind(py), task.id.bits(), task.started);
@@ -107,8 +109,10 @@ impl Hands {
                     let (payload, pieces) = worker.payload(task).map_err(|error| worker_error(&error))?;
                     let buffers = memory::buffers(py, &pieces)?;
                     drop(pieces);
+                    let (sent, payload) = context::split(py, task.head.form, payload)?;
                     let (args, kwargs) = while_loading(|| codec::decode_call(py, kind, payload, buffers.as_ref()))?;
                     drop(buffers);
+                    let _context = context::enter(self.arrivals.context(py, sent)?)?;
                     worker.call_begins(task);
                     function.bind(py).call(args, kwargs.as_ref())?
                 };
@@ -118,12 +122,14 @@ impl Hands {
                 let (payload, pieces) = worker.payload(task).map_err(|error| worker_error(&error))?;
                 let buffers = memory::buffers(py, &pieces)?;
                 drop(pieces);
+                let (sent, payload) = context::split(py, task.head.form, payload)?;
                 let (function, args, kwargs) = while_loading(|| codec::decode_direct(py, payload, buffers.as_ref()))?;
                 drop(buffers);
+                let entered = context::enter(self.arrivals.context(py, sent)?)?;
                 let running = beacon::begin(&function, task.id.bits(), task.started);
                 worker.call_begins(task);
                 let value = function.call(&args, kwargs.as_ref())?;
-                drop(running);
+                drop((running, entered));
                 drop((function, args, kwargs));
                 self.held(&value)
             }
@@ -131,9 +137,11 @@ impl Hands {
                 let (payload, pieces) = worker.payload(task).map_err(|error| worker_error(&error))?;
                 let buffers = memory::buffers(py, &pieces)?;
                 drop(pieces);
+                let (sent, payload) = context::split(py, task.head.form, payload)?;
                 let chunk = while_loading(|| codec::decode_value(py, kind, payload, buffers.as_ref()))?;
                 drop(buffers);
-                self.call_chunk(py, worker, task, chunk)
+                let sent = sent.map(<[u8]>::to_vec);
+                self.call_chunk(py, worker, task, chunk, sent.as_deref())
             }
             form => Err(errors::plait_error(py, &format!("a task of unknown form {form}"))),
         }
@@ -155,6 +163,7 @@ impl Hands {
         worker: &mut Worker,
         task: &Claimed,
         chunk: Bound<'py, PyAny>,
+        sent: Option<&[u8]>,
     ) -> PyResult<Answer> {
         let (function, items) = if task.head.function == 0 {
             // A callable that cannot be kept travels with the chunk: (function, items).
@@ -166,16 +175,19 @@ impl Hands {
         let items = items.cast_into::<PyList>()?;
         let function = function.bind(py);
         let _running = beacon::begin(function, task.id.bits(), task.started);
-        let star = task.head.form == form::STAR_CHUNK;
+        let star = task.head.form & !form::IN_CONTEXT == form::STAR_CHUNK;
         let noted = items.len() > 1;
+        let mut contexts = context::Each::of(self.arrivals.context(py, sent)?)?;
         worker.call_begins(task);
         let mut writer = AnswerWriter::new();
         for item in items.iter() {
+            let entered = contexts.enter()?;
             let value = if star {
                 item.cast::<PyTuple>().map_err(PyErr::from).and_then(|args| function.call1(args))
             } else {
                 function.call1((item,))
             };
+            drop(entered);
             self.out.clear();
             let pushed = value.and_then(|value| {
                 if !noted {

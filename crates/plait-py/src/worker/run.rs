@@ -13,7 +13,7 @@ use pyo3::types::PyTuple;
 use super::hands::Hands;
 use super::{output, stop, worker_error};
 use crate::logs::RecordWriter;
-use crate::own;
+use crate::{context, own};
 
 /// How often an idle worker looks up from its sleep for no reason: a safety net, not a mechanism.
 const NAP: Duration = Duration::from_secs(60);
@@ -97,6 +97,7 @@ impl WorkerLoop {
         if watch_growth {
             worker.watch_growth();
         }
+        context::keep_base(py)?;
         worker.greet(None);
         let mut hands = Hands::new(self.desk.clone(), flush);
         loop {

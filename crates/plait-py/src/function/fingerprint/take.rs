@@ -201,7 +201,13 @@ fn is_immutable(value: &Bound<'_, PyAny>, budget: &mut usize) -> bool {
     if let Ok(set) = value.cast_exact::<PyFrozenSet>() {
         return set.iter().all(|item| is_immutable(&item, budget));
     }
-    value.is_exact_instance_of::<PyRange>() || is_pattern(value)
+    value.is_exact_instance_of::<PyRange>() || is_pattern(value) || is_variable(value)
+}
+
+/// Whether it is a context variable: what goes of one is which it is.
+fn is_variable(value: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: a live object, whose type is compared.
+    unsafe { ffi::PyContextVar_CheckExact(value.as_ptr()) != 0 }
 }
 
 fn is_pattern(value: &Bound<'_, PyAny>) -> bool {
