@@ -119,7 +119,7 @@ pub(super) fn run(py: Python<'_>, works: &Works, mut attempt: Attempt) {
             },
         };
         works.timed.set(watch.is_some());
-        let called = attempt.begun.call.make(py);
+        let (_, called) = works.during(py, attempt.core(), || attempt.begun.call.make(py));
         works.timed.set(false);
         if let Some(watch) = watch
             && !watch.end()
