@@ -69,24 +69,10 @@ def test_calls_wait_for_calls_of_their_pool(pool_face, workers):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_calls_await_calls_of_their_pool_in_loops_of_their_own(process_face, workers):
-    with process_face(workers) as pool:
+def test_calls_await_calls_of_their_pool_in_loops_of_their_own(pool_face, workers):
+    with pool_face(workers) as pool:
         found = [pool.submit(walk_awaiting, pool, 3) for _ in range(4)]
         assert [future.result() for future in found] == [40] * 4
-
-
-@pytest.mark.xfail(strict=True, reason="nobody runs what a loop in the pool's only thread awaits")
-def test_a_loop_in_a_pools_thread_awaits_a_call_of_that_pool():
-    def outer():
-        async def main():
-            waiting = asyncio.ensure_future(asyncio.wrap_future(pool.submit(abs, -1)))
-            done, _ = await asyncio.wait([waiting], timeout=1)
-            return bool(done)
-
-        return asyncio.run(main())
-
-    with plait.ThreadPoolExecutor(1) as pool:
-        assert pool.submit(outer).result()
 
 
 def test_a_loop_in_a_pools_thread_awaits_another_pool(pool_face):

@@ -78,7 +78,10 @@ class Future(FutureBase, concurrent.futures.Future[T]):
                 from plait._awaiting import chain
 
                 _chain = chain
-            fn = _chain(fn)
+            FutureBase.add_done_callback(self, _chain(fn))
+            # In a thread of a pool's: the call that runs the loop may have to lend its place to this one.
+            self._await_here()
+            return
         FutureBase.add_done_callback(self, fn)
 
     def __repr__(self) -> str:

@@ -7,10 +7,18 @@
 //! place is free for another, and it comes back when its call has ended after all. Whoever looks for a task while more
 //! threads are present than there are places is told to leave, so that the right number is left in the end. Where the
 //! number of places goes up and down, it *parks* instead: it sleeps until there is a place for it again.
+//!
+//! A call that waits for another of its pool *lends* its place to a further thread (`waits`). What is waited for so comes
+//! before all else, the latest waiter's first: so waits go deep before they go wide, and there are about as many threads
+//! as the pool has places, times the depth of the waits.
+
+pub mod waits;
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use waits::Waiter;
 
 /// A closable queue of tasks.
 #[derive(Debug)]
@@ -24,13 +32,17 @@ pub struct Queue<T> {
 #[derive(Debug)]
 struct Inner<T> {
     tasks: VecDeque<T>,
+    /// Those of the tasks that waiters have asked for, by waiter. They are among `tasks`, too, and may have been taken.
+    awaited: Vec<(Waiter, VecDeque<T>)>,
     /// Threads that sleep and have not been woken yet.
     sleeping: usize,
     /// Threads that were woken and have not looked yet.
     called: usize,
     closed: bool,
-    /// How many threads may be present.
+    /// How many threads may be present, but for those that are lent a place.
     places: usize,
+    /// Places that are lent.
+    lent: usize,
     /// Threads that were started, or are about to be, and have neither left, nor parked, nor been abandoned.
     present: usize,
     /// Threads that wait for a place.
@@ -68,10 +80,12 @@ impl<T> Queue<T> {
     pub fn new(places: usize) -> Self {
         let inner = Inner {
             tasks: VecDeque::new(),
+            awaited: Vec::new(),
             sleeping: 0,
             called: 0,
             closed: false,
             places,
+            lent: 0,
             present: 0,
             parked: 0,
             parks: false,
@@ -93,20 +107,34 @@ impl<T> Queue<T> {
         Ok(self.staff(inner))
     }
 
-    /// Makes room for another thread, while one of those that are present waits for a task that none has begun.
-    pub fn add_place(&self) -> Pushed {
+    /// How many places there are, but for those that are lent.
+    pub fn places(&self) -> usize {
+        self.inner().places
+    }
+
+    /// Makes room for another thread, while one of those that are present waits for a task of this queue.
+    pub fn lend(&self) -> Pushed {
         let mut inner = self.inner();
-        inner.places += 1;
+        inner.lent += 1;
         if inner.tasks.is_empty() { Pushed::Queued } else { self.staff(inner) }
     }
 
-    /// Takes back one [`Queue::add_place`].
-    pub fn remove_place(&self) {
+    /// Takes back one [`Queue::lend`].
+    pub fn take_back(&self) {
         let mut inner = self.inner();
-        inner.places -= 1;
-        if inner.present > inner.places && inner.sleeping > 0 {
+        inner.lent -= 1;
+        if inner.present > inner.room() && inner.sleeping > 0 {
             // One of those that sleep is too many now.
             self.call_one(inner);
+        }
+    }
+
+    /// A task of this queue is to come before those that nobody waits for. Whoever takes tasks may meet it twice then.
+    pub fn prefer(&self, waiter: Waiter, task: T) {
+        let mut inner = self.inner();
+        match inner.awaited.iter_mut().rev().find(|(other, _)| *other == waiter) {
+            Some((_, tasks)) => tasks.push_back(task),
+            None => inner.awaited.push((waiter, VecDeque::from([task]))),
         }
     }
 
@@ -116,10 +144,10 @@ impl<T> Queue<T> {
     pub fn resize(&self, places: usize, parks: bool) -> usize {
         let mut inner = self.inner();
         (inner.places, inner.parks) = (places, parks);
-        if inner.parked > 0 && (!parks || inner.present < places) {
+        if inner.parked > 0 && (!parks || inner.present < inner.room()) {
             self.parking.notify_all();
         }
-        if inner.present > places && inner.sleeping > 0 {
+        if inner.present > inner.room() && inner.sleeping > 0 {
             inner.called += std::mem::take(&mut inner.sleeping);
             drop(inner);
             self.ready.notify_all();
@@ -127,7 +155,7 @@ impl<T> Queue<T> {
         }
         // Threads that were called are on their way to a task each.
         let waiting = inner.tasks.len().saturating_sub(inner.called + inner.parked);
-        let hired = places.saturating_sub(inner.present + inner.parked).min(waiting);
+        let hired = inner.room().saturating_sub(inner.present + inner.parked).min(waiting);
         inner.present += hired;
         hired
     }
@@ -203,7 +231,10 @@ impl<T> Queue<T> {
     pub fn drain(&self) -> Vec<T> {
         let mut inner = self.inner();
         let tasks = inner.tasks.drain(..).collect();
+        let awaited = std::mem::take(&mut inner.awaited);
         self.tell_if_left(&inner);
+        drop(inner);
+        drop(awaited);
         tasks
     }
 
@@ -249,10 +280,10 @@ impl<T> Queue<T> {
         if inner.sleeping > 0 {
             self.call_one(inner);
             Pushed::Woken
-        } else if inner.present < inner.places && inner.parked > 0 {
+        } else if inner.present < inner.room() && inner.parked > 0 {
             self.parking.notify_one();
             Pushed::Woken
-        } else if inner.present < inner.places {
+        } else if inner.present < inner.room() {
             inner.present += 1;
             Pushed::Hire
         } else {
@@ -269,11 +300,11 @@ impl<T> Queue<T> {
     }
 
     fn take(&self, inner: &mut Inner<T>) -> Popped<T> {
-        if inner.present > inner.places {
+        if inner.present > inner.room() {
             inner.present -= 1;
             return Popped::Leave;
         }
-        match inner.tasks.pop_front() {
+        match inner.pop() {
             Some(task) => Popped::Task(task),
             None if inner.closed => {
                 inner.present -= 1;
@@ -288,7 +319,7 @@ impl<T> Queue<T> {
     fn park<'a>(&self, mut inner: MutexGuard<'a, Inner<T>>) -> MutexGuard<'a, Inner<T>> {
         inner.present -= 1;
         inner.parked += 1;
-        while inner.parks && !inner.closed && inner.present >= inner.places {
+        while inner.parks && !inner.closed && inner.present >= inner.room() {
             inner = self.parking.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
         inner.parked -= 1;
@@ -304,8 +335,22 @@ impl<T> Queue<T> {
 }
 
 impl<T> Inner<T> {
+    fn room(&self) -> usize {
+        self.places + self.lent
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        while let Some((_, tasks)) = self.awaited.last_mut() {
+            if let Some(task) = tasks.pop_front() {
+                return Some(task);
+            }
+            self.awaited.pop();
+        }
+        self.tasks.pop_front()
+    }
+
     fn is_to_park(&self) -> bool {
-        self.parks && !self.closed && self.present > self.places
+        self.parks && !self.closed && self.present > self.room()
     }
 
     fn is_left(&self) -> bool {

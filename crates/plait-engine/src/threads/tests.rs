@@ -112,12 +112,12 @@ fn what_follows_from_an_abandonment_comes_first_also_after_the_close() {
 }
 
 #[test]
-fn a_place_that_was_added_takes_one_thread_and_gives_it_back() {
+fn a_place_that_is_lent_takes_one_thread_and_gives_it_back() {
     let queue = busy();
     assert_eq!(queue.push("awaited"), Ok(Pushed::Queued));
-    assert_eq!(queue.add_place(), Pushed::Hire);
+    assert_eq!(queue.lend(), Pushed::Hire);
     assert_eq!(queue.pop_nowait(), Popped::Task("awaited"));
-    queue.remove_place();
+    queue.take_back();
     assert_eq!(queue.pop_nowait(), Popped::Leave);
     assert_eq!(queue.pop_nowait(), Popped::Empty, "the first one stays");
 }
@@ -126,16 +126,58 @@ fn a_place_that_was_added_takes_one_thread_and_gives_it_back() {
 fn a_place_that_is_taken_back_wakes_a_thread_that_sleeps() {
     let queue = busy();
     assert_eq!(queue.push("awaited"), Ok(Pushed::Queued));
-    assert_eq!(queue.add_place(), Pushed::Hire);
+    assert_eq!(queue.lend(), Pushed::Hire);
     assert_eq!(queue.pop_nowait(), Popped::Task("awaited"));
     thread::scope(|scope| {
         let second = scope.spawn(|| queue.pop_wait(None));
         while queue.inner().sleeping == 0 {
             thread::yield_now();
         }
-        queue.remove_place();
+        queue.take_back();
         assert_eq!(second.join().unwrap(), Popped::Leave);
     });
+}
+
+#[test]
+fn what_is_waited_for_comes_first_and_the_latest_waiters_before_the_others() {
+    let queue = Queue::new(1);
+    assert_eq!(queue.push("outer"), Ok(Pushed::Hire));
+    assert_eq!(queue.pop_nowait(), Popped::Task("outer"));
+    for task in ["other", "a", "b", "c"] {
+        assert_eq!(queue.push(task), Ok(Pushed::Queued));
+    }
+    queue.prefer(1, "a");
+    queue.prefer(1, "b");
+    assert_eq!(queue.pop_nowait(), Popped::Task("a"));
+    queue.prefer(2, "c");
+    assert_eq!((queue.pop_nowait(), queue.pop_nowait()), (Popped::Task("c"), Popped::Task("b")));
+    queue.close();
+    let again = ["other", "a", "b", "c"].map(|_| queue.pop_nowait());
+    assert_eq!(again, ["other", "a", "b", "c"].map(Popped::Task), "each may be met twice");
+    assert_eq!(queue.pop_nowait(), Popped::Leave);
+}
+
+#[test]
+fn what_was_drained_is_not_met_again() {
+    let queue = busy();
+    assert_eq!(queue.push("awaited"), Ok(Pushed::Queued));
+    queue.prefer(1, "awaited");
+    assert_eq!(queue.drain(), ["awaited"]);
+    assert_eq!(queue.pop_nowait(), Popped::Empty);
+}
+
+#[test]
+fn places_that_are_lent_are_counted_apart_from_the_pools_own() {
+    let queue = busy();
+    assert_eq!(queue.lend(), Pushed::Queued);
+    assert_eq!(queue.resize(2, false), 0);
+    for task in ["a", "b"] {
+        assert_eq!(queue.push(task), Ok(Pushed::Hire));
+    }
+    assert_eq!(queue.push("c"), Ok(Pushed::Queued));
+    queue.take_back();
+    assert_eq!(queue.pop_nowait(), Popped::Leave, "two places, three threads");
+    assert_eq!(queue.pop_nowait(), Popped::Task("a"));
 }
 
 #[test]

@@ -162,7 +162,8 @@ pub struct FutureCore {
     slot: Mutex<Slot>,
     done: Event,
     home: Home,
-    /// The task's id; all ones until it is submitted.
+    /// The task's id; all ones until it is submitted. Of a thread pool's, a number for those who wait for it or for what it
+    /// waits for; all ones until somebody does.
     task: AtomicU64,
 }
 
@@ -199,6 +200,21 @@ impl FutureCore {
     /// Notes which task of its process pool it is.
     pub fn set_task(&self, task: TaskId) {
         self.task.store(task.bits(), Ordering::Relaxed);
+    }
+
+    /// The number of a thread pool's future, if it has one.
+    pub fn number(&self) -> Option<u64> {
+        let number = self.task.load(Ordering::Relaxed);
+        (number != NO_TASK).then_some(number)
+    }
+
+    /// The same; it gets the next one if it has none.
+    pub fn number_or(&self, next: impl FnOnce() -> u64) -> u64 {
+        self.number().unwrap_or_else(|| {
+            let number = next();
+            let set = self.task.compare_exchange(NO_TASK, number, Ordering::Relaxed, Ordering::Relaxed);
+            set.map_or_else(|found| found, |_| number)
+        })
     }
 
     /// The lock. Never call Python while holding it: Python may take the interpreter away, and whoever has it then

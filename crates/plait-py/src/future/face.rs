@@ -17,7 +17,7 @@ use super::class::{is_tracked, track};
 use super::core::{Exposed, FutureCore, Held, Home, Phase, Slot};
 use super::{SLICE, decode_outcome, phase_name, run_callback, tell_here};
 use crate::own::own;
-use crate::thread::count_cancelled;
+use crate::thread::{await_here, count_cancelled};
 use crate::{codec, errors};
 
 /// The base of `plait.Future`.
@@ -240,6 +240,14 @@ impl FutureBase {
         self.glance(py)
     }
 
+    /// For event loops, after they have asked to be told of the end: this thread waits for the future.
+    fn _await_here(&self, py: Python<'_>) -> PyResult<()> {
+        match self.core().home() {
+            Home::Threads(home) => await_here(py, self.core(), *home),
+            _ => Ok(()),
+        }
+    }
+
     /// Call `fn(future)` when the future is done; at once if it is.
     fn add_done_callback(slf: &Bound<'_, Self>, r#fn: Bound<'_, PyAny>) -> PyResult<()> {
         let kept = r#fn.clone().unbind();
@@ -315,13 +323,16 @@ impl FutureBase {
     }
 
     #[getter(_waiters)]
-    fn waiters(slf: &Bound<'_, Self>) -> Py<PyAny> {
+    fn waiters(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let fresh = PyList::empty(py).into_any().unbind();
-        Self::expose(slf, |slot, _| {
+        let waiters = Self::expose(slf, |slot, _| {
             let exposed = slot.exposed.get_or_insert_default();
             exposed.waiters.get_or_insert(fresh).clone_ref(py)
-        })
+        });
+        // Who takes the list sleeps until it is told.
+        slf.get()._await_here(py)?;
+        Ok(waiters)
     }
 
     #[getter(_result)]

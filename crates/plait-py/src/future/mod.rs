@@ -22,6 +22,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::thread::ended;
 use crate::{callout, codec, death, errors, exit, memory};
 
 /// Tells waiters, then callbacks, that a future is done. Does nothing the second time.
@@ -37,6 +38,9 @@ pub fn tell(py: Python<'_>, core: &Arc<FutureCore>) {
 /// What a callback raised that is no `Exception`, such as KeyboardInterrupt.
 pub fn tell_here(py: Python<'_>, core: &Arc<FutureCore>) -> PyResult<()> {
     let mut raised = Ok(());
+    if let Home::Threads(_) = core.home() {
+        ended(py, core);
+    }
     match tell_waiters(py, core) {
         Ok(Some((future, callbacks))) => {
             for callback in callbacks {

@@ -120,9 +120,7 @@ pub(super) fn run(py: Python<'_>, works: &Works, mut attempt: Attempt) {
             },
         };
         works.timed.set(watch.is_some());
-        let before = works.enter();
-        let called = attempt.begun.call.make(py, works.initialized.as_ref());
-        works.exit(before);
+        let (_, called) = works.during(py, attempt.core(), || attempt.begun.call.make(py, works.initialized.as_ref()));
         works.timed.set(false);
         if let Some(watch) = watch
             && !watch.end()

@@ -2,12 +2,15 @@
 //!
 //! Submitting and finishing a task take a lock for nanoseconds and wake a thread only when one sleeps; that, and
 //! the future, is where the stdlib's pool spends its time. Calls without limits know nothing of them: `work` is
-//! what a worker does, `limited` makes calls with a timeout or retries, `deadlines` watches the timeouts.
+//! what a worker does, `lending` who waits for calls of thread pools meanwhile, `limited` makes calls with a timeout or
+//! retries, `deadlines` watches the timeouts.
 
 mod deadlines;
+mod lending;
 mod limited;
 mod work;
 
+pub use lending::{await_here, ended};
 pub use work::{help, start_native};
 
 use std::ops::Deref;
@@ -100,7 +103,7 @@ pub fn count_cancelled(home: ThreadHome) {
 
 /// Which thread pool a future is at home in: the forks this process had come through when the pool was made, and a
 /// number. One word, because each future has it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ThreadHome(u64);
 
 impl ThreadHome {

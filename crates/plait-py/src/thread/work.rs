@@ -1,5 +1,5 @@
 //! The life of a worker thread: it takes tasks and runs them, and while it waits for a task of its own pool it sees to
-//! it that somebody runs that one.
+//! it that somebody runs that one: by running it itself, or by lending its place (`lending`).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -8,7 +8,8 @@ use std::thread;
 
 use plait_engine::native;
 use plait_engine::tally::{Counters, Place};
-use plait_engine::threads::{Popped, Pushed};
+use plait_engine::threads::Popped;
+use plait_engine::threads::waits::Waiter;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use rustix::thread::gettid;
@@ -18,6 +19,7 @@ use crate::future::{FutureCore, Held, Phase, tell};
 
 use crate::{callout, context};
 
+use super::lending::{self, Lent};
 use super::limited::{self, Attempt};
 use super::{Call, Tasks, ThreadHome, finish};
 
@@ -35,6 +37,9 @@ pub(super) struct Works {
     pub(super) timed: Cell<bool>,
     /// Where it is in the tally, unless there are more threads than that tells of.
     pub(super) place: Option<usize>,
+    /// The call that runs here, and its number once it waits for others; 0 before.
+    running: Cell<Option<Arc<FutureCore>>>,
+    waiter: Cell<Waiter>,
 }
 
 impl Works {
@@ -43,12 +48,12 @@ impl Works {
     }
 
     /// A call begins; gives what it stands before.
-    pub(super) fn enter(&self) -> u64 {
+    fn enter(&self) -> u64 {
         self.place().map_or(0, |place| place.enter(some_milliseconds_ago()))
     }
 
     /// It is over.
-    pub(super) fn exit(&self, before: u64) {
+    fn exit(&self, before: u64) {
         if let Some(place) = self.place() {
             place.exit(before);
         }
@@ -66,6 +71,42 @@ impl Works {
         if let Some(place) = self.place() {
             place.lose(false);
         }
+    }
+
+    /// Makes a call of `core`'s; what that lent while it waited is taken back at its end.
+    pub(super) fn during<R>(
+        &self,
+        py: Python<'_>,
+        core: Arc<FutureCore>,
+        call: impl FnOnce() -> R,
+    ) -> (Arc<FutureCore>, R) {
+        let address = Arc::as_ptr(&core);
+        let outer = (self.running.replace(Some(core)), self.waiter.replace(0));
+        let before = self.enter();
+        let called = call();
+        self.exit(before);
+        let core = self.running.replace(outer.0).expect("put there above, and taken out by nobody");
+        debug_assert_eq!(Arc::as_ptr(&core), address);
+        let waiter = self.waiter.replace(outer.1);
+        if waiter != 0 {
+            lending::left(py, waiter);
+        }
+        (core, called)
+    }
+
+    /// The call that runs in this thread.
+    pub(super) fn running(&self) -> Option<Arc<FutureCore>> {
+        let core = self.running.take();
+        self.running.set(core.clone());
+        core
+    }
+
+    /// The number of that call as one that waits.
+    pub(super) fn waiter(&self) -> Waiter {
+        if self.waiter.get() == 0 {
+            self.waiter.set(lending::next_waiter());
+        }
+        self.waiter.get()
     }
 }
 
@@ -97,6 +138,14 @@ fn works_of(home: ThreadHome) -> Option<Rc<Works>> {
     WORKS.with_borrow(Clone::clone)
 }
 
+/// What this thread knows of its pool, if it works for one.
+pub(super) fn works() -> Option<Rc<Works>> {
+    if WORKS_FOR.get() == ThreadHome::NONE {
+        return None;
+    }
+    WORKS.with_borrow(Clone::clone)
+}
+
 /// Whether this thread is a worker of the pool.
 pub(super) fn works_for(home: ThreadHome) -> bool {
     WORKS_FOR.get() == home
@@ -110,8 +159,9 @@ pub(super) fn work(py: Python<'_>, tasks: &Arc<Tasks>, home: ThreadHome, start: 
     });
     let place = tasks.tally.take(gettid().as_raw_nonzero().get().cast_unsigned());
     Counters::add(&tasks.tally.count().started);
+    let (timed, running, waiter) = (Cell::new(false), Cell::new(None), Cell::new(0));
     let works =
-        Rc::new(Works { tasks: Arc::clone(tasks), home, start, initialized, thread, timed: Cell::new(false), place });
+        Rc::new(Works { tasks: Arc::clone(tasks), home, start, initialized, thread, timed, place, running, waiter });
     WORKS.set(Some(Rc::clone(&works)));
     WORKS_FOR.set(home);
     // A child that was forked in a call has this thread alone, and leaves the other tasks to the parent.
@@ -121,7 +171,7 @@ pub(super) fn work(py: Python<'_>, tasks: &Arc<Tasks>, home: ThreadHome, start: 
             found => found,
         };
         match popped {
-            Popped::Task(core) => run(py, &works, &core),
+            Popped::Task(core) => run(py, &works, core),
             Popped::Empty => {}
             Popped::Leave => break,
         }
@@ -131,23 +181,20 @@ pub(super) fn work(py: Python<'_>, tasks: &Arc<Tasks>, home: ThreadHome, start: 
 }
 
 /// Does what a task needs; nothing if somebody has begun it already, or it was cancelled.
-fn run(py: Python<'_>, works: &Works, core: &Arc<FutureCore>) {
-    let Some(call) = core.begin() else { return follow_up(py, works, core) };
+fn run(py: Python<'_>, works: &Works, core: Arc<FutureCore>) {
+    let Some(call) = core.begin() else { return follow_up(py, works, &core) };
     let call = *call;
     if call.limits.is_some() {
-        return limited::run(py, works, Attempt::first(Arc::clone(core), call));
+        return limited::run(py, works, Attempt::first(core, call));
     }
-    let before = works.enter();
-    let called = call.make(py, works.initialized.as_ref());
-    works.exit(before);
-    works.hear();
-    let held = match called {
+    let (core, held) = works.during(py, core, || match call.make(py, works.initialized.as_ref()) {
         Ok(value) => Held::Value(value),
         Err(error) => Held::Error(error.into_value(py).into_any()),
-    };
+    });
     // The arguments go before the result is known, as when a plain call returns.
     drop(call);
-    finish(py, &works.tasks, core, held);
+    works.hear();
+    finish(py, &works.tasks, &core, held);
 }
 
 /// What is left of a call that was abandoned: the next try, or telling those who asked.
@@ -160,34 +207,25 @@ fn follow_up(py: Python<'_>, works: &Works, core: &Arc<FutureCore>) {
     }
 }
 
-/// A place in the pool that a worker lends while it waits for a task of the pool.
-pub struct Lent(Arc<Tasks>);
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        self.0.remove_place();
-    }
-}
-
 /// Called before this thread waits for `core`, which lasts no longer than what is returned.
 ///
 /// A worker that waits for a task of its own pool runs it itself if nobody has begun it: else all workers could wait for
 /// tasks that no worker is left to run. Where a timeout is involved the task has to be in a thread of its own, to be
-/// abandoned alone: then the pool may have a thread more while this one waits.
-pub fn help(py: Python<'_>, core: &Arc<FutureCore>, home: ThreadHome) -> PyResult<Option<Lent>> {
-    let Some(works) = works_of(home) else { return Ok(None) };
-    if core.phase() != Phase::Pending {
+/// abandoned alone, and what another pool is to run is not this thread's: then it may lend its place.
+pub fn help<'py>(py: Python<'py>, core: &Arc<FutureCore>, home: ThreadHome) -> PyResult<Option<Lent<'py>>> {
+    if WORKS_FOR.get() == ThreadHome::NONE {
         return Ok(None);
     }
-    if !works.timed.get() && !is_timed(core) {
-        run(py, &works, core);
-        return Ok(None);
+    if let Some(works) = works_of(home) {
+        if core.phase() != Phase::Pending {
+            return Ok(None);
+        }
+        if !works.timed.get() && !is_timed(core) {
+            run(py, &works, Arc::clone(core));
+            return Ok(None);
+        }
     }
-    let lent = Lent(Arc::clone(&works.tasks));
-    if works.tasks.add_place() == Pushed::Hire {
-        callout::call(works.start.bind(py), &PyTuple::empty(py), None)?;
-    }
-    Ok(Some(lent))
+    lending::lend(py, core, home)
 }
 
 fn is_timed(core: &FutureCore) -> bool {
