@@ -19,6 +19,7 @@ B = TypeVar("B")
 T = TypeVar("T")
 
 if TYPE_CHECKING:
+    from plait._cluster.place import Backend
     from plait._map import Awaited, Input
 
 
@@ -71,7 +72,7 @@ def amap(
 def amap(
     fn: Callable[..., Any],
     *iterables: Any,
-    backend: str = "auto",
+    backend: "Backend" = "auto",
     workers: int | None = None,
     chunksize: int | None = None,
     buffersize: int | None = None,
@@ -97,7 +98,8 @@ def amap(
         fn: A coroutine function, or a plain one.
         iterables: Its arguments, item by item, plain or asynchronous; the shortest ends it.
         backend: "auto" (the default), which is "asyncio" for a coroutine function and is measured for a plain
-            one; "asyncio", "processes", "threads" or "serial", which blocks the loop.
+            one; "asyncio", "processes", "threads" or "serial", which blocks the loop; or a cluster, as for
+            `plait.map`.
         workers: How many threads or processes, as for `plait.map`.
         chunksize: Calls sent to a worker process together; 1 by default for plain functions.
         buffersize: The most items read ahead of the results that were taken.
@@ -112,7 +114,7 @@ def amap(
         Exception: by the iterator: what `fn` or an input raised, where its result would have come.
 
     """
-    check_backend(backend)
+    place = check_backend(backend)
     check_counts(workers=workers, chunksize=chunksize, buffersize=buffersize, concurrency=concurrency)
     check_limits(timeout, retries)
     if not iterables:
@@ -122,6 +124,12 @@ def amap(
 
     asynchronous = any(is_async(iterable) for iterable in iterables)
     calls: Any = zipped(iterables) if asynchronous else zip(*iterables)
+    if place is not None:
+        from plait._cluster import start as cluster
+
+        refuse_concurrency(concurrency)
+        return cluster.stream(place, fn, calls, workers, chunksize, buffersize, limits)
+    assert isinstance(backend, str)
     if backend == "asyncio":
         refuse_plain(fn)
     elif not is_coroutine_function(fn):

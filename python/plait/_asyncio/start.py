@@ -111,23 +111,52 @@ def stream_on_processes(
     limits: Limits,
 ) -> AsyncGenerator[Any, None]:
     """Start a map on processes for a running loop; `calls` are the zipped `iterables`."""
-    from plait._asyncio.chunks import PlainChunk, arrived, cut, cut_async
-    from plait._asyncio.futures import Futures, ahead_of
+    pool = processes(workers)
+    if is_coroutine_function(fn):
+        from plait._asyncio.chunks import arrived
+
+        call, size, ahead = plan(fn, iterables, pool, chunksize, concurrency, buffersize, limits)
+        return _stream_chunks(pool, call, calls, size, ahead, (None, limits[1]), ahead, arrived)
+    return stream_on(pool, fn, calls, chunksize, buffersize, limits)
+
+
+def stream_on(
+    pool: Any,
+    fn: Callable[..., Any],
+    calls: Any,
+    chunksize: int | None,
+    buffersize: int | None,
+    limits: Limits,
+) -> AsyncGenerator[Any, None]:
+    """Start a map of a plain function on a pool, for a running loop."""
+    from plait._asyncio.chunks import PlainChunk, arrived
+    from plait._asyncio.futures import ahead_of
+
+    size, ahead = chunksize or 1, ahead_of(pool)
+    if limits != (None, 0) or size == 1:
+        # Calls with limits go one by one.
+        return _stream_chunks(pool, fn, calls, 0, ahead, limits, buffersize, None)
+    ahead = max(1, buffersize // size) if buffersize is not None else ahead
+    return _stream_chunks(pool, PlainChunk(fn), calls, size, ahead, limits, ahead, arrived)
+
+
+def _stream_chunks(
+    pool: Any,
+    call: Callable[..., Any],
+    calls: Any,
+    size: int,
+    ahead: int,
+    limits: Limits,
+    buffersize: int | None,
+    unpack: Any,
+) -> AsyncGenerator[Any, None]:
+    """With `unpack`, so many calls go together."""
+    from plait._asyncio.chunks import cut, cut_async
+    from plait._asyncio.futures import Futures
     from plait._asyncio.stream import stream
 
-    pool = processes(workers)
-    call: Callable[..., Any] = fn
-    unpack, size, ahead = None, chunksize or 1, ahead_of(pool)
-    if is_coroutine_function(fn):
-        call, size, ahead = plan(fn, iterables, pool, chunksize, concurrency, buffersize, limits)
-        limits, unpack = (None, limits[1]), arrived
-    elif limits == (None, 0) and size > 1:
-        # Calls with limits go one by one.
-        call, unpack = PlainChunk(fn), arrived
-        ahead = max(1, buffersize // size) if buffersize is not None else ahead
     if unpack is not None:
         calls = cut_async(calls, size) if isinstance(calls, AsyncIterator) else cut(calls, size)
-        buffersize = ahead
     submit = submit_of(pool, limits)
     return stream(
         lambda loop, tell: Futures(loop, submit, call, ahead, None, tell), calls, limits, buffersize, unpack
