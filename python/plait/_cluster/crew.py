@@ -73,6 +73,8 @@ class Task:
         self.handle: Handle | None = None
         self.tries = 1
         self.deaths = 0
+        # Whether no other chunk has been on the engine with it.
+        self.is_alone = True
         self.is_done = False
 
 
@@ -232,6 +234,10 @@ class Crew:
         def done(answer: bytes | None, error: BaseException | None) -> None:
             self._tell(lambda: self._answered(task, answer, error))
 
+        task.is_alone = not self._out
+        if len(self._out) == 1:
+            # Of two or more, each has had company before.
+            next(iter(self._out)).is_alone = False
         self._out.add(task)
         try:
             task.handle = self.engine.submit(task.job, task.calls, done)
@@ -242,7 +248,7 @@ class Crew:
         if isinstance(error, ClusterGone):
             self._break(str(error))
             return
-        was_alone = self._settled(task) or not self._out
+        was_alone = self._settled(task) or task.is_alone
         if task.is_done:
             return
         if isinstance(error, WorkerLost):

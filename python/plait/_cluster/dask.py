@@ -154,7 +154,9 @@ class _Task:
             # The loop is being closed, which the engine's trouble tells.
             return
         except Exception as raised:
-            error = raised
+            # Of a client that was closed meanwhile Dask says all kinds of things.
+            trouble = None if isinstance(raised, ClusterGone) else self._engine.trouble()
+            error = raised if trouble is None else ClusterGone(trouble)
         finally:
             self._future = None
         if not self._is_dropped:

@@ -53,8 +53,9 @@ class ClusterExecutor(PoolMixin, concurrent.futures.Executor):
         self._place = place
         self._crew = Crew(connect(place, max_workers))
         self._max_workers = max(1, self._crew.engine.places())
-        self._finalize = weakref.finalize(self, self._crew.retire)
-        self._finalize.atexit = False
+        if place.client is None:
+            # Whose client it is sees to its end, and is not to be kept alive by plait.
+            weakref.finalize(self, self._crew.retire).atexit = False
         _exit.at_exit(self)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
