@@ -1,4 +1,4 @@
-# One command each: demo, test, lint, web, bench, bench-choose, bench-observe, bench-connections, compat, chaos, docs. Every target makes what it
+# One command each: demo, test, lint, web, bench, bench-choose, bench-observe, bench-connections, compat, chaos, docs, and those with -cluster. Every target makes what it
 # needs, and nothing twice: what was made leaves a stamp in .build/, and a stamp is renewed only when something it was
 # made from changed.
 
@@ -33,11 +33,12 @@ VENV    := .build/venv-$(TAG)
 .SECONDEXPANSION:
 # Stamps of the pattern rules are results, not by-products to be removed.
 .SECONDARY:
-.PHONY: help demo test test-rust test-python loom lint house web check-web bench bench-choose bench-observe bench-page bench-connections compat chaos docs clean force
+.PHONY: help demo test test-rust test-python loom lint house web check-web bench bench-choose bench-observe bench-page bench-connections test-cluster bench-cluster compat chaos docs clean force
 
 help:
 	@echo 'make demo     build plait, compare the backends on examples/primes.py'
 	@echo 'make test     the Rust tests, then pytest on every supported Python found (PYTHONS=python3.12 narrows)'
+	@echo 'make test-cluster  the tests on a real Dask cluster, in an environment that has Dask (ARGS="-k name")'
 	@echo 'make loom     the protocols of shared memory, in every interleaving of small cases (make test has them too)'
 	@echo 'make lint     rustfmt, clippy, ruff, and the check of rooms and arrows'
 	@echo 'make web      the script of the pages, bundled of web/ into crates/plait-report (needed after a change of web/ only)'
@@ -45,6 +46,7 @@ help:
 	@echo 'make bench-choose  what backend="auto" costs against knowing best (ARGS=--quick; ARGS="--only NAME"; ARGS=--list)'
 	@echo 'make bench-observe what `plait record` finds and what it costs, beside py-spy (ARGS=--quick; ARGS="--only cost")'
 	@echo 'make bench-connections 50,000 connections that worker processes hold at a time'
+	@echo 'make bench-cluster one million small calls on a Dask cluster of this machine, beside Dask alone'
 	@echo 'make bench-page how long pages of half a million spans take to draw, zoom and move in Chromium'
 	@echo 'make compat   other people'"'"'s programs with and without `plait run`: the same output, and how long they take'
 	@echo 'make chaos    real pools in a seeded storm of faults; fails if anything is lost (ARGS="--seconds 60 --seed 7")'
@@ -64,6 +66,11 @@ test-rust: $(TOOLS)/made .build/nextest
 
 test-python: $(TOOLS)/made .build/web-ready $(foreach tag,$(TAGS),.build/venv-$(tag)/built .build/venv-$(tag)/test-ready)
 	@$(TOOLS)/bin/python scripts/run_tests.py $(foreach tag,$(TAGS),--python $(tag)) -- $(ARGS)
+
+test-cluster: $(VENV)/built .build/cluster-$(TAG)/made
+	PYTHONPATH=$(ROOT)/python .build/cluster-$(TAG)/bin/python -m pytest -p no:cacheprovider \
+		tests/test_cluster_parts.py tests/test_cluster_crew.py tests/test_dask.py tests/test_dask_ends.py \
+		'tests/test_snippets.py::test_script_runs' -k 'not .md or dask.md' $(ARGS)
 
 loom: $(TOOLS)/made .build/nextest
 	@$(TOOLS)/bin/python scripts/run_tests.py --loom
@@ -100,6 +107,9 @@ bench-observe: $(VENV)/built .build/bench-$(TAG)/made
 bench-connections: $(VENV)/built .build/bench-$(TAG)/made
 	PYTHONPATH=$(ROOT)/python .build/bench-$(TAG)/bin/python bench/connections.py $(ARGS)
 
+bench-cluster: $(VENV)/built .build/cluster-$(TAG)/made
+	PYTHONPATH=$(ROOT)/python .build/cluster-$(TAG)/bin/python bench/cluster.py $(ARGS)
+
 bench-page: $(VENV)/built $(VENV)/test-ready
 	PYTHONPATH=$(ROOT)/python:$(ROOT)/tests $(VENV)/bin/python bench/page.py $(ARGS)
 
@@ -135,6 +145,11 @@ $(TOOLS)/made: requirements/tools.txt
 .build/bench-3.%/made: requirements/bench.txt
 	$(call new_venv,.build/bench-3.$*,3.$*)
 	.build/bench-3.$*/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+.build/cluster-3.%/made: requirements/cluster.txt
+	$(call new_venv,.build/cluster-3.$*,3.$*)
+	.build/cluster-3.$*/bin/python -m pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
 .build/compat-3.%/made: requirements/compat.txt

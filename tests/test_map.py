@@ -256,9 +256,7 @@ def test_a_result_that_cannot_be_sent_comes_after_the_results_before_it():
         next(results)
 
 
-@pytest.mark.parametrize(
-    "bad", ["interpreters", "dask", "dask://host:8786", "ray", "nonsense", "", None, 7, "Threads"]
-)
+@pytest.mark.parametrize("bad", ["interpreters", "ray", "nonsense", "", None, 7, "Threads"])
 def test_an_unknown_backend_is_one_clear_error(bad):
     with pytest.raises(ValueError) as caught:
         plait.map(w.add_one, [1], backend=bad)

@@ -21,6 +21,7 @@ B = TypeVar("B")
 T = TypeVar("T")
 
 if TYPE_CHECKING:
+    from plait._cluster.place import Backend
     from plait._long import Progress
     from plait._map import Input, Options, Returning
 
@@ -115,7 +116,7 @@ def amap(
 def amap(
     fn: Callable[..., Any],
     *iterables: Any,
-    backend: str = "auto",
+    backend: "Backend" = "auto",
     workers: int | None = None,
     chunksize: int | None = None,
     buffersize: int | None = None,
@@ -146,7 +147,8 @@ def amap(
         fn: A coroutine function, or a plain one.
         iterables: Its arguments, item by item, plain or asynchronous; the shortest ends it.
         backend: "auto" (the default), which is "asyncio" for a coroutine function and is measured for a plain
-            one; "asyncio", "processes", "threads" or "serial", which blocks the loop.
+            one; "asyncio", "processes", "threads" or "serial", which blocks the loop; or a cluster, as for
+            `plait.map`.
         workers: How many threads or processes, as for `plait.map`.
         chunksize: Calls sent to a worker process together; 1 by default for plain functions.
         buffersize: The most items read ahead of the results that were taken.
@@ -169,18 +171,33 @@ def amap(
         Exception: by the iterator: what `fn` or an input raised, where its result would have come.
 
     """
-    check_backend(backend)
+    place = check_backend(backend)
     check_counts(workers=workers, chunksize=chunksize, buffersize=buffersize, concurrency=concurrency)
     check_limits(timeout, retries)
     if not iterables:
         raise TypeError("amap needs at least one iterable")
     limits = (timeout, retries)
+    wanted = None
+    if not (ordered is True and errors == "raise" and not progress and checkpoint is None):
+        from plait._long import wishes
+
+        wanted = wishes.wishes(errors, ordered, progress, checkpoint)
     is_coroutine = is_coroutine_function(fn)
-    fn, iterables, backend = _seed.mapped(fn, iterables, seed, backend, is_coroutine)
+    if place is None:
+        assert isinstance(backend, str)
+        fn, iterables, backend = _seed.mapped(fn, iterables, seed, backend, is_coroutine)
+    elif seed is not None:
+        _seed.refuse(place.engine)
     from plait._asyncio.inputs import zipped
 
     asynchronous = any(is_async(iterable) for iterable in iterables)
     calls: Any = zipped(iterables) if asynchronous else zip(*iterables)
+    if place is not None:
+        from plait._cluster import start as cluster
+
+        refuse_concurrency(concurrency)
+        return cluster.stream(place, fn, calls, iterables, wanted, (workers, chunksize, buffersize), limits)
+    assert isinstance(backend, str)
     if backend == "asyncio":
         refuse_plain(fn)
     elif not is_coroutine:
@@ -189,11 +206,6 @@ def amap(
         refuse_coroutines(fn, backend)
     if backend == "serial" and timeout is not None:
         raise ValueError("timeout: the serial backend cannot stop a call; use processes")
-    wanted = None
-    if not (ordered is True and errors == "raise" and not progress and checkpoint is None):
-        from plait._long import wishes
-
-        wanted = wishes.wishes(errors, ordered, progress, checkpoint)
     from plait._asyncio import start, stream
 
     if backend == "processes":

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from plait._asyncio.executor import AsyncioExecutor
     from plait._auto.executor import AutoExecutor
     from plait._choice import Choice
+    from plait._cluster.executor import ClusterExecutor
+    from plait._cluster.place import Backend, Place
     from plait._future import Future
     from plait._options import MapOptions
     from plait._process import ProcessPoolExecutor
@@ -21,7 +23,12 @@ if TYPE_CHECKING:
     from plait._thread import ThreadPoolExecutor
 
     Inner: TypeAlias = (
-        AutoExecutor | ProcessPoolExecutor | ThreadPoolExecutor | SerialExecutor | AsyncioExecutor
+        AutoExecutor
+        | ProcessPoolExecutor
+        | ThreadPoolExecutor
+        | SerialExecutor
+        | AsyncioExecutor
+        | ClusterExecutor
     )
 
 A = TypeVar("A")
@@ -32,14 +39,23 @@ T = TypeVar("T")
 BACKENDS = ("auto", "serial", "threads", "processes", "asyncio")
 
 # Named in the design, not built yet: asking for one says so.
-_NOT_YET = ("interpreters", "dask", "ray")
+_NOT_YET = ("interpreters", "ray")
 
 
-def check_backend(backend: object) -> None:
-    """Raise a ValueError that says what there is, unless `backend` is one of `BACKENDS`."""
-    if backend in BACKENDS:
-        return
-    known = ", ".join(repr(name) for name in BACKENDS)
+def check_backend(backend: object) -> "Place | None":
+    """Give the cluster that `backend` names; None for one of `BACKENDS`.
+
+    Raises:
+        ValueError: it is neither, or an address that is none; it says what there is.
+
+    """
+    if isinstance(backend, str) and backend in BACKENDS:
+        return None
+    from plait._cluster.place import ENGINES, place_of
+
+    if (place := place_of(backend)) is not None:
+        return place
+    known = ", ".join(repr(name) for name in (*BACKENDS, *ENGINES))
     if isinstance(backend, str) and backend.split(":")[0] in _NOT_YET:
         raise ValueError(f"backend {backend!r} is not in this version of plait; there are {known}")
     raise ValueError(f"no backend {backend!r}; there are {known}")
@@ -53,16 +69,18 @@ class Executor(PoolMixin, concurrent.futures.Executor):
             calls of each function run on a thread of this process while they are measured; then further calls
             of it go to threads or to worker processes, whichever promises to be faster. An option that only
             worker processes have decides for them. "asyncio" takes coroutine functions and runs them on an
-            event loop in a thread of plait's own; cancelling a future cancels its coroutine.
+            event loop in a thread of plait's own; cancelling a future cancels its coroutine. "dask" starts a
+            cluster on this machine and closes it; "dask://host:port" or a `distributed.Client` is one that is
+            there.
         max_workers: The most workers; by default as measured, a process for each core, or as many threads as
             the stdlib starts. On "asyncio" the most coroutines at a time, by default found by climbing.
-        initializer: Called in each worker as it starts; not on "asyncio", which has none.
+        initializer: Called in each worker as it starts; not on "asyncio", which has none, nor on a cluster.
         initargs: Its arguments.
         max_tasks_per_child: Calls after which a worker process is replaced; processes only.
         preload: Modules to import once for all worker processes; processes only.
         timeout: Seconds that each call may take from its start; one that takes longer fails with
-            `plait.TaskTimeout`. On processes it is stopped. A thread cannot be stopped: there it is
-            abandoned, and goes on unheard. A coroutine is cancelled. Not on the serial backend.
+            `plait.TaskTimeout`. On processes it is stopped. A thread cannot be stopped: there, and on a
+            cluster, it is abandoned, and goes on unheard. A coroutine is cancelled. Not on "serial".
         retries: Extra tries of a call after an exception, a timeout, or the death of its worker.
         memory_limit: The most private memory of a worker process, in bytes or as "1.5GiB"; processes only.
         max_memory_growth: Growth of its private memory after which a worker process is replaced between two
@@ -76,6 +94,8 @@ class Executor(PoolMixin, concurrent.futures.Executor):
 
     Raises:
         ValueError: no such backend, or an option that it does not have.
+        ImportError, ConnectionError, plait.PlaitError: of a cluster: its package is missing, no scheduler
+            answers, or the other end has other versions.
 
     """
 
@@ -83,7 +103,7 @@ class Executor(PoolMixin, concurrent.futures.Executor):
 
     def __init__(
         self,
-        backend: str = "auto",
+        backend: "Backend" = "auto",
         max_workers: int | None = None,
         *,
         initializer: Callable[..., object] | None = None,
@@ -99,7 +119,8 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         seed: int | None = None,
     ) -> None:
         """See the class."""
-        check_backend(backend)
+        place = check_backend(backend)
+        asked = repr(backend if place is None else str(place))
         check_limits(timeout, retries)
         options: dict[str, Any] = {
             "preload": tuple(preload) or None,
@@ -112,18 +133,29 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         if backend == "auto" and options:
             backend = "processes"
         if seed is not None:
-            backend = _seed.check(seed, backend)
+            if place is not None:
+                _seed.refuse(place.engine)
+            backend = _seed.check(seed, str(backend))
         if backend != "processes":
             for name in options:
-                raise ValueError(f"{name} is an option of backend 'processes', not of {backend!r}")
+                raise ValueError(f"{name} is an option of backend 'processes', not of {asked}")
         if max_pending is not None and backend not in ("threads", "processes"):
             raise ValueError(
-                f"max_pending is an option of backends 'threads' and 'processes', not of {backend!r}"
+                f"max_pending is an option of backends 'threads' and 'processes', not of {asked}"
             )
         self.backend = backend
         self._limits = (timeout, retries)
         inner: Inner
-        if backend == "auto":
+        if place is not None:
+            if initializer is not None:
+                raise ValueError(
+                    "initializer is for workers that plait starts itself; Dask has worker plugins for that "
+                    "(client.register_plugin), which are there before the first call"
+                )
+            from plait._cluster.executor import ClusterExecutor
+
+            inner = ClusterExecutor(place, max_workers, timeout=timeout, retries=retries)
+        elif backend == "auto":
             from plait._auto.executor import AutoExecutor
 
             inner = AutoExecutor(max_workers, initializer, initargs, self._limits)

@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     from plait._choice import Choice
+    from plait._cluster.place import Backend
     from plait._long import Progress
 
     R = TypeVar("R", covariant=True)
@@ -55,14 +56,14 @@ if TYPE_CHECKING:
     class Options(Long, total=False):
         """The same, with a backend; and what only coroutine functions have."""
 
-        backend: str
+        backend: Backend
         concurrency: int | None
         errors: Literal["raise", "skip"]
 
     class Returning(Long, total=False):
         """The same, where exceptions are results."""
 
-        backend: str
+        backend: Backend
         concurrency: int | None
 
     class Chosen(Iterator[R], Protocol[R]):
@@ -164,7 +165,7 @@ def map(
 def map(
     fn: Callable[..., Any],
     *iterables: Any,
-    backend: str = "auto",
+    backend: "Backend" = "auto",
     workers: int | None = None,
     chunksize: int | None = None,
     buffersize: int | None = None,
@@ -190,7 +191,8 @@ def map(
     Args:
         fn: The function, or a coroutine function.
         iterables: Its arguments, item by item; the shortest ends it. With "asyncio" they may be asynchronous.
-        backend: "auto" (the default), "processes", "threads", "serial" or "asyncio".
+        backend: "auto" (the default), "processes", "threads", "serial" or "asyncio"; "dask" for a cluster on
+            this machine, "dask://host:port" or a `distributed.Client` for one that is there.
         workers: How many; by default as measured, or a process for each core, or as many threads as the
             stdlib starts.
         chunksize: Items sent to a worker process together; by default chosen from how long they take.
@@ -224,11 +226,22 @@ def map(
             first.
 
     """
-    check_backend(backend)
+    place = check_backend(backend)
     check_counts(workers=workers, chunksize=chunksize, buffersize=buffersize, concurrency=concurrency)
     check_limits(timeout, retries)
     if not iterables:
         raise TypeError("map needs at least one iterable")
+    limits = (timeout, retries)
+    if place is not None:
+        from plait._cluster import start as cluster
+        from plait._long import wishes
+
+        refuse_concurrency(concurrency)
+        if seed is not None:
+            _seed.refuse(place.engine)
+        wanted = wishes.wishes(errors, ordered, progress, checkpoint)
+        return cluster.start(place, fn, iterables, wanted, (workers, chunksize, buffersize), limits)
+    assert isinstance(backend, str)
     is_coroutine = backend == "asyncio" or is_coroutine_function(fn)
     if is_coroutine and backend not in ("asyncio", "auto", "processes"):
         refuse_coroutines(fn, backend)
@@ -236,7 +249,6 @@ def map(
     if not is_coroutine:
         refuse_concurrency(concurrency)
         refuse_async_inputs(iterables, backend)
-    limits = (timeout, retries)
     if not (ordered is True and errors == "raise" and not progress and checkpoint is None):
         from plait._long import start as long
         from plait._long import wishes

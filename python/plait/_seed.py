@@ -53,6 +53,14 @@ def check(seed: object, backend: str, is_coroutine: bool = False) -> str:
     return "processes" if backend == "auto" else backend
 
 
+def refuse(engine: str) -> NoReturn:
+    """Raise what says that no seed is heeded there."""
+    raise ValueError(
+        f"seed= is not there on backend {engine!r}, whose workers may make several calls at a time; "
+        'use backend="processes" or "serial", or give each call a generator of its own'
+    )
+
+
 class Stream:
     """What the call that runs draws from: the seed, and the numbers that lead to it."""
 

@@ -115,10 +115,15 @@ def stream_on_processes(
     limits: Limits,
 ) -> AsyncGenerator[Any, None]:
     """Start a map on processes for a running loop; `calls` are the zipped `iterables`."""
+    how, ahead = on_processes(fn, iterables, workers, chunksize, concurrency, buffersize, limits)
+    return streamed(how, ahead, calls, buffersize)
+
+
+def streamed(how: "How", ahead: int, calls: Any, buffersize: int | None) -> AsyncGenerator[Any, None]:
+    """Start a map whose calls are made so, for a running loop."""
     from plait._asyncio.chunks import cut, cut_async
     from plait._asyncio.stream import stream
 
-    how, ahead = on_processes(fn, iterables, workers, chunksize, concurrency, buffersize, limits)
     if how.unpack is not None:
         calls = cut_async(calls, how.size) if isinstance(calls, AsyncIterator) else cut(calls, how.size)
         buffersize = ahead
@@ -135,27 +140,54 @@ def on_processes(
     limits: Limits,
     goes_on: bool = False,
 ) -> "tuple[How, int]":
-    """How calls are made on worker processes for a running loop, and how many go ahead.
+    """How calls are made on worker processes for a running loop, and how many go ahead; see `on_pool`."""
+    pool = processes(workers)
+    if not is_coroutine_function(fn):
+        return on_pool(pool, fn, chunksize, buffersize, limits, goes_on)
+    from plait._asyncio.chunks import arrived
+
+    call, size, ahead = plan(fn, iterables, pool, chunksize, concurrency, buffersize, limits)
+    return _how(pool, fn, call, ahead, (None, limits[1]), size, arrived), ahead
+
+
+def on_pool(
+    pool: Any,
+    fn: Callable[..., Any],
+    chunksize: int | None,
+    buffersize: int | None,
+    limits: Limits,
+    goes_on: bool,
+) -> "tuple[How, int]":
+    """How calls of a plain function are made on a pool for a running loop, and how many go ahead.
 
     `goes_on`: a call that raises does not keep the others of its chunk from being made.
     """
     from plait._asyncio.chunks import PlainChunk, arrived
-    from plait._asyncio.futures import Futures, ahead_of
+    from plait._asyncio.futures import ahead_of
+
+    size, ahead = chunksize or 1, ahead_of(pool)
+    if limits != (None, 0) or size == 1:
+        # Calls with limits go one by one.
+        return _how(pool, fn, fn, ahead, limits, 1, None), ahead
+    ahead = max(1, buffersize // size) if buffersize is not None else ahead
+    return _how(pool, fn, PlainChunk(fn, goes_on), ahead, limits, size, arrived), ahead
+
+
+def _how(
+    pool: Any,
+    fn: Callable[..., Any],
+    call: Callable[..., Any],
+    ahead: int,
+    limits: Limits,
+    size: int,
+    unpack: Any,
+) -> "How":
+    from plait._asyncio.futures import Futures
     from plait._asyncio.stream import How
 
-    pool = processes(workers)
-    call: Callable[..., Any] = fn
-    unpack, size, ahead = None, 1, ahead_of(pool)
-    if is_coroutine_function(fn):
-        call, size, ahead = plan(fn, iterables, pool, chunksize, concurrency, buffersize, limits)
-        limits, unpack = (None, limits[1]), arrived
-    elif limits == (None, 0) and chunksize is not None and chunksize > 1:
-        # Calls with limits go one by one.
-        call, size, unpack = PlainChunk(fn, goes_on), chunksize, arrived
-        ahead = max(1, buffersize // size) if buffersize is not None else ahead
     submit = submit_of(pool, limits)
     make = lambda loop, tell: Futures(loop, submit, call, ahead, None, tell)  # noqa: E731
-    return How(make, limits, size, unpack, pool._max_workers, fn), ahead
+    return How(make, limits, size, unpack, pool._max_workers, fn)
 
 
 def plan(

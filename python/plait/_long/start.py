@@ -50,6 +50,19 @@ def start(
         backends = ("threads", "processes") if limits != (None, 0) else ("serial", "threads", "processes")
         bounds = Bounds(workers, chunksize, backends)
         decide = Decider(fn, bounds, limits, lambda number: pools("processes", number), is_warm)
+    return begin(fn, iterables, wishes, decide, buffersize, is_lazy=backend == "serial")
+
+
+def begin(
+    fn: Callable[..., Any],
+    iterables: tuple[Iterable[Any], ...],
+    wishes: Wishes,
+    decide: Callable[[Run], Lanes],
+    buffersize: int | None,
+    *,
+    is_lazy: bool = False,
+) -> LongMap:
+    """Start the calls on the lanes that `decide` gives; see `start`."""
     ledger = None
     if wishes.checkpoint is not None:
         from plait._long.identity import identity
@@ -58,7 +71,7 @@ def start(
         ledger = Ledger(wishes.checkpoint, identity(fn))
     try:
         source = Source(iterables, ledger)
-        run = Run(source, wishes, ledger, held(decide), buffersize, is_lazy=backend == "serial")
+        run = Run(source, wishes, ledger, held(decide), buffersize, is_lazy=is_lazy)
     except BaseException:
         if ledger is not None:
             ledger.drop()

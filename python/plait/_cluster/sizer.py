@@ -1,0 +1,65 @@
+"""How many items of a map go together to a cluster, where a chunk costs milliseconds.
+
+The rules are those of `plait-engine`'s `chunk.rs`, for the one aim that a slow transport has.
+"""
+
+from collections.abc import Callable
+
+# The most by which a size may grow beyond the chunk just measured.
+_GROWTH = 8
+
+# With a known length, each place is to get so many chunks of what remains.
+_SHARES = 4
+
+# What a chunk may weigh, in bytes.
+_MOST_BYTES = 1 << 20
+
+
+class Sizer:
+    """How many items go together: as given, or as their duration and weight suggest."""
+
+    def __init__(
+        self, fixed: int | None, aim: float, overhead: float, left: Callable[[], int | None]
+    ) -> None:
+        """`aim`: seconds of work in a chunk; `overhead`: those that one costs; `left`: items not sent yet."""
+        self.is_fixed = fixed is not None
+        self.places = 1
+        self._fixed = fixed
+        self._aim = aim
+        self._overhead = overhead
+        self._left = left
+        self._grown = 1
+        self._seconds = 0.0
+        self._bytes = 1.0
+
+    @property
+    def size(self) -> int:
+        """The next chunk's."""
+        if self._fixed is not None:
+            return self._fixed
+        size = min(self._grown, max(1, int(_MOST_BYTES / self._bytes)))
+        left = self._left()
+        if left is not None:
+            share = -(-left // self.places)
+            # Less than it costs to send is not worth sharing.
+            worth = int(self._overhead / max(self._seconds, 1e-9))
+            size = min(size, max(-(-share // _SHARES), min(worth, share)))
+        return max(1, size)
+
+    def learn(self, seconds: float, items: int, weight: int) -> None:
+        """A chunk of so many items took so long, and weighed so many bytes with its answer."""
+        if self._fixed is not None or not items:
+            return
+        self._seconds = _up_at_once(self._seconds, max(0.0, seconds) / items)
+        self._bytes = max(1.0, _up_at_once(self._bytes, weight / items))
+        wished = max(1, int(self._aim / max(self._seconds, 1e-9)))
+        if wished > self._grown:
+            # By steps: the first items may be unlike the others.
+            self._grown = max(self._grown, min(wished, items * _GROWTH))
+        else:
+            self._grown = wished
+
+
+def _up_at_once(known: float, seen: float) -> float:
+    """Longer items are believed at once, shorter ones by half."""
+    return seen if seen >= known else (known + seen) / 2
