@@ -78,6 +78,7 @@ def amap(
     timeout: float | None = None,
     retries: int = 0,
     concurrency: int | None = None,
+    capture_output: bool = False,
 ) -> AsyncGenerator[Any, None]:
     """Return an asynchronous iterator over the results of `fn`, in order, for use in an event loop.
 
@@ -105,6 +106,7 @@ def amap(
         retries: Extra tries of a call, as for `plait.map`.
         concurrency: The most coroutines at a time, on processes in each worker; by default found by climbing.
             Coroutine functions only.
+        capture_output: Keep what each call prints, as `stdout` and `stderr` of the iterator: see `plait.map`.
 
     Raises:
         ValueError: no such backend, a number below 1, or a limit that makes no sense.
@@ -117,6 +119,14 @@ def amap(
     check_limits(timeout, retries)
     if not iterables:
         raise TypeError("amap needs at least one iterable")
+    if capture_output:
+        from plait import _captured
+
+        given: dict[str, Any] = {"workers": workers, "chunksize": chunksize, "buffersize": buffersize}
+        given |= {"timeout": timeout, "retries": retries, "concurrency": concurrency, "backend": backend}
+        _captured.check_map(capture_output, is_coroutine_function(fn), **given)
+        results: Any = _captured.AsyncResults(amap(_captured.wrapped(fn), *iterables, **given))
+        return results  # type: ignore[no-any-return]
     limits = (timeout, retries)
     from plait._asyncio.inputs import zipped
 

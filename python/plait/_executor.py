@@ -69,6 +69,9 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         grace: Seconds that a call which is stopped has before its process is killed; processes only.
         max_pending: The most calls that are pending; `submit` waits until there are fewer. It never waits in
             a callback of a future, or in a call that the pool itself runs. Threads and processes only.
+        capture_output: Keep what each call prints with its future, as `future.stdout` and `future.stderr`,
+            and as a note on what it raises; it does not appear then. What goes through Python's `sys.stdout`
+            and `sys.stderr` counts, not what programs that the call starts write. Not on "auto".
 
     Raises:
         ValueError: no such backend, or an option that it does not have.
@@ -92,6 +95,7 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         max_memory_growth: int | str | None = None,
         grace: float | None = None,
         max_pending: int | None = None,
+        capture_output: bool = False,
     ) -> None:
         """See the class."""
         check_backend(backend)
@@ -113,6 +117,10 @@ class Executor(PoolMixin, concurrent.futures.Executor):
             raise ValueError(
                 f"max_pending is an option of backends 'threads' and 'processes', not of {backend!r}"
             )
+        if capture_output:
+            from plait import _captured
+
+            _captured.check(capture_output, backend)
         self.backend = backend
         self._limits = (timeout, retries)
         inner: Inner
@@ -131,6 +139,7 @@ class Executor(PoolMixin, concurrent.futures.Executor):
                 timeout=timeout,
                 retries=retries,
                 max_pending=max_pending,
+                capture_output=capture_output,
                 **options,
             )
         elif backend == "asyncio":
@@ -138,7 +147,9 @@ class Executor(PoolMixin, concurrent.futures.Executor):
                 raise ValueError("initializer is for workers, of which backend 'asyncio' has none")
             from plait._asyncio.executor import AsyncioExecutor
 
-            inner = AsyncioExecutor(max_workers, timeout=timeout, retries=retries)
+            inner = AsyncioExecutor(
+                max_workers, timeout=timeout, retries=retries, capture_output=capture_output
+            )
         elif backend == "threads":
             from plait._thread import ThreadPoolExecutor
 
@@ -150,11 +161,14 @@ class Executor(PoolMixin, concurrent.futures.Executor):
                 timeout=timeout,
                 retries=retries,
                 max_pending=max_pending,
+                capture_output=capture_output,
             )
         else:
             from plait._serial import SerialExecutor
 
-            inner = SerialExecutor(initializer, initargs, timeout=timeout, retries=retries)
+            inner = SerialExecutor(
+                initializer, initargs, timeout=timeout, retries=retries, capture_output=capture_output
+            )
         self._inner = inner
         # Read by other libraries, as that of the stdlib's pools is.
         self._max_workers: int = inner._max_workers

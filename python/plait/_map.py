@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         buffersize: int | None
         timeout: float | None
         retries: int
+        capture_output: bool
 
     class Awaited(Common, total=False):
         """What `amap` takes."""
@@ -180,6 +181,7 @@ def map(
     errors: str = "raise",
     progress: "bool | Callable[[Progress], object] | None" = None,
     checkpoint: "str | os.PathLike[str] | None" = None,
+    capture_output: bool = False,
 ) -> Iterator[Any]:
     """Return an iterator over `fn(*args)` for each tuple of items, in order; the calls start at once.
 
@@ -213,6 +215,9 @@ def map(
             times a second at most. If that raises, a warning says so, and it is called no more.
         checkpoint: The path of a file that keeps results: where it exists, the map goes on from there.
             It is as trusted as code. What a worker raised is not kept, and tried again.
+        capture_output: Keep what each call prints: the iterator's `stdout` and `stderr` are those of the
+            result that came last, or of the exception that was raised. It does not appear then. Not with
+            "auto" (but for coroutine functions), nor with `checkpoint`.
 
     Raises:
         plait.CheckpointError: the file is of another function, of other items or in use, or cannot be
@@ -235,6 +240,14 @@ def map(
     if not is_coroutine:
         refuse_concurrency(concurrency)
         refuse_async_inputs(iterables, backend)
+    if capture_output:
+        from plait import _captured
+
+        given: dict[str, Any] = {"workers": workers, "chunksize": chunksize, "buffersize": buffersize}
+        given |= {"timeout": timeout, "retries": retries, "concurrency": concurrency, "backend": backend}
+        given |= {"ordered": ordered, "errors": errors, "progress": progress, "checkpoint": checkpoint}
+        _captured.check_map(capture_output, is_coroutine, **given)
+        return _captured.Results(map(_captured.wrapped(fn), *iterables, **given))
     limits = (timeout, retries)
     if not (ordered is True and errors == "raise" and not progress and checkpoint is None):
         from plait._long import start as long
