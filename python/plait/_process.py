@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from plait import _core, _depth, _exit, _inherit, _logs, _native_threads, _own, _pending
+from plait import _core, _depth, _exit, _inherit, _logs, _native_threads, _own, _pending, _warned
 from plait._attributes import ProcessAttributes
 from plait._options import PoolMixin, check_limits, parse_size
 
@@ -70,6 +70,8 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
             process is killed.
         max_pending: The most calls that are pending; `submit` waits until there are fewer. It never waits in
             a callback of a future, or in a call that the pool itself runs. By default there is no bound.
+        capture_output: Keep what each call prints with its future, as `future.stdout` and `future.stderr`;
+            it does not appear then. See `plait.Executor`.
 
     Raises:
         ValueError: `max_workers` is below 1 or above 192, `max_tasks_per_child` is below 1, or a limit makes
@@ -96,6 +98,7 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         max_memory_growth: int | str | None = None,
         grace: float = GRACE,
         max_pending: int | None = None,
+        capture_output: bool = False,
     ) -> None:
         """See the class."""
         if _depth.depth >= MAX_DEPTH:
@@ -129,11 +132,14 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         self._id = _own.new_id()
         _own.register(self._id, self)
         pool = {"pool": self._id, "workers": max_workers, "limits": self._limits}
+        pool["warnings"] = self._filters()
         self._initializer, self._initargs = initializer, initargs
         self._lent = _inherit.Lent()
         setup = _setup(pool, initializer, initargs, growth is not None, self._lent)
         origin = self._origin(tuple(preload))
         self._open(max_workers, max_tasks_per_child, setup, origin, timeout, retries, memory, growth, grace)
+        if capture_output:
+            self._capture(capture_output, "processes")
 
     @overload  # type: ignore[override]  # of no iterables
     def map(self, fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[MapOptions]") -> Iterator[T]: ...
@@ -209,6 +215,10 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
     def _origin(self, preload: tuple[str, ...]) -> Program | int:
         """How the nursery is started that this pool's workers come from, or a socket to one that runs."""
         return _launch(preload)
+
+    def _filters(self) -> tuple[Any, ...] | None:
+        """By which filters its workers warn; None: by their own, and themselves."""
+        return _warned.of_program()
 
     def terminate_workers(self) -> None:
         """Send all workers SIGTERM, cancel what was not begun, and take no more calls.

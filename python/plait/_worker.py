@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from plait import _core, _depth, _inherit, _native_threads, _output
+from plait import _core, _depth, _inherit, _native_threads, _output, _warned
 
 
 def main(server: _core.NurseryServer) -> NoReturn:
@@ -117,10 +117,12 @@ def _prepare(loop: _core.WorkerLoop, told: dict[str, Any]) -> None:
     _native_threads.set_variables(told["threads"])
     _leave_traces(loop)
     _inherit.be_child(told["key"], told["program"], f"plait-worker-{loop.records().worker}")
+    if told["warnings"] is not None:
+        _warned.install(told["warnings"], loop.records())
     if told["logging"] is not None:
         from plait import _logs
 
-        _logs.install(told["logging"], loop.records())
+        _logs.install(told["logging"], loop.records(), warns=told["warnings"] is None)
 
 
 def _initializer(told: dict[str, Any]) -> Callable[[], object] | None:
