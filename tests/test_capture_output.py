@@ -6,6 +6,7 @@ import contextlib
 import io
 import sys
 import threading
+import traceback
 
 import plait
 import printing as p
@@ -50,6 +51,13 @@ def test_also_when_it_failed(backend):
         ]
         with pytest.raises(ValueError, match="3"):
             future.result()
+
+
+def test_tracebacks_begin_in_the_function(backend):
+    with p.executor(backend, 1) as executor:
+        error = executor.submit(p.of(backend, p.say_and_fail), 3).exception()
+    names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    assert names[-1] == "say_and_fail" and {*names} <= {"submit", "_submit_with", "awaited", "say_and_fail"}
 
 
 SILENT = """

@@ -224,14 +224,22 @@ def wrapped(fn: Callable[..., Any], answer: type | None = None) -> Callable[...,
         async def awaiting(*args: Any, **kwargs: Any) -> Any:
             from plait import _captured
 
-            return await _captured.awaited(fn, args, kwargs, answer)
+            try:
+                return await _captured.awaited(fn, args, kwargs, answer)
+            except BaseException as error:
+                _captured.shorten(error)
+                raise
 
         return _named(awaiting, fn)
 
     def calling(*args: Any, **kwargs: Any) -> Any:
         from plait import _captured
 
-        return _captured.called(fn, args, kwargs, answer)
+        try:
+            return _captured.called(fn, args, kwargs, answer)
+        except BaseException as error:
+            _captured.shorten(error)
+            raise
 
     return _named(calling, fn)
 
@@ -245,8 +253,9 @@ def _local(fn: Callable[..., Any], held: _Held) -> Callable[..., Any]:
             try:
                 with Apart(printed):
                     return await fn(*args, **kwargs)
-            except Exception as error:
+            except BaseException as error:
                 _note(error, printed.texts)
+                shorten(error)
                 raise
 
         return _named(awaiting, fn)
@@ -256,8 +265,9 @@ def _local(fn: Callable[..., Any], held: _Held) -> Callable[..., Any]:
         try:
             with Apart(printed):
                 return fn(*args, **kwargs)
-        except Exception as error:
+        except BaseException as error:
             _note(error, printed.texts)
+            shorten(error)
             raise
 
     return _named(calling, fn)
@@ -287,6 +297,15 @@ async def awaited(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
     return (value, *printed.texts) if answer is None else answer(value, *printed.texts)
 
 
+def shorten(error: BaseException) -> None:
+    """Take the frames of this module off the beginning of a traceback; `raise` alone adds none again."""
+    own = BaseException.__dict__["__traceback__"]
+    frames = own.__get__(error)
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    own.__set__(error, frames)
+
+
 def _named(call: Callable[..., Any], fn: Callable[..., Any]) -> Callable[..., Any]:
     # Not all that `fn` has: what it carries along is sent with it already.
     for name in ("__module__", "__name__", "__qualname__"):
@@ -302,12 +321,13 @@ def _named(call: Callable[..., Any], fn: Callable[..., Any]) -> Callable[..., An
 def _attach(error: BaseException, printed: Printed) -> None:
     texts = printed.texts
     BaseException.__dict__["__dict__"].__get__(error)[PRINTED] = texts
-    if isinstance(error, Exception):
-        _note(error, texts)
+    _note(error, texts)
 
 
 def _note(error: BaseException, texts: tuple[str, str]) -> None:
     """Say in the exception's traceback what was printed: it would be seen nowhere."""
+    if not isinstance(error, Exception):
+        return
     for name, text in zip(("stdout", "stderr"), texts):
         if text:
             last = "\n".join(text.splitlines()[-_LINES:])[-_CHARACTERS:]

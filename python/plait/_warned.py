@@ -25,14 +25,40 @@ _registries: dict[str, dict[Any, Any]] = {}
 def of_program() -> tuple[Any, ...]:
     """What workers are told of this program's filters: hashable. Categories go by name."""
     return tuple(
-        (action, message, (kind.__module__, kind.__qualname__), module, line)
+        (action, _plain(message), (kind.__module__, kind.__qualname__), _plain(module), line)
         for action, message, category, module, line in warnings.filters
         for kind in (category if isinstance(category, tuple) else (category,))
     )
 
 
+def _plain(pattern: Any) -> Any:
+    return pattern if pattern is None or isinstance(pattern, str) else (pattern.pattern, pattern.flags)
+
+
+class _Pattern:
+    """A pattern of a filter, compiled when a warning is met: many workers never meet one."""
+
+    def __init__(self, source: tuple[str, int]) -> None:
+        """Takes the pattern and its flags."""
+        self._source = source
+
+    def match(self, text: str) -> Any:
+        """As that of `re.Pattern`, which is all that filters ask for."""
+        import re
+
+        return re.compile(*self._source).match(text)
+
+
+def _loaded(pattern: Any) -> Any:
+    return _Pattern(pattern) if isinstance(pattern, tuple) else pattern
+
+
 def install(told: tuple[Any, ...], writer: _core.RecordWriter) -> None:
     """In a worker: warn as `of_program` said, to the parent."""
+    told = tuple(
+        (action, _loaded(message), kind, _loaded(module), line)
+        for action, message, kind, module, line in told
+    )
     filters: list[Any] = []
     for action, message, (home, name), module, line in told:
         # A category whose module is not loaded is none that could be met yet: see `Sender`.
@@ -94,8 +120,14 @@ class Sender:
         except Exception:
             sent = None
         names = [kind.__name__ for kind in type(message).__mro__ if kind.__module__ == "builtins"]
-        if not self._writer.write(pickle.dumps((MARK, sent, text, names[0], filename, lineno, module), 5)):
-            # A process that a call has forked is nobody's worker.
+        packed = pickle.dumps((MARK, sent, text, names[0], filename, lineno, module), 5)
+        try:
+            heard = self._writer.write(packed)
+        except RuntimeError:
+            # The pool has gone.
+            heard = False
+        if not heard:
+            # Nor is a process that a call has forked anybody's worker.
             self._show(message, category, filename, lineno, file, line)
 
     def _action(self, text: str, category: type[Warning], module: str, line: int) -> str:
