@@ -1,13 +1,15 @@
 """The parent's log handlers, whatever they do, and those that workers have of their own."""
 
 import logging
+import logging.handlers
 import os
+import queue
 import threading
 
 import plait
 import pytest
 import workloads as w
-from heard import LOG, hearing, log_some
+from heard import LOG, Heard, hearing, log_some
 from outside import TESTS, run_program, until
 from ways import WAYS, one_worker
 
@@ -67,6 +69,72 @@ def test_what_stops_a_handler_stops_the_program():
             assert len(heard.records) == 3
             heard.then = None
             assert pool.submit(w.add_one, 1).result() == 2
+
+
+@pytest.mark.parametrize("name", ["submit", "executor.map"])
+def test_a_level_that_is_raised_later_holds(name):
+    with hearing(LOG, logging.DEBUG) as heard, one_worker(name) as way:
+        way(log_some, 1)
+        assert heard.texts == ["record 0 of 1", "not this one"]
+        LOG.setLevel(logging.INFO)
+        way(log_some, 2)
+        assert heard.texts[2:] == ["record 0 of 2", "record 1 of 2"]
+        heard.addFilter(lambda record: record.at == 1)
+        way(log_some, 3)
+        assert heard.texts[4:] == ["record 1 of 3"]
+        logging.disable(logging.INFO)
+        try:
+            way(log_some, 4)
+        finally:
+            logging.disable(logging.NOTSET)
+        assert heard.texts[5:] == []
+
+
+def test_a_level_that_is_lowered_later_holds_for_maps():
+    with hearing(LOG, logging.WARNING) as heard, plait.ProcessPoolExecutor(1) as pool:
+        list(plait.map(log_some, [1], backend="processes", workers=1))
+        pool.submit(log_some, 1).result()
+        LOG.setLevel(logging.INFO)
+        # Its workers are older than the level.
+        pool.submit(log_some, 2).result()
+        assert heard.texts == []
+        list(plait.map(log_some, [3], backend="processes", workers=1))
+        assert heard.texts == [f"record {at} of 3" for at in range(3)]
+
+
+def fail_and_log(n):
+    adapter = logging.LoggerAdapter(LOG, {"at": n, "lock": threading.Lock()})
+    try:
+        w.fail(f"for {n}")
+    except ValueError as error:
+        adapter.error("%s and %s", error, threading.Lock(), exc_info=True)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_queue_between_the_program_and_its_handlers(name):
+    """As services have it: the records go on, once and in order, by a thread of their own."""
+    waiting = queue.SimpleQueue()
+    there = Heard()
+    there.setFormatter(logging.Formatter("%(processName)s %(at)d %(message)s"))
+    listener = logging.handlers.QueueListener(waiting, there)
+    handler = logging.handlers.QueueHandler(waiting)
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    listener.start()
+    try:
+        with one_worker(name) as way:
+            for n in range(20):
+                way(fail_and_log, n)
+    finally:
+        LOG.removeHandler(handler)
+        LOG.setLevel(logging.NOTSET)
+        # It hands on all that waits.
+        listener.stop()
+    shown = [there.format(record) for record in there.records]
+    assert len(shown) == 20
+    for n, text in enumerate(shown):
+        assert text.startswith(f"plait-worker-0 {n} for {n} and <unlocked _thread.lock")
+        assert text.count("Traceback (most recent call last)") == 1 and f"ValueError: for {n}" in text
 
 
 FORKING = """

@@ -8,6 +8,7 @@ from nbclient import NotebookClient
 
 SETUP = """
 import plait
+BACKEND = {backend!r}
 
 def gather(function, items):
     executor_results = []
@@ -54,12 +55,31 @@ CELLS = [
         "    print(await e.submit(work, 7), e.submit(work, 8).result())",
         "70 80",
     ),
+    # What a call prints is its future's; what the cell prints is the cell's, then and later.
+    (
+        "def say(x):\n    print('kept', x)\n"
+        "with plait.Executor(BACKEND, None, capture_output=True) as e:\n"
+        "    f = e.submit(say, 1)\n"
+        "    print('shown', f.result(), f.stdout.strip())",
+        "shown None kept 1",
+    ),
     # A failure shows the cell's own line.
     (
         "import traceback\ndef bad(x):\n    raise ValueError('here')\n"
         "error = plait.Executor('processes', 1).submit(bad, 1).exception()\n"
         "print(\"raise ValueError('here')\" in ''.join(traceback.format_exception(error)) or 'no line')",
         "True",
+    ),
+    # And so do its frames, for `%debug` and the notebook's own view.
+    (
+        "import sys\n"
+        "try:\n    plait.Executor('processes', 1).submit(bad, 1).result()\n"
+        "except ValueError as error:\n"
+        "    print(traceback.extract_tb(error.__traceback__)[-1].line)\n"
+        "    view = get_ipython().InteractiveTB\n"
+        "    text = view.stb2text(view.structured_traceback(*sys.exc_info()))\n"
+        "    print('def' in text and 'here' in text and 'bad' in text)",
+        "raise ValueError('here')\nTrue",
     ),
 ]
 

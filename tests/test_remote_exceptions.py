@@ -93,9 +93,12 @@ def test_the_remote_traceback_looks_as_in_the_stdlib():
         raising_function()
     except ValueError as caught:
         ours = codec.decode_exception(codec.encode_exception(caught))
+        # The frames are more than the stdlib has.
+        assert traceback.format_tb(ours.__traceback__) == traceback.format_tb(caught.__traceback__)
         function, args = _ExceptionWithTraceback(caught, caught.__traceback__).__reduce__()
-        assert shown(ours) == shown(function(*args))
         assert 'raise ValueError("text")' in shown(ours)
+        ours.__traceback__ = None
+        assert shown(ours) == shown(function(*args))
 
 
 def test_exceptions_made_without_their_constructor():
@@ -141,7 +144,7 @@ def test_an_exception_without_text_travels():
 def test_broken_exception_bytes_give_a_stand_in():
     data = codec.encode_exception(ValueError("text"))
     texts = 0
-    for _ in range(3):
+    for _ in range(4):
         texts += 4 + int.from_bytes(data[texts : texts + 4], "little")
     for end in range(texts + 20):
         assert isinstance(codec.decode_exception(data[:end]), (RemoteError, ValueError))

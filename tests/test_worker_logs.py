@@ -260,8 +260,10 @@ def test_captured_warnings_and_levels_with_names(heard):
     names = logging._levelToName.copy(), logging._nameToLevel.copy()
     logging.addLevelName(25, "NOTICE")
     try:
-        with plait.ProcessPoolExecutor(1) as pool:
-            pool.submit(warn_and_log, 0).result()
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            with plait.ProcessPoolExecutor(1) as pool:
+                pool.submit(warn_and_log, 0).result()
     finally:
         logging.captureWarnings(False)
         logging._levelToName, logging._nameToLevel = names

@@ -128,6 +128,7 @@ def amap(
     progress: "bool | Callable[[Progress], object] | None" = None,
     checkpoint: "str | os.PathLike[str] | None" = None,
     seed: int | None = None,
+    capture_output: bool = False,
 ) -> AsyncGenerator[Any, None]:
     """Return an asynchronous iterator over the results of `fn`, in order, for use in an event loop.
 
@@ -162,6 +163,7 @@ def amap(
         checkpoint: As for `plait.map`; the file is written in the loop's thread.
         seed: An integer that makes the random numbers of calls the same in each run, as for `plait.map`.
             Plain functions only.
+        capture_output: Keep what each call prints, as `stdout` and `stderr` of the iterator: see `plait.map`.
 
     Raises:
         plait.CheckpointError: by the iterator: the file is of another function, of other items or in use, or
@@ -176,6 +178,15 @@ def amap(
     check_limits(timeout, retries)
     if not iterables:
         raise TypeError("amap needs at least one iterable")
+    if capture_output:
+        from plait import _captured
+
+        given: dict[str, Any] = {"workers": workers, "chunksize": chunksize, "buffersize": buffersize}
+        given |= {"timeout": timeout, "retries": retries, "concurrency": concurrency, "backend": backend}
+        given |= {"ordered": ordered, "errors": errors, "progress": progress, "checkpoint": checkpoint}
+        _captured.check_map(capture_output, is_coroutine_function(fn), **given)
+        results: Any = _captured.AsyncResults(amap(_captured.wrapped(fn), *iterables, **given, seed=seed))
+        return results  # type: ignore[no-any-return]
     limits = (timeout, retries)
     wanted = None
     if not (ordered is True and errors == "raise" and not progress and checkpoint is None):

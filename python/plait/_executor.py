@@ -91,6 +91,9 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         seed: An integer that makes the random numbers of calls the same in each run, however many workers
             there are: each call draws from a stream of its own. Processes, which "auto" means then, and
             serial only.
+        capture_output: Keep what each call prints with its future, as `future.stdout` and `future.stderr`,
+            and as a note on what it raises; it does not appear then. What goes through Python's `sys.stdout`
+            and `sys.stderr` counts, not what programs that the call starts write. Not on "auto".
 
     Raises:
         ValueError: no such backend, or an option that it does not have.
@@ -117,6 +120,7 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         grace: float | None = None,
         max_pending: int | None = None,
         seed: int | None = None,
+        capture_output: bool = False,
     ) -> None:
         """See the class."""
         place = check_backend(backend)
@@ -143,6 +147,10 @@ class Executor(PoolMixin, concurrent.futures.Executor):
             raise ValueError(
                 f"max_pending is an option of backends 'threads' and 'processes', not of {asked}"
             )
+        if capture_output:
+            from plait import _captured
+
+            _captured.check(capture_output, backend)
         self.backend = backend
         self._limits = (timeout, retries)
         inner: Inner
@@ -171,6 +179,7 @@ class Executor(PoolMixin, concurrent.futures.Executor):
                 retries=retries,
                 max_pending=max_pending,
                 seed=seed,
+                capture_output=capture_output,
                 **options,
             )
         elif backend == "asyncio":
@@ -178,7 +187,9 @@ class Executor(PoolMixin, concurrent.futures.Executor):
                 raise ValueError("initializer is for workers, of which backend 'asyncio' has none")
             from plait._asyncio.executor import AsyncioExecutor
 
-            inner = AsyncioExecutor(max_workers, timeout=timeout, retries=retries)
+            inner = AsyncioExecutor(
+                max_workers, timeout=timeout, retries=retries, capture_output=capture_output
+            )
         elif backend == "threads":
             from plait._thread import ThreadPoolExecutor
 
@@ -190,11 +201,19 @@ class Executor(PoolMixin, concurrent.futures.Executor):
                 timeout=timeout,
                 retries=retries,
                 max_pending=max_pending,
+                capture_output=capture_output,
             )
         else:
             from plait._serial import SerialExecutor
 
-            inner = SerialExecutor(initializer, initargs, timeout=timeout, retries=retries, seed=seed)
+            inner = SerialExecutor(
+                initializer,
+                initargs,
+                timeout=timeout,
+                retries=retries,
+                seed=seed,
+                capture_output=capture_output,
+            )
         self._inner = inner
         # Read by other libraries, as that of the stdlib's pools is.
         self._max_workers: int = inner._max_workers

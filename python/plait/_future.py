@@ -39,6 +39,27 @@ class Future(FutureBase, concurrent.futures.Future[T]):
         def result(self, timeout: float | None = None) -> T:
             """As the base does."""
 
+    @property
+    def stdout(self) -> str | None:
+        """What the call printed on `sys.stdout`, where the executor was made with `capture_output=True`.
+
+        Of its last try, also when it raised. None before its end, after a cancellation, where nothing was
+        kept, and when its worker died: then the exception's `output` has the last lines. What programs that
+        the call starts write past Python is not in it.
+        """
+        from plait._captured import output_of
+
+        output = output_of(self)
+        return None if output is None else output[0]
+
+    @property
+    def stderr(self) -> str | None:
+        """The same of `sys.stderr`."""
+        from plait._captured import output_of
+
+        output = output_of(self)
+        return None if output is None else output[1]
+
     def __await__(self) -> Generator[Any, None, T]:
         """Wait for the result in a coroutine, without blocking its event loop.
 

@@ -17,9 +17,9 @@ def pool_of(backend: str, workers: int) -> Any:
     looks: tuple[Any, ...] = (backend, workers, os.getpid())
     depth = 0
     if backend == "processes":
-        from plait import _logs
+        from plait import _logs, _warned
 
-        looks += (tuple(sys.path), _cwd(), _logs.of_program())
+        looks += (tuple(sys.path), _cwd(), _logs.of_program(), _warned.of_program())
     else:
         # A map within a call of a map waits for threads that no call further out can hold.
         depth = getattr(_inside, "depth", 0)

@@ -15,7 +15,7 @@ import pickle
 import sys
 from typing import Any
 
-from plait import _core
+from plait import _core, _warned
 
 # Of a record, what the sender writes itself or the formatter of a handler leaves behind.
 _OWN = frozenset({"msg", "args", "exc_info", "exc_text", "message", "asctime"})
@@ -55,8 +55,8 @@ def of_program() -> tuple[Any, ...] | None:
     return (root.level, root.disabled, manager.disable, tuple(sorted(loggers)), levels, flags)
 
 
-def install(told: tuple[Any, ...], writer: _core.RecordWriter) -> None:
-    """In a worker: log as `of_program` said, to the parent."""
+def install(told: tuple[Any, ...], writer: _core.RecordWriter, warns: bool = True) -> None:
+    """In a worker: log as `of_program` said, to the parent. `warns`: warnings, too, if that logs them."""
     level, disabled, limit, loggers, levels, (raises, captures) = told
     for number, name in levels:
         logging.addLevelName(number, name)
@@ -73,7 +73,7 @@ def install(told: tuple[Any, ...], writer: _core.RecordWriter) -> None:
         if not propagate:
             logger.propagate = False
             logger.addHandler(sender)
-    if captures:
+    if captures and warns:
         logging.captureWarnings(True)
 
 
@@ -169,9 +169,10 @@ def _place(handler: logging.Handler) -> tuple[str, str] | None:
 
 
 def hear(records: list[bytes]) -> None:
-    """In the parent: have its handlers hear what workers sent. Called by one thread of a pool at a time.
+    """In the parent: have its handlers hear what workers logged, and warn as they did.
 
-    Raises what is no mere exception, such as Ctrl-C in a handler, after the last record.
+    Called by one thread of a pool at a time. Raises what is no mere exception, such as Ctrl-C in a handler,
+    after the last record.
     """
     stop: BaseException | None = None
     for packed in records:
@@ -186,7 +187,11 @@ def hear(records: list[bytes]) -> None:
 
 
 def _hear(packed: bytes) -> None:
-    plain, others, written = pickle.loads(packed)
+    told = pickle.loads(packed)
+    if told[0] == _warned.MARK:
+        _warned.hear(*told[1:])
+        return
+    plain, others, written = told
     for name, (kind, value) in others.items():
         try:
             plain[name] = _core.codec.decode(kind, value)
@@ -198,6 +203,9 @@ def _hear(packed: bytes) -> None:
         plain["exc_text"] = with_source(plain["exc_text"])
     record = logging.makeLogRecord({"args": (), "exc_info": None, **plain})
     logger = logging.getLogger(record.name)
+    if not logger.isEnabledFor(record.levelno):
+        # It was made less talkative since the worker heard of its level.
+        return
     if not written:
         logger.handle(record)
         return

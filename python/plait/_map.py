@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         timeout: float | None
         retries: int
         seed: int | None
+        capture_output: bool
 
     class Long(Common, total=False):
         """What `map` takes besides."""
@@ -177,6 +178,7 @@ def map(
     progress: "bool | Callable[[Progress], object] | None" = None,
     checkpoint: "str | os.PathLike[str] | None" = None,
     seed: int | None = None,
+    capture_output: bool = False,
 ) -> Iterator[Any]:
     """Return an iterator over `fn(*args)` for each tuple of items, in order; the calls start at once.
 
@@ -215,6 +217,9 @@ def map(
             chunks and tries: each call draws from a stream of its own, by its place among the items. It is
             that of `random` and of NumPy's global functions, so the calls run on processes, which "auto"
             means then, or on the serial backend.
+        capture_output: Keep what each call prints: the iterator's `stdout` and `stderr` are those of the
+            result that came last, or of the exception that was raised. It does not appear then. Not with
+            "auto" (but for coroutine functions), nor with `checkpoint`.
 
     Raises:
         plait.CheckpointError: the file is of another function, of other items or in use, or cannot be
@@ -231,6 +236,14 @@ def map(
     check_limits(timeout, retries)
     if not iterables:
         raise TypeError("map needs at least one iterable")
+    if capture_output:
+        from plait import _captured
+
+        given: dict[str, Any] = {"workers": workers, "chunksize": chunksize, "buffersize": buffersize}
+        given |= {"timeout": timeout, "retries": retries, "concurrency": concurrency, "backend": backend}
+        given |= {"ordered": ordered, "errors": errors, "progress": progress, "checkpoint": checkpoint}
+        _captured.check_map(capture_output, is_coroutine_function(fn), **given)
+        return _captured.Results(map(_captured.wrapped(fn), *iterables, **given, seed=seed))
     limits = (timeout, retries)
     if place is not None:
         from plait._cluster import start as cluster

@@ -199,6 +199,13 @@ class PoolMixin:
     def _tell_stats(self) -> "Stats":
         raise NotImplementedError
 
+    def _capture(self, capture_output: object, backend: str) -> None:
+        """Keep what calls print with their futures, if `capture_output` says so."""
+        from plait import _captured
+
+        if _captured.check(capture_output, backend):
+            _captured.Capture(self, backend)
+
     async def __aenter__(self) -> Self:
         """Return itself."""
         return self

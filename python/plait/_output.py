@@ -124,10 +124,13 @@ class Lines(io.BufferedIOBase):
 
 
 _streams: list[Lines] = []
+_keep: Callable[[bytes, bool], None] | None = None
 
 
 def replace(keep: Callable[[bytes, bool], None]) -> None:
     """Put `Lines` below the standard streams."""
+    global _keep
+    _keep = keep
     for name, fd in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         if stream is None:
@@ -141,6 +144,12 @@ def replace(keep: Callable[[bytes, bool], None]) -> None:
         text.mode = "w"  # type: ignore[misc]
         setattr(sys, name, text)
         setattr(sys, f"__{name}__", text)
+
+
+def printed_elsewhere(data: bytes) -> None:
+    """Have the parent know of what was printed to another stream, when this process dies."""
+    if _keep is not None:
+        _keep(data, False)
 
 
 def flush() -> None:

@@ -7,7 +7,19 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from plait import _breakpoint, _core, _depth, _exit, _inherit, _logs, _native_threads, _own, _pending, _seed
+from plait import (
+    _breakpoint,
+    _core,
+    _depth,
+    _exit,
+    _inherit,
+    _logs,
+    _native_threads,
+    _own,
+    _pending,
+    _seed,
+    _warned,
+)
 from plait._attributes import ProcessAttributes
 from plait._options import PoolMixin, check_limits, parse_size
 
@@ -74,6 +86,8 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         seed: An integer that makes the random numbers of calls the same in each run: each draws from a stream
             of its own, by its number among the pool's calls, whichever worker it comes to. It is that of
             `random` and of NumPy's global functions.
+        capture_output: Keep what each call prints with its future, as `future.stdout` and `future.stderr`;
+            it does not appear then. See `plait.Executor`.
 
     Raises:
         ValueError: `max_workers` is below 1 or above 192, `max_tasks_per_child` is below 1, or a limit makes
@@ -103,6 +117,7 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         grace: float = GRACE,
         max_pending: int | None = None,
         seed: int | None = None,
+        capture_output: bool = False,
     ) -> None:
         """See the class."""
         if _depth.depth >= MAX_DEPTH:
@@ -140,11 +155,14 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         self._id = _own.new_id()
         _own.register(self._id, self)
         pool = {"pool": self._id, "workers": max_workers, "limits": self._limits}
+        pool["warnings"] = self._filters()
         self._initializer, self._initargs = initializer, initargs
         self._lent = _inherit.Lent()
         setup = _setup(pool, initializer, initargs, growth is not None, self._lent)
         origin = self._origin(tuple(preload))
         self._open(max_workers, max_tasks_per_child, setup, origin, timeout, retries, memory, growth, grace)
+        if capture_output:
+            self._capture(capture_output, "processes")
 
     @overload  # type: ignore[override]  # of no iterables
     def map(self, fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[MapOptions]") -> Iterator[T]: ...
@@ -229,6 +247,10 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
     def _origin(self, preload: tuple[str, ...]) -> Program | int:
         """How the nursery is started that this pool's workers come from, or a socket to one that runs."""
         return _launch(preload)
+
+    def _filters(self) -> tuple[Any, ...] | None:
+        """By which filters its workers warn; None: by their own, and themselves."""
+        return _warned.of_program()
 
     def terminate_workers(self) -> None:
         """Send all workers SIGTERM, cancel what was not begun, and take no more calls.

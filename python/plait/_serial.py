@@ -36,6 +36,7 @@ class SerialExecutor(PoolMixin, concurrent.futures.Executor):
         timeout: float | None = None,
         retries: int = 0,
         seed: int | None = None,
+        capture_output: bool = False,
     ) -> None:
         """Call the initializer, if there is one."""
         check_limits(timeout, retries)
@@ -49,6 +50,8 @@ class SerialExecutor(PoolMixin, concurrent.futures.Executor):
             _seed.Numbering(self, seed)
         if initializer is not None:
             initializer(*initargs)
+        if capture_output:
+            self._capture(capture_output, "serial")
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """Call `fn(*args, **kwargs)` now; the future is done when this returns."""

@@ -43,6 +43,8 @@ class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, _Stdlib):
         retries: Extra tries of a call after an exception or a timeout. The last one's exception counts.
         max_pending: The most calls that are pending; `submit` waits until there are fewer. It never waits in
             a callback of a future, or in a call that the pool itself runs. By default there is no bound.
+        capture_output: Keep what each call prints with its future, as `future.stdout` and `future.stderr`;
+            it does not appear then. See `plait.Executor`.
 
     Raises:
         ValueError: `max_workers` is below 1, `timeout` not above 0 or `retries` below 0.
@@ -62,6 +64,7 @@ class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, _Stdlib):
         timeout: float | None = None,
         retries: int = 0,
         max_pending: int | None = None,
+        capture_output: bool = False,
     ) -> None:
         """See the class."""
         if max_workers is None:
@@ -78,6 +81,8 @@ class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, _Stdlib):
         _exit.at_exit(crew)
         _breakpoint.share()
         self._open(crew.queue, crew.start_thread, timeout, retries)
+        if capture_output:
+            self._capture(capture_output, "threads")
 
     @overload  # type: ignore[override]  # of no iterables
     def map(self, fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[MapOptions]") -> Iterator[T]: ...

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from plait import _breakpoint, _core, _depth, _inherit, _native_threads, _output
+from plait import _breakpoint, _core, _depth, _inherit, _native_threads, _output, _warned
 
 
 def main(server: _core.NurseryServer) -> NoReturn:
@@ -120,10 +120,12 @@ def _prepare(loop: _core.WorkerLoop, told: dict[str, Any]) -> None:
     name = f"plait-worker-{loop.records().worker}"
     _inherit.be_child(told["key"], told["program"], name)
     _breakpoint.open_in_worker(loop, name)
+    if told["warnings"] is not None:
+        _warned.install(told["warnings"], loop.records())
     if told["logging"] is not None:
         from plait import _logs
 
-        _logs.install(told["logging"], loop.records())
+        _logs.install(told["logging"], loop.records(), warns=told["warnings"] is None)
 
 
 def _part_ways() -> None:

@@ -51,8 +51,14 @@ pub fn timed_out(py: Python<'_>, late: &TimedOut) -> PyErr {
         note_stack(error, late.stack.as_deref())
     });
     if let Some(bytes) = late.raised.as_ref().and_then(|raised| raised.bytes().ok()) {
+        let raised = codec::decode_exception(py, bytes);
+        // What it had printed, for `plait.Future.stdout`.
+        let printed = intern!(py, "_plait_printed");
+        if let Ok(texts) = raised.value(py).getattr(printed) {
+            let _ = error.value(py).setattr(printed, texts);
+        }
         // Where it was when it was stopped.
-        error.set_cause(py, codec::decode_exception(py, bytes).cause(py));
+        error.set_cause(py, raised.cause(py));
     }
     error
 }

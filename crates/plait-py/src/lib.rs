@@ -57,7 +57,7 @@ mod _core {
     #[pymodule_export]
     use crate::exit::leave_callbacks;
     #[pymodule_export]
-    use crate::future::{FutureBase, set_future_class};
+    use crate::future::{FutureBase, set_future_class, set_kept_class};
     #[pymodule_export]
     use crate::gauge::Gauge;
     #[pymodule_export]

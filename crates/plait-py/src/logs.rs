@@ -19,6 +19,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use crate::exit;
+use crate::worker::tasks_begun;
 
 /// The piece goes on with what came before it.
 const GOES_ON: u8 = 1;
@@ -66,6 +67,13 @@ impl RecordWriter {
     #[getter]
     fn worker(&self) -> u32 {
         self.worker
+    }
+
+    /// How many tasks the worker has begun.
+    #[getter]
+    #[expect(clippy::unused_self, reason = "a property of the worker, of which a process has one")]
+    fn tasks(&self) -> u64 {
+        tasks_begun()
     }
 
     /// Sends a record to the parent. False: this process was forked from a worker, and is not heard.

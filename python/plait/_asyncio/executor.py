@@ -90,11 +90,17 @@ class AsyncioExecutor(PoolMixin, concurrent.futures.Executor):
         max_workers: The most coroutines at a time; by default found by climbing.
         timeout: Seconds that each call may take from its start.
         retries: Extra tries of a call after an exception or a timeout.
+        capture_output: Keep what each coroutine prints with its future.
 
     """
 
     def __init__(
-        self, max_workers: int | None = None, *, timeout: float | None = None, retries: int = 0
+        self,
+        max_workers: int | None = None,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+        capture_output: bool = False,
     ) -> None:
         """See the class."""
         if max_workers is not None and max_workers <= 0:
@@ -112,6 +118,8 @@ class AsyncioExecutor(PoolMixin, concurrent.futures.Executor):
         self._group.tally = tally
         self._home.groups.add(self._group)
         _exit.at_exit(self, first=True)
+        if capture_output:
+            self._capture(capture_output, "asyncio")
 
     @property
     def ahead(self) -> int:

@@ -97,6 +97,9 @@ class FaithfulPool(_process.ProcessPoolExecutor):
             raise Unsuitable(f"its initializer or initargs cannot be sent to a worker: {what}") from None
         return pickle.dumps(child), pickle.dumps(data), pickled
 
+    def _filters(self) -> None:
+        return None
+
     def call(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Submit a call of the program's."""
         name = own_name(fn)

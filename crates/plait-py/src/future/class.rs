@@ -25,6 +25,19 @@ pub fn set_future_class(class: &Bound<'_, PyType>) -> PyResult<()> {
     Ok(())
 }
 
+static KEPT: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// Tells the class of results that come with what their call printed; its `value` is the result.
+#[pyfunction]
+pub fn set_kept_class(class: &Bound<'_, PyType>) {
+    let _ = KEPT.set(class.py(), class.clone().unbind());
+}
+
+/// Whether a result came with what its call printed.
+pub fn is_kept(value: &Bound<'_, PyAny>) -> bool {
+    KEPT.get(value.py()).is_some_and(|class| value.get_type().is(class))
+}
+
 /// A Python future for `core`.
 pub fn new_future<'py>(py: Python<'py>, core: Arc<FutureCore>) -> PyResult<Bound<'py, PyAny>> {
     let class = match CLASS.get(py) {

@@ -13,7 +13,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use super::class::{is_tracked, track};
+use super::class::{is_kept, is_tracked, track};
 use super::core::{Exposed, FutureCore, Held, Home, Phase, Slot};
 use super::{SLICE, decode_outcome, phase_name, run_callback, tell_here};
 use crate::own::own;
@@ -34,6 +34,12 @@ impl FutureBase {
 
     /// The value, or the exception as an error; the future must be finished or cancelled.
     fn value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let value = self.whole_value(py)?;
+        if is_kept(&value) { value.getattr(intern!(py, "value")) } else { Ok(value) }
+    }
+
+    /// The same with what the call printed, if that came along.
+    fn whole_value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let core = self.core();
         let outcome = loop {
             let mut slot = core.slot();
@@ -227,6 +233,18 @@ impl FutureBase {
             Ok(_) => Ok(None),
             Err(error) if base.cancelled() => Err(error),
             Err(error) => Ok(Some(error.into_value(py).into_bound(py).into_any())),
+        }
+    }
+
+    /// For `plait.Future.stdout`: the result with what its call printed, or the exception; None before the end, and for a
+    /// result that came alone.
+    fn _kept<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        if self.core().phase() != Phase::Finished {
+            return None;
+        }
+        match self.whole_value(py) {
+            Ok(value) => is_kept(&value).then_some(value),
+            Err(error) => Some(error.into_value(py).into_bound(py).into_any()),
         }
     }
 

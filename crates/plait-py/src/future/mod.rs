@@ -9,7 +9,7 @@ mod face;
 mod waiting;
 
 pub use self::core::{FutureCore, Held, Home, Phase, ProcessTicket};
-pub use class::{new_future, set_future_class};
+pub use class::{new_future, set_future_class, set_kept_class};
 pub use face::FutureBase;
 pub use waiting::SLICE;
 

@@ -1,6 +1,7 @@
 //! What a worker does with a task: decode, call, encode, tell.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use plait_engine::heap::{Piece, table_of};
 use plait_engine::wire::Verdict;
@@ -32,6 +33,14 @@ pub fn while_loading<R>(load: impl FnOnce() -> R) -> R {
     loaded
 }
 
+/// Tasks that this worker has begun.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
+
+/// How many tasks this worker has begun: the number of the one that it runs.
+pub fn tasks_begun() -> u64 {
+    BEGUN.load(Ordering::Relaxed)
+}
+
 /// What a worker keeps from task to task.
 pub struct Hands {
     desk: Desk,
@@ -50,6 +59,7 @@ impl Hands {
 
     /// Runs one task and tells how it ended.
     pub fn work(&mut self, py: Python<'_>, worker: &mut Worker, task: &Claimed) -> PyResult<()> {
+        BEGUN.fetch_add(1, Ordering::Relaxed);
         let called = stop::begin_call(py, &self.desk).and_then(|()| self.call(py, worker, task));
         let called = match own::settle(py) {
             Ok(()) => called,

@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::{beacon, terminal};
-pub use hands::{is_loading, while_loading};
+pub use hands::{is_loading, tasks_begun, while_loading};
 pub use run::WorkerLoop;
 
 /// The nursery's loop state; the loop itself is Python's, because it forks an interpreter.
