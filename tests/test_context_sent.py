@@ -2,6 +2,7 @@
 
 import contextvars
 import decimal
+import importlib
 import sys
 import threading
 
@@ -142,6 +143,21 @@ def test_a_module_that_the_task_imports_has_its_values(tmp_path, monkeypatch):
         del sys.modules["imported_late"]
 
 
+def test_a_module_that_is_loaded_again_has_another_variable(tmp_path, monkeypatch):
+    (tmp_path / "loaded_again.py").write_text(LATE + "def look():\n    return variable.get()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import loaded_again
+
+    try:
+        with plait.ProcessPoolExecutor(1) as pool:
+            for value in ("once", "twice"):
+                importlib.reload(loaded_again)
+                loaded_again.variable.set(value)
+                assert pool.submit(loaded_again.look).result() == value
+    finally:
+        del sys.modules["loaded_again"]
+
+
 SCRIPT = """
 import contextvars
 import plait
@@ -163,6 +179,15 @@ with plait.ProcessPoolExecutor(1) as pool:
     print(list(pool.map(lambda n: look(), "ab")))
     user = contextvars.ContextVar("user", default="a new one")
     print(pool.submit(look).result(), user.get())
+
+def begin():
+    user.set("the initializer")
+
+apart = contextvars.Context().run
+with plait.ProcessPoolExecutor(1, initializer=begin) as pool:
+    print(apart(pool.submit, look).result())
+    user = contextvars.ContextVar("user", default="the newest")
+    print(apart(pool.submit, look).result())
 """
 
 
@@ -172,4 +197,6 @@ def test_a_variable_of_a_script():
         "('the script', 'the script') the script the script",
         "[('changed', 'changed'), ('changed', 'changed')]",
         "('a new one', 'a new one') a new one",
+        "('the initializer', 'the initializer')",
+        "('the newest', 'the newest')",
     ]

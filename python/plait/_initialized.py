@@ -9,6 +9,7 @@ module that arrives later, whatever the program had there.
 import pickle
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 # By module: what the initializer has left in its globals.
@@ -76,7 +77,7 @@ def _looks(namespace: dict[str, Any]) -> dict[str, tuple[Any, bytes | None]]:
 
 def _content(value: Any) -> bytes | None:
     """What changes when a value does; None where that is its identity."""
-    if type(value) in _IMMUTABLE or callable(value) or isinstance(value, type(sys)):
+    if type(value) in _IMMUTABLE or callable(value) or isinstance(value, (type(sys), ContextVar)):
         return None
     try:
         return pickle.dumps(value, 5)

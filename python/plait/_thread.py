@@ -7,6 +7,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
 
 from plait import _breakpoint, _core, _exit, _pending
@@ -192,7 +193,9 @@ class _Crew:
     def start_thread(self) -> None:
         """Start a thread for a place that the queue gave away; if that fails, the place is given back."""
         name = f"{self._prefix}_{next(self._numbers)}"
-        thread = threading.Thread(target=self._work, name=name, daemon=False)
+        # Newer Pythons would begin it with the values of whoever submits first.
+        begin = Context().run
+        thread = threading.Thread(target=begin, args=(self._work,), name=name, daemon=False)
         self.threads.add(thread)
         try:
             thread.start()

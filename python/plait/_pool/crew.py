@@ -9,6 +9,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable
+from contextvars import Context
 from typing import NoReturn
 
 from plait import _core
@@ -34,7 +35,9 @@ class Crew:
     def start_thread(self) -> None:
         """Start a thread for a place that the queue gave away; if that fails, the place is given back."""
         name = f"ThreadPool-{next(self._numbers)}"
-        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        # Newer Pythons would begin it with the values of whoever submits first.
+        begin = Context().run
+        thread = threading.Thread(target=begin, args=(self._work,), name=name, daemon=True)
         self.threads.add(thread)
         try:
             if not daemon.start_thread(thread, self._work):
