@@ -66,6 +66,8 @@ __all__ = [
     "set_future_class",
     "shared_buffer",
     "start_native",
+    "submit_chunk",
+    "take_chunk",
 ]
 
 _P = ParamSpec("_P")
@@ -279,6 +281,12 @@ def process_map(
     item_timeout: float | None = None,
     retries: int = 0,
 ) -> ProcessMap: ...
+def submit_chunk(
+    engine: ProcessEngine, fn: Callable[..., object], calls: list[tuple[Any, ...]], first: int
+) -> Any: ...
+def take_chunk(
+    future: FutureBase, items: int, first: int, marker: type
+) -> tuple[list[Any], BaseException | None, float, list[int]]: ...
 
 # --- choosing
 

@@ -189,8 +189,8 @@ class Run:
             while not self._arrivals.empty():
                 stretch = self._arrivals.get_nowait()
                 try:
-                    if stretch.lanes.collect(stretch):
-                        self._keep(stretch)
+                    stretch.lanes.collect(stretch)
+                    self._keep(stretch)
                 except Unusable:
                     continue
         finally:
@@ -303,7 +303,7 @@ class Run:
     def _take(self, stretch: Stretch) -> None:
         """Look at what became of a stretch."""
         try:
-            is_whole = stretch.lanes.collect(stretch)
+            ended = stretch.lanes.collect(stretch)
         except Unusable as error:
             self._stop(error.__cause__)
             self.order.on_split(stretch, [])
@@ -312,19 +312,31 @@ class Run:
             # Ctrl-C: what arrived is still to be kept.
             self._arrivals.put(stretch)
             raise
-        if not is_whole:
-            parts = [stretch.part(place, place + 1) for place in range(len(stretch))]
-            self.order.on_split(stretch, [part for part in parts if self._begin(part)])
-            return
+        is_last = bool(stretch.failures) and (not self.goes_on or any(map(_ends, stretch.failures.values())))
+        if ended < len(stretch) and not is_last:
+            stretch = self._split(stretch, ended)
+            if not ended:
+                return
         if self._ledger is not None:
             try:
                 self._keep(stretch)
             except Exception as error:
                 # What is out is handed out before that is raised, for it is nowhere else.
                 self._stop(error)
-        if stretch.failures and (not self.goes_on or any(map(_ends, stretch.failures.values()))):
+        if is_last:
             self._stopped = True
         self._over(stretch)
+
+    def _split(self, stretch: Stretch, ended: int) -> Stretch:
+        """Have the items called that were not, and give those that were."""
+        over = stretch.part(0, ended)
+        over.values, over.failures, over.lanes = stretch.values, stretch.failures, stretch.lanes
+        # Whose fault it is that none has ended shows when they go one by one.
+        size = len(stretch) - ended if ended else 1
+        parts = [stretch.part(place, place + size) for place in range(ended, len(stretch), size)]
+        begun = [part for part in parts if self._begin(part)]
+        self.order.on_split(stretch, [over, *begun] if ended else begun)
+        return over
 
     def _over(self, stretch: Stretch) -> None:
         self.order.on_over(stretch)
