@@ -10,9 +10,11 @@ from concurrent.futures import BrokenExecutor
 from typing import Any, cast
 
 from plait._auto.results import Batch
+from plait._long.ends import ends_map
 from plait._long.lanes import Lanes, Unusable
 from plait._long.ledger import Ledger
 from plait._long.meter import Meter
+from plait._long.serial import SerialRun
 from plait._long.source import Source
 from plait._long.stretch import Order, Stretch
 from plait._long.wishes import Wishes
@@ -27,7 +29,7 @@ _ENDS = (BrokenExecutor, MemoryError)
 class LongMap(itertools.chain):  # type: ignore[type-arg]
     """The iterator of a map with progress, a checkpoint, or an order or errors of its own."""
 
-    _run: "Run"
+    _run: "Run | SerialRun"
     _batches: Iterator[Iterator[Any]]
 
     @property
@@ -57,7 +59,7 @@ class LongMap(itertools.chain):  # type: ignore[type-arg]
             run.close()
 
 
-def iterate(run: "Run") -> LongMap:
+def iterate(run: "Run | SerialRun") -> LongMap:
     """Start the calls and give the iterator over their results."""
     run.begin()
     batches = run.batches()
@@ -312,7 +314,7 @@ class Run:
             # Ctrl-C: what arrived is still to be kept.
             self._arrivals.put(stretch)
             raise
-        is_last = bool(stretch.failures) and (not self.goes_on or any(map(_ends, stretch.failures.values())))
+        is_last = bool(stretch.failures) and (not self.goes_on or any(map(ends_map, stretch.failures.values())))
         if ended < len(stretch) and not is_last:
             stretch = self._split(stretch, ended)
             if not ended:
@@ -365,7 +367,7 @@ class Run:
             begin = 0
             for place in sorted(failures):
                 error = failures[place]
-                if how == "raise" or _ends(error):
+                if how == "raise" or ends_map(error):
                     if place > begin:
                         yield self._batch_of(values[begin:place])
                     raise error
@@ -381,12 +383,3 @@ class Run:
     def _batch_of(self, values: list[Any]) -> Iterator[Any]:
         self._batch = Batch(values)
         return iter(self._batch)
-
-
-def _ends(error: BaseException) -> bool:
-    """Whether it ends the map, whatever is to become of errors: no exception of a call, or a broken pool."""
-    from plait import _errors
-
-    if not isinstance(error, Exception):
-        return True
-    return isinstance(error, BrokenExecutor) and not isinstance(error, _errors.WorkerDied)
