@@ -38,6 +38,20 @@ def dies_on(folder, x, bad):
     return x
 
 
+def gives_until(folder, bad, size, x):
+    """The workers of the bad items die; each call is noted. The others give bytes, so many."""
+    note(folder, x)
+    if x in bad:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return bytes([x]) * size
+
+
+def lock_once(folder, bad, x):
+    """The bad item's result cannot be sent; each call is noted."""
+    note(folder, x)
+    return threading.Lock() if x == bad else x
+
+
 def sleeps_on(x, bad):
     """The bad item takes longer than any test waits for."""
     if x == bad:

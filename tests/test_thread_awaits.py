@@ -1,4 +1,4 @@
-"""Calls on threads that wait for calls of thread pools: somebody always runs what they wait for, and few threads do."""
+"""Calls on threads that wait for calls of thread pools: somebody always runs those, on few threads."""
 
 import asyncio
 import concurrent.futures

@@ -76,6 +76,8 @@ __all__ = [
     "set_kept_class",
     "shared_buffer",
     "start_native",
+    "submit_chunk",
+    "take_chunk",
     "without_stdin",
 ]
 
@@ -325,6 +327,12 @@ def process_map(
     retries: int = 0,
     context: Context | None = None,
 ) -> ProcessMap: ...
+def submit_chunk(
+    engine: ProcessEngine, fn: Callable[..., object], calls: list[tuple[Any, ...]], first: int
+) -> Any: ...
+def take_chunk(
+    future: FutureBase, items: int, first: int, marker: type
+) -> tuple[list[Any], BaseException | None, float, list[int]]: ...
 
 # --- choosing
 

@@ -51,6 +51,8 @@ mod _core {
     #[pymodule_export]
     use crate::choose::{Climber, choose, revise};
     #[pymodule_export]
+    use crate::chunk::{submit_chunk, take_chunk};
+    #[pymodule_export]
     use crate::compare::{Figures, Meter, Watch, WatchReport};
     #[pymodule_export]
     use crate::context::{Apart, forget_contexts};

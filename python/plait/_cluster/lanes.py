@@ -54,7 +54,7 @@ class ClusterLanes(Lanes):
             self._job, stretch.calls, stretch.first, self._goes_on, self._limits
         )
 
-    def collect(self, stretch: Stretch) -> bool:
+    def collect(self, stretch: Stretch) -> int:
         """See `Lanes`."""
         try:
             return super().collect(stretch)
@@ -63,15 +63,16 @@ class ClusterLanes(Lanes):
                 raise Unusable from error
             if len(stretch) > 1:
                 # One of them does not load there: which, is seen when each goes alone.
-                return False
+                return 0
             stretch.failures[0] = error
             stretch.values = [None]
-            return True
+            return 1
         except Mismatch as error:
             raise Unusable from error
 
-    def _take(self, stretch: Stretch, value: Any) -> None:
-        answer = opened(value, self._job.name, self._engine.where)
+    def _take(self, stretch: Stretch, future: Any) -> int:
+        answer = opened(future.result(), self._job.name, self._engine.where)
         stretch.values = answer.values
         stretch.failures.update(answer.failures)
         self.sizer.learn(answer.seconds, len(answer.values), answer.weight)
+        return len(stretch)

@@ -57,10 +57,10 @@ class MakerLanes(Lanes):
         self._out[call] = stretch
         self.maker.begin(call)
 
-    def collect(self, stretch: Stretch) -> bool:
+    def collect(self, stretch: Stretch) -> int:
         """See `Lanes`."""
         if stretch.values:
-            return True
+            return len(stretch)
         error = stretch.failures[0]
         if isinstance(error, NotPicklable) and self._how.sent is not None:
             # If it is the function that cannot be sent, no item will fare better.
@@ -71,9 +71,9 @@ class MakerLanes(Lanes):
         if len(stretch) > 1:
             # Whose fault it was is not known.
             stretch.failures.clear()
-            return False
+            return 0
         stretch.values = [None]
-        return True
+        return 1
 
     def _tell(self, call: Call) -> None:
         stretch = self._out.pop(call)

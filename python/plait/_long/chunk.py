@@ -18,6 +18,35 @@ _SECONDS = 0.002
 _LONGEST = 1 << 12
 
 
+class Failed:
+    """The exception of a call, as the result that keeps its chunk from ending with it."""
+
+    __slots__ = ("pickle",)
+
+    def __init__(self, pickle: bytes) -> None:
+        """Take an exception, encoded."""
+        self.pickle = pickle
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go as what it was made of."""
+        return Failed, (self.pickle,)
+
+
+def catching(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a function whose calls end well; it is sent once, as `fn` is."""
+
+    def call(*args: Any) -> Any:
+        try:
+            return fn(*args)
+        except Exception as raised:
+            from plait import _core
+            from plait._long.chunk import Failed
+
+            return Failed(_core.codec.encode_exception(raised))
+
+    return call
+
+
 def bind(fn: Callable[..., Any], goes_on: bool) -> Callable[[list[tuple[Any, ...]]], Answer]:
     """Give a function of the arguments of several calls; it is sent once, as `fn` is.
 

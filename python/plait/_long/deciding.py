@@ -49,7 +49,7 @@ class MeasuredLanes(Lanes):
         self._probe = probe
         self._alone = alone
 
-    def collect(self, stretch: Stretch) -> bool:
+    def collect(self, stretch: Stretch) -> int:
         """See `Lanes`."""
         future, stretch.future = stretch.future, None
         failure = None if future is not None else self._probe._failure
@@ -73,7 +73,7 @@ class MeasuredLanes(Lanes):
             stretch.failures[len(values)] = failure
             values.append(None)
         stretch.values = values
-        return True
+        return len(stretch)
 
 
 class Decider:

@@ -12,7 +12,7 @@ from typing import Any
 
 from plait import _core
 from plait._errors import NotPicklable
-from plait._long.chunk import Sizer, bind
+from plait._long.chunk import Failed, Sizer, bind, catching
 from plait._long.stretch import Stretch
 
 # Threads: enough calls ahead that no thread waits for the consumer's turn.
@@ -73,8 +73,11 @@ class Lanes:
             arrived = self._arrived
             future.add_done_callback(lambda _: arrived(stretch))
 
-    def collect(self, stretch: Stretch) -> bool:
-        """Take the results of a stretch that arrived; False if its items have to be called one by one.
+    def collect(self, stretch: Stretch) -> int:
+        """Take the results of a stretch that arrived; how many of its items have ended.
+
+        Those behind them were not begun. With 0 it is not known which, so that all have to be called one by
+        one.
 
         Raises:
             Unusable: no other item would fare better.
@@ -83,22 +86,19 @@ class Lanes:
         future, stretch.future = stretch.future, None
         if future is not None:
             try:
-                value = future.result()
+                return self._take(stretch, future)
             except BaseException as error:
                 if is_interrupt(error, future):
                     stretch.future = future
                     raise
-                self._look_at(error)
                 stretch.failures[0] = error
-            else:
-                self._take(stretch, value)
-                return True
+        self._look_at(stretch.failures[0])
         if len(stretch) > 1:
-            # Whose fault it was is not known: a worker died, or something could not be sent.
+            # Whose fault it was is not known: something could not be sent.
             stretch.failures.clear()
-            return False
+            return 0
         stretch.values = [None]
-        return True
+        return 1
 
     def close(self, idle: bool) -> None:
         """Let go of the workers; `idle`: none of them has anything left to do."""
@@ -109,8 +109,10 @@ class Lanes:
     def _look_at(self, error: BaseException) -> None:
         """Raise `Unusable` for the failure of a whole stretch that will be that of all."""
 
-    def _take(self, stretch: Stretch, value: Any) -> None:
-        stretch.values = [value]
+    def _take(self, stretch: Stretch, future: Any) -> int:
+        """Take what the future of a stretch says, which is there, or raise what stands for all of it."""
+        stretch.values = [future.result()]
+        return 1
 
 
 class ThreadLanes(Lanes):
@@ -187,14 +189,14 @@ class ProcessLanes(Lanes):
         self._fn = fn
         self._limits = limits if alone else None
         self._goes_on = goes_on
-        self._chunk = bind(fn, goes_on)
+        self._chunk: Any = catching(fn) if goes_on else fn
         self._was_sent = False
 
     def _submit(self, stretch: Stretch) -> Any:
         if self._limits is not None:
             timeout, retries = self._limits
             return self._pool._submit_with(timeout, retries, self._fn, stretch.calls[0], {})
-        return self._pool.submit(self._chunk, stretch.calls)
+        return _core.submit_chunk(self._pool, self._chunk, stretch.calls, stretch.first)
 
     def _look_at(self, error: BaseException) -> None:
         if not self._was_sent and isinstance(error, NotPicklable):
@@ -205,23 +207,55 @@ class ProcessLanes(Lanes):
                 raise Unusable from why
             self._was_sent = True
 
-    def _take(self, stretch: Stretch, value: Any) -> None:
-        self._was_sent = True
+    def _take(self, stretch: Stretch, future: Any) -> int:
         if self._limits is not None:
-            stretch.values = [value]
-            return
-        seconds, stretch.values, failures = value
+            ended = super()._take(stretch, future)
+            self._was_sent = True
+            return ended
+        values, error, seconds, failed = _core.take_chunk(future, len(stretch), stretch.first, Failed)
+        self._was_sent = True
+        for place in failed:
+            stretch.failures[place] = _core.codec.decode_exception(values[place].pickle)
+            values[place] = None
+        if error is not None:
+            # Its worker died there, or the result could not be sent.
+            stretch.failures[len(values)] = error
+            values.append(None)
+        stretch.values = values
+        if seconds:
+            self.sizer.learn(seconds, len(values))
+        return len(values)
+
+
+class OwnLanes(ProcessLanes):
+    """The same from within a worker of the pool, which may have to make the calls that it waits for.
+
+    Of a chunk whose worker died it knows nothing.
+    """
+
+    waits_by_future = True
+
+    def __init__(self, pool: Any, fn: Callable[..., Any], *how: Any) -> None:
+        """See `ProcessLanes`."""
+        super().__init__(pool, fn, *how)
+        self._chunk = bind(fn, self._goes_on)
+
+    def _submit(self, stretch: Stretch) -> Any:
+        if self._limits is not None:
+            return super()._submit(stretch)
+        return self._pool.submit(self._chunk, stretch.calls)
+
+    def _take(self, stretch: Stretch, future: Any) -> int:
+        if self._limits is not None:
+            return super()._take(stretch, future)
+        seconds, stretch.values, failures = future.result()
+        self._was_sent = True
         self.sizer.learn(seconds, len(stretch))
         for place, error in failures.items():
             stretch.failures[place] = _core.codec.decode_exception(error)
             if not self._goes_on:
                 stretch.values.append(None)
-
-
-class OwnLanes(ProcessLanes):
-    """The same from within a worker of the pool, which may have to make the calls that it waits for."""
-
-    waits_by_future = True
+        return len(stretch)
 
 
 class SerialLanes(Lanes):
@@ -264,9 +298,9 @@ class SerialLanes(Lanes):
                 self.is_stale = True
             self._arrived(stretch)
 
-    def collect(self, stretch: Stretch) -> bool:
+    def collect(self, stretch: Stretch) -> int:
         """See `Lanes`."""
-        return True
+        return len(stretch)
 
 
 def is_interrupt(error: BaseException, future: Any) -> bool:

@@ -41,7 +41,8 @@ class Meter:
         self.total = total
         self._began = time.monotonic()
         self._period = PERIOD
-        self._due = self._began
+        # When it is to be told again.
+        self.due = self._began
         self._bar: Any = None
         self._tell: Callable[[Progress], object] | None = None
         if callable(wish):
@@ -64,21 +65,21 @@ class Meter:
     @property
     def patience(self) -> float | None:
         """Seconds until it is to be told again, or None if nobody is told."""
-        return None if self._tell is None else max(0.0, self._due - time.monotonic())
+        return None if self._tell is None else max(0.0, self.due - time.monotonic())
 
     def tick(self, running: int, *, always: bool = False) -> None:
         """Tell, if it is time."""
         if self._tell is None:
             return
         now = time.monotonic()
-        if now < self._due and not always:
+        if now < self.due and not always:
             return
         counts = Progress(self.done, self.failed, self.total, running, now - self._began)
         try:
             self._tell(counts)
         except Exception as error:
             self._give_up(error)
-        self._due = time.monotonic() + self._period
+        self.due = time.monotonic() + self._period
 
     def close(self) -> None:
         """Tell for the last time, and leave the bar as it stands."""

@@ -10,9 +10,11 @@ from concurrent.futures import BrokenExecutor
 from typing import Any, cast
 
 from plait._auto.results import Batch
+from plait._long.ends import ends_map
 from plait._long.lanes import Lanes, Unusable
 from plait._long.ledger import Ledger
 from plait._long.meter import Meter
+from plait._long.serial import SerialRun
 from plait._long.source import Source
 from plait._long.stretch import Order, Stretch
 from plait._long.wishes import Wishes
@@ -30,7 +32,7 @@ _ENDS = (BrokenExecutor, MemoryError)
 class LongMap(itertools.chain):  # type: ignore[type-arg]
     """The iterator of a map with progress, a checkpoint, or an order or errors of its own."""
 
-    _run: "Run"
+    _run: "Run | SerialRun"
     _batches: Iterator[Iterator[Any]]
 
     @property
@@ -60,7 +62,7 @@ class LongMap(itertools.chain):  # type: ignore[type-arg]
             run.close()
 
 
-def iterate(run: "Run") -> LongMap:
+def iterate(run: "Run | SerialRun") -> LongMap:
     """Start the calls and give the iterator over their results."""
     run.begin()
     batches = run.batches()
@@ -195,8 +197,8 @@ class Run:
             while not self._arrivals.empty():
                 stretch = self._arrivals.get_nowait()
                 try:
-                    if stretch.lanes.collect(stretch):
-                        self._keep(stretch)
+                    stretch.lanes.collect(stretch)
+                    self._keep(stretch)
                 except Unusable:
                     continue
         finally:
@@ -309,7 +311,7 @@ class Run:
     def _take(self, stretch: Stretch) -> None:
         """Look at what became of a stretch."""
         try:
-            is_whole = stretch.lanes.collect(stretch)
+            ended = stretch.lanes.collect(stretch)
         except Unusable as error:
             self._stop(error.__cause__)
             self.order.on_split(stretch, [])
@@ -318,19 +320,33 @@ class Run:
             # Ctrl-C: what arrived is still to be kept.
             self._arrivals.put(stretch)
             raise
-        if not is_whole:
-            parts = [stretch.part(place, place + 1) for place in range(len(stretch))]
-            self.order.on_split(stretch, [part for part in parts if self._begin(part)])
-            return
+        is_last = bool(stretch.failures) and (
+            not self.goes_on or any(map(ends_map, stretch.failures.values()))
+        )
+        if ended < len(stretch) and not is_last:
+            stretch = self._split(stretch, ended)
+            if not ended:
+                return
         if self._ledger is not None:
             try:
                 self._keep(stretch)
             except Exception as error:
                 # What is out is handed out before that is raised, for it is nowhere else.
                 self._stop(error)
-        if stretch.failures and (not self.goes_on or any(map(_ends, stretch.failures.values()))):
+        if is_last:
             self._stopped = True
         self._over(stretch)
+
+    def _split(self, stretch: Stretch, ended: int) -> Stretch:
+        """Have the items called that were not, and give those that were."""
+        over = stretch.part(0, ended)
+        over.values, over.failures, over.lanes = stretch.values, stretch.failures, stretch.lanes
+        # Whose fault it is that none has ended shows when they go one by one.
+        size = len(stretch) - ended if ended else 1
+        parts = [stretch.part(place, place + size) for place in range(ended, len(stretch), size)]
+        begun = [part for part in parts if self._begin(part)]
+        self.order.on_split(stretch, [over, *begun] if ended else begun)
+        return over
 
     def _over(self, stretch: Stretch) -> None:
         self.order.on_over(stretch)
@@ -359,7 +375,7 @@ class Run:
             begin = 0
             for place in sorted(failures):
                 error = failures[place]
-                if how == "raise" or _ends(error):
+                if how == "raise" or ends_map(error):
                     if place > begin:
                         yield self._batch_of(values[begin:place])
                     raise error
@@ -375,12 +391,3 @@ class Run:
     def _batch_of(self, values: list[Any]) -> Iterator[Any]:
         self._batch = Batch(values)
         return iter(self._batch)
-
-
-def _ends(error: BaseException) -> bool:
-    """Whether it ends the map, whatever is to become of errors: no exception of a call, or a broken pool."""
-    from plait import _errors
-
-    if not isinstance(error, Exception):
-        return True
-    return isinstance(error, BrokenExecutor) and not isinstance(error, _errors.WorkerDied)

@@ -30,7 +30,7 @@ class Source:
             self.total = min(len(it) for it in iterables)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             pass
-        self._items: Iterator[tuple[Any, ...]] = zip(*iterables)
+        self.items: Iterator[tuple[Any, ...]] = zip(*iterables)
         self._ledger = ledger
         self._position = 0
         self._back: deque[Stretch] = deque()
@@ -50,7 +50,7 @@ class Source:
 
     def close(self) -> None:
         """Let go of the inputs."""
-        self._items = iter(())
+        self.items = iter(())
         self._back.clear()
         self.is_over = True
 
@@ -68,7 +68,7 @@ class Source:
         try:
             if self.total is not None or size == 1:
                 # What was read before an exception stays in the list.
-                calls.extend(islice(self._items, size))
+                calls.extend(islice(self.items, size))
                 self.is_over = len(calls) < size
             else:
                 self.is_over = self._take_slowly(calls, size)
@@ -85,7 +85,7 @@ class Source:
     def _take_slowly(self, calls: list[tuple[Any, ...]], size: int) -> bool:
         """Read from what may make its reader wait; whether that has ended."""
         until = time.perf_counter() + _PATIENCE
-        for call in self._items:
+        for call in self.items:
             calls.append(call)
             if len(calls) == size or time.perf_counter() > until:
                 return False

@@ -8,6 +8,7 @@ from plait import _core, _native_threads, _own
 from plait._ahead import held
 from plait._long.lanes import CoroutineLanes, Lanes, OwnLanes, ProcessLanes, SerialLanes, ThreadLanes
 from plait._long.run import LongMap, Run, iterate
+from plait._long.serial import SerialRun
 from plait._long.source import Source
 from plait._long.wishes import Wishes
 
@@ -35,6 +36,8 @@ def start(
     decide: Callable[[Run], Lanes]
     if backend == "serial":
         call = _serial_call(fn, limits)
+        if wishes.checkpoint is None:
+            return iterate(SerialRun(call, iterables, wishes))
         decide = lambda run: SerialLanes(call, run.goes_on, run.arrived)  # noqa: E731
     elif backend == "threads":
         most = min(length_hint(it, 1 << 20) for it in iterables)

@@ -1,6 +1,8 @@
-//! A chunk of a `map`: several items as one task. `answer` is the form of its results, here is the parent's end.
+//! A chunk of a `map`: several items as one task. `answer` is the form of its results, here is the parent's end; `single` makes
+//! it a future.
 
 pub mod answer;
+mod single;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use pyo3::prelude::*;
 use crate::errors;
 use crate::future::{FutureCore, Held, decode_outcome};
 use answer::{ANSWER, Beside, Results};
+pub use single::{submit_chunk, take_chunk};
 
 /// A chunk on its way.
 pub struct Chunk {
@@ -43,7 +46,11 @@ impl Chunk {
     pub fn take(&self, py: Python<'_>) -> PyResult<Ended> {
         let held = std::mem::replace(&mut self.core.slot().held, Held::Nothing);
         let Held::Told(outcome) = held else { return Err(errors::cancelled(py)) };
-        match &outcome {
+        self.read(py, &outcome)
+    }
+
+    fn read(&self, py: Python<'_>, outcome: &Outcome) -> PyResult<Ended> {
+        match outcome {
             Outcome::Called { payload, nanos, .. } if payload.kind == ANSWER => {
                 let bytes = payload.bytes().map_err(|error| errors::plait_error(py, &error.to_string()))?;
                 let pieces = payload.pieces();
@@ -52,8 +59,8 @@ impl Chunk {
                 let results = answer::read(py, bytes, self.items, &Beside::Told(pieces));
                 Ok(Ended { results, cost: Some((*nanos, weight)) })
             }
-            Outcome::Lost(loss) => Ok(Ended { results: self.salvage(py, &outcome, loss), cost: None }),
-            _ => Err(self.blame(py, &outcome, 0)),
+            Outcome::Lost(loss) => Ok(Ended { results: self.salvage(py, outcome, loss), cost: None }),
+            _ => Err(self.blame(py, outcome, 0)),
         }
     }
 
