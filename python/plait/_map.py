@@ -37,16 +37,27 @@ if TYPE_CHECKING:
         buffersize: int | None
         timeout: float | None
         retries: int
-        capture_output: bool
 
     class Awaited(Common, total=False):
         """What `amap` takes."""
 
         backend: str
         concurrency: int | None
+        capture_output: bool
+
+    class Captured(Common, total=False):
+        """What `map` takes besides `capture_output=True`."""
+
+        backend: str
+        concurrency: int | None
+        ordered: bool
+        progress: bool | Callable[[Progress], object] | None
+        errors: Literal["raise", "skip"]
 
     class Long(Common, total=False):
         """What `map` takes besides."""
+
+        capture_output: Literal[False]
 
         ordered: bool
         progress: bool | Callable[[Progress], object] | None
@@ -71,6 +82,17 @@ if TYPE_CHECKING:
         backend: str
         concurrency: int | None
 
+    class Printing(Iterator[R], Protocol[R]):
+        """The iterator of a map that keeps what its calls print."""
+
+        @property
+        def stdout(self) -> str | None:
+            """What the call printed whose result came last."""
+
+        @property
+        def stderr(self) -> str | None:
+            """The same of `sys.stderr`."""
+
     class Chosen(Iterator[R], Protocol[R]):
         """The iterator of a map whose backend was left to plait."""
 
@@ -81,6 +103,28 @@ if TYPE_CHECKING:
 
 # Threads: enough calls ahead that no thread waits for the consumer's turn with the GIL.
 _AHEAD_PER_THREAD = 32
+
+
+@overload
+def map(
+    fn: Callable[..., Coroutine[Any, Any, T]],
+    it: "Input[Any]",
+    /,
+    *iterables: "Input[Any]",
+    capture_output: Literal[True],
+    **how: "Unpack[Captured]",
+) -> "Printing[T]": ...
+
+
+@overload
+def map(
+    fn: Callable[..., T],
+    it: Iterable[Any],
+    /,
+    *iterables: Iterable[Any],
+    capture_output: Literal[True],
+    **how: "Unpack[Captured]",
+) -> "Printing[T]": ...
 
 
 @overload
