@@ -249,7 +249,9 @@ def test_the_debugger_of_the_last_exception(tmp_path):
     """`python -m pdb` and `pdb.pm` see what the program died of."""
     path = tmp_path / "script.py"
     path.write_text(
-        SCRIPT.format(pool=POOLS[0], then="sys.last_traceback = error.__traceback__\n        pdb.pm()")
+        SCRIPT.format(
+            pool=POOLS[0], then="sys.last_exc, sys.last_traceback = error, error.__traceback__; pdb.pm()"
+        )
     )
     ended = run_program(path, stdin="l\nq\n")
     assert ended.code == 0 and "  ->\t    return y // 0  # here" in ended.out, ended

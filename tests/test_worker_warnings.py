@@ -210,9 +210,14 @@ def test_a_script_shows_each_once(name, tmp_path):
         f"{path}:9: Mine: mine",
         '  warnings.warn(Mine("mine"))',
     ]
-    ended = run_program("-W", "error", path, name)
+
+
+def test_options_of_python_hold_in_workers(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    ended = run_program("-W", "error", path, "submit")
     assert ended.code == 1 and ended.err.splitlines()[-1] == "DeprecationWarning: deprecated", ended
-    ended = run_program("-W", "ignore", path, name)
+    ended = run_program("-W", "ignore", path, "plait.map")
     assert (ended.code, ended.err) == (0, ""), ended
 
 

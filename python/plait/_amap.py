@@ -23,7 +23,29 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     from plait._cluster.place import Backend
     from plait._long import Progress
-    from plait._map import Input, Options, Returning
+    from plait._map import AsyncPrinting, Captured, Input, Options, Returning
+
+
+@overload
+def amap(  # type: ignore[overload-overlap]  # a coroutine function's results are awaited
+    fn: Callable[..., Coroutine[Any, Any, T]],
+    it: "Input[Any]",
+    /,
+    *iterables: "Input[Any]",
+    capture_output: Literal[True],
+    **how: "Unpack[Captured]",
+) -> "AsyncPrinting[T]": ...
+
+
+@overload
+def amap(
+    fn: Callable[..., T],
+    it: "Input[Any]",
+    /,
+    *iterables: "Input[Any]",
+    capture_output: Literal[True],
+    **how: "Unpack[Captured]",
+) -> "AsyncPrinting[T]": ...
 
 
 @overload

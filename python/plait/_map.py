@@ -1,7 +1,7 @@
 """`plait.map`."""
 
 import os
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack, overload
 
@@ -39,11 +39,20 @@ if TYPE_CHECKING:
         timeout: float | None
         retries: int
         seed: int | None
-        capture_output: bool
+
+    class Captured(Common, total=False):
+        """What `map` takes besides `capture_output=True`."""
+
+        backend: Backend
+        concurrency: int | None
+        ordered: bool
+        progress: bool | Callable[[Progress], object] | None
+        errors: Literal["raise", "skip"]
 
     class Long(Common, total=False):
         """What `map` takes besides."""
 
+        capture_output: Literal[False]
         ordered: bool
         progress: bool | Callable[[Progress], object] | None
         checkpoint: str | os.PathLike[str] | None
@@ -67,6 +76,31 @@ if TYPE_CHECKING:
         backend: Backend
         concurrency: int | None
 
+    class Printing(Iterator[R], Protocol[R]):
+        """The iterator of a map that keeps what its calls print."""
+
+        @property
+        def stdout(self) -> str | None:
+            """What the call printed whose result came last."""
+
+        @property
+        def stderr(self) -> str | None:
+            """The same of `sys.stderr`."""
+
+    class AsyncPrinting(AsyncIterator[R], Protocol[R]):
+        """The same of `amap`."""
+
+        async def aclose(self) -> None:
+            """End it; what was begun has ended when this returns."""
+
+        @property
+        def stdout(self) -> str | None:
+            """What the call printed whose result came last."""
+
+        @property
+        def stderr(self) -> str | None:
+            """The same of `sys.stderr`."""
+
     class Chosen(Iterator[R], Protocol[R]):
         """The iterator of a map whose backend was left to plait."""
 
@@ -77,6 +111,28 @@ if TYPE_CHECKING:
 
 # Threads: enough calls ahead that no thread waits for the consumer's turn with the GIL.
 _AHEAD_PER_THREAD = 32
+
+
+@overload
+def map(
+    fn: Callable[..., Coroutine[Any, Any, T]],
+    it: "Input[Any]",
+    /,
+    *iterables: "Input[Any]",
+    capture_output: Literal[True],
+    **how: "Unpack[Captured]",
+) -> "Printing[T]": ...
+
+
+@overload
+def map(
+    fn: Callable[..., T],
+    it: Iterable[Any],
+    /,
+    *iterables: Iterable[Any],
+    capture_output: Literal[True],
+    **how: "Unpack[Captured]",
+) -> "Printing[T]": ...
 
 
 @overload

@@ -40,6 +40,11 @@ def main(preload: tuple[str, ...] = ()) -> None:
             idle = None
             import cloudpickle  # noqa: F401
 
+            # What a call that is stopped has but a moment for.
+            import plait._lineage
+            import plait._rebuild
+            import plait._remote
+
             continue
         try:
             pid = os.fork()

@@ -27,6 +27,9 @@ def maps() -> None:
     assert_type(list(plait.map(squared, [1], errors="skip", ordered=False, checkpoint="a path")), list[int])
     assert_type(list(plait.map(squared, [1], errors="return", timeout=1.0)), list[int | Exception])
     assert_type(list(plait.map(clipped, [1], [2], [3], errors="return")), list[int | Exception])
+    kept = plait.map(squared, [1], backend="threads", capture_output=True)
+    assert_type(list(kept), list[int])
+    assert_type(kept.stdout, str | None)
     told: list[plait.Progress] = []
     assert_type(list(plait.map(squared, [1], progress=told.append)), list[int])
     assert_type(told[-1].total, int | None)
@@ -45,6 +48,7 @@ async def coroutines() -> None:
     assert_type(plait.map(fetched, range(5)), Iterator[str])
     assert_type(plait.map(fetched, numbers(), backend="asyncio", concurrency=100), Iterator[str])
     assert_type(plait.map(fetched, [1], [True], backend="processes", workers=2), Iterator[str])
+    assert_type(next(plait.map(fetched, [1], [True], capture_output=True)), str)
     async for text in plait.amap(fetched, numbers(), concurrency=10):
         assert_type(text, str)
     async for number in plait.amap(squared, range(5), backend="processes", chunksize=2):
