@@ -49,7 +49,7 @@ class Popen:
             )
         self.returncode: int | None = None
         self.name, self.daemon = process.name, process.daemon
-        self.task = child.named(process)
+        self.task = _name_of(child.named(process))
         # Ended because this program wanted it.
         self._unwanted = False
         self._failure: Failure | None = None
@@ -179,12 +179,11 @@ class Popen:
     def _explain(self, error: WorkerDied) -> None:
         """Have the error name the process and its target, and not the worker and plait's own function."""
         mine = error.task
-        target = f"{getattr(self.task, '__module__', '')}.{getattr(self.task, '__qualname__', self.task)}"
         if mine is not None and error.args and isinstance(error.args[0], str):
-            text = error.args[0].replace(mine, target)
+            text = error.args[0].replace(mine, self.task)
             named = text.replace(f"the worker process {self.pid}", f"{self.name} (process {self.pid})", 1)
             error.args = (named, *error.args[1:])
-        error.task = target
+        error.task = self.task
 
 
 class Elsewhere:
@@ -206,6 +205,13 @@ class _Pool(ProcessPoolExecutor):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         _exit._pools.discard(self)
+
+
+def _name_of(function: Any) -> str:
+    """What errors call a function; not the function, which may be large, or hold the process."""
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    module = getattr(function, "__module__", None)
+    return f"{module}.{name}" if isinstance(module, str) else str(name)
 
 
 def _cancelled() -> type[BaseException]:
