@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import weakref
 from typing import Any
 
@@ -54,6 +55,8 @@ class Popen:
         self._unwanted = False
         self._failure: Failure | None = None
         self._learnt = threading.Lock()
+        # How many threads wait for its end.
+        self._waiting = 0
         self._pool = _Pool(1, preload=_PRELOAD)
         bags = luggage.Luggage()
         try:
@@ -87,8 +90,13 @@ class Popen:
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait up to `timeout` seconds; give the exit code, or None."""
-        if self.returncode is None and self._worker._wait(timeout):
-            self.returncode = self._exit_code()
+        if self.returncode is None:
+            self._waiting += 1
+            try:
+                if self._worker._wait(timeout):
+                    self.returncode = self._exit_code()
+            finally:
+                self._waiting -= 1
         return self.returncode
 
     def terminate(self) -> None:
@@ -109,20 +117,23 @@ class Popen:
             self._failure.tell()
         self._pool._join()
 
-    def outcome(self) -> Any:
-        """Once it has ended: give what the target returned, or raise what it raised."""
+    def error(self) -> BaseException | None:
+        """Once it has ended: give what `join` is to raise. From then on somebody has heard of it."""
         if not self._future.done() or self._future.cancelled():
             # The program is ending, and has given it up.
             return None
         self.learn()
         error = self._future.exception()
-        if error is None:
-            return self._future.result()
-        if not self._is_failure(error):
+        if error is None or not self._is_failure(error):
             return None
         if self._failure is not None:
             self._failure.heard()
-        raise error
+        return error
+
+    def result(self) -> Any:
+        """Once it has ended: give what the target returned, or None."""
+        done = self._future.done() and not self._future.cancelled()
+        return self._future.result() if done and self._future.exception() is None else None
 
     def tell(self) -> None:
         """Print what the process has raised as the stdlib does."""
@@ -155,7 +166,7 @@ class Popen:
         if isinstance(error, WorkerDied):
             self._explain(error)
         if error is not None and self._is_failure(error):
-            self._failure = Failure(self.tell)
+            self._failure = Failure(self.tell, lambda: self._waiting > 0)
 
     def _is_failure(self, error: BaseException) -> bool:
         """Whether `join` is to raise it: not an exit, and not what this program has asked for."""
@@ -254,6 +265,8 @@ def finish() -> None:
     running = [popen for popen in _running if popen.poll() is None]
     try:
         if getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1"):
+            # At a terminal they have heard it themselves; twice would disturb who tidies up.
+            _wait_for(running, _GRACE / 2)
             _end(running, signal.SIGINT)
         else:
             daemons = [popen for popen in running if popen.daemon]
@@ -278,15 +291,17 @@ def finish() -> None:
 
 def _end(popens: list[Popen], number: signal.Signals | None) -> None:
     """End these, with a moment to do so by themselves."""
-    import time
-
     if number is not None:
         for popen in popens:
             popen._send(number)
-    deadline = time.monotonic() + _GRACE
-    for popen in popens:
-        if popen.wait(max(0.0, deadline - time.monotonic())) is None:
-            popen.give_up()
+    for popen in _wait_for(popens, _GRACE):
+        popen.give_up()
+
+
+def _wait_for(popens: list[Popen], seconds: float) -> list[Popen]:
+    """Give those that have not ended by then."""
+    deadline = time.monotonic() + seconds
+    return [popen for popen in popens if popen.wait(max(0.0, deadline - time.monotonic())) is None]
 
 
 def _at_exit() -> None:

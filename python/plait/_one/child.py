@@ -31,7 +31,10 @@ def live(_ticket: None, _tracker: None, me: process.BaseProcess) -> Any:
     luggage.settle()
     _become(me)
     try:
-        return _core.call_as(named(me), _run, (me,))
+        try:
+            return _core.call_as(named(me), me.run, ())
+        finally:
+            _finish()
     except SystemExit as error:
         raise Exited(_code(error)) from None
     except KeyboardInterrupt:
@@ -43,13 +46,6 @@ def live(_ticket: None, _tracker: None, me: process.BaseProcess) -> Any:
 def named(me: Any) -> Any:
     """The function that stands for a process where tasks are shown."""
     return getattr(me, "_target", None) or type(me).run
-
-
-def _run(me: process.BaseProcess) -> Any:
-    try:
-        return me.run()  # type: ignore[func-returns-value]
-    finally:
-        _finish()
 
 
 def _become(me: Any) -> None:

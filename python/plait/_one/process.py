@@ -57,7 +57,12 @@ class Process(multiprocessing.Process):
         """
         super().join(timeout)
         popen: Popen = self._popen  # type: ignore[attr-defined]
-        return None if popen.returncode is None else popen.outcome()
+        if popen.returncode is None:
+            return None
+        if (error := popen.error()) is not None:
+            # As if for the first time.
+            raise error.with_traceback(None)
+        return popen.result()
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the process, by SIGINT. As in Python 3.14."""

@@ -4,6 +4,7 @@ import functools
 import sys
 import threading
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from plait._one.unheard import Failure
@@ -25,6 +26,7 @@ class Thread(threading.Thread):
 
     _result: Any = None
     _raised: BaseException | None = None
+    _frames: TracebackType | None = None
     _failure: Failure | None = None
 
     def start(self) -> None:
@@ -72,7 +74,8 @@ class Thread(threading.Thread):
         if self._failure is not None:
             self._failure.heard()
         if self._raised is not None:
-            raise self._raised
+            # As if for the first time.
+            raise self._raised.with_traceback(self._frames)
         return self._result
 
     def _keep(self, run: Callable[[], Any], before: Callable[[], Any] | None) -> None:
@@ -84,9 +87,9 @@ class Thread(threading.Thread):
             pass
         except BaseException as error:
             # Without the frame of this function, which no user wants to read.
-            frames = error.__traceback__ and error.__traceback__.tb_next
-            self._raised = error.with_traceback(frames)
-            self._failure = Failure(functools.partial(_tell, self, error, frames))
+            self._frames = error.__traceback__ and error.__traceback__.tb_next
+            self._raised = error
+            self._failure = Failure(functools.partial(_tell, self, error, self._frames))
 
     def _put_back(self, before: Callable[[], Any] | None) -> None:
         if before is None:

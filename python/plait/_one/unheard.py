@@ -17,10 +17,11 @@ PATIENCE = 1.0
 class Failure:
     """What one thread or process has raised."""
 
-    def __init__(self, tell: Callable[[], object]) -> None:
-        """Have `tell` called, unless it is heard of before."""
+    def __init__(self, tell: Callable[[], object], awaited: Callable[[], bool] = lambda: False) -> None:
+        """Have `tell` called, unless it is heard of before, or is about to be, which `awaited` says."""
         self._tell = tell
-        self._timer = threading.Timer(PATIENCE, self.tell)
+        self._awaited = awaited
+        self._timer = threading.Timer(PATIENCE, self._late)
         self._timer.daemon = True
         self._timer.name = "plait-unheard"
         _waiting.add(self)
@@ -43,6 +44,10 @@ class Failure:
             return
         self._timer.cancel()
         self._tell()
+
+    def _late(self) -> None:
+        if not self._awaited():
+            self.tell()
 
 
 _waiting: set[Failure] = set()
