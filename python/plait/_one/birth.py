@@ -54,7 +54,7 @@ class Popen:
         # Ended because this program wanted it.
         self._unwanted = False
         self._failure: Failure | None = None
-        self._learnt = threading.Lock()
+        self._learnt, self._learning = False, threading.Lock()
         # How many threads wait for its end.
         self._waiting = 0
         self._pool = _Pool(1, preload=_PRELOAD)
@@ -160,13 +160,15 @@ class Popen:
 
     def learn(self) -> None:
         """Once the call has ended, and once in all: see to what it has raised."""
-        if not self._future.done() or not self._learnt.acquire(blocking=False):
-            return
-        error = self._future.exception()
-        if isinstance(error, WorkerDied):
-            self._explain(error)
-        if error is not None and self._is_failure(error):
-            self._failure = Failure(self.tell, lambda: self._waiting > 0)
+        with self._learning:
+            if self._learnt or not self._future.done() or self._future.cancelled():
+                return
+            self._learnt = True
+            error = self._future.exception()
+            if isinstance(error, WorkerDied):
+                self._explain(error)
+            if error is not None and self._is_failure(error):
+                self._failure = Failure(self.tell, lambda: self._waiting > 0)
 
     def _is_failure(self, error: BaseException) -> bool:
         """Whether `join` is to raise it: not an exit, and not what this program has asked for."""
