@@ -1,4 +1,4 @@
-"""What `plait.Process` takes as arguments: pipes, sockets, what multiprocessing shares, and what it cannot."""
+"""What `plait.Process` takes as arguments: pipes, sockets, what multiprocessing shares; what it refuses."""
 
 import multiprocessing
 import os

@@ -8,9 +8,10 @@ from outside import run_program
 
 _JOINED = "it joins a thread that has failed, and expects no exception; test_one_thread.py has the like"
 
-# Beside those that the tests skip themselves, and those of `stdlib_processes.NOT_RUN`. One that passes must go from here.
+# Beside those that the tests skip themselves, and those of `stdlib_processes.NOT_RUN`. One that passes must
+# go from here.
 NOT_FOR_PLAIT = {
-    "TestSubclassingProcess.test_stderr_flush": "it joins a process that has failed, and expects no exception",
+    "TestSubclassingProcess.test_stderr_flush": "it joins a process that has failed, and wants no exception",
     "ThreadTests.test_import_from_another_thread": "it wants `threading` not to be imported yet",
     "ThreadingExceptionTests.test_print_exception": _JOINED,
     "ThreadingExceptionTests.test_print_exception_stderr_is_none_1": _JOINED,

@@ -22,7 +22,7 @@ from plait._one.unheard import Failure
 from plait._process import MAX_DEPTH, ProcessPoolExecutor
 
 # What every process needs, once, in a nursery of its own.
-_PRELOAD = ("plait._one.child",)
+_PRELOAD = ("plait._one.child", "plait._one.process", "multiprocessing.connection")
 
 # Seconds in which the news of a process's end should follow its end.
 _NEWS = 30.0

@@ -1,17 +1,14 @@
-"""The process of a `plait.Process`, from inside.
-
-Imported by the nursery, so that every process has what it needs from the start.
-"""
+"""The process of a `plait.Process`, from inside."""
 
 import itertools
 import signal
 import sys
 import threading
-from multiprocessing import connection, context, process, reduction, util  # noqa: F401
+from multiprocessing import process, util
 from typing import Any
 
 from plait import _core
-from plait._one import luggage, process as _  # noqa: F401
+from plait._one import luggage
 
 # What an exit code is where nobody knows it, as for the stdlib's processes of a fork server.
 UNKNOWN = 255
@@ -26,7 +23,7 @@ class Exited(BaseException):
         self.code = code
 
 
-def live(_ticket: None, _tracker: None, me: process.BaseProcess) -> Any:
+def live(_ticket: object, _tracker: object, me: process.BaseProcess) -> Any:
     """Be the process `me`: give what its `run` returns. All has connected and arrived by now."""
     luggage.settle()
     _become(me)

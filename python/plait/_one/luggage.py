@@ -181,7 +181,7 @@ def _report_to(end: Any) -> None:
     from multiprocessing import resource_tracker
 
     file = end.detach()
-    mine: Any = resource_tracker._resource_tracker  # type: ignore[attr-defined]
+    mine: Any = resource_tracker._resource_tracker
     if mine._fd is None:
         mine._fd = file
     else:

@@ -28,7 +28,7 @@ class Process(multiprocessing.Process):
     __module__ = "plait"
 
     @staticmethod
-    def _Popen(process_obj: Any) -> "Popen":
+    def _Popen(process_obj: Any) -> "Popen":  # type: ignore[override]
         # Which a process that starts no others does without.
         from plait._one.birth import Popen
 
