@@ -1,12 +1,15 @@
 """`plait.Thread`: a `threading.Thread` whose `join` gives the result, or raises."""
 
 import io
+import os
+import re
+import signal
 import sys
 import threading
 
 import plait
 import pytest
-from outside import run_program, until
+from outside import TESTS, finish, run_program, start_program, until
 from plait._one import unheard
 
 FOREVER = 600
@@ -201,3 +204,16 @@ def test_threads_alone_do_not_load_multiprocessing():
         """,
     )
     assert ended.lines == ["0 False"]
+
+
+# --- the example
+
+
+def test_the_example_stops_its_threads_on_ctrl_c():
+    program = start_program(TESTS.parent / "examples" / "stop_threads.py")
+    assert program.stdout.readline() == "looking; Ctrl-C ends it\n"
+    os.killpg(program.pid, signal.SIGINT)
+    said = finish(program).lines
+    assert [re.sub(r"\d+ looks", "some looks", line) for line in said] == [
+        f"scout {n} has stopped after some looks" for n in (1, 2, 3)
+    ]

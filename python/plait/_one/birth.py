@@ -51,14 +51,23 @@ class Popen:
         self.returncode: int | None = None
         self.name, self.daemon = process.name, process.daemon
         self.task = _name_of(child.named(process))
-        # Ended because this program wanted it.
-        self._unwanted = False
+        # What this program has sent it.
+        self._sent: set[int] = set()
         self._failure: Failure | None = None
         self._learnt, self._learning = False, threading.Lock()
-        # How many threads wait for its end.
-        self._waiting = 0
-        self._pool = _Pool(1, preload=_PRELOAD)
+        # The threads that wait for its end.
+        self._waiting: set[int] = set()
         bags = luggage.Luggage()
+        try:
+            self._pool = _Pool(1, preload=_PRELOAD)
+            self._begin(process, bags)
+        finally:
+            bags.close()
+        _running.add(self)
+        # Which also has what it logs and returns taken from it, when nobody waits.
+        self._future.add_done_callback(lambda _: self.learn())
+
+    def _begin(self, process: Any, bags: luggage.Luggage) -> None:
         try:
             with bags:
                 arguments = bags.ticket(), luggage.tracker(), process
@@ -74,11 +83,6 @@ class Popen:
         except BaseException:
             self._pool._abort()
             raise
-        finally:
-            bags.close()
-        _running.add(self)
-        # Which also has what it logs and returns taken from it, when nobody waits.
-        self._future.add_done_callback(lambda _: self.learn())
 
     def __reduce__(self) -> Any:
         """Go, within an object that has processes, as what others may know of one."""
@@ -91,12 +95,13 @@ class Popen:
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait up to `timeout` seconds; give the exit code, or None."""
         if self.returncode is None:
-            self._waiting += 1
+            me = threading.get_ident()
+            self._waiting.add(me)
             try:
                 if self._worker._wait(timeout):
                     self.returncode = self._exit_code()
             finally:
-                self._waiting -= 1
+                self._waiting.discard(me)
         return self.returncode
 
     def terminate(self) -> None:
@@ -150,12 +155,12 @@ class Popen:
 
     def give_up(self) -> None:
         """End it, whatever it does."""
-        self._unwanted = True
+        self._sent.add(signal.SIGKILL)
         self._pool._abort()
 
     def _send(self, number: signal.Signals) -> None:
         if self.poll() is None:
-            self._unwanted = True
+            self._sent.add(number)
             self._worker._send(number)
 
     def learn(self) -> None:
@@ -168,13 +173,13 @@ class Popen:
             if isinstance(error, WorkerDied):
                 self._explain(error)
             if error is not None and self._is_failure(error):
-                self._failure = Failure(self.tell, lambda: self._waiting > 0)
+                self._failure = Failure(self.tell, lambda: bool(self._waiting))
 
     def _is_failure(self, error: BaseException) -> bool:
         """Whether `join` is to raise it: not an exit, and not what this program has asked for."""
         if isinstance(error, child.Exited):
             return False
-        return not (isinstance(error, WorkerDied) and (self._unwanted or error.exitcode == 0))
+        return not (isinstance(error, WorkerDied) and (error.exitcode == 0 or error.signal in self._sent))
 
     def _exit_code(self) -> int:
         try:

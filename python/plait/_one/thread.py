@@ -3,6 +3,7 @@
 import functools
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -28,6 +29,7 @@ class Thread(threading.Thread):
     _raised: BaseException | None = None
     _frames: TracebackType | None = None
     _failure: Failure | None = None
+    _ended: threading.Event | None = None
 
     def start(self) -> None:
         """Start the thread.
@@ -41,6 +43,7 @@ class Thread(threading.Thread):
             return
         # Before every `run` there may be, that of a subclass or one put there, which know nothing of results.
         before = vars(self).get("run")
+        self._ended = threading.Event()
         self.run = functools.partial(self._keep, self.run, before)  # type: ignore[method-assign]
         try:
             super().start()
@@ -68,7 +71,13 @@ class Thread(threading.Thread):
             RuntimeError: it was not started, or is this very thread.
 
         """
-        super().join(timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        # Raises if there is nothing to wait for.
+        super().join(0)
+        # Waiting in `super().join` is not for Ctrl-C: before Python 3.13 that takes the thread for ended then.
+        if self._ended is not None and self.is_alive() and not self._ended.wait(timeout):
+            return None
+        super().join(None if deadline is None else max(0.0, deadline - time.monotonic()))
         if self.is_alive():
             return None
         if self._failure is not None:
@@ -90,6 +99,9 @@ class Thread(threading.Thread):
             self._frames = error.__traceback__ and error.__traceback__.tb_next
             self._raised = error
             self._failure = Failure(functools.partial(_tell, self, error, self._frames))
+        finally:
+            if self._ended is not None:
+                self._ended.set()
 
     def _put_back(self, before: Callable[[], Any] | None) -> None:
         if before is None:
