@@ -2,6 +2,7 @@
 
 import multiprocessing
 import threading
+from typing import Any
 
 import plait
 
@@ -15,12 +16,12 @@ class Reader(plait.Process):
         super().__init__(name="reader", daemon=True)
         self.path = path
 
-    def run(self) -> int:
+    def run(self) -> Any:
         return size(self.path)
 
 
 class Counter(plait.Thread):
-    def run(self) -> int:
+    def run(self) -> Any:
         return 5
 
 

@@ -74,7 +74,7 @@ class Thread(threading.Thread):
         deadline = None if timeout is None else time.monotonic() + timeout
         # Raises if there is nothing to wait for.
         super().join(0)
-        # Waiting in `super().join` is not for Ctrl-C: before Python 3.13 that takes the thread for ended then.
+        # Not in `super().join`: when Ctrl-C comes there, Python before 3.13 takes the thread for ended.
         if self._ended is not None and self.is_alive() and not self._ended.wait(timeout):
             return None
         super().join(None if deadline is None else max(0.0, deadline - time.monotonic()))
