@@ -1,6 +1,7 @@
 """`plait.Process`: what comes back at `join`, how processes end, and what they are to multiprocessing."""
 
 import functools
+import gc
 import io
 import logging
 import multiprocessing
@@ -9,6 +10,7 @@ import os
 import signal
 import sys
 import time
+import weakref
 
 import plait
 import pytest
@@ -204,6 +206,25 @@ def test_what_is_joined_is_not_printed(monkeypatch):
     unheard.tell_all()
     assert told.getvalue() == ""
     assert not unheard._waiting
+
+
+def test_a_failure_that_was_joined_holds_nothing():
+    def look():
+        process = started(fail)
+        try:
+            process.join()
+        except KeyError:
+            return weakref.ref(process._popen)
+        finally:
+            # The error has been here, and holds this frame.
+            del process
+
+    gc.disable()
+    try:
+        held = look()
+        until(lambda: held() is None, "letting go of a process")
+    finally:
+        gc.enable()
 
 
 def test_closing_a_failed_process_tells(monkeypatch):

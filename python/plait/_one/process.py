@@ -59,10 +59,15 @@ class Process(multiprocessing.Process):
         popen: Popen = self._popen  # type: ignore[attr-defined]
         if popen.returncode is None:
             return None
-        if (error := popen.error()) is not None:
+        error = popen.error()
+        if error is None:
+            return popen.result()
+        try:
             # As if for the first time.
             raise error.with_traceback(None)
-        return popen.result()
+        finally:
+            # The error holds this frame: nothing here is to hold the error, and what goes with a process.
+            del self, popen, error
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the process, by SIGINT. As in Python 3.14."""

@@ -83,8 +83,12 @@ class Thread(threading.Thread):
         if self._failure is not None:
             self._failure.heard()
         if self._raised is not None:
-            # As if for the first time.
-            raise self._raised.with_traceback(self._frames)
+            try:
+                # As if for the first time.
+                raise self._raised.with_traceback(self._frames)
+            finally:
+                # The error holds this frame, which is not to hold the error.
+                del self
         return self._result
 
     def _keep(self, run: Callable[[], Any], before: Callable[[], Any] | None) -> None:
@@ -97,7 +101,7 @@ class Thread(threading.Thread):
         except BaseException as error:
             # Without the frame of this function, which no user wants to read.
             self._frames = error.__traceback__ and error.__traceback__.tb_next
-            self._raised = error
+            self._raised = error.with_traceback(self._frames)
             self._failure = Failure(functools.partial(_tell, self, error, self._frames))
         finally:
             if self._ended is not None:
