@@ -18,7 +18,7 @@ SMALL = {
     "square_roots.py": ("square_roots", "[1_000] * 4"),
 }
 # Those that do not end by themselves have tests of their own.
-OWN = {"service.py", "window.py"}
+OWN = {"service.py", "stop_threads.py", "window.py"}
 # What each prints, among other things.
 SAYS = {
     "await_calls.py": "14,683 primes below 160,000\nthe primes below 1,000,000,000 were given up\n"
@@ -26,6 +26,8 @@ SAYS = {
     "callbacks_to_loop.py": "apples: 3.00\npears: 4.00\nplums: 7.00\n",
     "blocked_loop.py": " in time.sleep at ",
     "fetch_urls.py": "50 pages, 890,000 bytes, on 20 threads in ",
+    "four_processes.py": "Process-1: 2,762 primes below 25,000\nProcess-2: 5,133 primes below 50,000\n"
+    "Process-3: 9,592 primes below 100,000\nProcess-4: 17,984 primes below 200,000\n",
     "gil_hog.py": " numbers parsed, and a heartbeat late by up to ",
     "nested_awaits.py": "1,093 coroutines on 2 workers\n40 calls, one within the other\n",
     "primes.py": "17,984 primes below 200,000\n" * 4,

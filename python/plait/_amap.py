@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @overload
-def amap(  # type: ignore[overload-overlap]  # a coroutine function's results are awaited
+def amap(
     fn: Callable[..., Coroutine[Any, Any, T]],
     it: "Input[Any]",
     /,
@@ -151,7 +151,7 @@ def amap(
     checkpoint: "str | os.PathLike[str] | None" = None,
     seed: int | None = None,
     capture_output: bool = False,
-) -> AsyncGenerator[Any, None]:
+) -> Any:
     """Return an asynchronous iterator over the results of `fn`, in order, for use in an event loop.
 
         async for page in plait.amap(fetch, urls):

@@ -75,6 +75,8 @@ def _end(code: int, last_words: Callable[[], None] | None = None) -> NoReturn:
             timer.daemon = True
             timer.start()
         threading._shutdown()  # type: ignore[attr-defined]
+        if (births := sys.modules.get("plait._one.birth")) is not None:
+            births.finish()
         if processes is not None:
             # Where the nursery had imported it, its atexit function was forgotten with those of the nursery.
             processes._exit_function()

@@ -1,8 +1,8 @@
-"""`plait.Process` and `plait.Thread`: one process, one thread, with the stdlib's interfaces and a result at `join`.
+"""`plait.Process` and `plait.Thread`: the stdlib's interfaces, and a result at `join`.
 
 A process is multiprocessing's own class over a start method of plait's: a private pool of one worker, which
-runs one call and ends. `birth.py` is the parent's side of that, `child.py` the child's, `luggage.py` how pipes
-and sockets get from the one to the other, `unheard.py` what becomes of failures that nobody joins.
+runs one call and ends. `birth.py` is the parent's side of that, `child.py` the child's, `luggage.py` how
+pipes and sockets get from the one to the other, `unheard.py` what becomes of failures that nobody joins.
 """
 
 # What type checkers take for `typing.TYPE_CHECKING`, without the import.

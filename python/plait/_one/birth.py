@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import weakref
 from typing import Any
 
@@ -21,7 +22,7 @@ from plait._one.unheard import Failure
 from plait._process import MAX_DEPTH, ProcessPoolExecutor
 
 # What every process needs, once, in a nursery of its own.
-_PRELOAD = ("plait._one.child",)
+_PRELOAD = ("plait._one.child", "plait._one.process", "multiprocessing.connection")
 
 # Seconds in which the news of a process's end should follow its end.
 _NEWS = 30.0
@@ -49,13 +50,24 @@ class Popen:
             )
         self.returncode: int | None = None
         self.name, self.daemon = process.name, process.daemon
-        self.task = child.named(process)
-        # Ended because this program wanted it.
-        self._unwanted = False
+        self.task = _name_of(child.named(process))
+        # What this program has sent it.
+        self._sent: set[int] = set()
         self._failure: Failure | None = None
-        self._learnt = threading.Lock()
-        self._pool = _Pool(1, preload=_PRELOAD)
+        self._learnt, self._learning = False, threading.Lock()
+        # The threads that wait for its end.
+        self._waiting: set[int] = set()
         bags = luggage.Luggage()
+        try:
+            self._pool = _Pool(1, preload=_PRELOAD)
+            self._begin(process, bags)
+        finally:
+            bags.close()
+        _running.add(self)
+        # Which also has what it logs and returns taken from it, when nobody waits.
+        self._future.add_done_callback(lambda _: self.learn())
+
+    def _begin(self, process: Any, bags: luggage.Luggage) -> None:
         try:
             with bags:
                 arguments = bags.ticket(), luggage.tracker(), process
@@ -71,11 +83,6 @@ class Popen:
         except BaseException:
             self._pool._abort()
             raise
-        finally:
-            bags.close()
-        _running.add(self)
-        # Which also has what it logs and returns taken from it, when nobody waits.
-        self._future.add_done_callback(lambda _: self.learn())
 
     def __reduce__(self) -> Any:
         """Go, within an object that has processes, as what others may know of one."""
@@ -87,8 +94,14 @@ class Popen:
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait up to `timeout` seconds; give the exit code, or None."""
-        if self.returncode is None and self._worker._wait(timeout):
-            self.returncode = self._exit_code()
+        if self.returncode is None:
+            me = threading.get_ident()
+            self._waiting.add(me)
+            try:
+                if self._worker._wait(timeout):
+                    self.returncode = self._exit_code()
+            finally:
+                self._waiting.discard(me)
         return self.returncode
 
     def terminate(self) -> None:
@@ -109,20 +122,23 @@ class Popen:
             self._failure.tell()
         self._pool._join()
 
-    def outcome(self) -> Any:
-        """Once it has ended: give what the target returned, or raise what it raised."""
+    def error(self) -> BaseException | None:
+        """Once it has ended: give what `join` is to raise. From then on somebody has heard of it."""
         if not self._future.done() or self._future.cancelled():
             # The program is ending, and has given it up.
             return None
         self.learn()
         error = self._future.exception()
-        if error is None:
-            return self._future.result()
-        if not self._is_failure(error):
+        if error is None or not self._is_failure(error):
             return None
         if self._failure is not None:
             self._failure.heard()
-        raise error
+        return error
+
+    def result(self) -> Any:
+        """Once it has ended: give what the target returned, or None."""
+        done = self._future.done() and not self._future.cancelled()
+        return self._future.result() if done and self._future.exception() is None else None
 
     def tell(self) -> None:
         """Print what the process has raised as the stdlib does."""
@@ -139,29 +155,31 @@ class Popen:
 
     def give_up(self) -> None:
         """End it, whatever it does."""
-        self._unwanted = True
+        self._sent.add(signal.SIGKILL)
         self._pool._abort()
 
     def _send(self, number: signal.Signals) -> None:
         if self.poll() is None:
-            self._unwanted = True
+            self._sent.add(number)
             self._worker._send(number)
 
     def learn(self) -> None:
         """Once the call has ended, and once in all: see to what it has raised."""
-        if not self._future.done() or not self._learnt.acquire(blocking=False):
-            return
-        error = self._future.exception()
-        if isinstance(error, WorkerDied):
-            self._explain(error)
-        if error is not None and self._is_failure(error):
-            self._failure = Failure(self.tell)
+        with self._learning:
+            if self._learnt or not self._future.done() or self._future.cancelled():
+                return
+            self._learnt = True
+            error = self._future.exception()
+            if isinstance(error, WorkerDied):
+                self._explain(error)
+            if error is not None and self._is_failure(error):
+                self._failure = Failure(self.tell, lambda: bool(self._waiting))
 
     def _is_failure(self, error: BaseException) -> bool:
         """Whether `join` is to raise it: not an exit, and not what this program has asked for."""
         if isinstance(error, child.Exited):
             return False
-        return not (isinstance(error, WorkerDied) and (self._unwanted or error.exitcode == 0))
+        return not (isinstance(error, WorkerDied) and (error.exitcode == 0 or error.signal in self._sent))
 
     def _exit_code(self) -> int:
         try:
@@ -179,12 +197,11 @@ class Popen:
     def _explain(self, error: WorkerDied) -> None:
         """Have the error name the process and its target, and not the worker and plait's own function."""
         mine = error.task
-        target = f"{getattr(self.task, '__module__', '')}.{getattr(self.task, '__qualname__', self.task)}"
         if mine is not None and error.args and isinstance(error.args[0], str):
-            text = error.args[0].replace(mine, target)
+            text = error.args[0].replace(mine, self.task)
             named = text.replace(f"the worker process {self.pid}", f"{self.name} (process {self.pid})", 1)
             error.args = (named, *error.args[1:])
-        error.task = target
+        error.task = self.task
 
 
 class Elsewhere:
@@ -206,6 +223,13 @@ class _Pool(ProcessPoolExecutor):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         _exit._pools.discard(self)
+
+
+def _name_of(function: Any) -> str:
+    """What errors call a function; not the function, which may be large, or hold the process."""
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    module = getattr(function, "__module__", None)
+    return f"{module}.{name}" if isinstance(module, str) else str(name)
 
 
 def _cancelled() -> type[BaseException]:
@@ -248,6 +272,8 @@ def finish() -> None:
     running = [popen for popen in _running if popen.poll() is None]
     try:
         if getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1"):
+            # At a terminal they have heard it themselves; twice would disturb who tidies up.
+            _wait_for(running, _GRACE / 2)
             _end(running, signal.SIGINT)
         else:
             daemons = [popen for popen in running if popen.daemon]
@@ -272,15 +298,17 @@ def finish() -> None:
 
 def _end(popens: list[Popen], number: signal.Signals | None) -> None:
     """End these, with a moment to do so by themselves."""
-    import time
-
     if number is not None:
         for popen in popens:
             popen._send(number)
-    deadline = time.monotonic() + _GRACE
-    for popen in popens:
-        if popen.wait(max(0.0, deadline - time.monotonic())) is None:
-            popen.give_up()
+    for popen in _wait_for(popens, _GRACE):
+        popen.give_up()
+
+
+def _wait_for(popens: list[Popen], seconds: float) -> list[Popen]:
+    """Give those that have not ended by then."""
+    deadline = time.monotonic() + seconds
+    return [popen for popen in popens if popen.wait(max(0.0, deadline - time.monotonic())) is None]
 
 
 def _at_exit() -> None:

@@ -1,13 +1,10 @@
-"""The process of a `plait.Process`, from inside.
-
-Imported by the nursery, so that every process has what it needs from the start.
-"""
+"""The process of a `plait.Process`, from inside."""
 
 import itertools
 import signal
 import sys
 import threading
-from multiprocessing import connection, context, process, reduction, util  # noqa: F401
+from multiprocessing import process, util
 from typing import Any
 
 from plait import _core
@@ -26,12 +23,15 @@ class Exited(BaseException):
         self.code = code
 
 
-def live(_ticket: None, _tracker: None, me: process.BaseProcess) -> Any:
+def live(_ticket: object, _tracker: object, me: process.BaseProcess) -> Any:
     """Be the process `me`: give what its `run` returns. All has connected and arrived by now."""
     luggage.settle()
     _become(me)
     try:
-        return _core.call_as(named(me), _run, (me,))
+        try:
+            return _core.call_as(named(me), me.run, ())
+        finally:
+            _finish()
     except SystemExit as error:
         raise Exited(_code(error)) from None
     except KeyboardInterrupt:
@@ -43,13 +43,6 @@ def live(_ticket: None, _tracker: None, me: process.BaseProcess) -> Any:
 def named(me: Any) -> Any:
     """The function that stands for a process where tasks are shown."""
     return getattr(me, "_target", None) or type(me).run
-
-
-def _run(me: process.BaseProcess) -> Any:
-    try:
-        return me.run()  # type: ignore[func-returns-value]
-    finally:
-        _finish()
 
 
 def _become(me: Any) -> None:

@@ -18,10 +18,11 @@ from plait import _inherit
 # So many go in one message.
 _TOGETHER = 250
 
-_HELLO = b"plait"
-
 # Seconds between two looks whether there is still somebody to come.
 _GLANCE = 0.05
+
+# Seconds that one who has connected has to say who it is, which the right one has done before.
+_PATIENCE = 5.0
 
 # pid, uid and gid of whoever has connected.
 _PEER = struct.Struct("3i")
@@ -39,10 +40,16 @@ class Luggage(_inherit.Lent):
 
         """
         super().__init__()
+        # Any process of this machine can knock.
+        self._secret = os.urandom(16)
         self._door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # A name that the kernel finds, and that is gone with the socket.
-        self._door.bind("")
-        self._door.listen(8)
+        try:
+            self._door.bind("")
+            self._door.listen(8)
+        except BaseException:
+            self._door.close()
+            raise
 
     def duplicate_for_child(self, file: int) -> int:
         """Take a descriptor along; what multiprocessing calls while it pickles one. Gives its place."""
@@ -55,23 +62,28 @@ class Luggage(_inherit.Lent):
 
     def ticket(self) -> "Ticket":
         """What the process unpickles first, by which it connects."""
-        return Ticket(self._door.getsockname())
+        return Ticket(self._door.getsockname(), self._secret)
 
     def meet(self, future: Any) -> int | None:
         """Wait until the process that runs a call has unpickled its ticket; send what was taken along.
 
         Gives its process id, or None if the call has ended without.
         """
-        while not future.done() or select.select([self._door], [], [], 0)[0]:
-            if not select.select([self._door], [], [], _GLANCE)[0]:
+        while not _has_ended(future) or self._is_knocked_at(0):
+            if not self._is_knocked_at(_GLANCE):
                 continue
             peer, _ = self._door.accept()
             with peer:
-                credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-                pid, user, _ = _PEER.unpack(credentials)
-                if user == os.getuid() and peer.recv(len(_HELLO)) == _HELLO:
+                peer.settimeout(_PATIENCE)
+                try:
+                    known = peer.recv(len(self._secret)) == self._secret
+                except OSError:
+                    known = False
+                if known:
+                    peer.settimeout(None)
+                    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
                     self._send(peer)
-                    return int(pid)
+                    return int(_PEER.unpack(credentials)[0])
         return None
 
     def close(self) -> None:
@@ -79,6 +91,9 @@ class Luggage(_inherit.Lent):
         self._door.close()
         while self._files:
             os.close(self._files.pop())
+
+    def _is_knocked_at(self, seconds: float) -> bool:
+        return bool(select.select([self._door], [], [], seconds)[0])
 
     def _send(self, peer: socket.socket) -> None:
         try:
@@ -93,13 +108,13 @@ class Luggage(_inherit.Lent):
 class Ticket:
     """Leads a process to who sends it what it needs."""
 
-    def __init__(self, address: bytes) -> None:
-        """To this address."""
-        self._address = address
+    def __init__(self, address: bytes, secret: bytes) -> None:
+        """To this address; `secret` proves that it was sent here."""
+        self._way = (address, secret)
 
     def __reduce__(self) -> Any:
         """Lead there as it arrives."""
-        return _connect, (self._address,)
+        return _connect, self._way
 
 
 class Piece:
@@ -118,11 +133,20 @@ _arriving: socket.socket | None = None
 _arrived: dict[int, int] = {}
 
 
-def _connect(address: bytes) -> None:
+def _has_ended(future: Any) -> bool:
+    try:
+        # Looks for news, as `done` does not.
+        future.exception(0)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _connect(address: bytes, secret: bytes) -> None:
     global _arriving
     _arriving = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     _arriving.connect(address)
-    _arriving.send(_HELLO)
+    _arriving.send(secret)
 
 
 def settle() -> None:
@@ -181,7 +205,7 @@ def _report_to(end: Any) -> None:
     from multiprocessing import resource_tracker
 
     file = end.detach()
-    mine: Any = resource_tracker._resource_tracker  # type: ignore[attr-defined]
+    mine: Any = resource_tracker._resource_tracker
     if mine._fd is None:
         mine._fd = file
     else:

@@ -28,7 +28,7 @@ class Process(multiprocessing.Process):
     __module__ = "plait"
 
     @staticmethod
-    def _Popen(process_obj: Any) -> "Popen":
+    def _Popen(process_obj: Any) -> "Popen":  # type: ignore[override]
         # Which a process that starts no others does without.
         from plait._one.birth import Popen
 
@@ -57,7 +57,17 @@ class Process(multiprocessing.Process):
         """
         super().join(timeout)
         popen: Popen = self._popen  # type: ignore[attr-defined]
-        return None if popen.returncode is None else popen.outcome()
+        if popen.returncode is None:
+            return None
+        error = popen.error()
+        if error is None:
+            return popen.result()
+        try:
+            # As if for the first time.
+            raise error.with_traceback(None)
+        finally:
+            # The error holds this frame: nothing here is to hold the error, and what goes with a process.
+            del self, popen, error
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the process, by SIGINT. As in Python 3.14."""

@@ -3,7 +3,9 @@
 import functools
 import sys
 import threading
+import time
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from plait._one.unheard import Failure
@@ -25,7 +27,9 @@ class Thread(threading.Thread):
 
     _result: Any = None
     _raised: BaseException | None = None
+    _frames: TracebackType | None = None
     _failure: Failure | None = None
+    _ended: threading.Event | None = None
 
     def start(self) -> None:
         """Start the thread.
@@ -39,6 +43,7 @@ class Thread(threading.Thread):
             return
         # Before every `run` there may be, that of a subclass or one put there, which know nothing of results.
         before = vars(self).get("run")
+        self._ended = threading.Event()
         self.run = functools.partial(self._keep, self.run, before)  # type: ignore[method-assign]
         try:
             super().start()
@@ -66,13 +71,24 @@ class Thread(threading.Thread):
             RuntimeError: it was not started, or is this very thread.
 
         """
-        super().join(timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        # Raises if there is nothing to wait for.
+        super().join(0)
+        # Not in `super().join`: when Ctrl-C comes there, Python before 3.13 takes the thread for ended.
+        if self._ended is not None and self.is_alive() and not self._ended.wait(timeout):
+            return None
+        super().join(None if deadline is None else max(0.0, deadline - time.monotonic()))
         if self.is_alive():
             return None
         if self._failure is not None:
             self._failure.heard()
         if self._raised is not None:
-            raise self._raised
+            try:
+                # As if for the first time.
+                raise self._raised.with_traceback(self._frames)
+            finally:
+                # The error holds this frame, which is not to hold the error.
+                del self
         return self._result
 
     def _keep(self, run: Callable[[], Any], before: Callable[[], Any] | None) -> None:
@@ -84,9 +100,12 @@ class Thread(threading.Thread):
             pass
         except BaseException as error:
             # Without the frame of this function, which no user wants to read.
-            frames = error.__traceback__ and error.__traceback__.tb_next
-            self._raised = error.with_traceback(frames)
-            self._failure = Failure(functools.partial(_tell, self, error, frames))
+            self._frames = error.__traceback__ and error.__traceback__.tb_next
+            self._raised = error.with_traceback(self._frames)
+            self._failure = Failure(functools.partial(_tell, self, error, self._frames))
+        finally:
+            if self._ended is not None:
+                self._ended.set()
 
     def _put_back(self, before: Callable[[], Any] | None) -> None:
         if before is None:

@@ -14,35 +14,55 @@ from collections.abc import Callable
 PATIENCE = 1.0
 
 
+def _never() -> bool:
+    return False
+
+
 class Failure:
     """What one thread or process has raised."""
 
-    def __init__(self, tell: Callable[[], object]) -> None:
-        """Have `tell` called, unless it is heard of before."""
-        self._tell = tell
-        self._timer = threading.Timer(PATIENCE, self.tell)
-        self._timer.daemon = True
-        self._timer.name = "plait-unheard"
+    def __init__(self, tell: Callable[[], object], awaited: Callable[[], bool] = _never) -> None:
+        """Have `tell` called, unless it is heard of before, or is about to be, which `awaited` says."""
+        self._tell: Callable[[], object] | None = tell
+        self._awaited = awaited
+        self._timer: threading.Timer | None = None
         _waiting.add(self)
+        timer = threading.Timer(PATIENCE, self._late)
+        timer.daemon = True
+        timer.name = "plait-unheard"
+        self._timer = timer
         try:
-            self._timer.start()
+            timer.start()
         except RuntimeError:
             # There are no more threads, or the program is ending: then that is when it is told.
             pass
 
     def heard(self) -> None:
         """Somebody has joined."""
-        _waiting.discard(self)
-        self._timer.cancel()
+        self._settle()
 
     def tell(self) -> None:
         """Tell, if nobody has heard or told of it."""
+        tell = self._settle()
+        if tell is not None:
+            tell()
+
+    def _late(self) -> None:
+        if not self._awaited():
+            self.tell()
+
+    def _settle(self) -> Callable[[], object] | None:
+        """Be over; gives to the first who comes what there is to call."""
         try:
             _waiting.remove(self)
         except KeyError:
-            return
-        self._timer.cancel()
-        self._tell()
+            return None
+        timer, tell = self._timer, self._tell
+        # They lead back here.
+        self._timer, self._tell, self._awaited = None, None, _never
+        if timer is not None:
+            timer.cancel()
+        return tell
 
 
 _waiting: set[Failure] = set()
