@@ -144,6 +144,9 @@ class _Seat:
             heard = self._socket.recv(1)
         except OSError:
             heard = b""
+        except BaseException:
+            self.close()
+            raise
         if self._is_left or not heard:
             self.close()
 
