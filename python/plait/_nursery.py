@@ -62,8 +62,8 @@ _registered: list[Callable[..., object]] = []
 def _note_exits() -> None:
     """Note from now on what is to be called at the exit.
 
-    What was registered before came with the interpreter, of which a worker is another one: coverage.py and its
-    kin begin there. What comes now is of modules that are preloaded, and means this process.
+    What was registered before came with the interpreter, of which a worker is another one: coverage.py and
+    its kin begin there. What comes now is of modules that are preloaded, and means this process.
     """
 
     nursery = os.getpid()
