@@ -253,7 +253,7 @@ class _Prompt:
             worker = f"{name} (process {os.getpid()})"
         task: FrameType = self._frame
         while (caller := task.f_back) is not None:
-            if caller.f_globals.get("__name__", "").partition(".")[0] in ("plait", "threading"):
+            if str(caller.f_globals.get("__name__")).partition(".")[0] in ("plait", "threading"):
                 break
             task = caller
         at = f"{self._frame.f_code.co_filename}:{self._frame.f_lineno}"

@@ -269,7 +269,7 @@ fn a_new_worker_tells_that_it_lives_or_what_it_lacks() {
 fn a_worker_that_asks_for_the_terminal_is_heard_by_the_parent() {
     let (ours, theirs) = sockets();
     client::greet(&ours).unwrap();
-    let answer = |socket| drop(rustix::io::write(socket, b"y"));
+    let answer = |socket| assert_eq!(rustix::io::write(socket, b"y"), Ok(1));
     let _nursery = Nursery::over(ours, Some(Command::new("true").spawn().unwrap()), answer).unwrap();
     let mut server = Server::start(theirs).unwrap().unwrap();
     let (here, there) = sockets();
