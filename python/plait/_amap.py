@@ -208,7 +208,7 @@ def amap(
         given |= {"ordered": ordered, "errors": errors, "progress": progress, "checkpoint": checkpoint}
         _captured.check_map(capture_output, is_coroutine_function(fn), **given)
         results: Any = _captured.AsyncResults(amap(_captured.wrapped(fn), *iterables, **given, seed=seed))
-        return results  # type: ignore[no-any-return]
+        return results
     limits = (timeout, retries)
     wanted = None
     if not (ordered is True and errors == "raise" and not progress and checkpoint is None):

@@ -6,7 +6,7 @@ has the terminal at a time, in workers, in their workers, and in the program's o
 they are and wait in line. At a worker's prompt Ctrl-C belongs to the debugger, which goes on; the rest of the
 program does not hear it. A call's time stands still while its debugger is open. A death gives the turn up.
 
-Who is next is decided in the program's process, by `plait._core`; nothing here is imported by it but this file.
+Who is next is decided in the program's process, by `plait._core`.
 """
 
 import functools
@@ -16,22 +16,24 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from plait import _core, _inherit, _output
 
-if TYPE_CHECKING:
-    pass
-
 _NO_INPUT = (
-    "breakpoint() in a worker process found no terminal, and nothing on the program's standard input, to take "
-    'commands from: run the program in a terminal, or make the call with backend="serial", where breakpoint() '
-    "and, after a failure, pdb.pm() are at home"
+    "breakpoint() in a worker process found no terminal, and nothing on the program's standard input, to "
+    'take commands from: run the program in a terminal, or make the call with backend="serial", where '
+    "breakpoint() and, after a failure, pdb.pm() are at home"
 )
 
 _here = threading.local()
 _loop: "_core.WorkerLoop | None" = None
 _name = ""
+
+# The prompts of this process that are open or waited for.
+_prompts: set["_Prompt"] = set()
+# How much of a call's time was used when it began to stand still, in nanoseconds.
+_used: int | None = None
 _shared = False
 
 
@@ -82,7 +84,7 @@ def _adopt(pdb: ModuleType) -> None:
             self.nosigint = True
             # Behind the last line of a call there is nothing to see.
             self.skip = {*(self.skip or ()), "plait", "plait.*"}
-        with _Prompt(frame or sys._getframe(1), self):
+        with _Prompt(frame or _raised_in(*args, **kwargs), self):
             return interaction(self, frame, *args, **kwargs)
 
     def leaving(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,6 +104,15 @@ def _adopt(pdb: ModuleType) -> None:
     kind.set_quit = leaving(kind.set_quit)
 
 
+def _raised_in(raised: Any = None, *_: Any, **__: Any) -> FrameType:
+    """Where an exception was raised, which is given as such or as its traceback."""
+    traceback = getattr(raised, "__traceback__", raised)
+    while getattr(traceback, "tb_next", None) is not None:
+        traceback = traceback.tb_next
+    found: FrameType = getattr(traceback, "tb_frame", None) or sys._getframe(1)
+    return found
+
+
 class _Seat:
     """A thread's place in the line for the terminal, from its first prompt until its debugger is left."""
 
@@ -116,10 +127,15 @@ class _Seat:
         self.is_new = True
         self.at_prompt = False
         self._is_left = False
-        self._used = None if _loop is None else _loop.stop_clock()
+        if _loop is not None and (used := _loop.stop_clock()) is not None:
+            global _used
+            _used = used
 
     def take(self, wait: Callable[[], object]) -> int:
-        """Wait for the terminal; a descriptor of the standard input, or -1. First `wait()`, if another has it."""
+        """Wait for the terminal; give a descriptor of the standard input, or -1.
+
+        `wait` is called if another has it.
+        """
         import socket
 
         self._socket.send(b"h" if _loop is None else b"p")
@@ -130,7 +146,8 @@ class _Seat:
                 return fds[0] if fds else -1
             if word != b"w":
                 raise RuntimeError(
-                    "the debugger cannot have the terminal: the process that gives it has ended, or may start no thread"
+                    "the debugger cannot have the terminal: the process that gives it has ended, or may "
+                    'start no thread; debug the call with backend="serial"'
                 )
             self.is_new = True
             wait()
@@ -144,6 +161,9 @@ class _Seat:
             heard = self._socket.recv(1)
         except OSError:
             heard = b""
+        except BaseException:
+            self.close()
+            raise
         if self._is_left or not heard:
             self.close()
 
@@ -156,9 +176,10 @@ class _Seat:
     def close(self) -> None:
         """Leave the line at once."""
         self._socket.close()
-        if _loop is not None and self._used is not None:
-            _loop.start_clock(self._used)
-            self._used = None
+        global _used
+        if _loop is not None and _used is not None and not _prompts:
+            _loop.start_clock(_used)
+            _used = None
         if getattr(_here, "seat", None) is self:
             del _here.seat
 
@@ -181,6 +202,7 @@ class _Prompt:
         if seat is not None and seat.at_prompt:
             # A debugger in a debugger.
             return
+        _prompts.add(self)
         try:
             if seat is None:
                 seat = _here.seat = _Seat()
@@ -212,6 +234,7 @@ class _Prompt:
     def __exit__(self, *_: object) -> None:
         while self._undo:
             self._undo.pop()()
+        _prompts.discard(self)
         if self._seat is not None and self._seat.at_prompt:
             self._seat.give_back()
         elif self._seat is not None:
@@ -230,7 +253,7 @@ class _Prompt:
             worker = f"{name} (process {os.getpid()})"
         task: FrameType = self._frame
         while (caller := task.f_back) is not None:
-            if caller.f_globals.get("__name__", "").partition(".")[0] in ("plait", "threading"):
+            if str(caller.f_globals.get("__name__")).partition(".")[0] in ("plait", "threading"):
                 break
             task = caller
         at = f"{self._frame.f_code.co_filename}:{self._frame.f_lineno}"
@@ -256,7 +279,7 @@ class _Prompt:
                     if not os.isatty(fd):
                         self._put(terminal, fd)
             # By this number the interpreter knows that lines can be edited.
-            source = open(0, closefd=False)
+            source = open(0, closefd=False)  # noqa: SIM115
         self._undo.append(source.close)
         self._undo.append(functools.partial(setattr, sys, "stdin", sys.stdin))
         sys.stdin = source

@@ -4,13 +4,17 @@ Started by the engine, with a socket as standard input. It imports what every wo
 so that a fork is quick and safe. It must never start a thread.
 """
 
+import atexit
 import os
 import signal
 import sys
+from collections.abc import Callable
+from typing import Any
 
 
 def main(preload: tuple[str, ...] = ()) -> None:
     """Serve the parent until it ends or closes the socket."""
+    _note_exits()
     # Ctrl-C at the terminal reaches every process of the group; what to do about it is the parent's business.
     # A handler and not SIG_IGN, which programs that a call runs would inherit.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
@@ -54,6 +58,34 @@ def main(preload: tuple[str, ...] = ()) -> None:
         if pid == 0:
             plait._worker.main(server)
         server.forked(pid)
+
+
+_register = atexit.register
+_registered: list[Callable[..., object]] = []
+
+
+def _note_exits() -> None:
+    """Note from now on what is to be called at the exit.
+
+    What was registered before came with the interpreter, of which a worker is another one: coverage.py and
+    its kin begin there. What comes now is of modules that are preloaded, and means this process.
+    """
+
+    nursery = os.getpid()
+
+    def register(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Callable[..., Any]:
+        if os.getpid() == nursery:
+            _registered.append(function)
+        return _register(function, *args, **kwargs)
+
+    atexit.register = register
+
+
+def forget_exits() -> None:
+    """In a worker: nothing of what is to be called at the nursery's exit is its own."""
+    atexit.register = _register
+    for function in _registered:
+        atexit.unregister(function)
 
 
 def _preload(names: tuple[str, ...]) -> None:

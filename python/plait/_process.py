@@ -276,9 +276,12 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
             raise
 
     def _abort(self) -> None:
-        """Give up: cancel what was not begun, kill the workers, wait a moment for their end."""
-        self._give_up()
-        self._join(_exit.MOMENT)
+        """Give up: cancel what was not begun, end the workers, wait a moment for that."""
+        # Who has a handler for it can save something first, as coverage.py does if it is told to.
+        self._give_up(politely=True)
+        if not self._join(_exit.MOMENT / 2):
+            self._give_up()
+            self._join(_exit.MOMENT / 2)
 
 
 def _read(items: Iterable[T], failure: list[BaseException]) -> Iterator[T]:

@@ -11,14 +11,14 @@ import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from plait import _breakpoint, _core, _depth, _inherit, _native_threads, _output, _warned
+from plait import _breakpoint, _core, _depth, _inherit, _native_threads, _nursery, _output, _warned
 
 
 def main(server: _core.NurseryServer) -> NoReturn:
     """Become a worker: never returns into the nursery."""
     code, last_words = 1, None
     try:
-        atexit._clear()
+        _nursery.forget_exits()
         loop, setup = server.become_worker()
         told = pickle.loads(setup)
         _output.replace(loop.keep)
@@ -50,6 +50,13 @@ def _end(code: int, last_words: Callable[[], None] | None = None) -> NoReturn:
         if not turn.acquire(blocking=False):
             # Another thread is at it.
             threading.Event().wait()
+        if callable(signal.getsignal(signal.SIGTERM)):
+            try:
+                # A handler of the user's, which would end once more what is ending.
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            except ValueError:
+                # Only the main thread may.
+                pass
         try:
             atexit._run_exitfuncs()
         except BaseException:

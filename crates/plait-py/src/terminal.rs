@@ -2,8 +2,8 @@
 //!
 //! Each debugger has a socket to the process that has the terminal, over which single letters go. It says when it wants a
 //! prompt, and hears that it has to wait or has got it, together with the program's standard input; it says when the prompt is
-//! over, and hears when Ctrl-C is the program's again. A socket that is closed gives the turn up, and so does a death. While a worker has a prompt, Ctrl-C is its
-//! debugger's: the program does not hear it.
+//! over, and hears when Ctrl-C is the program's again. A socket that is closed gives the turn up, and so does a death. While a
+//! worker has a prompt, Ctrl-C is its debugger's: the program does not hear it.
 //!
 //! In a worker the question goes to its nursery, and so from process to process to the one that no pool has made.
 

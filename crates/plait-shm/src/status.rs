@@ -26,12 +26,14 @@ const DOOMED: u64 = 2;
 /// | `progress` | see `progress.rs` | the worker, while `turns` is odd |
 /// | `growth` | by how much the worker's private memory has grown since its first task, in bytes | the worker, between two tasks, where it is asked to |
 /// | `stop` | the worker is to end after its task | the parent, once |
+/// | `leaves` | its last task is over, which it ended although doomed | the worker, in `end`, once |
 #[repr(C)]
 pub struct WorkerStatus {
     noted: Line<Noted>,
     progress: ProgressWords,
     growth: Line<AtomicU64>,
     stop: Line<AtomicU32>,
+    leaves: AtomicU32,
 }
 
 #[repr(C)]
@@ -75,8 +77,17 @@ impl WorkerStatus {
         debug_assert!(turns & RUNS != 0, "only a task that runs can end");
         let ended = (turns | RUNS | DOOMED).wrapping_add(1);
         // SYNC POINT with `doom`: who sees that the task has ended sees what was published before.
-        turns & DOOMED == 0
-            && self.noted.turns.compare_exchange(turns, ended, Ordering::Release, Ordering::Relaxed).is_ok()
+        let goes_on = turns & DOOMED == 0
+            && self.noted.turns.compare_exchange(turns, ended, Ordering::Release, Ordering::Relaxed).is_ok();
+        if !goes_on {
+            self.leaves.store(1, Ordering::Relaxed);
+        }
+        goes_on
+    }
+
+    /// Has the worker ended its last task, though it was doomed? Then it is about to end by itself.
+    pub fn leaves(&self) -> bool {
+        self.leaves.load(Ordering::Relaxed) != 0
     }
 
     /// The parent makes `task` the last one of this worker. True for one call, if the worker runs exactly this task at that

@@ -6,7 +6,6 @@ main script as `__mp_main__`, as spawned processes do. Either way, names mean he
 program.
 """
 
-import atexit
 import itertools
 import os
 import pickle
@@ -74,7 +73,6 @@ def work(
     """The life of a worker that is a fork of the program; `start` is initializer and arguments."""
     code, last_words = 1, None
     try:
-        atexit._clear()
         loop, setup = server.become_worker()
         told = pickle.loads(setup)
         # Where the program has put up streams of its own, its copy has them.

@@ -8,6 +8,7 @@ Promises: the program is forked once for each pool, in the thread that makes it,
 one thread; the mould is gone when the pool is, or the program.
 """
 
+import atexit
 import itertools
 import os
 import select
@@ -138,6 +139,8 @@ def _live(theirs: socket.socket, watched: int, others: list[int], work: Callable
     try:
         for fd in others:
             os.close(fd)
+        # Those are the program's. What a fork registers in its child is a worker's own.
+        atexit._clear()
         code = _serve(theirs, watched, work)
     except BaseException:
         sys.excepthook(*sys.exc_info())

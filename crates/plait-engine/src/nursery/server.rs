@@ -27,7 +27,7 @@ pub struct Server {
     children: Vec<Child>,
     /// Where workers ask for something, and their end of it.
     asked: OwnedFd,
-    upward: Upward,
+    pub(super) upward: Upward,
 }
 
 /// A worker's way to its nursery, which passes on what it asks.

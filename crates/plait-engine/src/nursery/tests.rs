@@ -264,3 +264,18 @@ fn a_new_worker_tells_that_it_lives_or_what_it_lacks() {
     assert_eq!(born.unwrap_err().to_string(), "nonsense");
     assert!(report.is_none());
 }
+
+#[test]
+fn a_worker_that_asks_for_the_terminal_is_heard_by_the_parent() {
+    let (ours, theirs) = sockets();
+    client::greet(&ours).unwrap();
+    let answer = |socket| assert_eq!(rustix::io::write(socket, b"y"), Ok(1));
+    let _nursery = Nursery::over(ours, Some(Command::new("true").spawn().unwrap()), answer).unwrap();
+    let mut server = Server::start(theirs).unwrap().unwrap();
+    let (here, there) = sockets();
+    server.upward.ask_terminal(there.as_fd()).unwrap();
+    let soon = Some(std::time::Duration::from_millis(1));
+    assert!(matches!(server.next_order(soon, &reap).unwrap(), Next::Idle));
+    let mut word = [0];
+    assert_eq!((rustix::io::read(&here, &mut word).unwrap(), word), (1, *b"y"));
+}

@@ -65,6 +65,8 @@ pub(super) enum Why {
 pub(super) enum Stage {
     /// Its main thread got an exception.
     Asked,
+    /// Nothing more: its call has ended, and it is about to end as well.
+    Leaving,
     /// It notes down where it is; if nothing is there at this time, in ns of the clock, it is killed without.
     Dumping { begin_by: u64 },
     /// It was killed.

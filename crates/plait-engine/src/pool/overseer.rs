@@ -9,7 +9,8 @@
 //! 1. It is *doomed*: from here on it can end the task in question, and never claim another. So whatever happens to it,
 //!    no other task is hit. Its replacement starts at this moment.
 //! 2. It is signalled, and its main thread gets an exception (not for memory: there is no time).
-//! 3. After the grace period it is made to note down where it is.
+//! 3. If its call has ended by that, it is given the time to end as any process does, which other programs rely on.
+//!    Otherwise, after the grace period it is made to note down where it is.
 //! 4. It is killed.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -45,6 +46,9 @@ const GROWTH_PERIOD: Duration = Duration::from_millis(50);
 
 /// A cancelled task is looked for again until it has ended.
 const CANCEL_PERIOD: Duration = Duration::from_millis(1);
+
+/// The time that a worker has to end by itself, once the call that was to end has: what is registered for the exit runs then.
+const LEAVE_TIME: Duration = Duration::from_secs(5);
 
 /// The time to note down where it is.
 const DUMP_TIME: Duration = Duration::from_millis(10);
@@ -236,7 +240,11 @@ impl Round {
         }
         if self.now >= fate.due {
             match fate.stage {
-                Stage::Asked => {
+                Stage::Asked | Stage::Dumping { .. } if link.memory.status().leaves() => {
+                    fate.stage = Stage::Leaving;
+                    fate.due = self.now + LEAVE_TIME.as_nanos() as u64;
+                }
+                Stage::Asked | Stage::Leaving => {
                     self.steps.push(Step::Dump(Arc::clone(link)));
                     fate.stage = self.dumping();
                     fate.due = self.now + DUMP_TIME.as_nanos() as u64;

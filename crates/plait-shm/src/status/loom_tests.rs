@@ -16,6 +16,7 @@ impl WorkerStatus {
             progress: ProgressWords::new(),
             growth: Line(AtomicU64::new(0)),
             stop: Line(AtomicU32::new(0)),
+            leaves: AtomicU32::new(0),
         }
     }
 }
