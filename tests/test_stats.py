@@ -1,4 +1,4 @@
-"""What executors tell of themselves: counts that are exact, workers as they are, at any moment of their life."""
+"""What executors tell of themselves: exact counts, and workers as they are, at any moment."""
 
 import asyncio
 import functools

@@ -112,7 +112,11 @@ class Stats:
         """Say it in one line, and one for each worker."""
         busy = sum(worker.state == "busy" for worker in self.workers)
         head = f"{self.backend}: {self.running} running, {self.queued} queued, {self.done} done"
-        for count, what in ((self.failed, "failed"), (self.cancelled, "cancelled"), (self.retried, "retried")):
+        for count, what in (
+            (self.failed, "failed"),
+            (self.cancelled, "cancelled"),
+            (self.retried, "retried"),
+        ):
             if count:
                 head += f", {count} {what}"
         if self.workers:
@@ -152,9 +156,7 @@ def of_threads(figures: dict[str, Any], threads: Iterable[threading.Thread]) -> 
         if lost:
             state = "abandoned"
         name = names.get(thread_id, "plait-thread")
-        workers.append(
-            WorkerStats(name, os.getpid(), thread_id, state, what, seconds, done, None, None, cpu)
-        )
+        workers.append(WorkerStats(name, os.getpid(), thread_id, state, what, seconds, done, None, None, cpu))
     return Stats.of("threads", figures, workers)
 
 

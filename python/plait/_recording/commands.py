@@ -218,7 +218,9 @@ def _top_parser() -> argparse.ArgumentParser:
 
 def _pid(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no PID; `plait top` alone lists the programs that have pools")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no PID; `plait top` alone lists the programs that have pools"
+        )
     return min(int(text), 2**31)
 
 
