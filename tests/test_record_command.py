@@ -271,6 +271,6 @@ def test_another_users_program_is_refused_with_the_remedy(program):
 
 
 def test_help_shows_examples(cli):
-    for command in ("record", "report", "watch"):
+    for command in ("record", "report", "top", "watch"):
         told = "\n".join(cli(command, "--help").lines)
         assert "examples:" in told and f"plait {command} " in told

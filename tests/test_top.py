@@ -5,10 +5,10 @@ import json
 import os
 import re
 import signal
-import time
+import subprocess
 
 import pytest
-from outside import PATIENCE, finish, is_alive, until
+from outside import PATIENCE, finish, is_alive, run_program, until
 from recorded import IDLE, IS_ROOT, refusal
 from terminal import INTERRUPT, SIGNALS, Terminal
 
@@ -44,8 +44,6 @@ also = fetchers.submit(rest, 600)
 while pool.stats().running < 2 or fetchers.stats().running < 1:
     time.sleep(0.001)
 {END}"""
-
-NO_POOLS = f"""{HEAD}{END}"""
 
 
 @pytest.fixture
@@ -211,15 +209,18 @@ def test_several_programs_are_listed(program, cli):
 
 @pytest.mark.parametrize("form", ["--once", "--json"])
 def test_no_pools(program, cli, form):
-    target = program(NO_POOLS)
-    assert f"process {target.pid} has no pools now" in refusal(
-        cli("top", form, "--interval", "0.05", target.pid), 1
-    )
+    target = program(f"""{HEAD}
+with plait.ThreadPoolExecutor(1) as pool:
+    pool.submit(quick, 1).result()
+{END}""")
+    said = refusal(cli("top", form, "--interval", "0.05", target.pid), 1)
+    assert said == f"plait: process {target.pid} has no pools of plait now: those that it had are gone"
 
 
 def test_a_program_without_plait(program, cli):
     target = program(IDLE)
-    assert f"process {target.pid} does not use plait" in refusal(cli("top", target.pid))
+    said = refusal(cli("top", "--interval", "0.05", target.pid), 1)
+    assert f"process {target.pid} has no pools of plait now: it has made none, or by another version" in said
 
 
 @pytest.mark.once
@@ -238,9 +239,7 @@ def test_wrong_usage(cli, arguments, said):
 
 
 @pytest.mark.once
-def test_what_is_no_python(cli_started, cli):
-    import subprocess
-
+def test_what_is_no_python(cli):
     with subprocess.Popen(["sleep", "600"]) as other:
         try:
             assert "is not CPython" in refusal(cli("top", other.pid))
@@ -248,23 +247,30 @@ def test_what_is_no_python(cli_started, cli):
             other.kill()
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="only root can become another user")
-@pytest.mark.once
-def test_a_program_of_another_user(program, tmp_path):
-    """As nobody, who may not look into a program of root's."""
-    import plait
-    from outside import run_program
-
-    target = program(POOLS)
-    source = f"""
-import os, sys
-sys.path.insert(0, {os.path.dirname(os.path.dirname(plait.__file__))!r})
+# Everything is loaded first: the other user may not read this one's files.
+AS_ANOTHER = """
+import contextlib, io, os, sys
 from plait import _core
+from plait._recording import top_command
 from plait._recording.commands import main
-os.setgroups([]); os.setgid(65534); os.setuid(65534)
-sys.exit(main(["top", "--once", "{target.pid}"]))
+
+with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+    main(["top", "--help"])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+sys.exit(main(["top", *sys.argv[1:]]))
 """
-    assert "may not be looked into" in refusal(run_program("-c", source))
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="takes root, to be somebody else")
+@pytest.mark.once
+def test_a_program_of_another_user(program):
+    target = program(POOLS)
+    said = refusal(run_program("-c", AS_ANOTHER, target.pid))
+    assert f"process {target.pid} may not be looked into: run as its owner" in said and "root" in said
+    # Nor is it listed.
+    done = run_program("-c", AS_ANOTHER)
+    assert str(target.pid) not in done.out + done.err, done
 
 
 # --- in a terminal
@@ -364,7 +370,6 @@ def test_ctrl_c_ends_the_waiting_for_a_table(program, cli_started):
     looker = cli_started("top", "--once", "--interval", "600", target.pid)
     # It waits once its handler is there.
     until(lambda: catches(looker.pid, signal.SIGINT), "the command to look")
-    time.sleep(0)
     os.kill(looker.pid, signal.SIGINT)
     done = finish(looker)
     assert (done.code, done.err) == (0, "") and done.out.startswith(f"PID {target.pid}"), done

@@ -89,3 +89,11 @@ def errors(pool: plait.ProcessPoolExecutor) -> str | None:
     except plait.PlaitError:
         return None
     return "none"
+
+
+def figures(pool: plait.ProcessPoolExecutor, threads: plait.ThreadPool) -> int:
+    stats = pool.stats()
+    assert_type(stats, plait.Stats)
+    assert_type(stats.workers, tuple[plait.WorkerStats, ...])
+    assert_type([worker.seconds for worker in stats.workers], list[float | None])
+    return plait.Executor("threads").stats().done + threads.stats().done

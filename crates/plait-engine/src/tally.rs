@@ -151,6 +151,11 @@ impl Place {
         self.depth.store(self.depth.load(Ordering::Relaxed).saturating_sub(1), Ordering::Release);
     }
 
+    /// So many tasks run here.
+    pub fn run(&self, count: u32) {
+        self.depth.store(count, Ordering::Release);
+    }
+
     /// The call that the thread runs is given up; or, with `false`, has ended after all.
     pub fn lose(&self, lost: bool) {
         self.lost.store(lost.into(), Ordering::Release);

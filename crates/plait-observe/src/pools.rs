@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use plait_trace::pools::{COUNTS, Counts, HEAD, NOTED, Noted, PLACE, Place, SLOT, Slot, head};
+use plait_trace::pools::{COUNTS, Counts, HEAD, NOTED, Noted, PLACE, Place, PoolKind, SLOT, Slot, head};
 
 use crate::Pid;
 use crate::beacon::find::{Table, address_in};
@@ -81,14 +81,15 @@ impl Told {
 
     /// Whether there is nothing to say of it: it takes no tasks any more, and has none.
     pub fn is_over(&self) -> bool {
-        self.slot.most == 0 && self.workers.is_empty() && self.counts.pending() == 0
+        let has_workers = self.slot.kind != PoolKind::Asyncio && !self.workers.is_empty();
+        self.slot.most == 0 && !has_workers && self.counts.pending() == 0
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plait_trace::pools::{MAGIC, PoolKind, VERSION};
+    use plait_trace::pools::{MAGIC, VERSION};
 
     /// A table in this very process, with one pool.
     struct Table {

@@ -167,9 +167,7 @@ impl Looker {
         let of_threads = |(place, _): &(Place, _)| if place.is_lost { 0 } else { u64::from(place.depth) };
         let running = match slot.kind {
             PoolKind::Processes => workers.iter().filter(|worker| worker.state == WorkerState::Busy).count() as u64,
-            PoolKind::Threads => told.workers.iter().map(of_threads).sum(),
-            // How many have begun is known to the loop alone.
-            PoolKind::Asyncio => counts.pending().min(slot.most.into()),
+            PoolKind::Threads | PoolKind::Asyncio => told.workers.iter().map(of_threads).sum(),
         };
         let running = running.min(counts.pending());
         let total = counts.done + counts.failed;
@@ -199,7 +197,8 @@ impl Looker {
     ) -> Vec<WorkerNow> {
         let workers = told.workers.iter().filter_map(|(place, noted)| match told.slot.kind {
             PoolKind::Processes => self.process(process_outside(pid, place.id)?, noted.unwrap_or_default()),
-            PoolKind::Threads | PoolKind::Asyncio => self.thread(pid, place),
+            PoolKind::Threads => self.thread(pid, place),
+            PoolKind::Asyncio => None,
         });
         let mut workers: Vec<(WorkerNow, f64)> = workers.collect();
         for (worker, cpu) in &mut workers {

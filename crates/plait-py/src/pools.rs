@@ -127,6 +127,7 @@ impl Slot {
 /// A pool that is on the table, as long as this is kept; and what it counts.
 pub struct Published {
     slot: Option<&'static Slot>,
+    number: u64,
     /// Held until it is off the table.
     tally: Arc<Tally>,
     forks: u64,
@@ -165,7 +166,7 @@ impl Published {
         } else {
             head.unseated.fetch_add(1, Ordering::Relaxed);
         }
-        Self { slot, tally: Arc::clone(tally), forks: forks() }
+        Self { slot, number, tally: Arc::clone(tally), forks: forks() }
     }
 
     /// It takes no more tasks: once it has nothing to do, it need not be shown.
@@ -185,6 +186,8 @@ impl Drop for Published {
             return;
         }
         match self.slot {
+            // In the child of a fork that nobody was told of it is another pool's.
+            Some(slot) if slot.number.load(Ordering::Relaxed) != self.number => {}
             Some(slot) => slot.change(|slot| slot.number.store(0, Ordering::Relaxed)),
             None => drop(PLAIT_POOLS.head.unseated.fetch_sub(1, Ordering::Relaxed)),
         }
@@ -225,7 +228,9 @@ impl PoolTally {
     /// Of an asyncio pool with so many coroutines at a time.
     #[new]
     fn new(most: usize) -> Self {
-        Self(Published::new(PoolKind::Asyncio, None, most, &Tally::new(0)))
+        let tally = Tally::new(1);
+        tally.take(std::process::id());
+        Self(Published::new(PoolKind::Asyncio, None, most, &tally))
     }
 
     /// Counts one more: "submitted", "done", "failed", "cancelled" or "retried".
@@ -240,6 +245,13 @@ impl PoolTally {
             _ => return Err(PyValueError::new_err(format!("nothing is counted as {word:?}"))),
         });
         Ok(())
+    }
+
+    /// So many calls have begun and not ended; told by one thread at a time.
+    fn run(&self, count: u32) {
+        if let Some(place) = self.0.tally.place(0) {
+            place.run(count);
+        }
     }
 
     /// The pool takes no more calls.

@@ -42,6 +42,7 @@ pub fn of_processes<'py>(py: Python<'py>, home: &ProcessHome) -> PyResult<Bound<
         beacons.retain(|pid, _| workers.iter().any(|worker| worker.pid == *pid));
         let rows: Vec<_> = workers
             .into_iter()
+            .filter(|worker| worker.pid > 0)
             .map(|worker| {
                 let pid = worker.pid.cast_unsigned();
                 let task = worker.task.map(|(name, nanos)| {

@@ -34,7 +34,7 @@
 //! | at | bytes | what |
 //! |---|---|---|
 //! | 0 | 4 | the worker, by its process's or thread's number in the program's namespace; 0: nobody |
-//! | 4 | 4 | of a thread: tasks that it is in, one within the other |
+//! | 4 | 4 | of a thread: tasks that it is in, one within the other; of a loop: coroutines that run |
 //! | 8 | 8 | tasks that it has ended, as far as the program has heard |
 //! | 16 | 8 | of a thread: when the task began, nanoseconds of `CLOCK_MONOTONIC`, to some milliseconds |
 //! | 24 | 8 | of a process: the address, in the program, of what it notes down itself ([`Noted`]); 0 if there is nothing |
@@ -161,7 +161,7 @@ impl Slot {
 pub struct Place {
     /// The worker's number; 0: nobody is here.
     pub id: u32,
-    /// Of a thread: tasks that it is in.
+    /// Of a thread: tasks that it is in; of a loop: coroutines that run.
     pub depth: u32,
     /// Tasks that it has ended.
     pub done: u64,

@@ -66,6 +66,14 @@ class _Calls(Group):
 
     tally: _core.PoolTally
 
+    def _begin(self, call: Call) -> None:
+        super()._begin(call)
+        self.tally.run(self.running)
+
+    def _on_end(self, task: "asyncio.Future[Any]") -> None:
+        super()._on_end(task)
+        self.tally.run(self.running)
+
     def _retry(self, call: Call, error: BaseException) -> bool:
         again = super()._retry(call, error)
         if again:

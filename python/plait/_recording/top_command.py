@@ -31,10 +31,6 @@ def run(asked: argparse.Namespace) -> int:
     with Signals() as signals:
         if not looker.look():
             raise Refused(f"process {pid} has ended already")
-        if not looker.uses_plait:
-            raise Refused(
-                f"process {pid} does not use plait, or another version of it; `plait top` lists those that do"
-            )
         if asked.once or asked.json or not is_screen():
             return _print(looker, pid, asked, signals)
         if not looker.show(asked.interval, lambda: not signals.asked):
@@ -51,7 +47,8 @@ def _print(looker: _core.PoolLooker, pid: int, asked: argparse.Namespace, signal
     if not signals.asked:
         looker.look()
     if looker.pools == 0:
-        _say(f"process {pid} has no pools now; there are some from when an executor is made until it is gone")
+        why = "those that it had are gone" if looker.uses_plait else "it has made none, or by another version"
+        _say(f"process {pid} has no pools of plait now: {why}")
         return FAILED
     print(looker.json() if asked.json else looker.text(), end="\n" if asked.json else "", flush=True)
     return DONE

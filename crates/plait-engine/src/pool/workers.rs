@@ -17,7 +17,7 @@ use super::state::{Shared, State, locked};
 pub struct WorkerNow {
     /// Its number in the pool.
     pub worker: WorkerId,
-    /// Its process id.
+    /// Its process id; 0 until that is known.
     pub pid: i32,
     /// Tasks that it has ended.
     pub done: u64,
@@ -31,7 +31,7 @@ impl<T: Ticket> Pool<T> {
         &self.shared.tally
     }
 
-    /// The workers that live, and how many tasks have not ended.
+    /// The workers that live or are about to, and how many tasks have not ended.
     pub fn workers(&self) -> (Vec<WorkerNow>, usize) {
         // What has ended counts.
         Shared::pump(&self.shared);
@@ -43,7 +43,7 @@ impl<T: Ticket> Pool<T> {
             let job = state.scheduler.job(task)?;
             Some((Arc::clone(&job.function.name), now.saturating_sub(since)))
         };
-        let workers = state.links.iter().filter(|link| link.pid() > 0).map(|link| WorkerNow {
+        let workers = state.links.iter().map(|link| WorkerNow {
             worker: link.worker,
             pid: link.pid(),
             done: link.memory.status().tasks_ended(),

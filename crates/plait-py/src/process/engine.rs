@@ -35,6 +35,7 @@ impl Drop for ProcessEngine {
         if home.is_foreign() {
             return;
         }
+        home.published.close();
         home.pool().shutdown(false);
         if !home.pool().is_ended() {
             program::adopt(&home);
@@ -50,11 +51,11 @@ impl ProcessEngine {
         Self { home: OnceLock::new() }
     }
 
-    /// Opens the pool, under a name if it has been given one. `origin` is (program, arguments, environment) of the nursery, or a socket to one that runs already and is
+    /// Opens the pool. `origin` is (program, arguments, environment) of the nursery, or a socket to one that runs already and is
     /// this pool's alone. `setup` is what each worker is given.
     #[pyo3(
         name = "_open",
-        signature = (max_workers, max_tasks_per_child, setup, origin, timeout, retries, memory, growth, grace, name=None)
+        signature = (max_workers, max_tasks_per_child, setup, origin, timeout, retries, memory, growth, grace)
     )]
     #[expect(clippy::too_many_arguments, reason = "called from one place")]
     fn open(
@@ -69,7 +70,6 @@ impl ProcessEngine {
         memory: Option<u64>,
         growth: Option<u64>,
         grace: f64,
-        name: Option<&str>,
     ) -> PyResult<()> {
         let grace = Duration::try_from_secs_f64(grace).map_err(|error| PyValueError::new_err(error.to_string()))?;
         let limits = plait_engine::pool::Limits { memory, growth, grace };
@@ -78,7 +78,7 @@ impl ProcessEngine {
         let pool = py
             .detach(|| Pool::new(config, Arc::clone(&heap), origin.nursery()?))
             .map_err(|error| errors::new_pool(&error))?;
-        let published = Published::new(PoolKind::Processes, name, max_workers, pool.tally());
+        let published = Published::new(PoolKind::Processes, None, max_workers, pool.tally());
         let home = ProcessHome {
             published,
             beacons: Mutex::default(),

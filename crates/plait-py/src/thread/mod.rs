@@ -77,7 +77,7 @@ impl Drop for Tasks {
 }
 
 /// A place for each thread that there may be, and some for those that take the places of others.
-const PLACES: usize = 64;
+const PLACES: usize = 256;
 
 impl Tasks {
     fn new(max_workers: usize, name: Option<&str>, home: ThreadHome) -> Arc<Self> {

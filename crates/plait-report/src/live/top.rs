@@ -122,7 +122,7 @@ impl TopView {
         let (width, height) = (area.width, area.height);
         canvas.text(0, 0, width, &" ".repeat(width.into()), Role::Title);
         let paused = if self.wants_pause { "  PAUSED" } else { "" };
-        canvas.text(0, 0, width, &format!("plait top  {}{paused}", rows::title(seen)), Role::Title);
+        canvas.text(0, 0, width, &format!("plait top{paused}  {}", rows::title(seen)), Role::Title);
         canvas.text(0, 1, width, &rows::sums(seen), Role::Verdict);
         let lines = self.lines(seen);
         let columns = Columns::of(&lines, Some(width.into()));
