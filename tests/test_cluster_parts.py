@@ -119,17 +119,17 @@ def sizer(fixed=None, left=None, aim=0.1):
 def test_sizes_grow_by_steps_to_the_aim():
     grown = sizer()
     sizes = [grown.size]
-    for _ in range(6):
+    for _ in range(4):
         grown.learn(1e-4 * grown.size, grown.size, grown.size)
         sizes.append(grown.size)
-    assert sizes == [1, 8, 64, 512, 1000, 1000, 1000]
+    assert sizes == [1, 32, 1000, 1000, 1000]
 
 
 def test_long_items_go_alone_at_once():
     grown = sizer()
     grown.learn(1e-6, 1, 1)
-    assert grown.size == 8
-    grown.learn(8.0, 8, 8)
+    assert grown.size == 32
+    grown.learn(32.0, 32, 32)
     assert grown.size == 1
 
 
@@ -149,7 +149,7 @@ def test_what_is_left_is_shared_out_unless_it_is_not_worth_sending():
     tiny.places = 2
     for _ in range(4):
         tiny.learn(1e-8 * tiny.size, tiny.size, tiny.size)
-    assert tiny.size == 40
+    assert tiny.size > 80
 
 
 def test_a_given_size_stays():

@@ -294,7 +294,7 @@ def test_futures_can_be_awaited(backend):
     assert asyncio.run(main()) == (2, 3)
 
 
-def test_pending_calls_can_be_cancelled(backend, gate):
+def test_pending_calls_can_be_cancelled(backend, client, gate):
     import workloads
 
     with plait.Executor(backend) as executor:
@@ -302,6 +302,7 @@ def test_pending_calls_can_be_cancelled(backend, gate):
         gate.wait_for("a", "b")
         waiting = [executor.submit(workloads.pass_gate, gate.folder, f"never-{n}") for n in range(70)]
         assert all(future.cancel() for future in waiting)
+        until(lambda: len(client.run_on_scheduler(tasks_of_plait)) <= 2, "Dask to have heard of it")
         # One that runs is heard of no more; it ends when it ends.
         assert held[0].cancel() and held[0].cancelled()
         gate.open()

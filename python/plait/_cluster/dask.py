@@ -64,6 +64,7 @@ def connect(place: Place, workers: int | None) -> "DaskEngine":
         cluster = start(workers)
         try:
             client = distributed.Client(cluster, set_as_default=False)
+            _await_workers(client, len(cluster.worker_spec))
         except BaseException:
             cluster.end(at_once=True)
             raise
@@ -76,6 +77,17 @@ def connect(place: Place, workers: int | None) -> "DaskEngine":
             end.close()
         raise
     return engine
+
+
+def _await_workers(client: Any, number: int) -> None:
+    try:
+        client.wait_for_workers(number, timeout=_PATIENCE)
+    except TimeoutError as error:
+        client.close(timeout=0.1)
+        raise ConnectionError(
+            f"the workers of a cluster on this machine have not started within {_PATIENCE:g} s; their output "
+            "on stderr says why"
+        ) from error
 
 
 def _client(address: str) -> Any:
@@ -175,11 +187,7 @@ class DaskEngine:
         self._end = end
         address = client.scheduler.address
         self.where = f"the Dask cluster at {address}"
-        self.advice = (
-            "its workers do not start; their output says why"
-            if is_own
-            else f"start one with `dask worker {address}`"
-        )
+        self.advice = "their output says why" if is_own else f"start one with `dask worker {address}`"
         self.patience = _patience()
         self._loop: asyncio.AbstractEventLoop = client.loop.asyncio_loop
         self._names = itertools.count()

@@ -6,6 +6,7 @@ All of it travels whole: nothing stays in shared memory, which no other machine 
 import pickle
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, NamedTuple
 
 from plait import _core
@@ -67,7 +68,7 @@ def chunk_of(
     form, items = work.CALLS, list(calls)
     # A map's calls all have as many.
     if calls and len(calls[0]) == 1:
-        form, items = work.ITEMS, [args[0] for args in calls]
+        form, items = work.ITEMS, list(chain.from_iterable(calls))
     kind, data = _core.codec.encode_chunk(items, first)
     return pickle.dumps((form, kind, data, goes_on, *limits), protocol=5)
 

@@ -5,8 +5,8 @@ The rules are those of `plait-engine`'s `chunk.rs`, for the one aim that a slow 
 
 from collections.abc import Callable
 
-# The most by which a size may grow beyond the chunk just measured.
-_GROWTH = 8
+# The most by which a size may grow beyond the chunk just measured: each step costs a way there and back.
+_GROWTH = 32
 
 # With a known length, each place is to get so many chunks of what remains.
 _SHARES = 4
@@ -40,10 +40,9 @@ class Sizer:
         size = min(self._grown, max(1, int(_MOST_BYTES / self._bytes)))
         left = self._left()
         if left is not None:
-            share = -(-left // self.places)
-            # Less than it costs to send is not worth sharing.
+            # What takes less time than its sending is not worth sharing out.
             worth = int(self._overhead / max(self._seconds, 1e-9))
-            size = min(size, max(-(-share // _SHARES), min(worth, share)))
+            size = min(size, max(-(-left // (_SHARES * self.places)), worth))
         return max(1, size)
 
     def learn(self, seconds: float, items: int, weight: int) -> None:

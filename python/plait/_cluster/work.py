@@ -43,13 +43,13 @@ def run(digest: bytes, function: bytes, calls: bytes) -> bytes:
         return _packed(NO_FUNCTION, _core.codec.encode_exception(_root(error)))
     form, kind, data, goes_on, timeout, retries = pickle.loads(calls)
     try:
-        made = _calls(form, kind, data)
+        made = _items(form, kind, data)
     except BaseException as error:
         return _packed(NO_CALLS, _core.codec.encode_exception(_root(error)))
     call = fn
     if timeout is not None or retries:
         call = _limited(fn, name, timeout, retries)
-    return _call_all(call, made, goes_on)
+    return _call_all(_FORMS[form](call), made, goes_on)
 
 
 @cache
@@ -84,23 +84,29 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-def _calls(form: int, kind: int, data: bytes) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-    if form == CALL:
-        args, kwargs = _core.codec.decode_call(kind, data)
-        return [(args, kwargs or {})]
-    items = _core.codec.decode_chunk(kind, data)
-    return [((item,), {}) for item in items] if form == ITEMS else [(args, {}) for args in items]
+def _items(form: int, kind: int, data: bytes) -> list[Any]:
+    return [_core.codec.decode_call(kind, data)] if form == CALL else _core.codec.decode_chunk(kind, data)
 
 
-def _call_all(
-    call: Callable[..., Any], made: list[tuple[tuple[Any, ...], dict[str, Any]]], goes_on: bool
-) -> bytes:
+def _with_keywords(call: Callable[..., Any]) -> Callable[[Any], Any]:
+    return lambda each: call(*each[0], **(each[1] or {}))
+
+
+# What makes a call of an item that came in each form; most come as the argument itself.
+_FORMS: dict[int, Callable[[Callable[..., Any]], Callable[[Any], Any]]] = {
+    ITEMS: lambda call: call,
+    CALLS: lambda call: lambda each: call(*each),
+    CALL: _with_keywords,
+}
+
+
+def _call_all(call: Callable[[Any], Any], items: list[Any], goes_on: bool) -> bytes:
     begun = time.perf_counter()
     values: list[Any] = []
     failures: dict[int, bytes] = {}
-    for args, kwargs in made:
+    for item in items:
         try:
-            value = call(*args, **kwargs)
+            value = call(item)
         except BaseException as raised:
             failures[len(values)] = _core.codec.encode_exception(raised)
             values.append(None)
