@@ -52,7 +52,8 @@ pub use error::{Malformed, OpenError};
 #[cfg(not(loom))]
 pub use locks::{
     Acquired, Acquiring, Barrier, BeginError, Broken, Condition, Died, Event, JoinError, Lock, LockMemory, Notified,
-    Passed, Passing, Permit, RLock, Reacquiring, ReleaseError, Semaphore, TooMany, WaitError, Watching,
+    Passed, Passing, Permit, RLock, Reacquiring, ReleaseError, Semaphore, Ticket, TooMany, WaitError, Waiters,
+    Watching,
 };
 pub use locks::{Deadline, Left, Pause, Pending, wait};
 #[cfg(not(loom))]

@@ -134,8 +134,8 @@ impl Passing {
     pub fn wait(&mut self, deadline: Option<Deadline>) -> Result<Result<Passed, Broken>, WaitError> {
         match wait(self, deadline) {
             Ok(passed) => Ok(passed),
-            Err(Left::Interrupted) => Err(WaitError::Interrupted),
             Err(Left::TimedOut) => Ok(self.give_up()),
+            Err(left) => Err(left.into()),
         }
     }
 

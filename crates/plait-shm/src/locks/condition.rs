@@ -1,4 +1,4 @@
-//! `Condition`: waiting until another says that something has changed, by the protocol of `waiters`.
+//! `Condition`: waiting until another says that something has changed, by the protocol of `places`.
 //!
 //! A condition belongs to a lock, which the caller has while it begins to wait and while it notifies. To wait is:
 //! [`Condition::begin`]; release the lock; wait for the [`Notified`]; acquire the lock; [`Notified::end`]. A process that
@@ -10,12 +10,12 @@ use std::sync::Arc;
 use super::membership::JoinError;
 use super::memory::{Kind, LockMemory};
 use super::pending::{Pause, Pending};
+use super::places::{PLACES, PlaceWords};
 use super::roster::Holder;
-use super::waiters::{PLACES, WaiterWords};
 use crate::sync::Place;
 
 /// How many lines its words take.
-const LINES: usize = size_of::<WaiterWords>() / 64;
+const LINES: usize = size_of::<PlaceWords>() / 64;
 
 /// Why somebody cannot wait.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl std::error::Error for BeginError {}
 pub struct Condition {
     memory: Arc<LockMemory>,
     line: usize,
-    words: Place<WaiterWords>,
+    words: Place<PlaceWords>,
 }
 
 impl Condition {

@@ -61,6 +61,8 @@ pub enum WaitError {
     TimedOut,
     /// A signal handler ran in this thread (EINTR): see to the signal, and wait again.
     Interrupted,
+    /// It was cancelled: waits of `Waiters` alone can be.
+    Cancelled,
     /// This process, forked from one that took part, cannot.
     Join(JoinError),
 }
@@ -70,6 +72,7 @@ impl fmt::Display for WaitError {
         match self {
             Self::TimedOut => f.write_str("the time is over"),
             Self::Interrupted => f.write_str("a signal interrupted the wait"),
+            Self::Cancelled => f.write_str("the wait was cancelled"),
             Self::Join(error) => error.fmt(f),
         }
     }
@@ -82,6 +85,7 @@ impl From<Left> for WaitError {
         match left {
             Left::TimedOut => Self::TimedOut,
             Left::Interrupted => Self::Interrupted,
+            Left::Cancelled => Self::Cancelled,
         }
     }
 }

@@ -19,12 +19,14 @@ mod membership;
 mod memory;
 mod pending;
 mod permits;
+mod places;
 #[cfg(not(loom))]
 mod robust;
 mod roster;
 #[cfg(not(loom))]
 mod semaphore;
 mod turnstile;
+#[cfg(not(loom))]
 mod waiters;
 mod word;
 
@@ -45,6 +47,8 @@ pub use pending::{Deadline, Left, Pause, Pending, wait};
 pub use semaphore::{Permit, Semaphore, TooMany};
 #[cfg(not(loom))]
 pub use turnstile::Broken;
+#[cfg(not(loom))]
+pub use waiters::{Ticket, Waiters};
 
 /// Sees to what somebody left in the line, where something of kind `kind` begins, as `me`; wakes all who sleep on it. `dead` has
 /// died just now; nobody: look once more for what a thread of a dying process has done in its last moment.
@@ -57,7 +61,7 @@ fn see_to(inside: &memory::Inside, line: usize, kind: u32, dead: Option<roster::
         Some(Kind::Lock) => inside.at::<lock::LockLine>(line).see_to(roster),
         Some(Kind::Event) => inside.at::<event::EventLine>(line).see_to(),
         Some(Kind::Semaphore) => inside.at::<permits::SemaphoreWords>(line).see_to(roster, dead, me),
-        Some(Kind::Condition) => inside.at::<waiters::WaiterWords>(line).see_to(roster, me),
+        Some(Kind::Condition) => inside.at::<places::PlaceWords>(line).see_to(roster, me),
         Some(Kind::Barrier) => inside.at::<turnstile::TurnstileWords>(line).see_to(roster, dead, me),
     }
 }

@@ -61,6 +61,8 @@ pub enum Left {
     TimedOut,
     /// A signal handler ran in this thread (EINTR).
     Interrupted,
+    /// It was cancelled, or its `Waiters` ended.
+    Cancelled,
 }
 
 /// How often a word is looked at before a thread sleeps on it.

@@ -1,151 +1,274 @@
-//! Who waits for a notification: a place for each, in a condition's lines.
+//! One thread that waits for all who may not: the coroutines of event loops.
 //!
-//! | bits of a place's word | meaning | who writes, when |
-//! |---|---|---|
-//! | 0–7, 10–31 | whose it is, 0: nobody's | who takes it, by compare-and-swap from 0, and leaves it; a keeper, when that one is dead |
-//! | 8–9 | [`TAKEN`], [`WAITING`], [`NOTIFIED`], [`PASSING`] | its owner: WAITING; who notifies: NOTIFIED; a keeper: PASSING, with itself as the owner |
-//!
-//! `ticket` is the place's turn among those that wait: a smaller one is notified first. Promises: a notification is for one
-//! that waited before it, the first; it is that one's until it has the lock again, and if it dies before, the next one's.
+//! Promises: what is given to it ends once, with what it waited for or with the reason why not; a wake-up that comes to this thread is
+//! used by one that waits for it here, or passed on. The ends are told by this thread, with nothing held: whoever is told must not
+//! block it. Those that wait for the same word are looked at in the order in which they came, as long as they get what they want.
 
-use super::pending::Pause;
-use super::roster::{Holder, Roster};
-#[cfg(not(loom))]
-use crate::sync::Shareable;
-use crate::sync::{AtomicU32, AtomicU64, Futex, Ordering};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
-/// How many can wait at a time.
-#[cfg(not(loom))]
-pub(crate) const PLACES: usize = 1020;
-#[cfg(loom)]
-pub(crate) const PLACES: usize = 2;
+use super::keeper::without_signals;
+use super::pending::{Deadline, Left, Pending};
+use crate::sync::{Futex, Ordering, sleep_any};
 
-const STATE: u32 = 3 << 8;
-const TAKEN: u32 = 0;
-const WAITING: u32 = 1 << 8;
-const NOTIFIED: u32 = 2 << 8;
-const PASSING: u32 = 3 << 8;
+/// One wait, by which it can be cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(u64);
 
-#[repr(C)]
-struct WaiterPlace {
-    word: Futex,
-    ticket: AtomicU64,
+/// The thread, and the way to it. Dropped, it ends all waits as cancelled. A forked child has no such thread, and makes one of its own.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use plait_shm::{Event, LockMemory, Waiters};
+///
+/// let memory = LockMemory::create(1)?;
+/// let event = Event::create(&memory).unwrap();
+/// let waiters = Waiters::start()?;
+/// let (tell, told) = std::sync::mpsc::channel();
+/// waiters.add(event.watching()?, None, move |ended, _watching| tell.send(ended).unwrap());
+/// event.set();
+/// assert!(told.recv()?.is_ok());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Waiters {
+    post: Arc<Post>,
+    thread: Option<JoinHandle<()>>,
 }
 
-#[repr(C, align(64))]
-pub(crate) struct WaiterWords {
-    /// The next ticket.
-    tickets: AtomicU64,
-    /// No place from here on was ever taken.
-    end: AtomicU32,
-    places: [WaiterPlace; PLACES],
+/// What others leave for the thread.
+struct Post {
+    /// Counts up with each letter.
+    bell: Futex,
+    letters: Mutex<Letters>,
 }
 
-// SAFETY: atomics.
-#[cfg(not(loom))]
-unsafe impl Shareable for WaiterWords {}
+#[derive(Default)]
+struct Letters {
+    next: u64,
+    new: Vec<(u64, Option<Deadline>, Box<dyn Watched>)>,
+    cancelled: Vec<u64>,
+    stop: bool,
+}
 
-impl WaiterWords {
-    #[cfg(all(test, loom))]
-    pub(crate) fn new() -> Self {
-        let place = || WaiterPlace { word: Futex::new(0), ticket: AtomicU64::new(0) };
-        Self { tickets: AtomicU64::new(0), end: AtomicU32::new(0), places: [(); PLACES].map(|()| place()) }
+impl Post {
+    fn leave<R>(&self, letter: impl FnOnce(&mut Letters) -> R) -> R {
+        let left = letter(&mut self.letters.lock().unwrap_or_else(PoisonError::into_inner));
+        self.bell.fetch_add(1, Ordering::Release);
+        self.bell.wake_all();
+        left
+    }
+}
+
+impl Waiters {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system's, if there is no thread to be had.
+    pub fn start() -> io::Result<Self> {
+        let post = Arc::new(Post { bell: Futex::new(0), letters: Mutex::default() });
+        let theirs = Arc::clone(&post);
+        let thread = std::thread::Builder::new().name("plait-waiters".to_owned());
+        let started = without_signals(|| thread.spawn(move || Desk::default().work(&theirs)))?;
+        Ok(Self { post, thread: Some(started) })
     }
 
-    fn in_use(&self) -> &[WaiterPlace] {
-        &self.places[..(self.end.load(Ordering::Acquire) as usize).min(PLACES)]
+    /// Waits for `pending`, no longer than until `deadline`, and then calls `done` with how it ended, and with `pending`. `done` runs in the
+    /// waiting thread; if it panics, that is the end of it alone.
+    pub fn add<P, F>(&self, pending: P, deadline: Option<Deadline>, done: F) -> Ticket
+    where
+        P: Pending + Send + 'static,
+        F: FnOnce(Result<P::Out, Left>, P) + Send + 'static,
+    {
+        self.post.leave(|letters| {
+            letters.next += 1;
+            letters.new.push((letters.next, deadline, Box::new(Wait(Some((pending, done))))));
+            Ticket(letters.next)
+        })
     }
 
-    /// Takes a place for `me`, to wait from now on; `None` when all are taken.
-    pub(crate) fn begin(&self, me: Holder) -> Option<usize> {
-        let at = self.places.iter().position(|place| {
-            let free = place.word.load(Ordering::Relaxed) == 0;
-            free && place.word.compare_exchange(0, me.0 | TAKEN, Ordering::Acquire, Ordering::Relaxed).is_ok()
-        })?;
-        self.end.fetch_max(at as u32 + 1, Ordering::AcqRel);
-        let place = &self.places[at];
-        place.ticket.store(self.tickets.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        // SYNC POINT with `first`, which reads the ticket.
-        place.word.store(me.0 | WAITING, Ordering::Release);
-        Some(at)
+    /// Ends a wait, if it has not ended yet: as [`Left::Cancelled`], unless what was waited for comes at this moment.
+    pub fn cancel(&self, ticket: Ticket) {
+        self.post.leave(|letters| letters.cancelled.push(ticket.0));
     }
+}
 
-    /// Is the place notified? Else what to sleep on.
-    pub(crate) fn look(&self, at: usize) -> Result<(), Pause<'_>> {
-        let word = &self.places[at].word;
-        // SYNC POINT with `notify`.
-        let seen = word.load(Ordering::Acquire);
-        if seen & STATE == WAITING { Err(Pause::new(word, seen)) } else { Ok(()) }
-    }
-
-    /// Waits no longer; true: it was notified before that, and still is.
-    pub(crate) fn cancel(&self, at: usize, me: Holder) -> bool {
-        let word = &self.places[at].word;
-        word.compare_exchange(me.0 | WAITING, 0, Ordering::Release, Ordering::Relaxed).is_err()
-    }
-
-    /// Leaves the place of one that was notified, now that it has the lock: or passes the notification on, if it will not have it.
-    pub(crate) fn end(&self, at: usize, used: bool) {
-        if !used {
-            self.notify(1);
+impl Drop for Waiters {
+    fn drop(&mut self) {
+        self.post.leave(|letters| letters.stop = true);
+        let thread = self.thread.take().filter(|thread| thread.thread().id() != std::thread::current().id());
+        if let Some(thread) = thread {
+            // What it was told to do must not panic, and it catches that.
+            let _ = thread.join();
         }
-        self.places[at].word.store(0, Ordering::Release);
     }
+}
 
-    /// Notifies the first `count` of those that wait; gives how many there were.
-    pub(crate) fn notify(&self, count: usize) -> usize {
-        let mut waiting: Vec<(u64, &WaiterPlace, u32)> = Vec::new();
-        for place in self.in_use() {
-            // SYNC POINT with `begin`.
-            let seen = place.word.load(Ordering::Acquire);
-            if seen & STATE == WAITING && !Holder::of(seen).is_nobody() {
-                waiting.push((place.ticket.load(Ordering::Relaxed), place, seen));
-            }
-        }
-        waiting.sort_unstable_by_key(|(ticket, ..)| *ticket);
-        // One that is gone meanwhile gets none, and those that came meanwhile are not meant.
-        let notified = waiting.into_iter().filter(|(_, place, seen)| {
-            let next = seen & !STATE | NOTIFIED;
-            // SYNC POINT with `look`.
-            let done = place.word.compare_exchange(*seen, next, Ordering::Release, Ordering::Relaxed).is_ok();
-            if done {
-                place.word.wake_all();
-            }
-            done
-        });
-        notified.take(count).count()
-    }
+/// Where a wait sleeps.
+struct Spot {
+    word: NonNull<Futex>,
+    seen: u32,
+    until: Option<Deadline>,
+}
 
-    /// How many wait.
-    pub(crate) fn waiting(&self) -> usize {
-        let waits = |place: &&WaiterPlace| {
-            let seen = place.word.load(Ordering::Relaxed);
-            seen & STATE == WAITING && !Holder::of(seen).is_nobody()
+/// A [`Pending`] whatever it waits for.
+trait Watched: Send {
+    /// Where to sleep; nowhere: it has ended, and that was told.
+    fn look(&mut self) -> Option<Spot>;
+    fn leave(self: Box<Self>, left: Left);
+}
+
+struct Wait<P, F>(Option<(P, F)>);
+
+impl<P, F> Watched for Wait<P, F>
+where
+    P: Pending + Send,
+    F: FnOnce(Result<P::Out, Left>, P) + Send,
+{
+    fn look(&mut self) -> Option<Spot> {
+        let (pending, _) = self.0.as_mut()?;
+        let out = match pending.look() {
+            Ok(out) => out,
+            Err(pause) => {
+                return Some(Spot { word: NonNull::from(pause.word), seen: pause.seen, until: pause.until });
+            }
         };
-        self.in_use().iter().filter(waits).count()
+        let (pending, done) = self.0.take()?;
+        let _ = catch_unwind(AssertUnwindSafe(|| done(Ok(out), pending)));
+        None
     }
 
-    /// Takes the places of the dead away, and passes on, as `me`, what they were notified of; wakes all.
-    pub(crate) fn see_to(&self, roster: &Roster, me: Holder) {
-        for place in self.in_use() {
-            let mut seen = place.word.load(Ordering::Relaxed);
-            while !Holder::of(seen).is_nobody() && roster.is_dead(Holder::of(seen)) {
-                let pass = matches!(seen & STATE, NOTIFIED | PASSING);
-                // What is passed on has this keeper for its owner meanwhile: if it dies, too, the next one does it.
-                let next = if pass { me.0 | PASSING } else { 0 };
-                match place.word.compare_exchange(seen, next, Ordering::AcqRel, Ordering::Relaxed) {
-                    Ok(_) if pass => {
-                        self.notify(1);
-                        place.word.store(0, Ordering::Release);
-                        break;
+    fn leave(mut self: Box<Self>, left: Left) {
+        if let Some((mut pending, done)) = self.0.take() {
+            pending.leave();
+            let _ = catch_unwind(AssertUnwindSafe(|| done(Err(left), pending)));
+        }
+    }
+}
+
+struct Entry {
+    wait: Box<dyn Watched>,
+    deadline: Option<Deadline>,
+    /// The word that it sleeps on.
+    word: usize,
+}
+
+/// Those that sleep on one word, in the order in which they came.
+struct Group {
+    /// Where the first of them sleeps.
+    spot: Spot,
+    ids: VecDeque<u64>,
+}
+
+/// The thread's own.
+#[derive(Default)]
+struct Desk {
+    entries: HashMap<u64, Entry>,
+    groups: HashMap<usize, Group>,
+    deadlines: BTreeSet<(Deadline, u64)>,
+}
+
+impl Desk {
+    fn work(mut self, post: &Post) {
+        loop {
+            // Before the letters are read: one that comes later changes it.
+            let seen = post.bell.load(Ordering::Acquire);
+            let Letters { new, cancelled, stop, .. } = {
+                let mut letters = post.letters.lock().unwrap_or_else(PoisonError::into_inner);
+                let next = letters.next;
+                std::mem::replace(&mut *letters, Letters { next, ..Letters::default() })
+            };
+            for (id, deadline, wait) in new {
+                self.begin(id, deadline, wait);
+            }
+            for id in cancelled {
+                self.end(id, Left::Cancelled);
+            }
+            if stop {
+                let ids: Vec<u64> = self.entries.keys().copied().collect();
+                return ids.into_iter().for_each(|id| self.end(id, Left::Cancelled));
+            }
+            let words: Vec<usize> = self.groups.keys().copied().collect();
+            words.into_iter().for_each(|word| self.look(word));
+            while let Some((_, id)) = self.deadlines.first().copied().filter(|(deadline, _)| deadline.is_over()) {
+                self.end(id, Left::TimedOut);
+            }
+            self.sleep(&post.bell, seen);
+        }
+    }
+
+    fn begin(&mut self, id: u64, deadline: Option<Deadline>, mut wait: Box<dyn Watched>) {
+        let Some(spot) = wait.look() else { return };
+        let word = spot.word.as_ptr() as usize;
+        self.entries.insert(id, Entry { wait, deadline, word });
+        self.deadlines.extend(deadline.map(|deadline| (deadline, id)));
+        self.groups.entry(word).or_insert_with(|| Group { spot, ids: VecDeque::new() }).ids.push_back(id);
+    }
+
+    /// Looks at those that sleep on a word until one goes on sleeping: then so would the others.
+    fn look(&mut self, word: usize) {
+        let Some(mut group) = self.groups.remove(&word) else { return };
+        while let Some(id) = group.ids.front().copied() {
+            let Some(entry) = self.entries.get_mut(&id) else {
+                group.ids.pop_front();
+                continue;
+            };
+            match entry.wait.look() {
+                Some(spot) if spot.word.as_ptr() as usize == word => {
+                    group.spot = spot;
+                    self.groups.insert(word, group);
+                    return;
+                }
+                moved => {
+                    group.ids.pop_front();
+                    if let Some(Entry { wait, deadline, .. }) = self.forget(id)
+                        && moved.is_some()
+                    {
+                        self.begin(id, deadline, wait);
                     }
-                    Ok(_) => break,
-                    Err(now) => seen = now,
                 }
             }
-            if place.word.load(Ordering::Relaxed) != 0 {
-                place.word.wake_all();
-            }
         }
     }
+
+    fn forget(&mut self, id: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        if let Some(deadline) = entry.deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
+        Some(entry)
+    }
+
+    fn end(&mut self, id: u64, left: Left) {
+        let Some(mut entry) = self.forget(id) else { return };
+        if let Some(group) = self.groups.get_mut(&entry.word) {
+            group.ids.retain(|other| *other != id);
+            if group.ids.is_empty() {
+                self.groups.remove(&entry.word);
+            }
+        }
+        // The wake-up of its word may have come for it.
+        if entry.wait.look().is_some() {
+            entry.wait.leave(left);
+        }
+    }
+
+    fn sleep(&self, bell: &Futex, seen: u32) {
+        let mut until = self.deadlines.first().map(|(deadline, _)| *deadline);
+        let mut words = vec![(bell, seen)];
+        for Group { spot, .. } in self.groups.values() {
+            until = [until, spot.until].into_iter().flatten().min();
+            // SAFETY: a group has members, each of which keeps the memory mapped in which its word lies, and is let go by this thread alone.
+            words.push((unsafe { spot.word.as_ref() }, spot.seen));
+        }
+        // Whatever ended the sleep: look at everything.
+        let _ = sleep_any(&words, until.map(|until| until.0));
+    }
 }
+
+// SAFETY: a spot's word is an atomic in memory that its wait keeps mapped, whichever thread has both.
+unsafe impl Send for Spot {}

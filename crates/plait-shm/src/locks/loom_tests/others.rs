@@ -7,9 +7,9 @@ use loom::thread;
 use super::{me, seated};
 use crate::locks::pending::{Pause, Pending, wait};
 use crate::locks::permits::SemaphoreWords;
+use crate::locks::places::PlaceWords;
 use crate::locks::roster::{Holder, Roster};
 use crate::locks::turnstile::{Broken, Passage, Stage, TurnstileWords};
-use crate::locks::waiters::WaiterWords;
 use crate::model_of;
 use crate::sync::SlotCell;
 
@@ -70,13 +70,13 @@ fn the_permit_of_a_dead_one_comes_back() {
 /// A condition's places, and what a notification says is there.
 struct Places {
     roster: Roster,
-    words: WaiterWords,
+    words: PlaceWords,
     said: SlotCell<u32>,
 }
 
 impl Places {
     fn new() -> Arc<Self> {
-        Arc::new(Self { roster: seated(), words: WaiterWords::new(), said: SlotCell::new(0) })
+        Arc::new(Self { roster: seated(), words: PlaceWords::new(), said: SlotCell::new(0) })
     }
     fn said(&self) -> u32 {
         // SAFETY: loom panics when another thread writes it.
@@ -84,7 +84,7 @@ impl Places {
     }
 }
 
-struct Place<'a>(&'a WaiterWords, usize);
+struct Place<'a>(&'a PlaceWords, usize);
 
 impl Pending for Place<'_> {
     type Out = ();

@@ -75,7 +75,7 @@ fn who_dies_takes_no_notification_with_it() {
 fn more_waiters_than_places_are_refused() {
     let memory = memory();
     let condition = Condition::create(&memory).unwrap();
-    let waiting: Vec<_> = (0..waiters::PLACES).map(|_| condition.begin().unwrap()).collect();
+    let waiting: Vec<_> = (0..places::PLACES).map(|_| condition.begin().unwrap()).collect();
     assert!(condition.begin().err().unwrap().to_string().contains("1020 wait"));
     drop(waiting);
     assert!(condition.begin().is_ok());

@@ -10,6 +10,7 @@ mod barriers;
 mod conditions;
 mod locks;
 mod semaphores;
+mod waiters;
 
 fn soon() -> Option<Deadline> {
     Some(Deadline::after(Duration::from_millis(2)))
