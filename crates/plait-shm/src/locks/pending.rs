@@ -65,9 +65,9 @@ pub enum Left {
     Cancelled,
 }
 
-/// How often a word is looked at before a thread sleeps on it.
+/// How often a word is looked at before a thread sleeps on it: few times, since whoever is to change it may need this processor.
 #[cfg(not(loom))]
-const SPINS: u32 = 60;
+const SPINS: u32 = 10;
 
 /// Looks until there is something, sleeping in between.
 ///
@@ -99,7 +99,7 @@ pub fn wait<P: Pending>(pending: &mut P, deadline: Option<Deadline>) -> Result<P
     Err(ended)
 }
 
-/// Does the word change within the time that a sleep and a wake-up would take at least?
+/// Does the word change within the time that holders need who do little?
 #[cfg(not(loom))]
 fn has_changed(pause: &Pause<'_>) -> bool {
     use crate::sync::Ordering;
