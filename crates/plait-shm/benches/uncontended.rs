@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use plait_shm::{Access, Arena, Commons, INLINE, PoolMemory, Region, WorkerMemory};
+use plait_shm::{Access, Arena, Commons, INLINE, Lock, LockMemory, PoolMemory, RLock, Region, Semaphore, WorkerMemory};
 use plait_trace::{TaskId, WorkerId};
 
 const ROUNDS: usize = 31;
@@ -48,6 +48,29 @@ fn main() {
     });
     measure("wake_idle when nobody sits", 100_000, |n| (0..n).for_each(|_| assert!(parent.wake_idle().is_none())));
     measure("ring when nobody waits", 100_000, |n| (0..n).for_each(|_| worker.bell().ring()));
+
+    let locks = LockMemory::create(64).unwrap();
+    let lock = Lock::create(&locks).unwrap();
+    measure("acquire and release a lock", 100_000, |n| {
+        for _ in 0..n {
+            assert!(lock.acquire(None).unwrap().died.is_none());
+            lock.release().unwrap();
+        }
+    });
+    let lock = RLock::create(&locks).unwrap();
+    measure("acquire and release an rlock", 100_000, |n| {
+        for _ in 0..n {
+            assert!(lock.acquire(1, None).unwrap().died.is_none());
+            lock.release(1).unwrap();
+        }
+    });
+    let semaphore = Semaphore::create(&locks, 2, true).unwrap();
+    measure("acquire and release a semaphore", 100_000, |n| {
+        for _ in 0..n {
+            semaphore.acquire(None).unwrap();
+            semaphore.release(1).unwrap().unwrap();
+        }
+    });
 
     let (parent, _control, mut reader, fd) = WorkerMemory::create(0, 1 << 20, [Region::default(); 2]).unwrap();
     let (worker, _orders, mut writer) = WorkerMemory::open(fd).unwrap();

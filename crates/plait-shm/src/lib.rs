@@ -25,6 +25,7 @@ mod dump;
 mod error;
 #[cfg(not(loom))]
 mod ident;
+mod locks;
 #[cfg(not(loom))]
 mod mapped;
 #[cfg(not(loom))]
@@ -48,6 +49,13 @@ pub use claim::{ClaimConsumer, ClaimProducer, Full, INLINE, Position};
 #[cfg(not(loom))]
 pub use commons::Commons;
 pub use error::{Malformed, OpenError};
+#[cfg(not(loom))]
+pub use locks::{
+    Acquired, Acquiring, Barrier, BeginError, Broken, Condition, Died, Event, JoinError, Lock, LockMemory, Notified,
+    Passed, Passing, Permit, RLock, Reacquiring, ReleaseError, Semaphore, Ticket, TooMany, WaitError, Waiters,
+    Watching,
+};
+pub use locks::{Deadline, Left, Pause, Pending, wait};
 #[cfg(not(loom))]
 pub use mapped::{Access, Mapped};
 #[cfg(not(loom))]

@@ -83,6 +83,14 @@ impl Mapping {
         Ok(Self { base, len })
     }
 
+    /// `len` bytes of zeros that are no file's.
+    pub(crate) fn anonymous(len: usize, protection: ProtFlags, sharing: MapFlags) -> io::Result<Self> {
+        // SAFETY: the kernel chooses the address, so nothing that is mapped already is replaced.
+        let base = unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), len, protection, sharing)? };
+        let base = NonNull::new(base.cast()).expect("the kernel never places a mapping at address zero by itself");
+        Ok(Self { base, len })
+    }
+
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
     }

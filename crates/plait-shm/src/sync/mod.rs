@@ -11,9 +11,9 @@ mod imp;
 #[path = "mapped.rs"]
 mod imp;
 
-pub(crate) use imp::{Area, AtomicU8, AtomicU32, AtomicU64, Futex, Ordering, Place, Slept, SlotCell, fence};
+pub(crate) use imp::{Area, AtomicU8, AtomicU32, AtomicU64, Futex, Ordering, Place, Slept, SlotCell, fence, now};
 #[cfg(not(loom))]
-pub(crate) use imp::{Home, Shareable};
+pub(crate) use imp::{Home, Shareable, look_instead, sleep_any};
 
 /// A value on cache lines of its own, so that two processes that write neighbours do not slow each other down.
 #[repr(C, align(64))]

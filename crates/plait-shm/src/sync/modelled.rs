@@ -140,4 +140,21 @@ impl Futex {
         drop(self.queue.lock().unwrap());
         self.woken.notify_all();
     }
+
+    /// As [`Futex::sleep`]: an instant is over at once.
+    pub(crate) fn sleep_until(&self, expected: u32, until: Option<u64>) -> Slept {
+        self.sleep(expected, until.map(|_| Duration::ZERO))
+    }
+
+    pub(crate) fn wake(&self, count: u32) {
+        drop(self.queue.lock().unwrap());
+        for _ in 0..count.min(4) {
+            self.woken.notify_one();
+        }
+    }
+}
+
+/// Models have no clock.
+pub(crate) fn now() -> u64 {
+    0
 }

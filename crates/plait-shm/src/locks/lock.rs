@@ -1,0 +1,402 @@
+//! `Lock` and `RLock` of shared memory, for threads of any process that takes part.
+//!
+//! | word of the line | meaning | who writes, when |
+//! |---|---|---|
+//! | `word` | whose it is | see `word` |
+//! | `depth` | how often its holder has taken it | an `RLock`'s holder |
+//! | `dead` | the pid of the last holder that died, for messages | a keeper |
+//! | `owner` | who of which process: the caller's number in the upper half, the [`Holder`] below | an `RLock`'s holder, after it took it; 0 before it lets go |
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::membership::JoinError;
+use super::memory::{Kind, LockMemory};
+use super::pending::{Deadline, Left, Pause, Pending, wait};
+use super::roster::{Holder, Roster};
+use super::word::{LockWord, Patience, Taken};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, Place, Shareable};
+
+#[repr(C, align(64))]
+pub(crate) struct LockLine {
+    pub(crate) word: LockWord,
+    depth: AtomicU32,
+    owner: AtomicU64,
+    dead: AtomicU32,
+}
+
+impl LockLine {
+    /// Lets the next one have what a dead one holds.
+    pub(crate) fn see_to(&self, roster: &Roster) {
+        let pid = self.word.holder().and_then(|holder| roster.pid(holder));
+        if let Some(dead) = self.word.poke(roster) {
+            // Of use for a message only: somebody may have taken the lock in between and miss it.
+            self.dead.store(pid.or(roster.pid(dead)).unwrap_or(0), Ordering::Relaxed);
+        }
+    }
+}
+
+// SAFETY: atomics.
+unsafe impl Shareable for LockLine {}
+
+/// How a lock was acquired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Acquired {
+    /// The process that held it and has died, if that is how it came to be free: what the lock guards may be half done.
+    pub died: Option<Died>,
+}
+
+/// A process that has died while it held something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Died {
+    /// Its pid, if that is still known.
+    pub pid: Option<u32>,
+}
+
+/// Why nothing was acquired.
+#[derive(Debug)]
+pub enum WaitError {
+    /// The deadline is over.
+    TimedOut,
+    /// A signal handler ran in this thread (EINTR): see to the signal, and wait again.
+    Interrupted,
+    /// It was cancelled: waits of `Waiters` alone can be.
+    Cancelled,
+    /// This process, forked from one that took part, cannot.
+    Join(JoinError),
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => f.write_str("the time is over"),
+            Self::Interrupted => f.write_str("a signal interrupted the wait"),
+            Self::Cancelled => f.write_str("the wait was cancelled"),
+            Self::Join(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for WaitError {}
+
+impl From<Left> for WaitError {
+    fn from(left: Left) -> Self {
+        match left {
+            Left::TimedOut => Self::TimedOut,
+            Left::Interrupted => Self::Interrupted,
+            Left::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl From<JoinError> for WaitError {
+    fn from(error: JoinError) -> Self {
+        Self::Join(error)
+    }
+}
+
+/// Why a lock was not released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleaseError {
+    /// Nobody holds it.
+    NotHeld,
+    /// Somebody else holds it, and it is one that only its holder releases.
+    NotMine,
+}
+
+impl fmt::Display for ReleaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotHeld => "the lock is not held, acquire it first",
+            Self::NotMine => "another thread holds the lock, which only its holder may release",
+        })
+    }
+}
+
+impl std::error::Error for ReleaseError {}
+
+/// A lock that any thread of any process acquires, and any releases. Acquiring and releasing it costs a
+/// compare-and-swap each when nobody waits.
+///
+/// When a process dies that holds it, the next one gets it, and is told ([`Acquired::died`]). A thread that ends leaves it held.
+#[derive(Clone)]
+pub struct Lock {
+    pub(crate) memory: Arc<LockMemory>,
+    line: usize,
+    pub(crate) words: Place<LockLine>,
+}
+
+impl Lock {
+    /// A new lock; `None` when the memory has no line left, and in a process that did not make it.
+    pub fn create(memory: &Arc<LockMemory>) -> Option<Self> {
+        let line = memory.take(1)?;
+        memory.put(line, Kind::Lock);
+        Self::at(memory, line)
+    }
+
+    /// The lock in a line; `None` if none is there.
+    pub fn at(memory: &Arc<LockMemory>, line: usize) -> Option<Self> {
+        let there = memory.is(line, 1, Kind::Lock);
+        there.then(|| Self { memory: Arc::clone(memory), line, words: memory.inside().at(line) })
+    }
+
+    /// The number of its line, by which other processes find it.
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// Gives its line back: no process makes use of it any more. False in a process that did not make the memory.
+    pub fn give_back(self) -> bool {
+        self.memory.give(self.line, 1)
+    }
+
+    /// Acquires it if that needs no waiting.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn try_acquire(&self) -> Result<Option<Acquired>, JoinError> {
+        let me = self.memory.me()?;
+        Ok(self.words.word.try_look(self.memory.roster(), me).map(|taken| self.acquired(taken)))
+    }
+
+    /// Acquires it, waiting until `deadline`, or for as long as it takes.
+    ///
+    /// # Errors
+    /// [`WaitError`]; the lock was not acquired.
+    pub fn acquire(&self, deadline: Option<Deadline>) -> Result<Acquired, WaitError> {
+        let me = self.memory.me()?;
+        if self.words.word.try_take(me) {
+            return Ok(Acquired { died: None });
+        }
+        let mut waiting = self.words.word.waiting(self.memory.roster(), me);
+        Ok(self.acquired(wait(&mut waiting, deadline)?))
+    }
+
+    /// The same as something to wait for.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn acquiring(&self) -> Result<Acquiring, JoinError> {
+        Ok(Acquiring { lock: self.clone(), me: self.memory.me()?, patience: Patience::default() })
+    }
+
+    /// Releases it, whoever holds it.
+    ///
+    /// # Errors
+    /// [`ReleaseError::NotHeld`].
+    pub fn release(&self) -> Result<(), ReleaseError> {
+        if self.words.word.release() { Ok(()) } else { Err(ReleaseError::NotHeld) }
+    }
+
+    /// Does a process hold it that lives?
+    pub fn is_held(&self) -> bool {
+        self.words.word.holder().is_some_and(|holder| !self.memory.roster().is_dead(holder))
+    }
+
+    /// The pid of the process that holds it, if one does.
+    pub fn holder(&self) -> Option<u32> {
+        self.memory.roster().pid(self.words.word.holder()?)
+    }
+
+    fn acquired(&self, taken: Taken) -> Acquired {
+        let died = match taken {
+            Taken::Free => None,
+            Taken::From(dead) => {
+                let noted = self.words.dead.load(Ordering::Relaxed);
+                Some(Died { pid: self.memory.roster().pid(dead).or((noted != 0).then_some(noted)) })
+            }
+        };
+        Acquired { died }
+    }
+}
+
+/// Somebody waits for a [`Lock`].
+pub struct Acquiring {
+    lock: Lock,
+    me: Holder,
+    patience: Patience,
+}
+
+impl Pending for Acquiring {
+    type Out = Acquired;
+
+    fn look(&mut self) -> Result<Acquired, Pause<'_>> {
+        let Self { lock, me, patience } = self;
+        let taken = lock.words.word.look(lock.memory.roster(), *me, patience)?;
+        Ok(lock.acquired(taken))
+    }
+
+    fn leave(&mut self) {
+        self.lock.words.word.leave(&self.patience);
+    }
+}
+
+/// A lock that its holder may acquire again, and alone releases. Holders are threads, or whatever the caller numbers: `who` is
+/// a number that nobody else in the process has meanwhile.
+#[derive(Clone)]
+pub struct RLock(Lock);
+
+impl RLock {
+    /// As [`Lock::create`].
+    pub fn create(memory: &Arc<LockMemory>) -> Option<Self> {
+        Lock::create(memory).map(Self)
+    }
+
+    /// As [`Lock::at`].
+    pub fn at(memory: &Arc<LockMemory>, line: usize) -> Option<Self> {
+        Lock::at(memory, line).map(Self)
+    }
+
+    /// The number of its line, by which other processes find it.
+    pub fn line(&self) -> usize {
+        self.0.line
+    }
+
+    /// As [`Lock::give_back`].
+    pub fn give_back(self) -> bool {
+        self.0.give_back()
+    }
+
+    /// Acquires it if that needs no waiting.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn try_acquire(&self, who: u32) -> Result<Option<Acquired>, JoinError> {
+        let me = self.0.memory.me()?;
+        if let Some(again) = self.again(me, who) {
+            return Ok(Some(again));
+        }
+        Ok(self.0.try_acquire()?.map(|acquired| self.first(me, who, acquired)))
+    }
+
+    /// Acquires it, waiting until `deadline`, or for as long as it takes.
+    ///
+    /// # Errors
+    /// [`WaitError`]; the lock was not acquired.
+    pub fn acquire(&self, who: u32, deadline: Option<Deadline>) -> Result<Acquired, WaitError> {
+        let me = self.0.memory.me()?;
+        if let Some(again) = self.again(me, who) {
+            return Ok(again);
+        }
+        Ok(self.first(me, who, self.0.acquire(deadline)?))
+    }
+
+    /// The same as something to wait for.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn acquiring(&self, who: u32) -> Result<Reacquiring, JoinError> {
+        Ok(Reacquiring { lock: self.clone(), who, inner: self.0.acquiring()? })
+    }
+
+    /// Releases it once.
+    ///
+    /// # Errors
+    /// [`ReleaseError`]; nothing was done.
+    pub fn release(&self, who: u32) -> Result<(), ReleaseError> {
+        self.check(who)?;
+        let depth = self.0.words.depth.load(Ordering::Relaxed);
+        if depth > 1 {
+            self.0.words.depth.store(depth - 1, Ordering::Relaxed);
+            return Ok(());
+        }
+        self.let_go()
+    }
+
+    /// Releases it wholly, however often it was acquired; gives that count, for [`RLock::set_depth`].
+    ///
+    /// # Errors
+    /// [`ReleaseError`]; nothing was done.
+    pub fn release_all(&self, who: u32) -> Result<u32, ReleaseError> {
+        self.check(who)?;
+        let depth = self.0.words.depth.load(Ordering::Relaxed);
+        self.let_go()?;
+        Ok(depth)
+    }
+
+    /// Says how often its holder has acquired it.
+    ///
+    /// # Errors
+    /// [`ReleaseError`]; nothing was done.
+    pub fn set_depth(&self, who: u32, depth: u32) -> Result<(), ReleaseError> {
+        self.check(who)?;
+        self.0.words.depth.store(depth.max(1), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Does `who` of this process hold it?
+    pub fn is_mine(&self, who: u32) -> bool {
+        self.check(who).is_ok()
+    }
+
+    /// As [`Lock::is_held`].
+    pub fn is_held(&self) -> bool {
+        self.0.is_held()
+    }
+
+    /// As [`Lock::holder`].
+    pub fn holder(&self) -> Option<u32> {
+        self.0.holder()
+    }
+
+    fn owns(&self, me: Holder, who: u32) -> bool {
+        // Only who holds it writes its own name here, and takes it off before it lets go.
+        self.0.words.owner.load(Ordering::Relaxed) == name(me, who) && self.0.words.word.holder() == Some(me)
+    }
+
+    fn check(&self, who: u32) -> Result<(), ReleaseError> {
+        match self.0.memory.me() {
+            Ok(me) if self.owns(me, who) => Ok(()),
+            _ if self.is_held() => Err(ReleaseError::NotMine),
+            _ => Err(ReleaseError::NotHeld),
+        }
+    }
+
+    fn again(&self, me: Holder, who: u32) -> Option<Acquired> {
+        let depth = &self.0.words.depth;
+        self.owns(me, who).then(|| {
+            depth.store(depth.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
+            Acquired { died: None }
+        })
+    }
+
+    fn first(&self, me: Holder, who: u32, acquired: Acquired) -> Acquired {
+        self.0.words.owner.store(name(me, who), Ordering::Relaxed);
+        self.0.words.depth.store(1, Ordering::Relaxed);
+        acquired
+    }
+
+    fn let_go(&self) -> Result<(), ReleaseError> {
+        self.0.words.owner.store(0, Ordering::Relaxed);
+        self.0.release()
+    }
+}
+
+fn name(me: Holder, who: u32) -> u64 {
+    u64::from(who) << 32 | u64::from(me.0)
+}
+
+/// Somebody waits for an [`RLock`].
+pub struct Reacquiring {
+    lock: RLock,
+    who: u32,
+    inner: Acquiring,
+}
+
+impl Pending for Reacquiring {
+    type Out = Acquired;
+
+    fn look(&mut self) -> Result<Acquired, Pause<'_>> {
+        let me = self.inner.me;
+        if let Some(again) = self.lock.again(me, self.who) {
+            return Ok(again);
+        }
+        let acquired = self.inner.look()?;
+        Ok(self.lock.first(me, self.who, acquired))
+    }
+
+    fn leave(&mut self) {
+        self.inner.leave();
+    }
+}
