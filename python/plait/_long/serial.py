@@ -18,7 +18,9 @@ class SerialRun:
 
     choice = None
 
-    def __init__(self, call: Callable[..., Any], iterables: tuple[Iterable[Any], ...], wishes: Wishes) -> None:
+    def __init__(
+        self, call: Callable[..., Any], iterables: tuple[Iterable[Any], ...], wishes: Wishes
+    ) -> None:
         """`call` makes one call, within its limits."""
         source = Source(iterables, None)
         self.meter = Meter(wishes.progress, source.total)
