@@ -7,6 +7,7 @@ import itertools
 import queue
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
+from contextlib import suppress
 from typing import Any, cast
 
 from plait._auto.results import Batch
@@ -192,11 +193,9 @@ class Run:
             late[self._arrivals.get_nowait()] = None
         try:
             for stretch in late:
-                try:
+                with suppress(Unusable):
                     stretch.lanes.collect(stretch)
                     self._keep(stretch)
-                except Unusable:
-                    continue
         finally:
             self._ledger.close()
 
@@ -328,9 +327,8 @@ class Run:
             # Ctrl-C: what arrived is still to be kept.
             self._arrivals.put(stretch)
             raise
-        is_last = bool(stretch.failures) and (
-            not self.goes_on or any(map(ends_map, stretch.failures.values()))
-        )
+        ends = not self.goes_on or any(map(ends_map, stretch.failures.values()))
+        is_last = ends and bool(stretch.failures)
         if ended < len(stretch) and not is_last:
             stretch = self._split(stretch, ended)
             if not ended:
