@@ -100,6 +100,9 @@ class Lanes:
         stretch.values = [None]
         return 1
 
+    def come_in_order(self) -> None:
+        """Results are waited for in the order of their stretches, so that one wait may do for each."""
+
     def close(self, idle: bool) -> None:
         """Let go of the workers; `idle`: none of them has anything left to do."""
 
@@ -191,6 +194,10 @@ class ProcessLanes(Lanes):
         self._goes_on = goes_on
         self._chunk: Any = catching(fn) if goes_on else fn
         self._was_sent = False
+
+    def come_in_order(self) -> None:
+        """See `Lanes`. Whoever waits reads the answers itself, without another thread that tells it."""
+        self.waits_by_future = True
 
     def _submit(self, stretch: Stretch) -> Any:
         if self._limits is not None:
@@ -310,6 +317,11 @@ def is_interrupt(error: BaseException, future: Any) -> bool:
     if not isinstance(error, KeyboardInterrupt):
         return False
     return future.cancelled() or not isinstance(future.exception(), KeyboardInterrupt)
+
+
+def has_ended(stretch: Stretch) -> bool:
+    """Whether it has ended, and nobody tells of it."""
+    return stretch.future is not None and stretch.lanes.waits_by_future and stretch.future.done()
 
 
 class Unusable(Exception):

@@ -7,13 +7,14 @@ import itertools
 import queue
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
+from contextlib import suppress
 from typing import Any, cast
 
 from plait._auto.results import Batch
 from plait._long.ends import ends_map
-from plait._long.lanes import Lanes, Unusable
+from plait._long.lanes import Lanes, Unusable, has_ended
 from plait._long.ledger import Ledger
-from plait._long.meter import Meter
+from plait._long.meter import PERIOD, Meter
 from plait._long.serial import SerialRun
 from plait._long.source import Source
 from plait._long.stretch import Order, Stretch
@@ -193,14 +194,14 @@ class Run:
     def _keep_late(self) -> None:
         """Keep what has arrived and was not asked for any more, and close the file."""
         assert self._ledger is not None
+        late = {stretch: None for stretch in self.order if has_ended(stretch)}
+        while not self._arrivals.empty():
+            late[self._arrivals.get_nowait()] = None
         try:
-            while not self._arrivals.empty():
-                stretch = self._arrivals.get_nowait()
-                try:
+            for stretch in late:
+                with suppress(Unusable):
                     stretch.lanes.collect(stretch)
                     self._keep(stretch)
-                except Unusable:
-                    continue
         finally:
             self._ledger.close()
 
@@ -226,6 +227,8 @@ class Run:
             elif self._lanes is None:
                 self.source.put_back(stretch)
                 self._lanes = self._decide(self)
+                if self.wishes.ordered:
+                    self._lanes.come_in_order()
             else:
                 self.send(stretch)
 
@@ -293,12 +296,22 @@ class Run:
 
     def _wait_for(self, stretch: Stretch) -> None:
         """Wait for this one, of which nobody else will tell."""
-        while not stretch.future.done():
-            try:
-                stretch.future.exception(self.meter.patience)
-            except Exception:
-                # It takes longer, or was cancelled.
-                self.meter.tick(self._busy())
+        while not stretch.future._wait(self._patience):
+            # What has ended behind it counts, and is kept.
+            for other in self.order:
+                if other is not stretch and has_ended(other):
+                    self._take(other)
+            if self._ledger is not None:
+                self._write()
+            self.meter.tick(self._busy())
+
+    @property
+    def _patience(self) -> float | None:
+        """Seconds until what has ended behind the head is to be looked at."""
+        patience = self.meter.patience
+        if self._ledger is None:
+            return patience
+        return PERIOD if patience is None else min(patience, PERIOD)
 
     def _busy(self) -> int:
         return 0 if self._lanes is None else min(self._lanes.workers, self.order.calling)
@@ -320,9 +333,8 @@ class Run:
             # Ctrl-C: what arrived is still to be kept.
             self._arrivals.put(stretch)
             raise
-        is_last = bool(stretch.failures) and (
-            not self.goes_on or any(map(ends_map, stretch.failures.values()))
-        )
+        ends = not self.goes_on or any(map(ends_map, stretch.failures.values()))
+        is_last = ends and bool(stretch.failures)
         if ended < len(stretch) and not is_last:
             stretch = self._split(stretch, ended)
             if not ended:

@@ -258,6 +258,12 @@ impl FutureBase {
         self.glance(py)
     }
 
+    /// For maps: wait up to `timeout` seconds until it is done, without a look at what it came to. Returns whether it is.
+    #[pyo3(signature = (timeout=None))]
+    fn _wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        self.wait(py, timeout)
+    }
+
     /// For event loops, after they have asked to be told of the end: this thread waits for the future.
     fn _await_here(&self, py: Python<'_>) -> PyResult<()> {
         match self.core().home() {
