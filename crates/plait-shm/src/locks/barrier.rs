@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::lock::WaitError;
+use super::error::WaitError;
 use super::membership::JoinError;
 use super::memory::{Kind, LockMemory};
 use super::pending::{Deadline, Left, Pause, Pending, wait};

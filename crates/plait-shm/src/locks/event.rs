@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use super::lock::WaitError;
+use super::error::WaitError;
 use super::membership::JoinError;
 use super::memory::{Kind, LockMemory};
 use super::pending::{Deadline, Pause, Pending, wait};

@@ -8,6 +8,8 @@ mod barrier;
 #[cfg(not(loom))]
 mod condition;
 #[cfg(not(loom))]
+mod error;
+#[cfg(not(loom))]
 mod event;
 #[cfg(not(loom))]
 mod keeper;
@@ -35,9 +37,11 @@ pub use barrier::{Barrier, Passed, Passing};
 #[cfg(not(loom))]
 pub use condition::{BeginError, Condition, Notified};
 #[cfg(not(loom))]
+pub use error::{ReleaseError, WaitError};
+#[cfg(not(loom))]
 pub use event::{Event, Watching};
 #[cfg(not(loom))]
-pub use lock::{Acquired, Acquiring, Died, Lock, RLock, Reacquiring, ReleaseError, WaitError};
+pub use lock::{Acquired, Acquiring, Died, Lock, RLock, Reacquiring};
 #[cfg(not(loom))]
 pub use membership::JoinError;
 #[cfg(not(loom))]

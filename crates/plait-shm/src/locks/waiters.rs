@@ -2,7 +2,8 @@
 //!
 //! Promises: what is given to it ends once, with what it waited for or with the reason why not; a wake-up that comes to this thread is
 //! used by one that waits for it here, or passed on. The ends are told by this thread, with nothing held: whoever is told must not
-//! block it. Those that wait for the same word are looked at in the order in which they came, as long as they get what they want.
+//! block it. Those that wait for the same word are looked at in the order in which they came,
+//! as long as they get what they want; one that comes just then may be faster.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
