@@ -101,7 +101,7 @@ class Pumped(Source):
         self.waiting: deque[tuple[Any, ...]] = deque()
         self._ended = False
         self._failed: BaseException | None = None
-        self._items = iter(self.waiting.popleft, None)
+        self.items = iter(self.waiting.popleft, None)
 
     def end(self, failure: BaseException | None) -> None:
         """No items will come after those that are here."""
