@@ -11,9 +11,10 @@ import pytest
 from plait._errors import CheckpointError
 from plait._long.digest import digest
 from plait._long.identity import identity
+from plait._long.iterator import iterate
 from plait._long.lanes import SerialLanes, ThreadLanes
 from plait._long.ledger import Ledger
-from plait._long.run import Run, iterate
+from plait._long.run import Run
 from plait._long.source import Source
 from plait._long.stretch import Order, Stretch
 from plait._long.wishes import PLAIN, wishes

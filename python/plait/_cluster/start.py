@@ -9,7 +9,8 @@ from plait._cluster.kept import executor_of
 from plait._cluster.lanes import ClusterLanes
 from plait._cluster.place import Place
 from plait._long import start as long
-from plait._long.run import LongMap, Run
+from plait._long.iterator import LongMap
+from plait._long.run import Run
 from plait._long.wishes import Wishes
 
 Limits = tuple[float | None, int]

@@ -3,19 +3,17 @@
 All of it happens in the thread that asks for results; only `_arrivals` is touched by others.
 """
 
-import itertools
 import queue
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 from plait._auto.results import Batch
 from plait._long.ends import ends_map
 from plait._long.lanes import Lanes, Unusable, has_ended
 from plait._long.ledger import Ledger
 from plait._long.meter import PERIOD, Meter
-from plait._long.serial import SerialRun
 from plait._long.source import Source
 from plait._long.stretch import Order, Stretch
 from plait._long.wishes import Wishes
@@ -28,48 +26,6 @@ PAUSE: Iterator[Any] = iter(())
 
 # What ends a map whatever is to become of errors.
 _ENDS = (BrokenExecutor, MemoryError)
-
-
-class LongMap(itertools.chain):  # type: ignore[type-arg]
-    """The iterator of a map with progress, a checkpoint, or an order or errors of its own."""
-
-    _run: "Run | SerialRun"
-    _batches: Iterator[Iterator[Any]]
-
-    @property
-    def choice(self) -> Any:
-        """What the backend "auto" chose, and why; None until it has, and on other backends."""
-        return self._run.choice
-
-    @property
-    def failed(self) -> int:
-        """How many calls have raised so far."""
-        return self._run.meter.failed
-
-    def close(self) -> None:
-        """Stop what runs, write what has arrived to the checkpoint, and give it free.
-
-        Raises:
-            plait.CheckpointError: it cannot be written.
-
-        """
-        self._run.give_up()
-        self._batches.close()  # type: ignore[attr-defined]
-
-    def __del__(self) -> None:
-        """Close it."""
-        run = self.__dict__.get("_run")
-        if run is not None:
-            run.close()
-
-
-def iterate(run: "Run | SerialRun") -> LongMap:
-    """Start the calls and give the iterator over their results."""
-    run.begin()
-    batches = run.batches()
-    results = cast(LongMap, LongMap.from_iterable(batches))
-    results._run, results._batches = run, batches
-    return results
 
 
 class Run:

@@ -6,8 +6,9 @@ from typing import Any
 
 from plait import _core, _native_threads, _own
 from plait._ahead import held
+from plait._long.iterator import LongMap, iterate
 from plait._long.lanes import CoroutineLanes, Lanes, OwnLanes, ProcessLanes, SerialLanes, ThreadLanes
-from plait._long.run import LongMap, Run, iterate
+from plait._long.run import Run
 from plait._long.serial import SerialRun
 from plait._long.source import Source
 from plait._long.wishes import Wishes
