@@ -24,7 +24,7 @@ def shown(results):
     return [str(each) if isinstance(each, Exception) else each for each in results]
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "auto"])
+@pytest.mark.parametrize("backend", ["asyncio", "auto", "processes"])
 @pytest.mark.parametrize(
     "options", [{}, {"concurrency": 3}, {"buffersize": 5}, {"timeout": 30, "retries": 1}], ids=str
 )
@@ -51,18 +51,72 @@ def test_results_as_they_come():
     assert sorted(results) == list(range(10)) and results[0] != 0
 
 
-def test_progress_and_a_checkpoint(tmp_path):
+@pytest.mark.parametrize("backend", ["asyncio", "processes"])
+def test_progress_and_a_checkpoint(backend, tmp_path):
     told = []
     path = tmp_path / "kept"
-    first = plait.map(double, range(50), checkpoint=path, progress=told.append, concurrency=8)
+    first = plait.map(
+        double, range(50), checkpoint=path, progress=told.append, concurrency=8, backend=backend
+    )
     assert list(itertools.islice(first, 20)) == [2 * n for n in range(20)]
     first.close()
-    assert list(plait.map(double, range(50), checkpoint=path, progress=told.append)) == [
+    assert list(plait.map(double, range(50), checkpoint=path, progress=told.append, backend=backend)) == [
         2 * n for n in range(50)
     ]
     assert told[-1].done == told[-1].total == 50
     with pytest.raises(plait.CheckpointError):
-        list(plait.map(odd_fails, range(50), checkpoint=path))
+        list(plait.map(odd_fails, range(50), checkpoint=path, backend=backend))
+
+
+@pytest.mark.parametrize("chunksize", [None, 1, 5])
+def test_a_worker_that_dies_costs_one_item(chunksize, tmp_path):
+    async def dies(folder, x):
+        await asyncio.sleep(0)
+        return runs.dies_on(folder, x, 7)
+
+    results = list(
+        plait.map(
+            dies,
+            [str(tmp_path)] * 20,
+            range(20),
+            backend="processes",
+            workers=2,
+            chunksize=chunksize,
+            concurrency=3,
+            errors="return",
+        )
+    )
+    assert isinstance(results.pop(7), plait.WorkerDied)
+    assert results == [n for n in range(20) if n != 7]
+
+
+def test_results_of_workers_as_they_come(tmp_path):
+    async def wait_or_open(folder, n):
+        opened = folder / "opened"
+        if n == 0:
+            while not opened.exists():
+                await asyncio.sleep(0.001)
+        elif n == 9:
+            opened.touch()
+        return n
+
+    results = plait.map(
+        wait_or_open,
+        itertools.repeat(tmp_path),
+        range(10),
+        backend="processes",
+        workers=2,
+        chunksize=1,
+        ordered=False,
+    )
+    assert sorted(got := list(results)) == list(range(10)) and got[0] != 0
+
+
+def test_within_a_worker():
+    def work(n):
+        return list(plait.map(double, range(n), backend="processes", errors="return"))
+
+    assert list(plait.map(work, [3, 4], backend="processes", workers=2)) == [[0, 2, 4], [0, 2, 4, 6]]
 
 
 @pytest.mark.parametrize("end", ["close", "drop"])
@@ -92,8 +146,8 @@ def test_what_cannot_be_meant():
     async def items():
         yield 1
 
-    with pytest.raises(ValueError, match="backend 'asyncio' alone, not on 'processes'"):
-        plait.map(double, [1], backend="processes", errors="skip")
+    with pytest.raises(TypeError, match="plain for loop"):
+        plait.map(double, items(), backend="processes", errors="skip")
     with pytest.raises(TypeError, match="coroutine function"):
         plait.map(double, [1], backend="threads", errors="skip")
     with pytest.raises(TypeError, match="no coroutine function"):

@@ -325,10 +325,16 @@ def map(
         wanted = wishes.wishes(errors, ordered, progress, checkpoint)
         if wanted.any:
             counts = (workers, chunksize, buffersize)
+            if is_coroutine and backend == "processes":
+                from plait._asyncio.start import start_long_on_processes
+
+                return start_long_on_processes(
+                    fn, iterables, wanted, workers, chunksize, concurrency, buffersize, limits
+                )
             if is_coroutine:
                 from plait._asyncio.start import check_long
 
-                check_long(fn, iterables, backend, workers)
+                check_long(fn, iterables, workers)
                 backend, counts = "asyncio", (concurrency, None, buffersize)
             return long.start(fn, iterables, wanted, backend, counts, limits, pool_of, is_warm)
     if is_coroutine:

@@ -9,13 +9,13 @@ from plait._asyncio.group import Limits
 from plait._asyncio.kind import (
     is_async,
     is_coroutine_function,
-    name_of,
     refuse_async_inputs,
     refuse_plain,
 )
 
 if TYPE_CHECKING:
     from plait._asyncio.stream import How
+    from plait._long.wishes import Wishes
 
 _NO_WORKERS = (
     "workers counts threads and processes, of which backend 'asyncio' has none; "
@@ -23,18 +23,14 @@ _NO_WORKERS = (
 )
 
 
-def check_long(
-    fn: Callable[..., Any], iterables: tuple[Iterable[Any], ...], backend: str, workers: int | None
-) -> None:
+def check_long(fn: Callable[..., Any], iterables: tuple[Iterable[Any], ...], workers: int | None) -> None:
     """Raise what says why errors=, ordered=, progress= and checkpoint= cannot be had here, if so."""
-    if backend not in ("asyncio", "auto"):
-        raise ValueError(
-            f"plait.map has errors=, ordered=, progress= and checkpoint= for the coroutine function "
-            f"{name_of(fn)} on backend 'asyncio' alone, not on {backend!r}; plait.amap has them on both"
-        )
-    refuse_plain(fn)
-    if workers is not None:
-        raise ValueError(_NO_WORKERS)
+    check(fn, workers)
+    refuse_async_long(iterables)
+
+
+def refuse_async_long(iterables: tuple[Iterable[Any], ...]) -> None:
+    """Raise what says that inputs are read by a plain loop, if one of them cannot be."""
     if any(map(is_async, iterables)):
         raise TypeError(
             "plait.map has errors=, ordered=, progress= and checkpoint= for inputs that are read by a plain "
@@ -95,6 +91,38 @@ def start_on_processes(
     call, size, ahead = plan(fn, iterables, pool, chunksize, concurrency, buffersize, limits)
     # A worker's death is what the pool tries again; all else the worker's own loop does.
     return ChunkResults(submit_of(pool, (None, limits[1])), call, cut(calls, size), ahead)
+
+
+def start_long_on_processes(
+    fn: Callable[..., Any],
+    iterables: tuple[Iterable[Any], ...],
+    wishes: "Wishes",
+    workers: int | None,
+    chunksize: int | None,
+    concurrency: int | None,
+    buffersize: int | None,
+    limits: Limits,
+) -> Iterator[Any]:
+    """Start the same with errors, an order, progress or a checkpoint of its own.
+
+    Raises:
+        TypeError: an input that is asynchronous, or not iterable.
+        plait.CheckpointError: the checkpoint cannot be used.
+
+    """
+    refuse_async_long(iterables)
+    from plait import _own
+    from plait._asyncio.lanes import ChunkLanes, OwnChunkLanes
+    from plait._long import start as long
+
+    pool = processes(workers)
+    lanes = OwnChunkLanes if workers is None and _own.current() is not None else ChunkLanes
+    call, size, ahead = plan(fn, iterables, pool, chunksize, concurrency, buffersize, limits)
+    submit = submit_of(pool, (None, limits[1]))
+    most = pool._max_workers
+    return long.begin(
+        fn, iterables, wishes, lambda run: lanes(submit, fn, call, most, size, ahead, run.arrived), buffersize
+    )
 
 
 def maker(fn: Callable[..., Any], concurrency: int | None) -> Any:
