@@ -9,7 +9,7 @@ use super::Chunk;
 use crate::future::{FutureBase, FutureCore, Held, Home, new_future};
 use crate::process::{Limits, ProcessEngine, form};
 use crate::scratch::with_message;
-use crate::{codec, errors};
+use crate::{codec, context, errors};
 
 /// Schedules a call of `fn` for each tuple of arguments, all of them one task of a process pool; the first of them is item
 /// `first` of its map. Its future ends when they have, and [`take_chunk`] gives what they came to, not its `result`.
@@ -28,12 +28,13 @@ pub fn submit_chunk<'py>(
     with_message(|out| {
         out.takes_buffers = true;
         out.takes_long = true;
+        let form = context::push(context::of_current(py)?.as_ref(), form::STAR_CHUNK, out);
         let kind = if callee.direct {
             codec::encode_direct_chunk(py, r#fn, &calls, first, out)?
         } else {
             codec::encode_chunk(py, &calls, first, out)?
         };
-        home.send(py, &core, &callee, form::STAR_CHUNK, kind as u8, out, &Limits::new(None, 0)?)
+        home.send(py, &core, &callee, form, kind as u8, out, &Limits::new(None, 0)?)
     })?;
     Ok(future)
 }
