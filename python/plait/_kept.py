@@ -4,12 +4,16 @@ import atexit
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 _lock = threading.Lock()
 
 #: By what the program looks like to a worker.
 pools: dict[tuple[Any, ...], Any] = {}
+
+#: The executors that choose for `amap`, by the number of workers and the process; they may hold a pool.
+choosers: dict[tuple[int | None, int], Any] = {}
 
 
 def pool_of(backend: str, workers: int) -> Any:
@@ -31,6 +35,7 @@ def pool_of(backend: str, workers: int) -> Any:
                 for other in [key for key in pools if key[:2] == looks[:2]]:
                     # Iterators over it keep it until they are done.
                     del pools[other]
+                    choosers.clear()
                 from plait._process import ProcessPoolExecutor
 
                 pool = ProcessPoolExecutor(workers)
@@ -49,6 +54,16 @@ def process_pool(workers: int | None) -> Any:
 
         workers = default_workers()
     return pool_of("processes", workers)
+
+
+def chooser(workers: int | None, make: Callable[[], Any]) -> Any:
+    """The executor that chooses for `amap`; `make` makes one."""
+    place = (workers, os.getpid())
+    with _lock:
+        found = choosers.get(place)
+        if found is None:
+            found = choosers[place] = make()
+        return found
 
 
 def is_warm() -> bool:
@@ -79,4 +94,5 @@ def _forget_lock() -> None:
 
 
 atexit.register(pools.clear)
+atexit.register(choosers.clear)
 os.register_at_fork(after_in_child=_forget_lock)

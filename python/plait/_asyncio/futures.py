@@ -5,8 +5,6 @@ The loop is never blocked, and its default executor never used: the calls are su
 """
 
 import asyncio
-import os
-import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -18,9 +16,6 @@ from plait._serial import SerialExecutor
 
 # Calls ahead for each worker: enough that none waits for the loop's turn.
 _AHEAD_PER_WORKER = 32
-
-_lock = threading.Lock()
-_choosers: "dict[tuple[int | None, int], _Chooser]" = {}
 
 
 class Futures:
@@ -153,17 +148,7 @@ def maker(
 
 
 def _chooser(workers: int | None) -> _Chooser:
-    with _lock:
-        found = _choosers.get((workers, os.getpid()))
-        if found is None:
-            found = _choosers[workers, os.getpid()] = _Chooser(workers, None, (), (None, 0))
-        return found
+    from plait._kept import chooser
 
-
-def _forget_lock() -> None:
-    # Another thread of the parent's may have held it.
-    global _lock
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget_lock)
+    found: _Chooser = chooser(workers, lambda: _Chooser(workers, None, (), (None, 0)))
+    return found
