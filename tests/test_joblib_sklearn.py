@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_s
 from sklearn.multiclass import OneVsRestClassifier  # noqa: E402
 
 # scikit-learn imports what warns under some versions of its own dependencies.
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.once]
 
 
 @pytest.fixture(autouse=True)
