@@ -154,8 +154,8 @@ class Capture:
         return Results(submit_chunks(self._submit, call, zip(*iterables), size, buffersize, timeout))
 
 
-class Results(Iterator[Any]):
-    """The results of a map that keeps what its calls print.
+class _Printing:
+    """An iterator over results of calls of what `wrapped` gave, which tells what they printed.
 
     `stdout` and `stderr` are what the call printed whose result came last, or whose exception was raised.
     """
@@ -163,62 +163,52 @@ class Results(Iterator[Any]):
     stdout: str | None = None
     stderr: str | None = None
 
-    def __init__(self, results: Iterator[Any]) -> None:
-        """Those of calls of what `wrapped` gave."""
+    def __init__(self, results: Any) -> None:
+        """Take the map's own iterator."""
         self._results = results
 
-    def __next__(self) -> Any:
-        """The next result."""
-        self.stdout = self.stderr = None
-        try:
-            answer = next(self._results)
-        except StopIteration:
-            raise
-        except BaseException as error:
-            self.stdout, self.stderr = noted(error) or (None, None)
-            raise
+    def _heard(self, answer: Any) -> Any:
+        """Give the result; with errors="return" it may be an exception."""
         if isinstance(answer, BaseException):
-            # With errors="return".
-            self.stdout, self.stderr = noted(answer) or (None, None)
+            self._failed(answer)
             return answer
         value, self.stdout, self.stderr = answer
         return value
+
+    def _failed(self, error: BaseException) -> None:
+        self.stdout, self.stderr = noted(error) or (None, None)
 
     def __getattr__(self, name: str) -> Any:
         """What else the iterator has, such as `close`."""
         return getattr(self._results, name)
 
 
-class AsyncResults(AsyncIterator[Any]):
+class Results(_Printing, Iterator[Any]):
+    """The results of a map that keeps what its calls print."""
+
+    def __next__(self) -> Any:
+        """The next result."""
+        self.stdout = self.stderr = None
+        try:
+            answer = next(self._results)
+        except BaseException as error:
+            self._failed(error)
+            raise
+        return self._heard(answer)
+
+
+class AsyncResults(_Printing, AsyncIterator[Any]):
     """The same for `plait.amap`."""
-
-    stdout: str | None = None
-    stderr: str | None = None
-
-    def __init__(self, results: AsyncIterator[Any]) -> None:
-        """Those of calls of what `wrapped` gave."""
-        self._results = results
 
     async def __anext__(self) -> Any:
         """The next result."""
         self.stdout = self.stderr = None
         try:
             answer = await anext(self._results)
-        except StopAsyncIteration:
-            raise
         except BaseException as error:
-            self.stdout, self.stderr = noted(error) or (None, None)
+            self._failed(error)
             raise
-        if isinstance(answer, BaseException):
-            # With errors="return".
-            self.stdout, self.stderr = noted(answer) or (None, None)
-            return answer
-        value, self.stdout, self.stderr = answer
-        return value
-
-    def __getattr__(self, name: str) -> Any:
-        """What else the iterator has, such as `aclose`."""
-        return getattr(self._results, name)
+        return self._heard(answer)
 
 
 # --- calls

@@ -3,11 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from plait import _core
 from plait._asyncio.chunks import arrived as value_of
-from plait._errors import NotPicklable
 from plait._long.chunk import Sizer
-from plait._long.lanes import Arrived, Lanes, Unusable
+from plait._long.lanes import Arrived, Lanes, refuse_unsendable, unpack_into
 from plait._long.stretch import Stretch
 
 
@@ -40,20 +38,10 @@ class ChunkLanes(Lanes):
         return self._send(self._call, *stretch.calls)
 
     def _look_at(self, error: BaseException) -> None:
-        if isinstance(error, NotPicklable):
-            # If it is the function that cannot be sent, no item will fare better.
-            try:
-                _core.codec.encode_direct(self._fn, ())
-            except Exception as why:
-                raise Unusable from why
+        refuse_unsendable(self._fn, error)
 
     def _take(self, stretch: Stretch, future: Any) -> int:
-        for place, sent in enumerate(future.result()):
-            try:
-                stretch.values.append(value_of(sent))
-            except BaseException as error:
-                stretch.failures[place] = error
-                stretch.values.append(None)
+        unpack_into(stretch, future.result(), value_of)
         return len(stretch)
 
 

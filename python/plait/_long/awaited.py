@@ -10,13 +10,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from time import perf_counter
 from typing import Any
 
-from plait import _core
 from plait._asyncio.group import Call, shown
 from plait._asyncio.inputs import Room, pump
 from plait._asyncio.stream import How
-from plait._errors import NotPicklable
 from plait._long.chunk import Sizer
-from plait._long.lanes import Lanes, Unusable
+from plait._long.lanes import Lanes, refuse_unsendable, unpack_into
 from plait._long.ledger import Ledger
 from plait._long.run import PAUSE, Run
 from plait._long.source import Source
@@ -61,19 +59,11 @@ class MakerLanes(Lanes):
         """See `Lanes`."""
         if stretch.values:
             return len(stretch)
-        error = stretch.failures[0]
-        if isinstance(error, NotPicklable) and self._how.sent is not None:
-            # If it is the function that cannot be sent, no item will fare better.
-            try:
-                _core.codec.encode_direct(self._how.sent, ())
-            except Exception as why:
-                raise Unusable from why
-        if len(stretch) > 1:
-            # Whose fault it was is not known.
-            stretch.failures.clear()
-            return 0
-        stretch.values = [None]
-        return 1
+        return super().collect(stretch)
+
+    def _look_at(self, error: BaseException) -> None:
+        if self._how.sent is not None:
+            refuse_unsendable(self._how.sent, error)
 
     def _tell(self, call: Call) -> None:
         stretch = self._out.pop(call)
@@ -83,12 +73,7 @@ class MakerLanes(Lanes):
         elif unpack is None:
             stretch.values.append(call.value)
         else:
-            for place, sent in enumerate(call.value):
-                try:
-                    stretch.values.append(unpack(sent))
-                except BaseException as error:
-                    stretch.failures[place] = error
-                    stretch.values.append(None)
+            unpack_into(stretch, call.value, unpack)
         self._arrived(stretch)
 
 

@@ -5,7 +5,7 @@ All lanes have the same face: `begin` starts a stretch and has it handed to `arr
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import BrokenExecutor
 from contextvars import copy_context
 from typing import Any
@@ -207,11 +207,7 @@ class ProcessLanes(Lanes):
 
     def _look_at(self, error: BaseException) -> None:
         if not self._was_sent and isinstance(error, NotPicklable):
-            # If it is the function that cannot be sent, no item will fare better.
-            try:
-                _core.codec.encode_direct(self._fn, ())
-            except Exception as why:
-                raise Unusable from why
+            refuse_unsendable(self._fn, error)
             self._was_sent = True
 
     def _take(self, stretch: Stretch, future: Any) -> int:
@@ -317,6 +313,25 @@ def is_interrupt(error: BaseException, future: Any) -> bool:
     if not isinstance(error, KeyboardInterrupt):
         return False
     return future.cancelled() or not isinstance(future.exception(), KeyboardInterrupt)
+
+
+def refuse_unsendable(fn: Callable[..., Any], error: BaseException) -> None:
+    """Raise `Unusable` if it is the function that cannot be sent: no item will fare better."""
+    if isinstance(error, NotPicklable):
+        try:
+            _core.codec.encode_direct(fn, ())
+        except Exception as why:
+            raise Unusable from why
+
+
+def unpack_into(stretch: Stretch, sent: Iterable[Any], unpack: Callable[[Any], Any]) -> None:
+    """Take what became of each item; `unpack` gives its result, or raises."""
+    for place, each in enumerate(sent):
+        try:
+            stretch.values.append(unpack(each))
+        except BaseException as error:
+            stretch.failures[place] = error
+            stretch.values.append(None)
 
 
 def has_ended(stretch: Stretch) -> bool:
