@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn ping_and_pong_lose_no_wake_up() {
-        const ROUNDS: u32 = 20_000;
+        const ROUNDS: u32 = if cfg!(miri) { 100 } else { 20_000 };
         let shared = Arc::new((Bell::new(), Bell::new(), AtomicU32::new(0)));
         let other = Arc::clone(&shared);
         let pong = std::thread::spawn(move || {

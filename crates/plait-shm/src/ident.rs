@@ -4,7 +4,7 @@ use crate::error::OpenError;
 use crate::sync::{AtomicU32, AtomicU64, Line, Ordering, Shareable};
 
 /// The version of all layouts of this crate; each change of one counts it up.
-pub(crate) const LAYOUT: u32 = 3;
+pub(crate) const LAYOUT: u32 = 5;
 
 /// | word | meaning | who writes, when |
 /// |---|---|---|
