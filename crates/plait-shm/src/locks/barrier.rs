@@ -3,11 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::books::Name;
 use super::error::WaitError;
 use super::membership::JoinError;
 use super::memory::{Kind, LockMemory};
 use super::pending::{Deadline, Left, Pause, Pending, wait};
 use super::roster::Holder;
+use super::tenancy::Tenancy;
 use super::turnstile::{Broken, Passage, Stage, TurnstileWords};
 use crate::sync::{Ordering, Place};
 
@@ -25,38 +27,46 @@ impl std::error::Error for Broken {}
 /// What so many threads of any processes wait at until all of them are there.
 #[derive(Clone)]
 pub struct Barrier {
-    memory: Arc<LockMemory>,
-    line: usize,
+    tenancy: Arc<Tenancy>,
     words: Place<TurnstileWords>,
 }
 
 impl Barrier {
-    /// A new barrier for `parties`; `None` when the memory has no room for it, in a process that did not make it, and for no parties.
-    pub fn create(memory: &Arc<LockMemory>, parties: u32) -> Option<Self> {
+    /// A new barrier for `parties`; `None` when the memory has no room for it, and for no parties.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn create(memory: &Arc<LockMemory>, parties: u32) -> Result<Option<Self>, JoinError> {
         if parties == 0 {
-            return None;
+            return Ok(None);
         }
-        let line = memory.take(LINES)?;
-        let words: Place<TurnstileWords> = memory.inside().at(line);
+        let Some(tenancy) = Tenancy::take(memory, LINES)? else { return Ok(None) };
+        let words: Place<TurnstileWords> = tenancy.words();
         words.parties.store(parties, Ordering::Relaxed);
-        memory.put(line, Kind::Barrier);
-        Self::at(memory, line)
+        tenancy.put(Kind::Barrier);
+        Ok(Some(Self::over(tenancy)))
     }
 
-    /// The barrier that begins in a line; `None` if none does.
-    pub fn at(memory: &Arc<LockMemory>, line: usize) -> Option<Self> {
-        let there = memory.is(line, LINES, Kind::Barrier);
-        there.then(|| Self { memory: Arc::clone(memory), line, words: memory.inside().at(line) })
+    /// The barrier that is called so; `None` if it is no more, or never was.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn at(memory: &Arc<LockMemory>, name: Name) -> Result<Option<Self>, JoinError> {
+        Ok(Tenancy::of(memory, name, Kind::Barrier)?.map(Self::over))
     }
 
-    /// The number of its first line, by which other processes find it.
-    pub fn line(&self) -> usize {
-        self.line
+    fn over(tenancy: Arc<Tenancy>) -> Self {
+        Self { words: tenancy.words(), tenancy }
     }
 
-    /// As `Lock::give_back`.
-    pub fn give_back(self) -> bool {
-        self.memory.give(self.line, LINES)
+    /// The name by which other processes find it: it is sent from now on, and stays for who gets it.
+    pub fn name(&self) -> Name {
+        self.tenancy.pass()
+    }
+
+    /// The memory that it lies in.
+    pub fn memory(&self) -> &Arc<LockMemory> {
+        &self.tenancy.memory
     }
 
     /// For how many it is.
@@ -74,7 +84,7 @@ impl Barrier {
     /// # Errors
     /// [`JoinError`].
     pub fn is_broken(&self) -> Result<bool, JoinError> {
-        self.memory.settle()?;
+        self.tenancy.memory.settle()?;
         Ok(self.words.is_broken())
     }
 
@@ -83,8 +93,8 @@ impl Barrier {
     /// # Errors
     /// [`JoinError`].
     pub fn abort(&self) -> Result<(), JoinError> {
-        let me = self.memory.me()?;
-        self.words.abort(self.memory.roster(), me, None);
+        let me = self.tenancy.memory.me()?;
+        self.words.abort(self.tenancy.memory.roster(), me, None);
         Ok(())
     }
 
@@ -93,8 +103,8 @@ impl Barrier {
     /// # Errors
     /// [`JoinError`].
     pub fn reset(&self) -> Result<(), JoinError> {
-        let me = self.memory.me()?;
-        self.words.reset(self.memory.roster(), me);
+        let me = self.tenancy.memory.me()?;
+        self.words.reset(self.tenancy.memory.roster(), me);
         Ok(())
     }
 
@@ -103,7 +113,7 @@ impl Barrier {
     /// # Errors
     /// [`JoinError`].
     pub fn passing(&self) -> Result<Passing, JoinError> {
-        let me = self.memory.me()?;
+        let me = self.tenancy.memory.me()?;
         Ok(Passing { barrier: self.clone(), me, stage: Stage::Outside, last: false })
     }
 }
@@ -146,7 +156,7 @@ impl Passing {
     pub fn give_up(&mut self) -> Result<Passed, Broken> {
         if let Stage::Inside(phase, _) = self.stage {
             let Self { barrier, me, .. } = self;
-            barrier.words.abort(barrier.memory.roster(), *me, Some(phase));
+            barrier.words.abort(barrier.tenancy.memory.roster(), *me, Some(phase));
             if let Ok(passed) = self.look() {
                 return passed;
             }
@@ -162,7 +172,7 @@ impl Passing {
     pub fn open(&mut self) -> Result<(), Broken> {
         match self.stage {
             Stage::Inside(phase, _) if std::mem::take(&mut self.last) => {
-                self.barrier.words.open(self.barrier.memory.roster(), self.me, phase)
+                self.barrier.words.open(self.barrier.tenancy.memory.roster(), self.me, phase)
             }
             _ => Err(Broken),
         }
@@ -174,7 +184,7 @@ impl Pending for Passing {
 
     fn look(&mut self) -> Result<Self::Out, Pause<'_>> {
         let Self { barrier, me, stage, last } = self;
-        let passage = barrier.words.look(barrier.memory.roster(), *me, stage)?;
+        let passage = barrier.words.look(barrier.tenancy.memory.roster(), *me, stage)?;
         *last = matches!(passage, Ok(Passage::Last(_)));
         Ok(passage.map(|passage| match passage {
             Passage::Passed(index) => Passed { index, last: false },
@@ -189,9 +199,9 @@ impl Pending for Passing {
 impl Drop for Passing {
     fn drop(&mut self) {
         // A forked child has a copy of this, and is not at the barrier.
-        let mine = self.barrier.memory.me().ok() == Some(self.me);
+        let mine = self.barrier.tenancy.memory.me().ok() == Some(self.me);
         if let (Stage::Inside(phase, _), true, true) = (self.stage, self.last, mine) {
-            self.barrier.words.abort(self.barrier.memory.roster(), self.me, Some(phase));
+            self.barrier.words.abort(self.barrier.tenancy.memory.roster(), self.me, Some(phase));
         }
     }
 }

@@ -7,11 +7,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::books::Name;
 use super::membership::JoinError;
 use super::memory::{Kind, LockMemory};
 use super::pending::{Pause, Pending};
 use super::places::{PLACES, PlaceWords};
 use super::roster::Holder;
+use super::tenancy::Tenancy;
 use crate::sync::Place;
 
 /// How many lines its words take.
@@ -40,33 +42,42 @@ impl std::error::Error for BeginError {}
 /// What threads of any process wait to be notified of.
 #[derive(Clone)]
 pub struct Condition {
-    memory: Arc<LockMemory>,
-    line: usize,
+    tenancy: Arc<Tenancy>,
     words: Place<PlaceWords>,
 }
 
 impl Condition {
-    /// A new condition; `None` when the memory has no room for it, and in a process that did not make it.
-    pub fn create(memory: &Arc<LockMemory>) -> Option<Self> {
-        let line = memory.take(LINES)?;
-        memory.put(line, Kind::Condition);
-        Self::at(memory, line)
+    /// A new condition; `None` when the memory has no room for it.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn create(memory: &Arc<LockMemory>) -> Result<Option<Self>, JoinError> {
+        Ok(Tenancy::take(memory, LINES)?.map(|tenancy| {
+            tenancy.put(Kind::Condition);
+            Self::over(tenancy)
+        }))
     }
 
-    /// The condition that begins in a line; `None` if none does.
-    pub fn at(memory: &Arc<LockMemory>, line: usize) -> Option<Self> {
-        let there = memory.is(line, LINES, Kind::Condition);
-        there.then(|| Self { memory: Arc::clone(memory), line, words: memory.inside().at(line) })
+    /// The condition that is called so; `None` if it is no more, or never was.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn at(memory: &Arc<LockMemory>, name: Name) -> Result<Option<Self>, JoinError> {
+        Ok(Tenancy::of(memory, name, Kind::Condition)?.map(Self::over))
     }
 
-    /// The number of its first line, by which other processes find it.
-    pub fn line(&self) -> usize {
-        self.line
+    fn over(tenancy: Arc<Tenancy>) -> Self {
+        Self { words: tenancy.words(), tenancy }
     }
 
-    /// As `Lock::give_back`.
-    pub fn give_back(self) -> bool {
-        self.memory.give(self.line, LINES)
+    /// The name by which other processes find it: it is sent from now on, and stays for who gets it.
+    pub fn name(&self) -> Name {
+        self.tenancy.pass()
+    }
+
+    /// The memory that it lies in.
+    pub fn memory(&self) -> &Arc<LockMemory> {
+        &self.tenancy.memory
     }
 
     /// Begins to wait: every notification from now on counts. The caller has the condition's lock.
@@ -74,7 +85,7 @@ impl Condition {
     /// # Errors
     /// [`BeginError`].
     pub fn begin(&self) -> Result<Notified, BeginError> {
-        let me = self.memory.me().map_err(BeginError::Join)?;
+        let me = self.tenancy.memory.me().map_err(BeginError::Join)?;
         let at = self.words.begin(me).ok_or(BeginError::Full)?;
         Ok(Notified { condition: self.clone(), me, at: Some(at) })
     }
@@ -104,6 +115,11 @@ impl Notified {
         self.finish(true)
     }
 
+    /// The same as something to wait for beside it.
+    pub fn watching(&self) -> Notification {
+        Notification { condition: self.condition.clone(), at: self.at }
+    }
+
     #[cfg(test)]
     pub(crate) fn at(&self) -> usize {
         self.at.unwrap()
@@ -112,7 +128,7 @@ impl Notified {
     fn finish(&mut self, used: bool) -> bool {
         let Some(at) = self.at.take() else { return false };
         // A forked child has a copy of this, and no place.
-        if self.condition.memory.me().ok() != Some(self.me) {
+        if self.condition.tenancy.memory.me().ok() != Some(self.me) {
             return false;
         }
         let notified = self.condition.words.cancel(at, self.me);
@@ -141,4 +157,20 @@ impl Drop for Notified {
     fn drop(&mut self) {
         self.finish(false);
     }
+}
+
+/// Whether somebody was notified, to be waited for; nothing depends on who lets go of it.
+pub struct Notification {
+    condition: Condition,
+    at: Option<usize>,
+}
+
+impl Pending for Notification {
+    type Out = ();
+
+    fn look(&mut self) -> Result<(), Pause<'_>> {
+        self.at.map_or(Ok(()), |at| self.condition.words.look(at))
+    }
+
+    fn leave(&mut self) {}
 }

@@ -1,94 +1,73 @@
-//! `Event`: a flag that threads wait for.
-//!
-//! | bits of the word | meaning | who writes, when |
-//! |---|---|---|
-//! | 0 | it is set | who sets or clears it |
-//! | 1–31 | how often it was set | who sets it, by the same compare-and-swap |
-//!
-//! Promises: who waits when it is set is let go, also if it is cleared at once. Nobody holds it, so nothing is lost
-//! with anybody: who dies between setting it and waking the others is seen to by the keepers.
+//! `Event`: the protocol of `flag` in a line of a `LockMemory`.
 
 use std::sync::Arc;
 
+use super::books::Name;
 use super::error::WaitError;
+use super::flag::{Begun, FlagWord};
 use super::membership::JoinError;
 use super::memory::{Kind, LockMemory};
 use super::pending::{Deadline, Pause, Pending, wait};
-use crate::sync::{Futex, Ordering, Place, Shareable};
-
-const SET: u32 = 1;
-
-#[repr(C, align(64))]
-pub(crate) struct EventLine {
-    word: Futex,
-}
+use super::tenancy::Tenancy;
+use crate::sync::{Place, Shareable};
 
 // SAFETY: an atomic.
-unsafe impl Shareable for EventLine {}
-
-impl EventLine {
-    pub(crate) fn see_to(&self) {
-        self.word.wake_all();
-    }
-}
+unsafe impl Shareable for FlagWord {}
 
 /// A flag that any thread of any process sets, clears and waits for.
 #[derive(Clone)]
 pub struct Event {
-    memory: Arc<LockMemory>,
-    line: usize,
-    words: Place<EventLine>,
+    tenancy: Arc<Tenancy>,
+    words: Place<FlagWord>,
 }
 
 impl Event {
-    /// A new event, which is not set; `None` when the memory has no line left, and in a process that did not make it.
-    pub fn create(memory: &Arc<LockMemory>) -> Option<Self> {
-        let line = memory.take(1)?;
-        memory.put(line, Kind::Event);
-        Self::at(memory, line)
+    /// A new event, which is not set; `None` when the memory has no line left.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn create(memory: &Arc<LockMemory>) -> Result<Option<Self>, JoinError> {
+        Ok(Tenancy::take(memory, 1)?.map(|tenancy| {
+            tenancy.put(Kind::Event);
+            Self::over(tenancy)
+        }))
     }
 
-    /// The event in a line; `None` if none is there.
-    pub fn at(memory: &Arc<LockMemory>, line: usize) -> Option<Self> {
-        let there = memory.is(line, 1, Kind::Event);
-        there.then(|| Self { memory: Arc::clone(memory), line, words: memory.inside().at(line) })
+    /// The event that is called so; `None` if it is no more, or never was.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn at(memory: &Arc<LockMemory>, name: Name) -> Result<Option<Self>, JoinError> {
+        Ok(Tenancy::of(memory, name, Kind::Event)?.map(Self::over))
     }
 
-    /// The number of its line, by which other processes find it.
-    pub fn line(&self) -> usize {
-        self.line
+    fn over(tenancy: Arc<Tenancy>) -> Self {
+        Self { words: tenancy.words(), tenancy }
     }
 
-    /// As `Lock::give_back`.
-    pub fn give_back(self) -> bool {
-        self.memory.give(self.line, 1)
+    /// The name by which other processes find it: it is sent from now on, and stays for who gets it.
+    pub fn name(&self) -> Name {
+        self.tenancy.pass()
+    }
+
+    /// The memory that it lies in.
+    pub fn memory(&self) -> &Arc<LockMemory> {
+        &self.tenancy.memory
     }
 
     /// Is it set?
     pub fn is_set(&self) -> bool {
-        // SYNC POINT with `set`, as in `Watching::look`.
-        self.words.word.load(Ordering::Acquire) & SET != 0
+        self.words.is_set()
     }
 
     /// Sets it, and lets all go that wait.
     pub fn set(&self) {
-        let word = &self.words.word;
-        let mut seen = word.load(Ordering::Relaxed);
-        loop {
-            // Set already: it is set once more all the same, for those who see what was written before this.
-            let next = if seen & SET == 0 { (seen | SET).wrapping_add(2) } else { seen };
-            // SYNC POINT with `is_set` and `Watching::look`.
-            match word.compare_exchange(seen, next, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) if next != seen => return word.wake_all(),
-                Ok(_) => return,
-                Err(now) => seen = now,
-            }
-        }
+        self.words.set();
     }
 
     /// Clears it.
     pub fn clear(&self) {
-        self.words.word.fetch_and(!SET, Ordering::Relaxed);
+        self.words.clear();
     }
 
     /// Waits until it is set, or until `deadline`.
@@ -106,25 +85,22 @@ impl Event {
     /// [`JoinError`].
     pub fn watching(&self) -> Result<Watching, JoinError> {
         // A keeper of this process, which sees to it that those who die wake us.
-        self.memory.me()?;
-        Ok(Watching { begun: self.words.word.load(Ordering::Acquire), event: self.clone() })
+        self.tenancy.memory.me()?;
+        Ok(Watching { begun: self.words.begin(), event: self.clone() })
     }
 }
 
 /// Somebody waits for an [`Event`].
 pub struct Watching {
     event: Event,
-    begun: u32,
+    begun: Begun,
 }
 
 impl Pending for Watching {
     type Out = ();
 
     fn look(&mut self) -> Result<(), Pause<'_>> {
-        let word = &self.event.words.word;
-        // SYNC POINT with `Event::set`.
-        let seen = word.load(Ordering::Acquire);
-        if seen & SET != 0 || seen >> 1 != self.begun >> 1 { Ok(()) } else { Err(Pause::new(word, seen)) }
+        self.event.words.look(self.begun)
     }
 
     fn leave(&mut self) {}

@@ -9,11 +9,13 @@
 
 use std::sync::Arc;
 
+use super::books::Name;
 use super::error::{ReleaseError, WaitError};
 use super::membership::JoinError;
 use super::memory::{Kind, LockMemory};
 use super::pending::{Deadline, Pause, Pending, wait};
 use super::roster::{Holder, Roster};
+use super::tenancy::Tenancy;
 use super::word::{LockWord, Patience, Taken};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, Place, Shareable};
 
@@ -28,11 +30,12 @@ pub(crate) struct LockLine {
 impl LockLine {
     /// Lets the next one have what a dead one holds.
     pub(crate) fn see_to(&self, roster: &Roster) {
-        let pid = self.word.holder().and_then(|holder| roster.pid(holder));
-        if let Some(dead) = self.word.poke(roster) {
-            // Of use for a message only: somebody may have taken the lock in between and miss it.
-            self.dead.store(pid.or(roster.pid(dead)).unwrap_or(0), Ordering::Relaxed);
+        let holder = self.word.holder().filter(|holder| roster.is_dead(*holder));
+        if let Some(pid) = holder.and_then(|holder| roster.pid(holder)) {
+            // For a message only: somebody else may take the lock just now. Before anybody is woken, who reads it.
+            self.dead.store(pid, Ordering::Relaxed);
         }
+        self.word.poke(roster);
     }
 }
 
@@ -60,33 +63,51 @@ pub struct Died {
 /// When a process dies that holds it, the next one gets it, and is told ([`Acquired::died`]). A thread that ends leaves it held.
 #[derive(Clone)]
 pub struct Lock {
-    pub(crate) memory: Arc<LockMemory>,
-    line: usize,
+    tenancy: Arc<Tenancy>,
     pub(crate) words: Place<LockLine>,
 }
 
 impl Lock {
-    /// A new lock; `None` when the memory has no line left, and in a process that did not make it.
-    pub fn create(memory: &Arc<LockMemory>) -> Option<Self> {
-        let line = memory.take(1)?;
-        memory.put(line, Kind::Lock);
-        Self::at(memory, line)
+    /// A new lock; `None` when the memory has no line left.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn create(memory: &Arc<LockMemory>) -> Result<Option<Self>, JoinError> {
+        Ok(Tenancy::take(memory, 1)?.map(|tenancy| {
+            tenancy.put(Kind::Lock);
+            Self::over(tenancy)
+        }))
     }
 
-    /// The lock in a line; `None` if none is there.
-    pub fn at(memory: &Arc<LockMemory>, line: usize) -> Option<Self> {
-        let there = memory.is(line, 1, Kind::Lock);
-        there.then(|| Self { memory: Arc::clone(memory), line, words: memory.inside().at(line) })
+    /// The lock that is called so; `None` if it is no more, or never was.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn at(memory: &Arc<LockMemory>, name: Name) -> Result<Option<Self>, JoinError> {
+        Ok(Tenancy::of(memory, name, Kind::Lock)?.map(Self::over))
     }
 
-    /// The number of its line, by which other processes find it.
-    pub fn line(&self) -> usize {
-        self.line
+    fn over(tenancy: Arc<Tenancy>) -> Self {
+        Self { words: tenancy.words(), tenancy }
     }
 
-    /// Gives its line back: no process makes use of it any more. False in a process that did not make the memory.
-    pub fn give_back(self) -> bool {
-        self.memory.give(self.line, 1)
+    /// The name by which other processes find it: it is sent from now on, and stays for who gets it.
+    pub fn name(&self) -> Name {
+        self.tenancy.pass()
+    }
+
+    /// The memory that it lies in.
+    pub fn memory(&self) -> &Arc<LockMemory> {
+        &self.tenancy.memory
+    }
+
+    /// Acquires it if it is free and nobody waits for it: the quick way.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    #[inline]
+    pub fn try_idle(&self) -> Result<bool, JoinError> {
+        Ok(self.words.word.try_take(self.tenancy.memory.me()?))
     }
 
     /// Acquires it if that needs no waiting.
@@ -94,8 +115,8 @@ impl Lock {
     /// # Errors
     /// [`JoinError`].
     pub fn try_acquire(&self) -> Result<Option<Acquired>, JoinError> {
-        let me = self.memory.me()?;
-        Ok(self.words.word.try_look(self.memory.roster(), me).map(|taken| self.acquired(taken)))
+        let me = self.tenancy.memory.me()?;
+        Ok(self.words.word.try_look(self.tenancy.memory.roster(), me).map(|taken| self.acquired(taken)))
     }
 
     /// Acquires it, waiting until `deadline`, or for as long as it takes.
@@ -103,11 +124,11 @@ impl Lock {
     /// # Errors
     /// [`WaitError`]; the lock was not acquired.
     pub fn acquire(&self, deadline: Option<Deadline>) -> Result<Acquired, WaitError> {
-        let me = self.memory.me()?;
+        let me = self.tenancy.memory.me()?;
         if self.words.word.try_take(me) {
             return Ok(Acquired { died: None });
         }
-        let mut waiting = self.words.word.waiting(self.memory.roster(), me);
+        let mut waiting = self.words.word.waiting(self.tenancy.memory.roster(), me);
         Ok(self.acquired(wait(&mut waiting, deadline)?))
     }
 
@@ -116,7 +137,7 @@ impl Lock {
     /// # Errors
     /// [`JoinError`].
     pub fn acquiring(&self) -> Result<Acquiring, JoinError> {
-        Ok(Acquiring { lock: self.clone(), me: self.memory.me()?, patience: Patience::default() })
+        Ok(Acquiring { lock: self.clone(), me: self.tenancy.memory.me()?, patience: Patience::default() })
     }
 
     /// Releases it, whoever holds it.
@@ -129,12 +150,12 @@ impl Lock {
 
     /// Does a process hold it that lives?
     pub fn is_held(&self) -> bool {
-        self.words.word.holder().is_some_and(|holder| !self.memory.roster().is_dead(holder))
+        self.words.word.holder().is_some_and(|holder| !self.tenancy.memory.roster().is_dead(holder))
     }
 
     /// The pid of the process that holds it, if one does.
     pub fn holder(&self) -> Option<u32> {
-        self.memory.roster().pid(self.words.word.holder()?)
+        self.tenancy.memory.roster().pid(self.words.word.holder()?)
     }
 
     fn acquired(&self, taken: Taken) -> Acquired {
@@ -142,7 +163,7 @@ impl Lock {
             Taken::Free => None,
             Taken::From(dead) => {
                 let noted = self.words.dead.load(Ordering::Relaxed);
-                Some(Died { pid: self.memory.roster().pid(dead).or((noted != 0).then_some(noted)) })
+                Some(Died { pid: self.tenancy.memory.roster().pid(dead).or((noted != 0).then_some(noted)) })
             }
         };
         Acquired { died }
@@ -161,7 +182,7 @@ impl Pending for Acquiring {
 
     fn look(&mut self) -> Result<Acquired, Pause<'_>> {
         let Self { lock, me, patience } = self;
-        let taken = lock.words.word.look(lock.memory.roster(), *me, patience)?;
+        let taken = lock.words.word.look(lock.tenancy.memory.roster(), *me, patience)?;
         Ok(lock.acquired(taken))
     }
 
@@ -177,23 +198,45 @@ pub struct RLock(Lock);
 
 impl RLock {
     /// As [`Lock::create`].
-    pub fn create(memory: &Arc<LockMemory>) -> Option<Self> {
-        Lock::create(memory).map(Self)
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn create(memory: &Arc<LockMemory>) -> Result<Option<Self>, JoinError> {
+        Ok(Lock::create(memory)?.map(Self))
     }
 
     /// As [`Lock::at`].
-    pub fn at(memory: &Arc<LockMemory>, line: usize) -> Option<Self> {
-        Lock::at(memory, line).map(Self)
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn at(memory: &Arc<LockMemory>, name: Name) -> Result<Option<Self>, JoinError> {
+        Ok(Lock::at(memory, name)?.map(Self))
     }
 
-    /// The number of its line, by which other processes find it.
-    pub fn line(&self) -> usize {
-        self.0.line
+    /// The name by which other processes find it: it is sent from now on, and stays for who gets it.
+    pub fn name(&self) -> Name {
+        self.0.name()
     }
 
-    /// As [`Lock::give_back`].
-    pub fn give_back(self) -> bool {
-        self.0.give_back()
+    /// The memory that it lies in.
+    pub fn memory(&self) -> &Arc<LockMemory> {
+        self.0.memory()
+    }
+
+    /// Acquires it if it is the caller's, or free and nobody waits for it: the quick way.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn try_idle(&self, who: u32) -> Result<bool, JoinError> {
+        let me = self.0.tenancy.memory.me()?;
+        if self.again(me, who).is_some() {
+            return Ok(true);
+        }
+        let idle = self.0.words.word.try_take(me);
+        if idle {
+            let _ = self.first(me, who, Acquired { died: None });
+        }
+        Ok(idle)
     }
 
     /// Acquires it if that needs no waiting.
@@ -201,7 +244,7 @@ impl RLock {
     /// # Errors
     /// [`JoinError`].
     pub fn try_acquire(&self, who: u32) -> Result<Option<Acquired>, JoinError> {
-        let me = self.0.memory.me()?;
+        let me = self.0.tenancy.memory.me()?;
         if let Some(again) = self.again(me, who) {
             return Ok(Some(again));
         }
@@ -213,7 +256,7 @@ impl RLock {
     /// # Errors
     /// [`WaitError`]; the lock was not acquired.
     pub fn acquire(&self, who: u32, deadline: Option<Deadline>) -> Result<Acquired, WaitError> {
-        let me = self.0.memory.me()?;
+        let me = self.0.tenancy.memory.me()?;
         if let Some(again) = self.again(me, who) {
             return Ok(again);
         }
@@ -263,6 +306,11 @@ impl RLock {
         Ok(())
     }
 
+    /// How often `who` has acquired it and not released it.
+    pub fn depth(&self, who: u32) -> u32 {
+        if self.is_mine(who) { self.0.words.depth.load(Ordering::Relaxed) } else { 0 }
+    }
+
     /// Does `who` of this process hold it?
     pub fn is_mine(&self, who: u32) -> bool {
         self.check(who).is_ok()
@@ -284,7 +332,7 @@ impl RLock {
     }
 
     fn check(&self, who: u32) -> Result<(), ReleaseError> {
-        match self.0.memory.me() {
+        match self.0.tenancy.memory.me() {
             Ok(me) if self.owns(me, who) => Ok(()),
             _ if self.is_held() => Err(ReleaseError::NotMine),
             _ => Err(ReleaseError::NotHeld),

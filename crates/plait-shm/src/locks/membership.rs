@@ -16,6 +16,7 @@ use super::memory::Inside;
 use super::roster::{Holder, SEATS};
 use crate::segment::Mapping;
 use crate::sync::{AtomicU32, Ordering};
+use crate::system;
 
 /// Why a process cannot take part in a `LockMemory`.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub enum JoinError {
     Full,
     /// The system refused a thread, its list of robust futexes, or memory.
     Io(io::Error),
+    /// What this process had of its parent's when it was forked is no more.
+    Gone,
 }
 
 impl fmt::Display for JoinError {
@@ -32,6 +35,10 @@ impl fmt::Display for JoinError {
         match self {
             Self::Full => write!(f, "{} processes share these locks already, end some of them", SEATS),
             Self::Io(error) => write!(f, "cannot start the thread that keeps this process's locks: {error}"),
+            Self::Gone => f.write_str(
+                "a lock that this process had when it was forked is no more, since its parent let go of it and made very many others: \
+                 use it in the child earlier, or keep it in the parent",
+            ),
         }
     }
 }
@@ -40,7 +47,7 @@ impl std::error::Error for JoinError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(error) => Some(error),
-            Self::Full => None,
+            Self::Full | Self::Gone => None,
         }
     }
 }
@@ -69,7 +76,7 @@ impl Membership {
         let len = rustix::param::page_size();
         let page = Mapping::anonymous(len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)?;
         // SAFETY: the page is the new mapping's, and empty as it is.
-        unsafe { rustix::mm::madvise(page.base().as_ptr().cast(), len, Advice::LinuxWipeOnFork)? };
+        unsafe { system::madvise(page.base().as_ptr().cast(), len, Advice::LinuxWipeOnFork)? };
         Ok(Self { page, orders: AtomicPtr::default() })
     }
 
@@ -86,7 +93,12 @@ impl Membership {
         }
     }
 
-    pub(crate) fn join(&self, inside: &Arc<Inside>) -> Result<Holder, JoinError> {
+    /// Joins; `adopt` is called before anybody else of this process goes on.
+    pub(crate) fn join(
+        &self,
+        inside: &Arc<Inside>,
+        adopt: impl FnOnce(Holder) -> Result<(), JoinError>,
+    ) -> Result<Holder, JoinError> {
         loop {
             if let Some(me) = self.holder() {
                 return Ok(me);
@@ -97,6 +109,11 @@ impl Membership {
             }
             return match Orders::start(inside) {
                 Ok((orders, me)) => {
+                    if let Err(error) = adopt(me) {
+                        orders.leave();
+                        self.word().store(NONE, Ordering::Release);
+                        return Err(error);
+                    }
                     // A child's own, in place of its parent's, which it leaves alone.
                     self.orders.store(Arc::into_raw(orders).cast_mut(), Ordering::Relaxed);
                     self.word().store(me.0, Ordering::Release);

@@ -1,26 +1,46 @@
 //! The segment of locks: the roster of those who take part, and lines of 64 bytes for whatever they share.
 //!
-//! Who made it hands out lines (a primitive has one or more), and tells others the line's number beside the descriptor; every
-//! process that opens it takes part, and so does a forked child, from its first use on. Promises: what a process held is seen to
-//! when it dies (see `keeper`); nothing has a name; each process has one thread and one descriptor for it.
+//! Every process that has it takes lines (a primitive has one or more: see `books`) and tells others their [`Name`], beside the
+//! descriptor of the memory. A process takes part from its first use on, and so does a forked child. Promises: what a process held is seen
+//! to when it dies (see `keeper`); nothing has a path; each process has one thread and one descriptor for it.
+//!
+//! [`Name`]: super::books::Name
 
-use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
+use rustix::fs::SealFlags;
+use rustix::process::Resource;
+
+use super::books::{BookWords, Books, Page};
 use super::membership::{JoinError, Membership};
 use super::pending::Deadline;
 use super::roster::{Holder, Roster, RosterWords};
+use super::tenancy;
+use crate::commons::Commons;
 use crate::error::OpenError;
 use crate::ident::Ident;
-use crate::segment::Segment;
-use crate::sync::{AtomicU32, AtomicU64, Line, Ordering, Place, Shareable};
+use crate::segment::{Segment, cannot_shrink, file_len, memfd};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, Place, Shareable};
+use crate::system;
 
 const MAGIC: &[u8; 8] = b"plaitlck";
 
+/// How long the file is, which is sparse, or less where the system allows less; in steps of so many bytes.
+const STORE: u64 = 1 << 56;
+const STEP: u64 = 64 << 10;
+
 /// The bytes of a line.
-const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
+
+/// The most lines there can be, and the fewest that are tried for.
+const MOST: usize = 1 << 24;
+const LEAST: usize = 1 << 12;
+
+/// Where the identity stands, behind the words of [`Ident`].
+const IDENTITY: usize = 40;
+const IDENTITY_LEN: usize = 16;
 
 /// What stands in a line, and in those that follow it: who dies is looked for there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +51,12 @@ pub(crate) enum Kind {
     Event = 3,
     Condition = 4,
     Barrier = 5,
+    Queue = 6,
 }
 
 impl Kind {
     pub(crate) fn from_word(word: u32) -> Option<Self> {
-        [Self::Lock, Self::Semaphore, Self::Event, Self::Condition, Self::Barrier]
+        [Self::Lock, Self::Semaphore, Self::Event, Self::Condition, Self::Barrier, Self::Queue]
             .into_iter()
             .find(|kind| *kind as u32 == word)
     }
@@ -45,27 +66,21 @@ impl Kind {
 pub(crate) struct Inside {
     home: Arc<Segment>,
     pub(crate) roster: Roster,
-    /// No line from here on is in use.
-    end: Place<Line<AtomicU32>>,
-    /// For each line: the [`Kind`] of what begins there, or 0.
-    kinds: Place<[AtomicU32]>,
+    pub(crate) books: Books,
     first_line: usize,
 }
 
-// SAFETY: an atomic.
-unsafe impl Shareable for Line<AtomicU32> {}
-
 impl Inside {
-    fn new(home: Arc<Segment>, lines: usize) -> Self {
-        let roster = Roster(Place::new(&home, LINE));
-        let at = LINE + size_of::<RosterWords>();
-        let end = Place::new(&home, at);
-        let kinds = Place::slice(&home, at + LINE, lines);
-        Self { home, roster, end, kinds, first_line: first_line(lines) }
-    }
-
-    fn lines(&self) -> usize {
-        self.kinds.len()
+    fn new(home: Arc<Segment>, lines: usize, store: Arc<Commons>) -> Self {
+        let roster = Roster(Place::new(&home, ROSTER));
+        let kinds = Place::slice(&home, kinds(lines), lines);
+        let books = Books::new(
+            Place::new(&home, BOOKS),
+            Place::slice(&home, PAGES, lines),
+            kinds,
+            (store, end_of(lines) as u64),
+        );
+        Self { home, roster, books, first_line: first_line(lines) }
     }
 
     /// The `T` that begins in a line. Panics where it would not lie in the segment.
@@ -75,25 +90,33 @@ impl Inside {
 
     /// Sees to all that `dead` left, or somebody, as `me`, and wakes all who sleep.
     pub(crate) fn see_to(&self, dead: Option<Holder>, me: Holder) {
-        let end = (self.end.load(Ordering::Acquire) as usize).min(self.lines());
-        for line in 0..end {
-            // SYNC POINT with `LockMemory::put`.
-            super::see_to(self, line, self.kinds[line].load(Ordering::Acquire), dead, me);
+        self.books.poke(&self.roster);
+        for line in 0..self.books.end() {
+            if self.books.kind(line).is_some() {
+                // With the books open the line stays what it is.
+                let open = self.books.open(&self.roster, me);
+                super::see_to(self, line, self.books.kind(line), dead, me);
+                dead.into_iter().for_each(|dead| open.forget(line, dead));
+            }
         }
     }
 }
 
-const fn first_line(lines: usize) -> usize {
-    let kinds = LINE + size_of::<RosterWords>() + LINE;
-    (kinds + lines * size_of::<AtomicU32>()).next_multiple_of(LINE)
+const ROSTER: usize = LINE;
+const BOOKS: usize = ROSTER + size_of::<RosterWords>();
+const PAGES: usize = BOOKS + size_of::<BookWords>();
+
+const fn kinds(lines: usize) -> usize {
+    PAGES + lines * size_of::<Page>()
 }
 
-/// Which lines are free, in the process that made the memory.
-struct Free {
-    /// Runs of lines that were given back: where they begin, and how many they are.
-    runs: BTreeMap<usize, usize>,
-    /// No line from here on was ever taken.
-    end: usize,
+const fn first_line(lines: usize) -> usize {
+    (kinds(lines) + lines * size_of::<AtomicU32>()).next_multiple_of(LINE)
+}
+
+/// Where the memory of so many lines ends, and that of queues begins.
+const fn end_of(lines: usize) -> usize {
+    (first_line(lines) + lines * LINE).next_multiple_of(STEP as usize)
 }
 
 /// Memory for locks and their kin, shared by processes.
@@ -103,10 +126,10 @@ struct Free {
 /// use plait_shm::{Lock, LockMemory};
 ///
 /// let memory = LockMemory::create(1024)?;
-/// let lock = Lock::create(&memory).unwrap();
-/// // In another process, which was given the descriptor and the number of the line:
+/// let lock = Lock::create(&memory)?.unwrap();
+/// // In another process, which was given the descriptor and the name:
 /// let theirs = LockMemory::open(memory.fd().try_clone_to_owned()?)?;
-/// let same = Lock::at(&theirs, lock.line()).unwrap();
+/// let same = Lock::at(&theirs, lock.name())?.unwrap();
 /// assert!(lock.try_acquire()?.is_some());
 /// assert!(same.try_acquire()?.is_none());
 /// same.release()?;
@@ -115,52 +138,103 @@ struct Free {
 /// ```
 pub struct LockMemory {
     inside: Arc<Inside>,
-    fd: OwnedFd,
-    free: Option<Mutex<Free>>,
-    /// Who made it, in which process alone `free` is used.
-    maker: Option<Holder>,
+    /// The file of it all: the lines lie at its begin, the items of queues behind them.
+    store: Arc<Commons>,
     membership: Membership,
 }
 
 impl LockMemory {
-    /// Makes memory of `lines` lines of 64 bytes, and takes part in it. Memory is taken as it is used.
+    /// Makes memory of up to `lines` lines of 64 bytes: as many as the system's limits allow. Memory is taken as it is used. This process
+    /// takes part from its first use on.
     ///
     /// # Errors
-    /// Those of `memfd_create`, `ftruncate` and `mmap`; that no thread could be started.
+    /// Those of `memfd_create`, `ftruncate` and `mmap`.
     pub fn create(lines: usize) -> Result<Arc<Self>, OpenError> {
-        let lines = lines.clamp(1, 1 << 24);
-        let (segment, fd) = Segment::create("plait-locks", first_line(lines) + lines * LINE)?;
-        let segment = Arc::new(segment);
-        Place::<Ident>::new(&segment, 0).write(MAGIC, [lines as u64, super::roster::SEATS as u64]);
-        let free = Mutex::new(Free { runs: BTreeMap::new(), end: 0 });
-        let mut memory = Self::new(segment, lines, fd, Some(free))?;
-        memory.maker = Some(memory.me().map_err(io::Error::other)?);
-        Ok(Arc::new(memory))
+        Self::open(Self::found(lines)?)
     }
 
-    /// Opens the memory that another process made, and takes part in it.
+    /// Makes the file alone, to be opened when somebody needs it.
     ///
     /// # Errors
-    /// [`OpenError`]; that of [`JoinError`] within an [`io::Error`].
+    /// Those of `memfd_create`, `ftruncate` and `pwrite`.
+    pub fn found(lines: usize) -> io::Result<OwnedFd> {
+        // A part of the addresses that this process may have.
+        let most = system::getrlimit(Resource::As)
+            .current
+            .map_or(MOST, |most| (most / 16) as usize / (LINE + size_of::<Page>()));
+        let mut lines = lines.clamp(1, MOST).min(most.max(LEAST));
+        let fd = loop {
+            match memfd("plait-locks", end_of(lines)) {
+                // Files may not be so large.
+                Err(error) if lines <= LEAST => return Err(error),
+                Err(_) => lines /= 2,
+                Ok(made) => break made,
+            }
+        };
+        let mut len = STORE.min(system::getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX)) / STEP * STEP;
+        while len > end_of(lines) as u64 && system::ftruncate(&fd, len).is_err() {
+            len = len / 2 / STEP * STEP;
+        }
+        system::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        let segment = Arc::new(Segment::front(&fd, LINE)?);
+        let mut random = [0; IDENTITY_LEN];
+        // So few bytes come at once.
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+        for (word, bytes) in
+            Place::<[AtomicU64]>::slice(&segment, IDENTITY, IDENTITY_LEN / 8).iter().zip(random.chunks(8))
+        {
+            word.store(bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), Ordering::Relaxed);
+        }
+        Place::<Ident>::new(&segment, 0).write(MAGIC, [lines as u64, super::roster::SEATS as u64]);
+        Ok(fd)
+    }
+
+    /// Opens the memory that another process made.
+    ///
+    /// # Errors
+    /// [`OpenError`].
     pub fn open(fd: OwnedFd) -> Result<Arc<Self>, OpenError> {
-        let segment = Arc::new(Segment::open(&fd)?);
-        if segment.len() < LINE {
+        let store = Commons::open(fd)?;
+        let ident = Arc::new(Segment::front(store.fd(), LINE)?);
+        let [lines, seats] = Place::<Ident>::new(&ident, 0).check(MAGIC)?;
+        let lines = usize::try_from(lines).ok().filter(|lines| (1..=MOST).contains(lines)).unwrap_or(0);
+        let (expected, found) = (end_of(lines), usize::try_from(store.len()).unwrap_or(usize::MAX));
+        if lines == 0 || seats != super::roster::SEATS as u64 || found < expected {
+            return Err(OpenError::Length { found, expected });
+        }
+        let segment = Arc::new(Segment::front(store.fd(), expected)?);
+        Ok(Arc::new(Self::new(segment, lines, store)?))
+    }
+
+    fn new(segment: Arc<Segment>, lines: usize, store: Arc<Commons>) -> io::Result<Self> {
+        let inside = Arc::new(Inside::new(segment, lines, Arc::clone(&store)));
+        Ok(Self { inside, store, membership: Membership::new()? })
+    }
+
+    /// Which memory it is: no other has this number, on any machine.
+    pub fn identity(&self) -> u128 {
+        identity_in(&self.inside.home)
+    }
+
+    /// The same of a file that may be one.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn identity_of(fd: &OwnedFd) -> Result<u128, OpenError> {
+        if !cannot_shrink(fd) || file_len(fd)? < LINE {
             return Err(OpenError::Alien);
         }
-        let [lines, seats] = Place::<Ident>::new(&segment, 0).check(MAGIC)?;
-        let lines = usize::try_from(lines).ok().filter(|lines| (1..=1 << 24).contains(lines)).unwrap_or(0);
-        let expected = first_line(lines) + lines * LINE;
-        if lines == 0 || seats != super::roster::SEATS as u64 || segment.len() != expected {
-            return Err(OpenError::Length { found: segment.len(), expected });
-        }
-        let memory = Self::new(segment, lines, fd, None)?;
-        memory.me().map_err(io::Error::other)?;
-        Ok(Arc::new(memory))
+        let segment = Arc::new(Segment::front(fd, LINE)?);
+        Place::<Ident>::new(&segment, 0).check(MAGIC)?;
+        Ok(identity_in(&segment))
     }
 
-    fn new(segment: Arc<Segment>, lines: usize, fd: OwnedFd, free: Option<Mutex<Free>>) -> io::Result<Self> {
-        let inside = Arc::new(Inside::new(segment, lines));
-        Ok(Self { inside, fd, free, maker: None, membership: Membership::new()? })
+    /// Takes part from now on, if this process does not yet.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn join(&self) -> Result<(), JoinError> {
+        self.me().map(drop)
     }
 
     /// From now on, has the threads of this process that watch several words look at them every half millisecond, as they do where the
@@ -172,10 +246,15 @@ impl LockMemory {
 
     /// The descriptor, to be handed to other processes.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.store.fd()
     }
 
-    pub(crate) fn inside(&self) -> &Inside {
+    /// Where the items of queues lie, and from where on.
+    pub(crate) fn store(&self) -> (&Arc<Commons>, u64) {
+        (&self.store, end_of(self.inside.books.lines()) as u64)
+    }
+
+    pub(crate) fn inside(&self) -> &Arc<Inside> {
         &self.inside
     }
 
@@ -183,11 +262,16 @@ impl LockMemory {
         &self.inside.roster
     }
 
+    /// This process, if it takes part.
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        self.membership.holder()
+    }
+
     /// This process, which takes part from now on if it did not yet: a forked child has a seat of its own.
     pub(crate) fn me(&self) -> Result<Holder, JoinError> {
         match self.membership.holder() {
             Some(me) => Ok(me),
-            None => self.membership.join(&self.inside),
+            None => self.membership.join(&self.inside, |me| tenancy::adopt(&self.inside, me)),
         }
     }
 
@@ -205,72 +289,10 @@ impl LockMemory {
         Ok(())
     }
 
-    /// Takes `count` lines in a row, all zeros; `None` when there are none, and in a process that did not make the memory.
-    pub(crate) fn take(&self, count: usize) -> Option<usize> {
-        let mut free = self.mine()?;
-        let run = free.runs.iter().find(|(_, len)| **len >= count).map(|(at, len)| (*at, *len));
-        let line = match run {
-            Some((at, len)) => {
-                free.runs.remove(&at);
-                if len > count {
-                    free.runs.insert(at + count, len - count);
-                }
-                at
-            }
-            None if count <= self.inside.lines() - free.end => {
-                let at = free.end;
-                free.end += count;
-                at
-            }
-            None => return None,
-        };
-        let words: Place<[AtomicU64]> =
-            Place::slice(&self.inside.home, self.inside.first_line + line * LINE, count * LINE / 8);
-        words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
-        Some(line)
-    }
-
-    /// Says what stands in a line from now on.
-    pub(crate) fn put(&self, line: usize, kind: Kind) {
-        // SYNC POINT with `Inside::see_to` and `is`.
-        self.inside.kinds[line].store(kind as u32, Ordering::Release);
-        self.inside.end.fetch_max(line as u32 + 1, Ordering::AcqRel);
-    }
-
-    /// Does something of this kind begin in the line, and do `count` lines lie in this memory?
-    pub(crate) fn is(&self, line: usize, count: usize, kind: Kind) -> bool {
-        line.checked_add(count).is_some_and(|end| end <= self.inside.lines())
-            && self.inside.kinds[line].load(Ordering::Acquire) == kind as u32
-    }
-
-    /// Takes lines back, of which nobody makes use any more. False in a process that did not make the memory.
-    pub(crate) fn give(&self, line: usize, count: usize) -> bool {
-        let Some(mut free) = self.mine() else { return false };
-        self.inside.kinds[line].store(0, Ordering::Release);
-        let (mut at, mut len) = (line, count);
-        if let Some((&before, &its)) = free.runs.range(..at).next_back().filter(|(before, its)| **before + **its == at)
-        {
-            free.runs.remove(&before);
-            (at, len) = (before, its + len);
-        }
-        if let Some(its) = free.runs.remove(&(at + len)) {
-            len += its;
-        }
-        free.runs.insert(at, len);
-        true
-    }
-
     /// What the end of the process would do, with all that is still in use.
     #[cfg(test)]
     pub(crate) fn leave_now(&self) {
         self.membership.orders().unwrap().leave();
-    }
-
-    fn mine(&self) -> Option<std::sync::MutexGuard<'_, Free>> {
-        // A forked child has a copy of the list, and must not hand out the same lines.
-        let maker = self.maker.is_some() && self.membership.holder() == self.maker;
-        let free = self.free.as_ref().filter(|_| maker)?;
-        Some(free.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -278,4 +300,9 @@ impl Drop for LockMemory {
     fn drop(&mut self) {
         self.membership.leave();
     }
+}
+
+fn identity_in(segment: &Arc<Segment>) -> u128 {
+    let words = Place::<[AtomicU64]>::slice(segment, IDENTITY, IDENTITY_LEN / 8);
+    words.iter().fold(0, |identity, word| identity << 64 | u128::from(word.load(Ordering::Relaxed)))
 }

@@ -1,16 +1,19 @@
 //! Locks and their kin in shared memory, for threads, processes and event loops at once, whose holders may die.
 //!
 //! `roster` says who takes part and who has died, `keeper` sees to what these held; `word` is the lock word that all else is
-//! made with; `pending` is how one waits. Each primitive has a file.
+//! made with; `pending` is how one waits. `books` and `tenancy` say whose a line is. Each primitive has a file.
 
 #[cfg(not(loom))]
 mod barrier;
+#[cfg(not(loom))]
+mod books;
 #[cfg(not(loom))]
 mod condition;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
 mod event;
+mod flag;
 #[cfg(not(loom))]
 mod keeper;
 #[cfg(not(loom))]
@@ -27,15 +30,26 @@ mod robust;
 mod roster;
 #[cfg(not(loom))]
 mod semaphore;
+#[cfg(not(loom))]
+mod tenancy;
 mod turnstile;
 #[cfg(not(loom))]
 mod waiters;
 mod word;
 
 #[cfg(not(loom))]
+pub(crate) use memory::Kind;
+pub(crate) use roster::{Holder, Roster, SEATS};
+#[cfg(not(loom))]
+pub(crate) use tenancy::Tenancy;
+pub(crate) use word::{LockWord, Taken};
+
+#[cfg(not(loom))]
 pub use barrier::{Barrier, Passed, Passing};
 #[cfg(not(loom))]
-pub use condition::{BeginError, Condition, Notified};
+pub use books::Name;
+#[cfg(not(loom))]
+pub use condition::{BeginError, Condition, Notification, Notified};
 #[cfg(not(loom))]
 pub use error::{ReleaseError, WaitError};
 #[cfg(not(loom))]
@@ -50,6 +64,8 @@ pub use pending::{Deadline, Left, Pause, Pending, wait};
 #[cfg(not(loom))]
 pub use semaphore::{Permit, Semaphore, TooMany};
 #[cfg(not(loom))]
+pub use tenancy::{Still, hold_still};
+#[cfg(not(loom))]
 pub use turnstile::Broken;
 #[cfg(not(loom))]
 pub use waiters::{Ticket, Waiters};
@@ -57,15 +73,22 @@ pub use waiters::{Ticket, Waiters};
 /// Sees to what somebody left in the line, where something of kind `kind` begins, as `me`; wakes all who sleep on it. `dead` has
 /// died just now; nobody: look once more for what a thread of a dying process has done in its last moment.
 #[cfg(not(loom))]
-fn see_to(inside: &memory::Inside, line: usize, kind: u32, dead: Option<roster::Holder>, me: roster::Holder) {
+fn see_to(
+    inside: &memory::Inside,
+    line: usize,
+    kind: Option<memory::Kind>,
+    dead: Option<roster::Holder>,
+    me: roster::Holder,
+) {
     use memory::Kind;
     let roster = &inside.roster;
-    match Kind::from_word(kind) {
+    match kind {
         None => {}
         Some(Kind::Lock) => inside.at::<lock::LockLine>(line).see_to(roster),
-        Some(Kind::Event) => inside.at::<event::EventLine>(line).see_to(),
+        Some(Kind::Event) => inside.at::<flag::FlagWord>(line).see_to(),
         Some(Kind::Semaphore) => inside.at::<permits::SemaphoreWords>(line).see_to(roster, dead, me),
         Some(Kind::Condition) => inside.at::<places::PlaceWords>(line).see_to(roster, me),
+        Some(Kind::Queue) => inside.at::<crate::queue::QueueWords>(line).see_to(roster),
         Some(Kind::Barrier) => inside.at::<turnstile::TurnstileWords>(line).see_to(roster, dead, me),
     }
 }

@@ -38,6 +38,23 @@ impl<'a> Pause<'a> {
     }
 }
 
+impl Pause<'_> {
+    /// Does the word change within the time that holders need who do little?
+    #[cfg(not(loom))]
+    pub(crate) fn changes_soon(&self) -> bool {
+        self.until.is_none()
+            && (0..SPINS).any(|_| {
+                std::hint::spin_loop();
+                self.word.load(crate::sync::Ordering::Relaxed) != self.seen
+            })
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn changes_soon(&self) -> bool {
+        false
+    }
+}
+
 /// Something that is waited for. Use [`wait`], or give it to `Waiters`.
 pub trait Pending {
     /// What there is at the end.
@@ -82,8 +99,7 @@ pub fn wait<P: Pending>(pending: &mut P, deadline: Option<Deadline>) -> Result<P
         if deadline.is_some_and(Deadline::is_over) {
             break Left::TimedOut;
         }
-        #[cfg(not(loom))]
-        if has_changed(&pause) {
+        if pause.changes_soon() {
             continue;
         }
         let until = match (pause.until, deadline) {
@@ -97,15 +113,4 @@ pub fn wait<P: Pending>(pending: &mut P, deadline: Option<Deadline>) -> Result<P
     };
     pending.leave();
     Err(ended)
-}
-
-/// Does the word change within the time that holders need who do little?
-#[cfg(not(loom))]
-fn has_changed(pause: &Pause<'_>) -> bool {
-    use crate::sync::Ordering;
-    pause.until.is_none()
-        && (0..SPINS).any(|_| {
-            std::hint::spin_loop();
-            pause.word.load(Ordering::Relaxed) != pause.seen
-        })
 }

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::books::Name;
 use super::error::WaitError;
 use super::membership::JoinError;
 use super::memory::{Kind, LockMemory};
 use super::pending::{Deadline, Pause, Pending, wait};
 use super::permits::{MOST, SemaphoreWords, Slept};
 use super::roster::Holder;
+use super::tenancy::Tenancy;
 use crate::sync::{Ordering, Place};
 
 /// How many lines its words take.
@@ -30,41 +32,49 @@ impl std::error::Error for TooMany {}
 /// there are not more than at first.
 #[derive(Clone)]
 pub struct Semaphore {
-    memory: Arc<LockMemory>,
-    line: usize,
+    tenancy: Arc<Tenancy>,
     words: Place<SemaphoreWords>,
 }
 
 impl Semaphore {
-    /// A new one with `permits`, of which there may never be more if it is `bounded`; `None` when the memory has no room for it, in a
-    /// process that did not make it, and for more than 2³¹ − 1 permits.
-    pub fn create(memory: &Arc<LockMemory>, permits: u32, bounded: bool) -> Option<Self> {
+    /// A new one with `permits`, of which there may never be more if it is `bounded`; `None` when the memory has no room for it, and for
+    /// more than 2³¹ − 1 permits.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn create(memory: &Arc<LockMemory>, permits: u32, bounded: bool) -> Result<Option<Self>, JoinError> {
         if permits > MOST {
-            return None;
+            return Ok(None);
         }
-        let line = memory.take(LINES)?;
-        let words: Place<SemaphoreWords> = memory.inside().at(line);
+        let Some(tenancy) = Tenancy::take(memory, LINES)? else { return Ok(None) };
+        let words: Place<SemaphoreWords> = tenancy.words();
         words.count.store(permits, Ordering::Relaxed);
         words.first.store(permits, Ordering::Relaxed);
         words.bounded.store(bounded.into(), Ordering::Relaxed);
-        memory.put(line, Kind::Semaphore);
-        Self::at(memory, line)
+        tenancy.put(Kind::Semaphore);
+        Ok(Some(Self::over(tenancy)))
     }
 
-    /// The semaphore that begins in a line; `None` if none does.
-    pub fn at(memory: &Arc<LockMemory>, line: usize) -> Option<Self> {
-        let there = memory.is(line, LINES, Kind::Semaphore);
-        there.then(|| Self { memory: Arc::clone(memory), line, words: memory.inside().at(line) })
+    /// The semaphore that is called so; `None` if it is no more, or never was.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub fn at(memory: &Arc<LockMemory>, name: Name) -> Result<Option<Self>, JoinError> {
+        Ok(Tenancy::of(memory, name, Kind::Semaphore)?.map(Self::over))
     }
 
-    /// The number of its first line, by which other processes find it.
-    pub fn line(&self) -> usize {
-        self.line
+    fn over(tenancy: Arc<Tenancy>) -> Self {
+        Self { words: tenancy.words(), tenancy }
     }
 
-    /// As `Lock::give_back`.
-    pub fn give_back(self) -> bool {
-        self.memory.give(self.line, LINES)
+    /// The name by which other processes find it: it is sent from now on, and stays for who gets it.
+    pub fn name(&self) -> Name {
+        self.tenancy.pass()
+    }
+
+    /// The memory that it lies in.
+    pub fn memory(&self) -> &Arc<LockMemory> {
+        &self.tenancy.memory
     }
 
     /// How many permits are free, those of the dead included.
@@ -72,8 +82,13 @@ impl Semaphore {
     /// # Errors
     /// [`JoinError`].
     pub fn value(&self) -> Result<u32, JoinError> {
-        self.memory.settle()?;
+        self.tenancy.memory.settle()?;
         Ok(self.words.free())
+    }
+
+    /// How many there were at first.
+    pub fn first(&self) -> u32 {
+        self.words.first.load(Ordering::Relaxed)
     }
 
     /// Takes a permit if one is free.
@@ -81,12 +96,12 @@ impl Semaphore {
     /// # Errors
     /// [`JoinError`].
     pub fn try_acquire(&self) -> Result<bool, JoinError> {
-        let me = self.memory.me()?;
-        if self.words.try_look(self.memory.roster(), me, false) {
+        let me = self.tenancy.memory.me()?;
+        if self.words.try_look(self.tenancy.memory.roster(), me, false) {
             return Ok(true);
         }
-        self.memory.settle()?;
-        Ok(self.words.try_look(self.memory.roster(), me, false))
+        self.tenancy.memory.settle()?;
+        Ok(self.words.try_look(self.tenancy.memory.roster(), me, false))
     }
 
     /// Takes a permit, waiting until `deadline`, or for as long as it takes.
@@ -102,7 +117,7 @@ impl Semaphore {
     /// # Errors
     /// [`JoinError`].
     pub fn acquiring(&self) -> Result<Permit, JoinError> {
-        Ok(Permit { semaphore: self.clone(), me: self.memory.me()?, slept: false })
+        Ok(Permit { semaphore: self.clone(), me: self.tenancy.memory.me()?, slept: false })
     }
 
     /// Gives `permits` back, whoever has taken them, or adds new ones.
@@ -110,8 +125,8 @@ impl Semaphore {
     /// # Errors
     /// [`TooMany`], for a bounded one, and beyond 2³¹ − 1. [`JoinError`] within.
     pub fn release(&self, permits: u32) -> Result<Result<(), TooMany>, JoinError> {
-        let me = self.memory.me()?;
-        Ok(if self.words.release(self.memory.roster(), me, permits) { Ok(()) } else { Err(TooMany) })
+        let me = self.tenancy.memory.me()?;
+        Ok(if self.words.release(self.tenancy.memory.roster(), me, permits) { Ok(()) } else { Err(TooMany) })
     }
 }
 
@@ -127,7 +142,7 @@ impl Pending for Permit {
 
     fn look(&mut self) -> Result<(), Pause<'_>> {
         let Self { semaphore, me, slept } = self;
-        semaphore.words.look(semaphore.memory.roster(), *me, slept)
+        semaphore.words.look(semaphore.tenancy.memory.roster(), *me, slept)
     }
 
     fn leave(&mut self) {

@@ -27,7 +27,7 @@ pub struct Ticket(u64);
 /// use plait_shm::{Event, LockMemory, Waiters};
 ///
 /// let memory = LockMemory::create(1)?;
-/// let event = Event::create(&memory).unwrap();
+/// let event = Event::create(&memory).unwrap().unwrap();
 /// let waiters = Waiters::start()?;
 /// let (tell, told) = std::sync::mpsc::channel();
 /// waiters.add(event.watching()?, None, move |ended, _watching| tell.send(ended).unwrap());

@@ -25,6 +25,16 @@ const LOSSES: u32 = 4;
 /// How long a newcomer that finds the word free stands back for those who starve, in nanoseconds.
 const COURTESY: u64 = 500_000;
 
+/// How long a dying process may do steps after the kernel has told of its death, more or less.
+#[cfg(not(loom))]
+const LAST_STEPS: std::time::Duration = std::time::Duration::from_micros(300);
+
+/// When who waits for a word that is held for a moment only looks again, whatever woke it or not.
+fn glance() -> Option<u64> {
+    // In a model there are no deaths that nobody tells of.
+    cfg!(not(loom)).then(|| now() + 1_000_000)
+}
+
 /// How a lock came to its holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -96,24 +106,32 @@ impl LockWord {
         true
     }
 
-    /// Wakes all who sleep, to look again: somebody has died. Gives the holder, if that one has.
-    pub(crate) fn poke(&self, roster: &Roster) -> Option<Holder> {
-        let mut died = None;
+    /// Lets go of it if `me` has it, and of nobody else's: for one that may be dying, whose word another has by now.
+    pub(crate) fn release_as(&self, me: Holder) {
+        let mut seen = self.0.load(Ordering::Relaxed);
+        while Holder::of(seen) == me {
+            // SYNC POINT as in `release`.
+            match self.0.compare_exchange(seen, seen & STARVING, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) if seen & SLEEPERS != 0 => return self.0.wake(1),
+                Ok(_) => return,
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Wakes all who sleep, to look again: somebody has died.
+    pub(crate) fn poke(&self, roster: &Roster) {
         let mut seen = self.0.load(Ordering::Relaxed);
         while !Holder::of(seen).is_nobody() && Holder::of(seen) != ABANDONED && roster.is_dead(Holder::of(seen)) {
             // Another word than it was: who looked before the death, and will sleep only now, does not fall asleep.
             let next = ABANDONED.0 | seen & (SLEEPERS | STARVING);
             // SYNC POINT with `look`: what the dead one wrote, which `is_dead` has shown, is passed on.
             match self.0.compare_exchange(seen, next, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => {
-                    died = Some(Holder::of(seen));
-                    break;
-                }
+                Ok(_) => break,
                 Err(now) => seen = now,
             }
         }
         self.0.wake_all();
-        died
     }
 
     /// A wait for the word.
@@ -128,8 +146,16 @@ impl LockWord {
         }
         let mut waiting = self.waiting(roster, me);
         loop {
-            if let Ok(taken) = super::pending::wait(&mut waiting, None) {
-                return taken;
+            #[cfg(not(loom))]
+            if self.holder().is_some_and(|holder| roster.is_dead(holder)) {
+                // The steps that it may still do would be in the middle of what is about to be done here.
+                std::thread::sleep(LAST_STEPS);
+            }
+            match waiting.look() {
+                Ok(taken) => return taken,
+                Err(pause) if pause.changes_soon() => {}
+                // A keeper that waits here is not there to hear of the death of who has the word, and nobody else comes in its place.
+                Err(pause) => drop(pause.word.sleep_until(pause.seen, glance())),
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use loom::thread;
 
 use super::{me, seated};
+use crate::locks::flag::{Begun, FlagWord};
 use crate::locks::pending::{Pause, Pending, wait};
 use crate::locks::permits::SemaphoreWords;
 use crate::locks::places::PlaceWords;
@@ -64,6 +65,71 @@ fn the_permit_of_a_dead_one_comes_back() {
         permits.turn(1);
         dying.join().unwrap();
         assert_eq!(permits.words.free(), 1);
+    });
+}
+
+/// An event, and what was written before it was set.
+struct Flag {
+    word: FlagWord,
+    said: SlotCell<u32>,
+}
+
+struct Watch<'a>(&'a FlagWord, Begun);
+
+impl Pending for Watch<'_> {
+    type Out = ();
+    fn look(&mut self) -> Result<(), Pause<'_>> {
+        self.0.look(self.1)
+    }
+    fn leave(&mut self) {}
+}
+
+/// Somebody sets it, as `setting` says, while another waits, and then reads.
+fn set_while_waiting(setting: fn(&FlagWord)) {
+    model_of(3, move || {
+        let flag = Arc::new(Flag { word: FlagWord::new(), said: SlotCell::new(0) });
+        let begun = flag.word.begin();
+        let other = Arc::clone(&flag);
+        let setter = thread::spawn(move || {
+            // SAFETY: loom panics when another thread is at it.
+            other.said.with_mut(|at| unsafe { *at = 7 });
+            setting(&other.word);
+        });
+        wait(&mut Watch(&flag.word, begun), None).unwrap();
+        // SAFETY: loom panics when another thread writes it.
+        assert_eq!(flag.said.with(|at| unsafe { *at }), 7);
+        setter.join().unwrap();
+    });
+}
+
+#[test]
+fn who_hears_an_event_sees_what_was_written_before() {
+    set_while_waiting(FlagWord::set);
+}
+
+#[test]
+fn an_event_that_is_cleared_at_once_is_heard() {
+    set_while_waiting(|word| {
+        word.set();
+        word.clear();
+    });
+}
+
+#[test]
+fn an_event_that_was_set_already_tells_what_was_written_since() {
+    model_of(3, || {
+        let flag = Arc::new(Flag { word: FlagWord::new(), said: SlotCell::new(0) });
+        let other = Arc::clone(&flag);
+        let setter = thread::spawn(move || {
+            // SAFETY: loom panics when another thread is at it.
+            other.said.with_mut(|at| unsafe { *at = 7 });
+            other.word.set();
+        });
+        if flag.word.is_set() {
+            // SAFETY: loom panics when another thread writes it.
+            assert_eq!(flag.said.with(|at| unsafe { *at }), 7);
+        }
+        setter.join().unwrap();
     });
 }
 
@@ -166,8 +232,11 @@ impl Pending for Way<'_> {
 
 impl Gate {
     fn new() -> Arc<Self> {
+        Self::of(2)
+    }
+    fn of(parties: u32) -> Arc<Self> {
         let written = [(); 2].map(|()| SlotCell::new(0));
-        Arc::new(Self { roster: seated(), words: TurnstileWords::new(2), written })
+        Arc::new(Self { roster: seated(), words: TurnstileWords::new(parties), written })
     }
     fn pass(&self, seat: usize) -> Result<(), Broken> {
         let mut way = Way(self, me(seat), Stage::Outside);
@@ -212,5 +281,22 @@ fn who_dies_in_it_breaks_it() {
         let passed = gate.pass(1);
         dying.join().unwrap();
         assert_eq!(gate.words.is_broken(), passed.is_err());
+    });
+}
+
+/// A third one never comes: whoever arrives, before the death or after it, does not wait for it.
+#[test]
+fn who_waits_with_a_dead_one_is_told() {
+    model_of(2, || {
+        let gate = Gate::of(3);
+        let other = Arc::clone(&gate);
+        let dying = thread::spawn(move || {
+            let _ = Way(&other, me(0), Stage::Outside).look();
+            other.roster.die(me(0));
+            other.words.see_to(&other.roster, Some(me(0)), me(2));
+        });
+        assert_eq!(gate.pass(1), Err(Broken));
+        dying.join().unwrap();
+        assert!(gate.words.is_broken());
     });
 }

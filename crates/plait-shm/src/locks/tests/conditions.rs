@@ -7,7 +7,7 @@ use super::*;
 #[test]
 fn so_many_are_notified_and_those_that_waited_longest() {
     let memory = memory();
-    let condition = Condition::create(&memory).unwrap();
+    let condition = Condition::create(&memory).unwrap().unwrap();
     let mut waiting: Vec<Notified> = (0..5).map(|_| condition.begin().unwrap()).collect();
     assert_eq!((condition.waiting(), condition.notify(2)), (5, 2));
     let notified: Vec<bool> = waiting.iter_mut().map(|waiting| waiting.look().is_ok()).collect();
@@ -27,12 +27,14 @@ fn so_many_are_notified_and_those_that_waited_longest() {
 #[test]
 fn a_notification_wakes() {
     let memory = memory();
-    let (lock, condition) = (Lock::create(&memory).unwrap(), Condition::create(&memory).unwrap());
+    let (lock, condition) = (Lock::create(&memory).unwrap().unwrap(), Condition::create(&memory).unwrap().unwrap());
     let _ = lock.acquire(None).unwrap();
     let waiter = thread::spawn({
         let other = theirs(&memory);
-        let (lock, condition) =
-            (Lock::at(&other, lock.line()).unwrap(), Condition::at(&other, condition.line()).unwrap());
+        let (lock, condition) = (
+            Lock::at(&other, lock.name()).unwrap().unwrap(),
+            Condition::at(&other, condition.name()).unwrap().unwrap(),
+        );
         move || {
             let _ = lock.acquire(late()).unwrap();
             let mut waiting = condition.begin().unwrap();
@@ -55,9 +57,9 @@ fn a_notification_wakes() {
 #[test]
 fn who_dies_takes_no_notification_with_it() {
     let memory = memory();
-    let condition = Condition::create(&memory).unwrap();
+    let condition = Condition::create(&memory).unwrap().unwrap();
     let other = theirs(&memory);
-    let same = Condition::at(&other, condition.line()).unwrap();
+    let same = Condition::at(&other, condition.name()).unwrap().unwrap();
     let first = same.begin().unwrap();
     let silent = same.begin().unwrap();
     let mut mine = condition.begin().unwrap();
@@ -72,9 +74,10 @@ fn who_dies_takes_no_notification_with_it() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "time")]
 fn more_waiters_than_places_are_refused() {
     let memory = memory();
-    let condition = Condition::create(&memory).unwrap();
+    let condition = Condition::create(&memory).unwrap().unwrap();
     let waiting: Vec<_> = (0..places::PLACES).map(|_| condition.begin().unwrap()).collect();
     assert!(condition.begin().err().unwrap().to_string().contains("1020 wait"));
     drop(waiting);

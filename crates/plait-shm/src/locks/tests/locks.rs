@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use super::*;
 
+/// How often one of several threads takes a lock.
+const EACH: u32 = if cfg!(miri) { 30 } else { 3_000 };
+
 #[test]
 fn a_lock_is_held_by_one() {
     let memory = memory();
     let other = theirs(&memory);
-    let lock = Lock::create(&memory).unwrap();
-    let same = Lock::at(&other, lock.line()).unwrap();
+    let lock = Lock::create(&memory).unwrap().unwrap();
+    let same = Lock::at(&other, lock.name()).unwrap().unwrap();
     assert_eq!(lock.try_acquire().unwrap(), Some(Acquired { died: None }));
     assert!(same.is_held() && same.try_acquire().unwrap().is_none());
     assert!(matches!(same.acquire(soon()), Err(WaitError::TimedOut)));
@@ -26,9 +29,9 @@ fn a_lock_is_held_by_one() {
 #[test]
 fn who_leaves_leaves_its_locks_to_the_next() {
     let memory = memory();
-    let lock = Lock::create(&memory).unwrap();
+    let lock = Lock::create(&memory).unwrap().unwrap();
     let other = theirs(&memory);
-    let same = Lock::at(&other, lock.line()).unwrap();
+    let same = Lock::at(&other, lock.name()).unwrap().unwrap();
     assert!(same.acquire(None).unwrap().died.is_none());
     let waiter = thread::spawn({
         let lock = lock.clone();
@@ -43,13 +46,13 @@ fn who_leaves_leaves_its_locks_to_the_next() {
 #[test]
 fn a_counter_under_a_lock_counts() {
     let memory = memory();
-    let lock = Lock::create(&memory).unwrap();
+    let lock = Lock::create(&memory).unwrap().unwrap();
     let count = Arc::new(AtomicU64::new(0));
     let threads: Vec<_> = (0..4)
         .map(|_| {
             let (lock, count) = (lock.clone(), Arc::clone(&count));
             thread::spawn(move || {
-                for _ in 0..3_000 {
+                for _ in 0..EACH {
                     let _ = lock.acquire(late()).unwrap();
                     let seen = count.load(Ordering::Relaxed);
                     count.store(seen + 1, Ordering::Relaxed);
@@ -59,20 +62,20 @@ fn a_counter_under_a_lock_counts() {
         })
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
-    assert_eq!(count.load(Ordering::Relaxed), 12_000);
+    assert_eq!(count.load(Ordering::Relaxed), 4 * u64::from(EACH));
 }
 
 #[test]
 fn waiters_that_give_up_do_not_keep_others_asleep() {
     let memory = memory();
-    let lock = Lock::create(&memory).unwrap();
+    let lock = Lock::create(&memory).unwrap().unwrap();
     let count = Arc::new(AtomicU32::new(0));
     let threads: Vec<_> = (0..4)
         .map(|patient| {
             let (lock, count) = (lock.clone(), Arc::clone(&count));
             thread::spawn(move || {
                 let mut got = 0;
-                while got < 300 {
+                while got < EACH / 10 {
                     let until = if patient < 2 { late() } else { Some(Deadline::after(Duration::from_micros(30))) };
                     match lock.acquire(until) {
                         Ok(_) => {
@@ -89,20 +92,20 @@ fn waiters_that_give_up_do_not_keep_others_asleep() {
         })
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
-    assert_eq!(count.load(Ordering::Relaxed), 1_200);
+    assert_eq!(count.load(Ordering::Relaxed), 4 * (EACH / 10));
 }
 
 #[test]
 fn an_rlock_is_its_holders() {
     let memory = memory();
-    let lock = RLock::create(&memory).unwrap();
+    let lock = RLock::create(&memory).unwrap().unwrap();
     assert_eq!(lock.release(1), Err(ReleaseError::NotHeld));
     assert!(lock.try_acquire(1).unwrap().is_some());
     assert!(lock.try_acquire(2).unwrap().is_none());
     assert!(lock.acquire(1, soon()).unwrap().died.is_none());
     assert_eq!(lock.release(2), Err(ReleaseError::NotMine));
     let other = theirs(&memory);
-    let same = RLock::at(&other, lock.line()).unwrap();
+    let same = RLock::at(&other, lock.name()).unwrap().unwrap();
     assert_eq!(same.release(1), Err(ReleaseError::NotMine), "the same number in another process is another");
     lock.release(1).unwrap();
     assert!(lock.is_mine(1) && !lock.is_mine(2));
@@ -118,47 +121,29 @@ fn an_rlock_is_its_holders() {
 }
 
 #[test]
-fn lines_are_handed_out_and_taken_back() {
-    let memory = LockMemory::create(4).unwrap();
-    let mut locks: Vec<Lock> = std::iter::from_fn(|| Lock::create(&memory)).collect();
-    assert_eq!(locks.iter().map(Lock::line).collect::<Vec<_>>(), [0, 1, 2, 3]);
-    let other = theirs(&memory);
-    assert!(Lock::create(&other).is_none(), "only who made the memory hands out its lines");
-    assert!(!Lock::at(&other, 1).unwrap().give_back());
-    assert!(Lock::at(&other, 4).is_none() && Lock::at(&other, usize::MAX).is_none());
-    let _ = locks[2].try_acquire().unwrap();
-    for _ in 0..2 {
-        assert!(locks.remove(1).give_back());
-    }
-    assert!(Lock::at(&other, 2).is_none());
-    assert_eq!(memory.take(2), Some(1));
-    assert_eq!(memory.take(1), None);
-    assert!(memory.give(1, 2));
-    let (one, two) = (Lock::create(&memory).unwrap(), Lock::create(&memory).unwrap());
-    assert_eq!((one.line(), two.line(), two.is_held()), (1, 2, false));
-}
-
-#[test]
 fn seats_are_used_again_and_their_dead_stay_dead() {
     let memory = memory();
-    let lock = Lock::create(&memory).unwrap();
+    let lock = Lock::create(&memory).unwrap().unwrap();
     let first = theirs(&memory);
     let dead = first.me().unwrap();
-    assert!(Lock::at(&first, lock.line()).unwrap().try_acquire().unwrap().is_some());
+    assert!(Lock::at(&first, lock.name()).unwrap().unwrap().try_acquire().unwrap().is_some());
     drop(first);
     memory.settle().unwrap();
     let next = theirs(&memory);
     let me = next.me().unwrap();
     assert_eq!((me.seat(), me == dead), (dead.seat(), false));
     assert!(memory.roster().is_dead(dead) && !memory.roster().is_dead(me));
-    assert!(Lock::at(&next, lock.line()).unwrap().try_acquire().unwrap().unwrap().died.is_some());
+    assert!(Lock::at(&next, lock.name()).unwrap().unwrap().try_acquire().unwrap().unwrap().died.is_some());
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "time")]
 fn more_processes_than_seats_are_refused() {
     let memory = memory();
+    memory.join().unwrap();
     let others: Vec<_> = (1..roster::SEATS).map(|_| theirs(&memory)).collect();
-    let error = LockMemory::open(memory.fd().try_clone_to_owned().unwrap()).err().unwrap();
+    others.iter().for_each(|other| other.join().unwrap());
+    let error = theirs(&memory).join().unwrap_err();
     assert!(error.to_string().contains("248 processes"), "{error}");
     drop(others);
     memory.settle().unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::*;
 
 mod barriers;
+mod books;
 mod conditions;
 mod locks;
 mod semaphores;

@@ -7,9 +7,9 @@ use super::*;
 
 #[test]
 fn many_wait_for_one_lock_in_one_thread() {
-    const MANY: u32 = 300;
+    const MANY: u32 = if cfg!(miri) { 20 } else { 300 };
     let memory = memory();
-    let lock = Lock::create(&memory).unwrap();
+    let lock = Lock::create(&memory).unwrap().unwrap();
     let _ = lock.acquire(None).unwrap();
     let waiters = Waiters::start().unwrap();
     let (tell, told) = mpsc::channel();
@@ -34,7 +34,8 @@ fn many_wait_for_one_lock_in_one_thread() {
 #[test]
 fn each_wait_ends_once() {
     let memory = memory();
-    let (lock, semaphore) = (Lock::create(&memory).unwrap(), Semaphore::create(&memory, 0, false).unwrap());
+    let (lock, semaphore) =
+        (Lock::create(&memory).unwrap().unwrap(), Semaphore::create(&memory, 0, false).unwrap().unwrap());
     let _ = lock.acquire(None).unwrap();
     let waiters = Waiters::start().unwrap();
     let (tell, told) = mpsc::channel();
@@ -70,10 +71,11 @@ fn all_kinds_are_waited_for_also_on_kernels_that_cannot() {
             LockMemory::look_instead();
         }
         let memory = memory();
-        let (lock, event) = (Lock::create(&memory).unwrap(), Event::create(&memory).unwrap());
-        let (condition, barrier) = (Condition::create(&memory).unwrap(), Barrier::create(&memory, 2).unwrap());
+        let (lock, event) = (Lock::create(&memory).unwrap().unwrap(), Event::create(&memory).unwrap().unwrap());
+        let (condition, barrier) =
+            (Condition::create(&memory).unwrap().unwrap(), Barrier::create(&memory, 2).unwrap().unwrap());
         let other = theirs(&memory);
-        assert!(Lock::at(&other, lock.line()).unwrap().try_acquire().unwrap().is_some());
+        assert!(Lock::at(&other, lock.name()).unwrap().unwrap().try_acquire().unwrap().is_some());
         let waiters = Waiters::start().unwrap();
         let (tell, told) = mpsc::channel();
         let tells = || tell.clone();
