@@ -1,10 +1,12 @@
 //! The claim ring: the parent publishes tasks, whichever worker is free claims the next one.
 //!
-//! Fixed slots of 256 bytes. A slot's state word holds the position it stands for, and the owner; a claim is one
+//! Fixed slots, of a word and 256 bytes. A slot's state word holds the position it stands for, and the owner; a claim is one
 //! compare-and-swap that writes both, so at no instant is a task taken by nobody known. Promises:
 //! each pushed task is claimed once, or retracted, or reported by [`ClaimProducer::recover`]; a consumer sees the whole body
 //! or none of it; a worker that dies holds back its slot and nothing else; what a worker writes out of turn may
-//! stop the ring, and never leads the parent outside of it: ids come back from the parent's own memory.
+//! stop the ring, which [`ClaimProducer::is_sound`] then says, and never leads the parent outside of it: ids come back from
+//! the parent's own memory. Tasks lie apart from the words, and workers have them mapped for reading only: so none can
+//! change what another will run.
 //!
 //! | state word | who may write it next |
 //! |---|---|
@@ -66,24 +68,59 @@ pub(crate) struct Task {
 }
 
 #[repr(C, align(64))]
-pub(crate) struct Slot {
-    state: AtomicU64,
-    task: SlotCell<Task>,
+pub(crate) struct TaskCell(SlotCell<Task>);
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<TaskCell>() == 256);
+
+// SAFETY: bytes in an UnsafeCell any pattern of which is a `Task`.
+#[cfg(not(loom))]
+unsafe impl Shareable for TaskCell {}
+
+/// The slots of a ring: their words, and their tasks, as many.
+#[derive(Clone)]
+pub(crate) struct Slots {
+    states: Place<[Line<AtomicU64>]>,
+    tasks: Place<[TaskCell]>,
 }
 
-#[cfg(not(loom))]
-const _: () = assert!(size_of::<Slot>() == 256);
+/// One of them.
+struct Slot<'a> {
+    state: &'a AtomicU64,
+    task: &'a SlotCell<Task>,
+}
 
-// SAFETY: an atomic, and bytes in an UnsafeCell any pattern of which is a `Task`.
-#[cfg(not(loom))]
-unsafe impl Shareable for Slot {}
+impl Slots {
+    /// Bytes of a slot's word, and of its task.
+    pub(crate) const STATE_BYTES: usize = size_of::<Line<AtomicU64>>();
+    pub(crate) const TASK_BYTES: usize = size_of::<TaskCell>();
+
+    pub(crate) fn new(states: Place<[Line<AtomicU64>]>, tasks: Place<[TaskCell]>) -> Self {
+        let count = states.len();
+        assert!(count.is_power_of_two(), "a claim ring has a power of two of slots");
+        assert!(count == tasks.len(), "each slot has a word and a task");
+        Self { states, tasks }
+    }
+
+    fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    fn at(&self, position: u64) -> Slot<'_> {
+        // Their number is a power of two.
+        let index = position as usize & (self.states.len() - 1);
+        Slot { state: &self.states[index], task: &self.tasks[index].0 }
+    }
+}
 
 #[cfg(all(test, loom))]
-impl Slot {
+impl Slots {
     /// The slots of an empty ring.
-    pub(crate) fn ring(slots: u64) -> std::sync::Arc<[Slot]> {
-        let empty = || SlotCell::new(Task { id: 0, len: 0, _unused: 0, body: [0; INLINE] });
-        (0..slots).map(|at| Slot { state: AtomicU64::new(state(at, FREE)), task: empty() }).collect()
+    pub(crate) fn ring(slots: u64) -> Self {
+        let empty = || TaskCell(SlotCell::new(Task { id: 0, len: 0, _unused: 0, body: [0; INLINE] }));
+        let states: std::sync::Arc<[_]> = (0..slots).map(|at| Line(AtomicU64::new(state(at, FREE)))).collect();
+        let tasks: std::sync::Arc<[_]> = (0..slots).map(|_| empty()).collect();
+        Self::new(states.into(), tasks.into())
     }
 }
 
@@ -96,7 +133,8 @@ unsafe impl Shareable for ClaimedUpTo {}
 
 /// The parent's end of the claim ring.
 pub struct ClaimProducer {
-    slots: Place<[Slot]>,
+    slots: Slots,
+    hint: Place<ClaimedUpTo>,
     /// The task last pushed to each slot, out of the workers' reach.
     tasks: Box<[TaskId]>,
     /// The next position to push.
@@ -109,18 +147,16 @@ pub struct ClaimProducer {
 
 impl ClaimProducer {
     /// The producing end of a ring whose memory is all zero; there must be no other.
-    pub(crate) fn new(slots: Place<[Slot]>) -> Self {
-        assert!(slots.len().is_power_of_two(), "a claim ring has a power of two of slots");
-        for (at, slot) in slots.iter().enumerate() {
-            slot.state.store(state(at as u64, FREE), Ordering::Release);
+    pub(crate) fn new(slots: Slots, hint: Place<ClaimedUpTo>) -> Self {
+        for at in 0..slots.len() as u64 {
+            slots.at(at).state.store(state(at, FREE), Ordering::Release);
         }
         let tasks = vec![TaskId::from_bits(0); slots.len()].into();
-        Self { slots, tasks, tail: 0, free_up_to: Cell::new(0), front: Cell::new(0) }
+        Self { slots, hint, tasks, tail: 0, free_up_to: Cell::new(0), front: Cell::new(0) }
     }
 
-    fn slot(&self, position: u64) -> &Slot {
-        // The number of slots is a power of two.
-        &self.slots[position as usize & (self.slots.len() - 1)]
+    fn slot(&self, position: u64) -> Slot<'_> {
+        self.slots.at(position)
     }
 
     /// Publishes `task`, whose body is the `body` parts one after the other. Then wake a worker (`PoolMemory::wake_idle`).
@@ -143,7 +179,7 @@ impl ClaimProducer {
         }
         let index = at as usize & (self.slots.len() - 1);
         self.tasks[index] = task;
-        let slot = &self.slots[index];
+        let slot = self.slots.at(at);
         slot.task.with_mut(|to| {
             // SAFETY: the slot is FREE for `at`, a state that the producer alone ends, and this is the only producer; `len` was
             // checked against the room; parts are private memory and so do not overlap it.
@@ -175,6 +211,35 @@ impl ClaimProducer {
         self.slot(at.0).state.load(Ordering::Relaxed) != state(at.0, READY)
     }
 
+    /// Has a worker claimed it and freed the slot? Then its status says that it runs it, until it has ended and its result is in
+    /// the ring: both can be seen by who saw this.
+    pub fn is_copied(&self, at: Position) -> bool {
+        // SYNC POINT with the store that freed the slot, for what `on_claim` wrote.
+        self.slot(at.0).state.load(Ordering::Acquire) >> 8 > at.0
+    }
+
+    /// Does every word of the ring say what the protocol can have left there? False means that somebody wrote over it, and that tasks
+    /// may be lost or never claimed.
+    pub fn is_sound(&self) -> bool {
+        let slots = self.slots.len() as u64;
+        let hint = self.hint.load(Ordering::Relaxed);
+        let pushed = (self.tail.saturating_sub(slots)..self.tail).all(|at| {
+            let word = self.slot(at).state;
+            let seen = word.load(Ordering::Relaxed);
+            match (seen >> 8, seen & 0xff) {
+                (position, FREE) => position == at + slots,
+                // All below the hint were claimed before it was stored; but that may be seen late, except by an exchange.
+                (position, READY) if at < hint => {
+                    position == at && word.compare_exchange(seen, seen, Ordering::Relaxed, Ordering::Relaxed).is_err()
+                }
+                (position, READY) => position == at,
+                (position, tag) => position == at && tag >= FIRST_TAKEN,
+            }
+        });
+        let free = (self.tail..slots).all(|at| self.slot(at).state.load(Ordering::Relaxed) == state(at, FREE));
+        pushed && free && hint <= self.tail
+    }
+
     /// Frees the slots that `dead` had claimed and not freed, and tells their tasks.
     ///
     /// Only for a process that is known to have ended, and before its id is given to another. A task may be told here and also
@@ -187,7 +252,7 @@ impl ClaimProducer {
             return recovered;
         }
         for at in self.tail.saturating_sub(slots)..self.tail {
-            let word = &self.slot(at).state;
+            let word = self.slot(at).state;
             if word.load(Ordering::Relaxed) == state(at, taken_by(dead)) {
                 // The kernel's news of the death came after everything that the dead process did.
                 word.store(state(at + slots, FREE), Ordering::Relaxed);
@@ -223,7 +288,7 @@ impl ClaimProducer {
 
 /// A worker's end of the claim ring.
 pub struct ClaimConsumer {
-    slots: Place<[Slot]>,
+    slots: Slots,
     hint: Place<ClaimedUpTo>,
     me: WorkerId,
     /// All positions below are claimed or retracted.
@@ -231,13 +296,13 @@ pub struct ClaimConsumer {
 }
 
 impl ClaimConsumer {
-    pub(crate) fn new(slots: Place<[Slot]>, hint: Place<ClaimedUpTo>, me: WorkerId) -> Self {
-        assert!(slots.len().is_power_of_two() && me.index() < crate::MAX_WORKERS);
+    pub(crate) fn new(slots: Slots, hint: Place<ClaimedUpTo>, me: WorkerId) -> Self {
+        assert!(me.index() < crate::MAX_WORKERS);
         Self { slots, hint, me, cursor: Cell::new(0) }
     }
 
-    fn slot(&self, position: u64) -> &Slot {
-        &self.slots[position as usize & (self.slots.len() - 1)]
+    fn slot(&self, position: u64) -> Slot<'_> {
+        self.slots.at(position)
     }
 
     /// The first position that looks READY, if there is one.

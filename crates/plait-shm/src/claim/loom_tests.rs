@@ -8,10 +8,10 @@ use super::*;
 use crate::{model, model_of};
 
 fn ring(slots: u64, workers: u16) -> (ClaimProducer, Vec<ClaimConsumer>) {
-    let slots = Slot::ring(slots);
+    let slots = Slots::ring(slots);
     let hint: Arc<ClaimedUpTo> = Arc::new(Line(AtomicU64::new(0)));
-    let consumer = |me| ClaimConsumer::new(Arc::clone(&slots).into(), Arc::clone(&hint).into(), WorkerId(me));
-    (ClaimProducer::new(Arc::clone(&slots).into()), (0..workers).map(consumer).collect())
+    let consumer = |me| ClaimConsumer::new(slots.clone(), Arc::clone(&hint).into(), WorkerId(me));
+    (ClaimProducer::new(slots.clone(), Arc::clone(&hint).into()), (0..workers).map(consumer).collect())
 }
 
 fn push(producer: &mut ClaimProducer, n: u64) -> Option<Position> {

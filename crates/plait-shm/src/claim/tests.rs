@@ -10,6 +10,7 @@ use super::*;
 use crate::segment::Segment;
 
 const WORKERS: u16 = 3;
+const SLOT: usize = Slots::STATE_BYTES + Slots::TASK_BYTES;
 
 struct Ring {
     segment: Arc<Segment>,
@@ -20,12 +21,16 @@ struct Ring {
 
 impl Ring {
     fn new(slots: usize) -> Self {
-        let segment = Arc::new(Segment::create("plait-test", 64 + slots * 256).unwrap().0);
-        let place = || Place::slice(&segment, 64, slots);
-        let producer = ClaimProducer::new(place());
-        let consumers =
-            (0..WORKERS).map(|me| ClaimConsumer::new(place(), Place::new(&segment, 0), WorkerId(me))).collect();
+        let segment = Arc::new(Segment::create("plait-test", 64 + slots * SLOT).unwrap().0);
+        let producer = ClaimProducer::new(Self::all(&segment, slots), Place::new(&segment, 0));
+        let consumer = |me| ClaimConsumer::new(Self::all(&segment, slots), Place::new(&segment, 0), WorkerId(me));
+        let consumers = (0..WORKERS).map(consumer).collect();
         Self { slots: slots as u64, producer, consumers, segment }
+    }
+
+    fn all(segment: &Arc<Segment>, slots: usize) -> Slots {
+        let tasks_at = 64 + slots * Slots::STATE_BYTES;
+        Slots::new(Place::slice(segment, 64, slots), Place::slice(segment, tasks_at, slots))
     }
 
     fn claim(&mut self, me: u16) -> Option<(TaskId, Vec<u8>)> {
@@ -50,9 +55,8 @@ impl Ring {
         assert_eq!(died.is_err(), told.is_some());
         if told.is_some() {
             // A new process under the same id.
-            let slots = self.slots as usize;
-            let (place, hint) = (Place::slice(&self.segment, 64, slots), Place::new(&self.segment, 0));
-            self.consumers[me as usize] = ClaimConsumer::new(place, hint, WorkerId(me));
+            let (all, hint) = (Self::all(&self.segment, self.slots as usize), Place::new(&self.segment, 0));
+            self.consumers[me as usize] = ClaimConsumer::new(all, hint, WorkerId(me));
         }
         told
     }
@@ -79,11 +83,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..WORKERS).prop_map(Step::Recover),
         2 => any::<usize>().prop_map(Step::Retract),
     ];
-    proptest::collection::vec(step, 1..300)
+    proptest::collection::vec(step, 1..if cfg!(miri) { 40 } else { 300 })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 256 }))]
 
     #[test]
     fn each_task_goes_one_way(slots in 1_u32..5, steps in steps()) {
@@ -138,6 +142,7 @@ proptest! {
                 }
                 Step::Retract(_) => {}
             }
+            prop_assert!(ring.producer.is_sound());
             let told = ring.producer.waiting();
             prop_assert!(told >= waiting.len());
             prop_assert!(!waiting.is_empty() || told == 0);
@@ -181,13 +186,13 @@ fn a_hint_that_went_back_costs_one_round_and_not_all() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 256 }))]
 
     /// Whatever is written anywhere into the ring: no panic, no endless walk, and recovered ids are ids that were pushed.
     #[test]
-    fn wild_writes_lead_nowhere(wild in proptest::collection::vec((0..64 + 4 * 256_usize, any::<u8>()), 1..40)) {
+    fn wild_writes_lead_nowhere(wild in proptest::collection::vec((0..64 + 4 * SLOT, any::<u8>()), 1..40)) {
         let mut ring = Ring::new(4);
-        let bytes = Place::<[Byte]>::slice(&ring.segment, 0, 64 + 4 * 256);
+        let bytes = Place::<[Byte]>::slice(&ring.segment, 0, 64 + 4 * SLOT);
         for round in 0..4_u64 {
             for (at, value) in wild.iter().skip(round as usize * 10).take(10) {
                 bytes[*at].0.store(*value, Ordering::Relaxed);
@@ -205,6 +210,51 @@ proptest! {
             }
         }
     }
+}
+
+/// A ring of four: one slot was freed, one is taken, one waits, one was never pushed.
+fn in_every_state() -> Ring {
+    let mut ring = Ring::new(4);
+    for n in 0..3 {
+        ring.producer.push(TaskId::from_bits(n), &[]).unwrap();
+    }
+    ring.claim(0).unwrap();
+    ring.die_claiming(1).unwrap();
+    ring
+}
+
+#[test]
+fn a_word_that_was_written_over_is_noticed() {
+    let words = |ring: &Ring| Place::<[Byte]>::slice(&ring.segment, 0, 64 + 4 * Slots::STATE_BYTES);
+    for slot in 0..4 {
+        for wild in [0, u64::MAX, 1, 2, 1 << 63, 0x0101_0101_0101_0101, 64 << 8, 64 << 8 | READY] {
+            let ring = in_every_state();
+            assert!(ring.producer.is_sound());
+            let place = words(&ring);
+            let before: Vec<u8> = (0..8).map(|at| place[64 + slot * 64 + at].0.load(Ordering::Relaxed)).collect();
+            for (at, byte) in wild.to_le_bytes().iter().enumerate() {
+                place[64 + slot * 64 + at].0.store(*byte, Ordering::Relaxed);
+            }
+            let same = before == wild.to_le_bytes();
+            assert_eq!(ring.producer.is_sound(), same, "{wild:x} in the word of slot {slot}");
+        }
+    }
+    let ring = in_every_state();
+    for (hint, fine) in [(0, true), (2, true), (3, false), (4, false), (u64::MAX, false)] {
+        ring.producer.hint.store(hint, Ordering::Relaxed);
+        assert_eq!(ring.producer.is_sound(), fine, "a hint of {hint}, where the task at 2 waits");
+    }
+}
+
+#[test]
+fn a_task_is_copied_when_its_slot_was_freed() {
+    let mut ring = Ring::new(2);
+    let at = ring.producer.push(TaskId::from_bits(7), &[]).unwrap();
+    assert!(!ring.producer.is_copied(at));
+    ring.die_claiming(0).unwrap();
+    assert!(!ring.producer.is_copied(at) && ring.producer.is_taken(at));
+    ring.producer.recover(WorkerId(0));
+    assert!(ring.producer.is_copied(at));
 }
 
 #[repr(transparent)]

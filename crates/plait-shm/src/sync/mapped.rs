@@ -14,11 +14,13 @@ use rustix::io::Errno;
 use rustix::thread::{ClockId, Timespec, futex};
 use rustix::time::clock_gettime;
 
+use crate::system;
+
 /// Memory that [`Place`]s lie in.
 ///
 /// # Safety
-/// `bytes()` must give the same start and length on every call, and that memory must be readable and writable, aligned to
-/// 64 bytes, and stay so until the value is dropped.
+/// `bytes()` must give the same start and length on every call, and that memory must be readable, aligned to 64 bytes, and stay
+/// so until the value is dropped; and writable, unless nothing in it is written through its places.
 pub(crate) unsafe trait Home: Send + Sync + 'static {
     fn bytes(&self) -> NonNull<[u8]>;
 }
@@ -111,6 +113,7 @@ impl<T> SlotCell<T> {
 }
 
 /// A stretch of plain bytes, aligned to 64, that one side writes and another reads in turns.
+#[derive(Clone)]
 pub(crate) struct Area {
     base: NonNull<u8>,
     len: usize,
@@ -234,7 +237,7 @@ impl Futex {
     /// Wakes up to `count` of those who sleep on the word, the longest asleep first.
     pub(crate) fn wake(&self, count: u32) {
         // It can fail for an unmapped word only, and how many it found is of no use.
-        let _ = futex::wake(&self.0, futex::Flags::empty(), count.min(i32::MAX as u32));
+        let _ = system::futex_wake(&self.0, futex::Flags::empty(), count.min(i32::MAX as u32));
     }
 
     /// Wakes everybody who sleeps on the word.
@@ -268,10 +271,11 @@ pub(crate) fn now() -> u64 {
 const WATCHED: usize = 128;
 
 /// Where the kernel cannot watch several words (Linux before 5.16, other systems), they are looked at this often.
-const NAP: u64 = 500_000;
+/// Miri's clock goes on with the steps that are run, and by so much a keeper has done little more than wake up.
+const NAP: u64 = if cfg!(miri) { 50_000_000 } else { 500_000 };
 
-/// Set when the kernel has refused to watch several words.
-static LOOKING: AtomicBool = AtomicBool::new(false);
+/// Set when the kernel has refused to watch several words. Miri knows no call for that.
+static LOOKING: AtomicBool = AtomicBool::new(cfg!(miri));
 
 /// From now on, has this process look at several words every half millisecond, as on kernels that cannot watch them.
 pub(crate) fn look_instead() {

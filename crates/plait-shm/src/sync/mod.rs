@@ -10,10 +10,14 @@ mod imp;
 #[cfg(not(loom))]
 #[path = "mapped.rs"]
 mod imp;
+#[cfg(loom)]
+mod mortal;
 
 pub(crate) use imp::{Area, AtomicU8, AtomicU32, AtomicU64, Futex, Ordering, Place, Slept, SlotCell, fence, now};
 #[cfg(not(loom))]
 pub(crate) use imp::{Home, Shareable, look_instead, sleep_any};
+#[cfg(all(test, loom))]
+pub(crate) use mortal::dies_at;
 
 /// A value on cache lines of its own, so that two processes that write neighbours do not slow each other down.
 #[repr(C, align(64))]

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use loom::cell::UnsafeCell;
-pub(crate) use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+pub(crate) use loom::sync::atomic::{Ordering, fence};
 use loom::sync::{Condvar, Mutex};
+
+pub(crate) use super::mortal::{AtomicU8, AtomicU32, AtomicU64};
 
 /// A reference to a `T` that both sides have.
 pub(crate) struct Place<T: ?Sized>(Arc<T>);
@@ -65,6 +67,7 @@ impl Area {
     /// # Safety
     /// None is needed here: loom checks what the real one asks for.
     pub(crate) unsafe fn write(&self, offset: usize, bytes: &[u8]) {
+        super::mortal::step();
         for (i, byte) in bytes.iter().enumerate() {
             let at = offset + i;
             // SAFETY: loom has just checked that nobody else accesses the word.
