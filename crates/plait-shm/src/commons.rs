@@ -12,11 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{FallocateFlags, SealFlags};
 use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit};
+use rustix::process::Resource;
 
 use crate::block::{Block, Region};
 use crate::mapped::{Access, Mapped};
 use crate::segment::{cannot_shrink, file_len, memfd};
+use crate::system;
 
 /// The least that a program gets along with.
 const MIN_LEN: u64 = 1 << 20;
@@ -64,21 +65,26 @@ impl Commons {
     /// # Errors
     /// Those of `memfd_create`; that of `ftruncate` (EFBIG) when not even 1 MiB is allowed.
     pub fn create(len: u64) -> io::Result<Arc<Self>> {
+        Self::create_as("plait-commons", len)
+    }
+
+    /// The same under another name, which shows in `/proc/PID/maps`.
+    pub(crate) fn create_as(name: &str, len: u64) -> io::Result<Arc<Self>> {
         let page = rustix::param::page_size() as u64;
         // Who asks for more than the limit gets SIGXFSZ beside the error.
-        let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+        let limit = system::getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
         if limit < MIN_LEN {
             return Err(Errno::FBIG.into());
         }
-        let file = memfd("plait-commons", 0)?;
+        let file = memfd(name, 0)?;
         let mut len = len.max(MIN_LEN).min(limit) / page * page;
-        while let Err(error) = rustix::fs::ftruncate(&file, len) {
+        while let Err(error) = system::ftruncate(&file, len) {
             len = len / 2 / page * page;
             if len < MIN_LEN {
                 return Err(error.into());
             }
         }
-        rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        system::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         Ok(Arc::new(Self::new(file, len, 0)))
     }
 
@@ -88,7 +94,7 @@ impl Commons {
     /// `InvalidInput` for a file whose length can change, or is not whole pages, which therefore is no commons.
     pub fn open(fd: OwnedFd) -> io::Result<Arc<Self>> {
         let len = file_len(&fd)? as u64;
-        let sealed = rustix::fs::fcntl_get_seals(&fd).is_ok_and(|seals| seals.contains(SealFlags::GROW));
+        let sealed = system::fcntl_get_seals(&fd).is_ok_and(|seals| seals.contains(SealFlags::GROW));
         if !sealed || !cannot_shrink(&fd) || !len.is_multiple_of(rustix::param::page_size() as u64) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file is not the commons of a program"));
         }
@@ -151,13 +157,13 @@ impl Commons {
             return false;
         }
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        rustix::fs::fallocate(&self.file, flags, start, end - start).is_ok()
+        system::fallocate(&self.file, flags, start, end - start).is_ok()
     }
 
     /// Gives the pages of a block memory; those that have none yet are zeros.
     pub(crate) fn fill(&self, block: Block) -> io::Result<()> {
         loop {
-            match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, block.offset, block.len) {
+            match system::fallocate(&self.file, FallocateFlags::KEEP_SIZE, block.offset, block.len) {
                 Err(Errno::INTR) => {}
                 filled => return Ok(filled?),
             }
@@ -203,23 +209,25 @@ mod tests {
     }
 
     fn write(commons: &Commons, offset: u64, bytes: &[u8]) {
-        assert_eq!(rustix::io::pwrite(commons.fd(), bytes, offset), Ok(bytes.len()));
+        assert_eq!(system::pwrite(commons.fd(), bytes, offset), Ok(bytes.len()));
     }
 
     #[test]
+    #[cfg_attr(any(miri, acted), ignore = "residency")]
     fn it_has_its_full_length_and_no_memory() {
         let commons = Commons::create(1 << 46).unwrap();
         assert_eq!((commons.len(), resident(&commons)), (1 << 46, 0));
         assert_eq!(other_side(&commons).len(), 1 << 46);
         for len in [0, 2 * MIB] {
-            assert!(rustix::fs::ftruncate(commons.fd(), len).is_err());
+            assert!(system::ftruncate(commons.fd(), len).is_err());
         }
-        assert!(rustix::fs::fcntl_add_seals(commons.fd(), SealFlags::WRITE).is_err());
+        assert!(system::fcntl_add_seals(commons.fd(), SealFlags::WRITE).is_err());
         let flags = rustix::io::fcntl_getfd(commons.fd()).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
     }
 
     #[test]
+    #[cfg_attr(any(miri, acted), ignore = "limits")]
     fn a_length_that_the_system_refuses_is_halved() {
         let commons = Commons::create(u64::MAX).unwrap();
         assert!(commons.len() > u64::MAX / 4 && commons.len() < u64::MAX / 2);
@@ -227,6 +235,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(any(miri, acted), ignore = "residency")]
     fn regions_do_not_overlap_and_come_back_empty() {
         let commons = Commons::create(MIB).unwrap();
         let first = commons.take_region(256 * KIB).unwrap();
@@ -256,6 +265,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(any(miri, acted), ignore = "residency")]
     fn whole_pages_are_punched() {
         let commons = Commons::create(MIB).unwrap();
         write(&commons, 0, &[7; 4 * 4096]);
@@ -270,6 +280,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(any(miri, acted), ignore = "files")]
     fn other_files_are_refused() {
         let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
         assert!(Commons::open(file.into()).is_err());
@@ -277,7 +288,7 @@ mod tests {
             [(8192, SealFlags::SHRINK), (8192, SealFlags::GROW), (8191, SealFlags::SHRINK | SealFlags::GROW)]
         {
             let file = memfd("plait-test", len).unwrap();
-            rustix::fs::fcntl_add_seals(&file, seals).unwrap();
+            system::fcntl_add_seals(&file, seals).unwrap();
             assert!(Commons::open(file).is_err());
         }
     }

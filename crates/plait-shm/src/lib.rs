@@ -31,12 +31,15 @@ mod mapped;
 #[cfg(not(loom))]
 mod pool_memory;
 mod progress;
+mod queue;
 mod seats;
 #[cfg(not(loom))]
 mod segment;
 mod status;
 mod stream;
 mod sync;
+#[cfg(not(loom))]
+mod system;
 mod tail;
 #[cfg(not(loom))]
 mod worker_memory;
@@ -51,9 +54,9 @@ pub use commons::Commons;
 pub use error::{Malformed, OpenError};
 #[cfg(not(loom))]
 pub use locks::{
-    Acquired, Acquiring, Barrier, BeginError, Broken, Condition, Died, Event, JoinError, Lock, LockMemory, Notified,
-    Passed, Passing, Permit, RLock, Reacquiring, ReleaseError, Semaphore, Ticket, TooMany, WaitError, Waiters,
-    Watching,
+    Acquired, Acquiring, Barrier, BeginError, Broken, Condition, Died, Event, JoinError, Lock, LockMemory, Name,
+    Notification, Notified, Passed, Passing, Permit, RLock, Reacquiring, ReleaseError, Semaphore, Still, Ticket,
+    TooMany, WaitError, Waiters, Watching, hold_still,
 };
 pub use locks::{Deadline, Left, Pause, Pending, wait};
 #[cfg(not(loom))]
@@ -61,6 +64,11 @@ pub use mapped::{Access, Mapped};
 #[cfg(not(loom))]
 pub use pool_memory::PoolMemory;
 pub use progress::Progress;
+#[cfg(not(loom))]
+pub use queue::{
+    Bounds, Getting, Item, Joining, Message, Offer, Parcel, PutError, Putting, Queue, Ready, TakeError, Taken, Wanted,
+    this_thread,
+};
 #[cfg(not(loom))]
 pub use segment::Segment;
 pub use status::WorkerStatus;
@@ -83,5 +91,10 @@ pub(crate) fn model(body: impl Fn() + Send + Sync + 'static) {
 pub(crate) fn model_of(preemptions: usize, body: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(preemptions);
+    // Of one interleaving; what dies and is looked after takes many.
+    model.max_branches = 10_000;
     model.check(body);
 }
+
+#[cfg(all(test, not(loom)))]
+mod wild_tests;

@@ -12,6 +12,7 @@ use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use crate::block::Block;
 use crate::segment::Mapping;
+use crate::system;
 
 /// How a block is mapped. Both ways it can be read and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +78,7 @@ impl Mapped {
     pub fn populate(&self) {
         // SAFETY: the range is this mapping's, and reading its pages in changes nothing that is mapped.
         let _ = unsafe {
-            rustix::mm::madvise(self.mapping.base().as_ptr().cast(), self.mapping.len(), Advice::LinuxPopulateRead)
+            system::madvise(self.mapping.base().as_ptr().cast(), self.mapping.len(), Advice::LinuxPopulateRead)
         };
     }
 
@@ -129,7 +130,7 @@ mod tests {
     use std::sync::Arc;
 
     const PAGE: usize = 4096;
-    const LEN: usize = 5 << 20;
+    const LEN: usize = if cfg!(miri) { 5 * PAGE } else { 5 << 20 };
     /// Neither its begin nor its end is that of a page.
     const BLOCK: Block = Block { offset: 3 * PAGE as u64 + 100, len: LEN as u64 };
 
@@ -140,7 +141,7 @@ mod tests {
     fn filled() -> Arc<Commons> {
         let commons = Commons::create(1 << 30).unwrap();
         let bytes: Vec<u8> = (0..LEN).map(byte).collect();
-        assert_eq!(rustix::io::pwrite(commons.fd(), &bytes, BLOCK.offset), Ok(LEN));
+        assert_eq!(system::pwrite(commons.fd(), &bytes, BLOCK.offset), Ok(LEN));
         commons
     }
 
@@ -186,6 +187,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(any(miri, acted), ignore = "pagemap")]
     fn one_written_byte_is_found() {
         let commons = filled();
         for at in [0, 1, PAGE, LEN / 2, LEN - PAGE, LEN - 1] {
@@ -200,6 +202,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(any(miri, acted), ignore = "pagemap")]
     fn what_was_only_read_is_unwritten() {
         let commons = filled();
         let mapped = commons.map(BLOCK, Access::Snapshot).unwrap();
@@ -215,6 +218,7 @@ mod tests {
 
     /// The system writes to memory, too.
     #[test]
+    #[cfg_attr(any(miri, acted), ignore = "pagemap")]
     fn what_a_system_call_wrote_is_found() {
         let commons = filled();
         let mapped = commons.map(BLOCK, Access::Snapshot).unwrap();
@@ -239,6 +243,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(any(miri, acted), ignore = "fork")]
     fn a_forked_child_can_tell_as_well() {
         let commons = filled();
         let mapped = Arc::new(commons.map(BLOCK, Access::Snapshot).unwrap());
@@ -258,6 +263,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(any(miri, acted), ignore = "pagemap")]
     fn memory_is_unmapped_on_drop() {
         let commons = filled();
         let mapped = commons.map(BLOCK, Access::Snapshot).unwrap();

@@ -12,11 +12,11 @@ use plait_trace::WorkerId;
 
 use crate::MAX_WORKERS;
 use crate::bell::{Bell, Wake};
-use crate::claim::{ClaimConsumer, ClaimProducer, ClaimedUpTo, Slot};
+use crate::claim::{ClaimConsumer, ClaimProducer, ClaimedUpTo, Slots};
 use crate::error::OpenError;
 use crate::ident::Ident;
 use crate::seats::Seats;
-use crate::segment::Segment;
+use crate::segment::{Segment, Shown, cannot_shrink, file_len};
 use crate::sync::{AtomicU32, Line, Ordering, Place, Shareable};
 
 const MAGIC: &[u8; 8] = b"plaitpoo";
@@ -37,8 +37,10 @@ struct PoolWords {
 // SAFETY: made of types that are.
 unsafe impl Shareable for PoolWords {}
 
-/// Slots begin on a page of their own.
-const SLOTS_AT: usize = size_of::<PoolWords>().next_multiple_of(4096);
+/// The words of the slots begin on a page of their own, and so do their tasks, which workers map for reading only.
+const STATES_AT: usize = size_of::<PoolWords>().next_multiple_of(PAGE);
+/// Of the largest pages of any machine.
+const PAGE: usize = 64 << 10;
 const MAX_SLOTS: usize = 1 << 20;
 
 /// The pool's shared memory, in the parent or in a worker.
@@ -63,7 +65,7 @@ const MAX_SLOTS: usize = 1 << 20;
 /// ```
 pub struct PoolMemory {
     words: Place<PoolWords>,
-    segment: Arc<Segment>,
+    slots: usize,
     fd: OwnedFd,
 }
 
@@ -80,10 +82,12 @@ impl PoolMemory {
         let slots = slots.next_power_of_two();
         let (segment, fd) = Segment::create("plait-pool", Self::len(slots))?;
         let segment = Arc::new(segment);
-        let memory = Self { words: Place::new(&segment, 0), segment, fd };
-        let producer = ClaimProducer::new(memory.slots(slots));
-        memory.words.ident.write(MAGIC, [slots as u64, 0]);
-        Ok((Arc::new(memory), producer))
+        let words: Place<PoolWords> = Place::new(&segment, 0);
+        let states = Place::slice(&segment, STATES_AT, slots);
+        let ring = Slots::new(states, Place::slice(&segment, Self::tasks_at(slots), slots));
+        let producer = ClaimProducer::new(ring, words.map(|words| &words.claimed_up_to));
+        words.ident.write(MAGIC, [slots as u64, 0]);
+        Ok((Arc::new(Self { words, slots, fd }), producer))
     }
 
     /// Opens the pool's memory in the worker `me`.
@@ -94,31 +98,41 @@ impl PoolMemory {
         if me.index() >= MAX_WORKERS {
             return Err(OpenError::Worker(me));
         }
-        let segment = Arc::new(Segment::open(&fd)?);
-        if segment.len() < SLOTS_AT {
+        let found = file_len(&fd)?;
+        if !cannot_shrink(&fd) || found < STATES_AT {
             return Err(OpenError::Alien);
         }
-        let memory = Self { words: Place::new(&segment, 0), segment, fd };
-        let [slots, _] = memory.words.ident.check(MAGIC)?;
+        // How much of it there is to map stands in its words.
+        let segment = Arc::new(Segment::front(&fd, STATES_AT)?);
+        let [slots, _] = Place::<PoolWords>::new(&segment, 0).ident.check(MAGIC)?;
         let slots = usize::try_from(slots).unwrap_or(usize::MAX);
-        let found = memory.segment.len();
         if !slots.is_power_of_two() || slots > MAX_SLOTS || Self::len(slots) != found {
             return Err(OpenError::Length {
                 found,
-                expected: SLOTS_AT.saturating_add(slots.saturating_mul(size_of::<Slot>())),
+                expected: STATES_AT.saturating_add(slots.saturating_mul(Slots::STATE_BYTES + Slots::TASK_BYTES)),
             });
         }
-        let hint = memory.words.map(|words| &words.claimed_up_to);
-        let consumer = ClaimConsumer::new(memory.slots(slots), hint, me);
-        Ok((Arc::new(memory), consumer))
+        let tasks_at = Self::tasks_at(slots);
+        let segment = Arc::new(Segment::front(&fd, tasks_at)?);
+        let shown = Arc::new(Shown::part(&fd, tasks_at as u64, found - tasks_at)?);
+        let words: Place<PoolWords> = Place::new(&segment, 0);
+        let ring = Slots::new(Place::slice(&segment, STATES_AT, slots), Place::slice(&shown, 0, slots));
+        let consumer = ClaimConsumer::new(ring, words.map(|words| &words.claimed_up_to), me);
+        Ok((Arc::new(Self { words, slots, fd }), consumer))
+    }
+
+    fn tasks_at(slots: usize) -> usize {
+        (STATES_AT + slots * Slots::STATE_BYTES).next_multiple_of(PAGE)
     }
 
     fn len(slots: usize) -> usize {
-        SLOTS_AT + slots * size_of::<Slot>()
+        Self::tasks_at(slots) + slots * Slots::TASK_BYTES
     }
 
-    fn slots(&self, slots: usize) -> Place<[Slot]> {
-        Place::slice(&self.segment, SLOTS_AT, slots)
+    /// Do the words that nobody changes, and those of which few values have a meaning, say what they must? False means that
+    /// somebody wrote over them. [`ClaimProducer::is_sound`] looks at the others.
+    pub fn is_sound(&self) -> bool {
+        self.words.ident.check(MAGIC).is_ok_and(|sizes| sizes == [self.slots as u64, 0]) && self.words.seats.is_sound()
     }
 
     /// The file descriptor, to be handed to workers.
@@ -192,6 +206,12 @@ impl PoolMemory {
     /// when all are busy.
     pub fn wake_idle(&self) -> Option<WorkerId> {
         self.words.seats.wake_last()
+    }
+
+    /// Wakes every worker that sleeps, whatever the words say: for tasks that have waited long, since a wild write can take a
+    /// worker's bit away.
+    pub fn rouse(&self) {
+        self.words.seats.rouse();
     }
 
     /// Wakes `worker` if it sits; to be called after a control message to it.

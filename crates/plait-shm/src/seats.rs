@@ -128,6 +128,22 @@ impl Seats {
         self.get_up(worker);
     }
 
+    /// Wakes all who sleep on a seat, sitting or not as far as the map tells.
+    pub(crate) fn rouse(&self) {
+        fence(Ordering::SeqCst);
+        for seat in &self.seats {
+            seat.fetch_add(1, Ordering::Relaxed);
+            seat.wake_all();
+        }
+    }
+
+    /// Are all bits and `looking` those of seats that there are?
+    pub(crate) fn is_sound(&self) -> bool {
+        let spare = (MAPS * 64 - SEATS) as u32;
+        let last = self.sitting[MAPS - 1].load(Ordering::Relaxed);
+        last.checked_shr(64 - spare).unwrap_or(0) == 0 && self.looking.load(Ordering::Relaxed) as usize <= SEATS
+    }
+
     /// Takes `worker`, known to be dead, off its seat.
     pub(crate) fn leave(&self, worker: WorkerId) {
         let (map, bit) = self.bit(worker);

@@ -11,28 +11,29 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use crate::sync::Home;
+use crate::system;
 
 /// Makes an anonymous file of `len` bytes, closed on exec, never executable where the kernel can say so.
 pub(crate) fn memfd(name: &str, len: usize) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let fd = match rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
+    let fd = match system::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
         // Linux before 6.3.
-        Err(rustix::io::Errno::INVAL) => rustix::fs::memfd_create(name, flags)?,
+        Err(rustix::io::Errno::INVAL) => system::memfd_create(name, flags)?,
         made => made?,
     };
-    rustix::fs::ftruncate(&fd, len as u64)?;
+    system::ftruncate(&fd, len as u64)?;
     Ok(fd)
 }
 
 pub(crate) fn file_len(fd: impl AsFd) -> io::Result<usize> {
-    let size = rustix::fs::fstat(fd)?.st_size;
+    let size = system::fstat(fd)?.st_size;
     usize::try_from(size).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 /// Can the file behind `fd` not become shorter? Without that no bounds check keeps SIGBUS away.
 pub(crate) fn cannot_shrink(fd: impl AsFd) -> bool {
     // Files that are no memfd have no seals to ask for.
-    rustix::fs::fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
+    system::fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
 }
 
 /// A mapping of a file, removed on drop.
@@ -64,7 +65,7 @@ impl Mapping {
         if sharing.contains(MapFlags::SHARED) {
             // Who writes a core dump reads everything, and so would fill the holes of the file with memory. It is a hint.
             // SAFETY: the range is the new mapping's, and what the advice changes is what a dump holds.
-            let _ = unsafe { rustix::mm::madvise(mapping.base.as_ptr().cast(), len, Advice::LinuxDontDump) };
+            let _ = unsafe { system::madvise(mapping.base.as_ptr().cast(), len, Advice::LinuxDontDump) };
         }
         Ok(mapping)
     }
@@ -78,7 +79,7 @@ impl Mapping {
         }
         let flags = sharing | MapFlags::NORESERVE;
         // SAFETY: the kernel chooses the address, so nothing that is mapped already is replaced.
-        let base = unsafe { rustix::mm::mmap(ptr::null_mut(), len, protection, flags, fd, offset)? };
+        let base = unsafe { system::mmap(ptr::null_mut(), len, protection, flags, fd, offset)? };
         let base = NonNull::new(base.cast()).expect("the kernel never places a mapping at address zero by itself");
         Ok(Self { base, len })
     }
@@ -86,7 +87,7 @@ impl Mapping {
     /// `len` bytes of zeros that are no file's.
     pub(crate) fn anonymous(len: usize, protection: ProtFlags, sharing: MapFlags) -> io::Result<Self> {
         // SAFETY: the kernel chooses the address, so nothing that is mapped already is replaced.
-        let base = unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), len, protection, sharing)? };
+        let base = unsafe { system::mmap_anonymous(ptr::null_mut(), len, protection, sharing)? };
         let base = NonNull::new(base.cast()).expect("the kernel never places a mapping at address zero by itself");
         Ok(Self { base, len })
     }
@@ -103,7 +104,7 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: exactly the range that was mapped by `new`; pointers into it are held by values that keep `self` alive.
-        let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
+        let unmapped = unsafe { system::munmap(self.base.as_ptr().cast(), self.len) };
         debug_assert!(unmapped.is_ok());
     }
 }
@@ -134,7 +135,7 @@ impl Segment {
     /// Those of `memfd_create`, `ftruncate` (EFBIG under `ulimit -f`) and `mmap`; a `len` of 0.
     pub fn create(name: &str, len: usize) -> io::Result<(Self, OwnedFd)> {
         let fd = memfd(name, len)?;
-        rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        system::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let mapping = Mapping::new(&fd, len, ProtFlags::READ | ProtFlags::WRITE)?;
         Ok((Self { mapping }, fd))
     }
@@ -151,6 +152,16 @@ impl Segment {
         Ok(Self { mapping })
     }
 
+    /// `len` bytes of a sealed file from `offset` on, which is a multiple of the page size; they lie within it.
+    pub(crate) fn part(fd: impl AsFd, offset: u64, len: usize) -> io::Result<Self> {
+        Ok(Self { mapping: Mapping::part(fd, offset, len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED)? })
+    }
+
+    /// The first `len` bytes of one.
+    pub(crate) fn front(fd: impl AsFd, len: usize) -> io::Result<Self> {
+        Ok(Self { mapping: Mapping::new(fd, len, ProtFlags::READ | ProtFlags::WRITE)? })
+    }
+
     /// The length in bytes.
     pub fn len(&self) -> usize {
         self.mapping.len()
@@ -160,6 +171,25 @@ impl Segment {
 // SAFETY: the mapping is readable and writable (both constructors ask for it), page-aligned, wholly backed by a file that
 // cannot shrink, and lasts until the Segment is dropped.
 unsafe impl Home for Segment {
+    fn bytes(&self) -> NonNull<[u8]> {
+        NonNull::slice_from_raw_parts(self.mapping.base(), self.mapping.len())
+    }
+}
+
+/// A part of a sealed file that this process only reads: a write to it, a wild one too, is a fault here and changes nothing.
+pub(crate) struct Shown {
+    mapping: Mapping,
+}
+
+impl Shown {
+    /// `len` bytes of the file from `offset` on, which is a multiple of the page size; they lie within it.
+    pub(crate) fn part(fd: impl AsFd, offset: u64, len: usize) -> io::Result<Self> {
+        Ok(Self { mapping: Mapping::map(fd, offset, len, ProtFlags::READ, MapFlags::SHARED)? })
+    }
+}
+
+// SAFETY: as for a Segment, but that it is readable only, as this trait allows where nothing is written.
+unsafe impl Home for Shown {
     fn bytes(&self) -> NonNull<[u8]> {
         NonNull::slice_from_raw_parts(self.mapping.base(), self.mapping.len())
     }
@@ -191,8 +221,8 @@ mod tests {
     #[test]
     fn nobody_can_resize_it() {
         let (_segment, fd) = Segment::create("plait-test", 8192).unwrap();
-        assert!(rustix::fs::ftruncate(&fd, 4096).is_err());
-        assert!(rustix::fs::ftruncate(&fd, 16384).is_err());
+        assert!(system::ftruncate(&fd, 4096).is_err());
+        assert!(system::ftruncate(&fd, 16384).is_err());
     }
 
     #[test]
@@ -203,6 +233,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(any(miri, acted), ignore = "files")]
     fn other_files_are_refused() {
         let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
         assert!(Segment::open(file).is_err());

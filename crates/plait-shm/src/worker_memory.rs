@@ -77,6 +77,8 @@ pub struct WorkerMemory {
     /// In the worker, which writes its dump there. The parent needs none, and may have many workers and few descriptors.
     fd: Option<OwnedFd>,
     regions: [Region; 2],
+    /// Of the rings of control messages and of results.
+    sizes: [u64; 2],
     /// Where the rings of notes and replies lie, until this side's ends of them are taken.
     side: Mutex<Option<[Area; 2]>>,
 }
@@ -100,7 +102,7 @@ impl WorkerMemory {
         let areas = AREAS_AT + control + results + 2 * NOTES;
         let (segment, fd) = Segment::create("plait-worker", areas + DUMP_BYTES)?;
         let segment = Arc::new(segment);
-        let memory = Self::new(&segment, areas, None, regions);
+        let memory = Self::new(&segment, areas, None, regions, [control as u64, results as u64]);
         let numbers = regions.iter().flat_map(|region| [region.offset, region.len]);
         memory.words.regions.iter().zip(numbers).for_each(|(to, number)| to.store(number, Ordering::Relaxed));
         // Last, as it releases the words above.
@@ -139,7 +141,7 @@ impl WorkerMemory {
         if !words.ident.take() {
             return Err(OpenError::Taken);
         }
-        let memory = Self::new(&segment, areas, Some(fd), regions);
+        let memory = Self::new(&segment, areas, Some(fd), regions, sizes);
         let [control_area, result_area] = Self::rings(&segment, control, results);
         let reader = StreamReader::new(memory.words.map(|words| &words.control), control_area);
         let writer = StreamWriter::new(memory.words.map(|words| &words.results), result_area);
@@ -147,9 +149,10 @@ impl WorkerMemory {
     }
 
     /// Of the segment whose areas end at `areas`.
-    fn new(segment: &Arc<Segment>, areas: usize, fd: Option<OwnedFd>, regions: [Region; 2]) -> Self {
+    fn new(segment: &Arc<Segment>, areas: usize, fd: Option<OwnedFd>, regions: [Region; 2], sizes: [u64; 2]) -> Self {
         Self {
             regions,
+            sizes,
             words: Place::new(segment, 0),
             dump: Dump::new(segment, areas),
             fd,
@@ -204,6 +207,14 @@ impl WorkerMemory {
         &self.words.status
     }
 
+    /// In the parent: do the words that were written once, before the worker was there, still say the same? False means that it wrote
+    /// over its memory.
+    pub fn is_sound(&self) -> bool {
+        let numbers = self.regions.iter().flat_map(|region| [region.offset, region.len]);
+        self.words.ident.check(MAGIC).is_ok_and(|sizes| sizes == self.sizes)
+            && self.words.regions.iter().zip(numbers).all(|(word, number)| word.load(Ordering::Relaxed) == number)
+    }
+
     /// The last of what the worker printed, or of whatever else its binding writes there.
     pub fn tail(&self) -> &Tail {
         &self.words.tail
@@ -246,6 +257,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(any(miri, acted), ignore = "files")]
     fn what_a_worker_dumps_is_read_by_the_parent() {
         let (parent, _control, _results, fd) = WorkerMemory::create(4096, 4096, NONE).unwrap();
         let (worker, ..) = WorkerMemory::open(fd).unwrap();
@@ -270,6 +282,18 @@ mod tests {
             assert!(matches!(opened, Err(OpenError::Length { .. })));
         }
         assert!(WorkerMemory::create(0, MAX_RING + 1, NONE).is_err());
+    }
+
+    #[test]
+    fn what_was_written_once_shows_whether_it_was_written_over() {
+        let (parent, _control, _results, fd) = WorkerMemory::create(4096, 4096, NONE).unwrap();
+        let (worker, ..) = WorkerMemory::open(fd).unwrap();
+        assert!(parent.is_sound());
+        worker.words.regions[3].store(4096, Ordering::Relaxed);
+        assert!(!parent.is_sound());
+        worker.words.regions[3].store(0, Ordering::Relaxed);
+        worker.words.ident.write(MAGIC, [4096, 8192]);
+        assert!(!parent.is_sound());
     }
 
     #[test]

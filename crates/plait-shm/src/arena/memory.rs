@@ -6,6 +6,7 @@ use std::io;
 use super::slabs::SLAB;
 use super::{Arena, ArenaError};
 use crate::block::Block;
+use crate::system;
 
 /// How much memory is asked for at once: the system begins anew when a signal comes meanwhile.
 const PROVIDED: u64 = 16 << 20;
@@ -107,7 +108,7 @@ impl Arena {
             if rest.is_empty() {
                 break Ok(());
             }
-            match rustix::io::pwrite(self.commons.fd(), rest, self.base + to) {
+            match system::pwrite(self.commons.fd(), rest, self.base + to) {
                 Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     rest = &rest[written..];

@@ -89,7 +89,7 @@ fn a_note_is_never_half_old() {
     let done = Arc::new(AtomicBool::new(false));
     let ended = Arc::clone(&done);
     let writer = std::thread::spawn(move || {
-        for i in 0..300_000 {
+        for i in 0..if cfg!(miri) { 300 } else { 300_000 } {
             worker.status().begin(TaskId::from_bits(i), !i);
             assert!(worker.status().end());
         }
@@ -110,7 +110,7 @@ fn progress_is_never_half_old() {
     let done = Arc::new(AtomicBool::new(false));
     let ended = Arc::clone(&done);
     let writer = std::thread::spawn(move || {
-        for task in 0..30_000 {
+        for task in 0..if cfg!(miri) { 30 } else { 30_000 } {
             worker.status().begin(TaskId::from_bits(task), 0);
             worker.status().set_draft(block(task, 100));
             (1..10).for_each(|item| worker.status().set_progress(item, task * u64::from(item)));
@@ -132,7 +132,7 @@ fn progress_is_never_half_old() {
 /// A worker that runs one short task after another, and a parent that dooms whichever it finds: the doomed one is the last.
 #[test]
 fn the_doomed_task_is_the_last() {
-    for _ in 0..200 {
+    for _ in 0..if cfg!(miri) { 4 } else { 200 } {
         let (parent, worker) = both_sides();
         let begun = Arc::new(AtomicU64::new(0));
         let last = Arc::clone(&begun);

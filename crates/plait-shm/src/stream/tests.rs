@@ -34,7 +34,7 @@ fn record(n: usize, len: usize) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 256 }))]
 
     /// Each step writes a record of the given length, or reads one.
     #[test]
@@ -138,7 +138,7 @@ fn a_reader_that_panics_has_read() {
 #[test]
 fn the_writer_sleeps_until_its_record_fits() {
     let Ring { mut writer, mut reader, .. } = ring(256);
-    const RECORDS: usize = 20_000;
+    const RECORDS: usize = if cfg!(miri) { 200 } else { 20_000 };
     let writing = std::thread::spawn(move || {
         for n in 0..RECORDS {
             let data = record(n, n % 121);
