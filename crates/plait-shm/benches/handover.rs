@@ -10,13 +10,13 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plait_shm::{Lock, LockMemory, Semaphore};
+use plait_shm::{Lock, LockMemory, Name, Semaphore};
 
 const ENV: &str = "PLAIT_HANDOVER_CHILD";
 const ROUNDS: usize = 21;
 const HANDOVERS: u32 = 4_000;
 
-/// What both processes have; the lines are handed out in this order.
+/// What both processes have.
 struct Scene {
     memory: Arc<LockMemory>,
     ping: Semaphore,
@@ -27,27 +27,27 @@ struct Scene {
 impl Scene {
     fn create() -> Self {
         let memory = LockMemory::create(256).unwrap();
-        let semaphore = || Semaphore::create(&memory, 0, false).unwrap();
-        Self { ping: semaphore(), pong: semaphore(), lock: Lock::create(&memory).unwrap(), memory }
+        let semaphore = || Semaphore::create(&memory, 0, false).unwrap().unwrap();
+        Self { ping: semaphore(), pong: semaphore(), lock: Lock::create(&memory).unwrap().unwrap(), memory }
     }
 
     fn start(&self, role: &str) -> Child {
-        let lines = [self.ping.line(), self.pong.line(), self.lock.line()].map(|line| line.to_string()).join(" ");
+        let names = [self.ping.name(), self.pong.name(), self.lock.name()].map(|name| name.0.to_string()).join(" ");
         let fd = self.memory.fd().as_raw_fd();
         Command::new(std::env::current_exe().unwrap())
-            .env(ENV, format!("{role} {} {fd} {lines}", std::process::id()))
+            .env(ENV, format!("{role} {} {fd} {names}", std::process::id()))
             .spawn()
             .unwrap()
     }
 }
 
 fn child(orders: &str) {
-    let [role, pid, fd, lines @ ..] = &orders.split(' ').collect::<Vec<_>>()[..] else { panic!() };
+    let [role, pid, fd, names @ ..] = &orders.split(' ').collect::<Vec<_>>()[..] else { panic!() };
     let fd: OwnedFd = File::options().read(true).write(true).open(format!("/proc/{pid}/fd/{fd}")).unwrap().into();
     let memory = LockMemory::open(fd).unwrap();
-    let lines: Vec<usize> = lines.iter().map(|line| line.parse().unwrap()).collect();
-    let [ping, pong] = [0, 1].map(|at| Semaphore::at(&memory, lines[at]).unwrap());
-    let lock = Lock::at(&memory, lines[2]).unwrap();
+    let names: Vec<Name> = names.iter().map(|name| Name(name.parse().unwrap())).collect();
+    let [ping, pong] = [0, 1].map(|at| Semaphore::at(&memory, names[at]).unwrap().unwrap());
+    let lock = Lock::at(&memory, names[2]).unwrap().unwrap();
     let ballast = vec![1_u8; if *role == "large" { 512 << 20 } else { 1 }];
     match *role {
         "echo" => loop {

@@ -50,21 +50,21 @@ fn main() {
     measure("ring when nobody waits", 100_000, |n| (0..n).for_each(|_| worker.bell().ring()));
 
     let locks = LockMemory::create(64).unwrap();
-    let lock = Lock::create(&locks).unwrap();
+    let lock = Lock::create(&locks).unwrap().unwrap();
     measure("acquire and release a lock", 100_000, |n| {
         for _ in 0..n {
             assert!(lock.acquire(None).unwrap().died.is_none());
             lock.release().unwrap();
         }
     });
-    let lock = RLock::create(&locks).unwrap();
+    let lock = RLock::create(&locks).unwrap().unwrap();
     measure("acquire and release an rlock", 100_000, |n| {
         for _ in 0..n {
             assert!(lock.acquire(1, None).unwrap().died.is_none());
             lock.release(1).unwrap();
         }
     });
-    let semaphore = Semaphore::create(&locks, 2, true).unwrap();
+    let semaphore = Semaphore::create(&locks, 2, true).unwrap().unwrap();
     measure("acquire and release a semaphore", 100_000, |n| {
         for _ in 0..n {
             semaphore.acquire(None).unwrap();

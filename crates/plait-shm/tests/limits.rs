@@ -1,7 +1,7 @@
 //! The commons under a limit on file sizes (`ulimit -f`): shorter ones, or an error that can be handled. In processes of their own.
 
-// The models have no files.
-#![cfg(not(loom))]
+// Neither the models nor Miri have such limits.
+#![cfg(not(any(loom, miri)))]
 
 use std::process::{Command, ExitStatus};
 

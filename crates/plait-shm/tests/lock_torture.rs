@@ -4,8 +4,10 @@
 //! ever; the permits of the dead come back, all of them; a notification is used by one, or was its last act.
 //! One of the processes looks at the words by itself, as on kernels that cannot watch several.
 
-// The models have no processes.
-#![cfg(not(loom))]
+// Neither the models nor Miri have processes.
+#![cfg(not(any(loom, miri)))]
+
+mod fate;
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -14,12 +16,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use fate::Dice;
 use plait_shm::{
-    Access, Barrier, Block, Commons, Condition, Deadline, Event, Lock, LockMemory, Mapped, Semaphore, WaitError, wait,
+    Access, Barrier, Block, Commons, Condition, Deadline, Event, Lock, LockMemory, Mapped, Name, Semaphore, WaitError,
+    wait,
 };
 
 const CHILDREN: usize = 3;
-const DEATHS: usize = 200;
 const PERMITS: u32 = 2;
 const ENV: &str = "PLAIT_LOCK_TORTURE_CHILD";
 /// Far beyond what any step takes; it only turns a lost wake-up into a failure instead of a hang.
@@ -60,14 +63,14 @@ struct Scene {
 }
 
 impl Scene {
-    fn at(memory: Arc<LockMemory>, commons: &Arc<Commons>, lines: &[usize]) -> Self {
+    fn at(memory: Arc<LockMemory>, commons: &Arc<Commons>, names: &[Name]) -> Self {
         Self {
             words: Words(commons.map(Block { offset: 0, len: 4096 }, Access::Shared).unwrap()),
-            lock: Lock::at(&memory, lines[0]).unwrap(),
-            semaphore: Semaphore::at(&memory, lines[1]).unwrap(),
-            condition: Condition::at(&memory, lines[2]).unwrap(),
-            barrier: Barrier::at(&memory, lines[3]).unwrap(),
-            stop: Event::at(&memory, lines[4]).unwrap(),
+            lock: Lock::at(&memory, names[0]).unwrap().unwrap(),
+            semaphore: Semaphore::at(&memory, names[1]).unwrap().unwrap(),
+            condition: Condition::at(&memory, names[2]).unwrap().unwrap(),
+            barrier: Barrier::at(&memory, names[3]).unwrap().unwrap(),
+            stop: Event::at(&memory, names[4]).unwrap().unwrap(),
             memory,
         }
     }
@@ -93,22 +96,6 @@ impl Scene {
 
 // ---- the children
 
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-    fn linger(&mut self) {
-        for _ in 0..self.roll(10_000) {
-            std::hint::spin_loop();
-        }
-    }
-}
-
 fn open(pid: &str, fd: &str) -> OwnedFd {
     File::options().read(true).write(true).open(format!("/proc/{pid}/fd/{fd}")).unwrap().into()
 }
@@ -121,15 +108,15 @@ fn child() {
     if *look == "look" {
         LockMemory::look_instead();
     }
-    let lines: Vec<usize> = rest.iter().map(|line| line.parse().unwrap()).collect();
+    let names: Vec<Name> = rest.iter().map(|name| Name(name.parse().unwrap())).collect();
     let commons = Commons::open(open(pid, commons)).unwrap();
-    let scene = Scene::at(LockMemory::open(open(pid, memory)).unwrap(), &commons, &lines);
-    let mut dice = Dice(u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let scene = Scene::at(LockMemory::open(open(pid, memory)).unwrap(), &commons, &names);
+    let mut dice = Dice::new(u64::from(std::process::id()));
     while !scene.stop.is_set() {
         match dice.roll(8) {
             0..=3 => {
                 scene.enter();
-                dice.linger();
+                dice.linger(10_000);
                 scene.leave();
             }
             4 => match scene.lock.acquire(Some(Deadline::after(Duration::from_micros(dice.roll(200))))) {
@@ -145,7 +132,7 @@ fn child() {
             },
             5 => {
                 scene.semaphore.acquire(late()).expect("no permit came back");
-                dice.linger();
+                dice.linger(10_000);
                 scene.words[PERMITTED].fetch_add(1, Ordering::Relaxed);
                 scene.semaphore.release(1).unwrap().unwrap();
             }
@@ -164,7 +151,7 @@ fn child() {
                 match passing.wait(late()).unwrap() {
                     Ok(passed) => {
                         if passed.last {
-                            dice.linger();
+                            dice.linger(10_000);
                             let _ = passing.open();
                         }
                         scene.words[PASSED].fetch_add(1, Ordering::Relaxed);
@@ -187,7 +174,7 @@ fn child() {
 struct Parent {
     scene: Scene,
     commons: Arc<Commons>,
-    lines: [usize; 5],
+    names: [Name; 5],
     children: Vec<Child>,
     notified: u64,
 }
@@ -196,10 +183,10 @@ impl Parent {
     fn start(&self, at: usize) -> Child {
         let look = if at == 0 { "look" } else { "told" };
         let fds = [self.scene.memory.fd().as_raw_fd(), self.commons.fd().as_raw_fd()];
-        let lines = self.lines.map(|line| line.to_string()).join(" ");
+        let names = self.names.map(|name| name.0.to_string()).join(" ");
         Command::new(std::env::current_exe().unwrap())
             .args(["child", "--exact", "--ignored", "--nocapture"])
-            .env(ENV, format!("{} {} {} {look} {lines}", std::process::id(), fds[0], fds[1]))
+            .env(ENV, format!("{} {} {} {look} {names}", std::process::id(), fds[0], fds[1]))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -246,28 +233,27 @@ impl Parent {
 
 #[test]
 fn killed_processes_stop_nobody() {
+    let kills = fate::kills(1000);
     let memory = LockMemory::create(1024).unwrap();
     let commons = Commons::create(1 << 20).unwrap();
-    let lines = [
-        Lock::create(&memory).unwrap().line(),
-        Semaphore::create(&memory, PERMITS, true).unwrap().line(),
-        Condition::create(&memory).unwrap().line(),
-        Barrier::create(&memory, CHILDREN as u32).unwrap().line(),
-        Event::create(&memory).unwrap().line(),
+    let names = [
+        Lock::create(&memory).unwrap().unwrap().name(),
+        Semaphore::create(&memory, PERMITS, true).unwrap().unwrap().name(),
+        Condition::create(&memory).unwrap().unwrap().name(),
+        Barrier::create(&memory, CHILDREN as u32).unwrap().unwrap().name(),
+        Event::create(&memory).unwrap().unwrap().name(),
     ];
-    let scene = Scene::at(memory, &commons, &lines);
-    let mut parent = Parent { scene, commons, lines, children: Vec::new(), notified: 0 };
+    let scene = Scene::at(memory, &commons, &names);
+    let mut parent = Parent { scene, commons, names, children: Vec::new(), notified: 0 };
     parent.children = (0..CHILDREN).map(|at| parent.start(at)).collect();
-    let mut dice = Dice(0x706c_6169_7400_0002);
+    let mut dice = Dice::of_test(0x706c_6169_7400_0002);
     parent.watch(&[LOCKED, PERMITTED, USED, PASSED]);
-    for death in 0..DEATHS {
+    for death in 0..kills {
         let at = dice.roll(CHILDREN as u64) as usize;
         if death % 3 == 0 {
             parent.aim(at);
         }
-        for _ in 0..dice.roll(if death % 3 == 0 { 2_000 } else { 100_000 }) {
-            std::hint::spin_loop();
-        }
+        dice.linger(if death % 3 == 0 { 2_000 } else { 100_000 });
         parent.children[at].kill().unwrap();
         parent.children[at].wait().unwrap();
         if death % 2 == 0 {
@@ -290,7 +276,7 @@ fn killed_processes_stop_nobody() {
     assert_eq!(parent.scene.semaphore.value().unwrap(), PERMITS);
     assert_eq!((parent.scene.condition.waiting(), parent.scene.lock.is_held()), (0, false));
     let (told, used) = (parent.seen(TOLD), parent.seen(USED));
-    assert!(told <= DEATHS as u64 && told > 0, "{told} deaths were told");
-    assert!(used <= parent.notified && used + DEATHS as u64 >= parent.notified);
-    println!("{DEATHS} deaths, {told} of them with the lock; {used} of {} notifications used", parent.notified);
+    assert!(told <= kills as u64 && told > 0, "{told} deaths were told");
+    assert!(used <= parent.notified && used + kills as u64 >= parent.notified);
+    println!("locks: {kills} deaths, {told} of them with the lock; {used} of {} notifications used", parent.notified);
 }

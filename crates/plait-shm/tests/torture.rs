@@ -4,8 +4,10 @@
 //! memory and runs again; no wake-up is lost by a death; a worker that was doomed before it was killed has begun no other task;
 //! what it noted of its progress and of its text is whole. The workers are this very program, started anew in `child`'s mode.
 
-// The models have no processes.
-#![cfg(not(loom))]
+// Neither the models nor Miri have processes.
+#![cfg(not(any(loom, miri)))]
+
+mod fate;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -14,15 +16,16 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fate::Dice;
 use plait_shm::{
     Block, ClaimConsumer, ClaimProducer, INLINE, PoolMemory, Position, Region, StreamReader, StreamWriter, Wake,
     WorkerMemory, WriteError,
 };
 use plait_trace::{TaskId, WorkerId};
 
-const TASKS: u32 = 60_000;
 const WORKERS: u16 = 3;
-const DEATHS: usize = 80;
+/// On the average a death comes after 450 of them, so all deaths come long before the tasks end.
+const TASKS_OF_A_DEATH: u32 = 750;
 const ENV: &str = "PLAIT_TORTURE_CHILD";
 /// Far beyond what any step takes; it only turns a lost wake-up into a failure instead of a hang.
 const HANG: Duration = Duration::from_secs(60);
@@ -30,21 +33,9 @@ const HANG: Duration = Duration::from_secs(60);
 const RESULT: u8 = 0;
 const ECHO: u8 = 1;
 
-/// The numbers of one run; a fixed seed, while the instants at which kills strike are the machine's own.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-}
-
 /// A body that tells its task and whether it is whole: its length and each byte follow from the number.
 fn payload(seed: u64, max: usize) -> Vec<u8> {
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut dice = Dice::new(seed);
     let len = dice.roll(max as u64 + 1) as usize;
     (0..len).map(|_| dice.roll(256) as u8).collect()
 }
@@ -163,6 +154,7 @@ struct Parent {
     retracted: usize,
     lost: usize,
     doomed: usize,
+    tasks: u32,
 }
 
 impl Parent {
@@ -207,9 +199,7 @@ impl Parent {
         let memory = Arc::clone(&self.seats[me].memory);
         let status = memory.status();
         let doomed = status.current().map(|(task, _)| task).filter(|task| status.doom(*task));
-        for _ in 0..self.dice.roll(3_000) {
-            std::hint::spin_loop();
-        }
+        self.dice.linger(3_000);
         self.seats[me].process.kill().unwrap();
         self.seats[me].process.wait().unwrap();
         self.drain(me);
@@ -247,27 +237,30 @@ impl Parent {
     }
 
     fn is_over(&self) -> bool {
-        self.done.len() == TASKS as usize && self.seats.iter().all(|seat| seat.echoes.is_empty())
+        self.done.len() == self.tasks as usize && self.seats.iter().all(|seat| seat.echoes.is_empty())
     }
 }
 
 #[test]
 fn killed_workers_tear_nothing_and_lose_nothing() {
+    let kills = fate::kills(80);
+    let tasks = kills as u32 * TASKS_OF_A_DEATH;
     let (pool, producer) = PoolMemory::create(64).unwrap();
     let seats = (0..WORKERS).map(|me| start(pool.fd(), me)).collect();
     let mut parent = Parent {
         pool,
         producer,
         seats,
-        dice: Dice(0x706c_6169_7400_0001),
+        dice: Dice::of_test(0x706c_6169_7400_0001),
         running: HashMap::new(),
         again: Vec::new(),
         done: HashSet::new(),
         retracted: 0,
         lost: 0,
         doomed: 0,
+        tasks,
     };
-    let mut fresh = 0..TASKS;
+    let mut fresh = 0..tasks;
     let mut deaths = 0;
     let mut until_death = 0;
     while !parent.is_over() {
@@ -284,14 +277,11 @@ fn killed_workers_tear_nothing_and_lose_nothing() {
         }
         let seen: usize = (0..WORKERS.into()).map(|me| parent.drain(me)).sum();
         until_death -= seen as i64;
-        if until_death <= 0 && deaths < DEATHS && !parent.done.is_empty() {
-            for _ in 0..parent.dice.roll(30_000) {
-                std::hint::spin_loop();
-            }
+        if until_death <= 0 && deaths < kills && !parent.done.is_empty() {
+            parent.dice.linger(30_000);
             let me = parent.dice.roll(WORKERS.into()) as usize;
             parent.bury(me);
             deaths += 1;
-            // On the average 450 tasks: all deaths come long before the tasks end.
             until_death = parent.dice.roll(900) as i64;
         } else if seen == 0 && parent.again.is_empty() && !parent.is_over() {
             let seats = &parent.seats;
@@ -306,7 +296,7 @@ fn killed_workers_tear_nothing_and_lose_nothing() {
             );
         }
     }
-    assert_eq!(deaths, DEATHS, "every kill came while there was work");
+    assert_eq!(deaths, kills, "every kill came while there was work");
     assert_eq!((parent.running.len(), parent.producer.free()), (0, 64));
     for (me, seat) in parent.seats.iter_mut().enumerate() {
         seat.memory.status().set_stop();
@@ -315,7 +305,7 @@ fn killed_workers_tear_nothing_and_lose_nothing() {
     }
     assert_eq!(parent.pool.parked(), 0);
     println!(
-        "{deaths} deaths, {} of them announced, {} tasks lost with them and run again, {} retracted",
+        "rings: {deaths} deaths, {} of them announced; {tasks} tasks done, {} lost with a worker and run again, {} retracted",
         parent.doomed, parent.lost, parent.retracted
     );
 }
