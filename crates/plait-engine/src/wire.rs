@@ -271,4 +271,43 @@ mod tests {
             prop_assert_eq!(Control::decode(&message.encode()), Ok(message));
         }
     }
+
+    #[test]
+    fn fuzz_wire() {
+        let block = Block { offset: 4096, len: 100 };
+        let definition = Block { offset: 64, len: 9 };
+        let task = TaskHead { function: 3, definition, kind: 0, form: 0, timed: true, place: Place::Arena(block) };
+        let result = ResultHead {
+            task: TaskId::new(1, 2),
+            verdict: Verdict::Returned,
+            kind: table::HAS_TABLE,
+            place: Place::Inline,
+            nanos: 5,
+        };
+        let (bytes, used) = result.encode();
+        let mut told = bytes[..used].to_vec();
+        let entries = [table::Entry::Piece { base: block, at: block, shared: false }, table::Entry::Kept(7)];
+        table::append(&mut told, &entries);
+        let submit =
+            inner::Submit { timeout: None, retries: 1, form: 0, kind: 0, name: "f", definition: b"d", payload: b"p" };
+        let submit = [&[0; 8][..], &submit.head(), b"fdp"].concat();
+        let seeds = [task.encode().0.to_vec(), told, submit, Control::Release(block).encode().to_vec()];
+        plait_trace::fuzz::fuzz("wire", env!("CARGO_MANIFEST_DIR"), &seeds, |bytes| {
+            let _ = (TaskHead::decode(bytes), Control::decode(bytes), inner::released(bytes));
+            if let Ok((_, inline)) = ResultHead::decode(bytes)
+                && let Ok((body, entries)) = table::split(inline)
+            {
+                assert!(body.len() + entries.len() <= inline.len());
+                for entry in entries {
+                    if let table::Entry::Piece { base, at, .. } = entry {
+                        assert!(at.offset >= base.offset && at.offset + at.len <= base.offset + base.len);
+                    }
+                }
+            }
+            let _ = inner::Reply::decode(bytes);
+            if let Ok((_, rest)) = inner::number(bytes) {
+                let _ = inner::Submit::decode(rest);
+            }
+        });
+    }
 }

@@ -48,6 +48,9 @@ const STREAMING: usize = 4;
 /// The most results taken in one look, so that a waiter whose result came first does not wait for all others.
 const PER_DRAIN: usize = 4096;
 
+/// After so many drains somebody looks whether shared memory is sound, however busy the pool is.
+const DRAINS_PER_LOOK: u64 = 1 << 12;
+
 /// A task id no task has: the record tells of the worker itself.
 pub(crate) const WORKER_READY: u64 = u64::MAX;
 
@@ -176,10 +179,11 @@ impl<T: Ticket> Shared<T> {
             match this.memory.bell().wait(|| target.is_done() || !locked(&this.readers).is_empty(), Some(slice)) {
                 Wake::Ready | Wake::Rung => {}
                 Wake::TimedOut => {
-                    // Only if the worker that looked for the others was stopped while it looked.
+                    // Only if the worker that looked for the others was stopped while it looked, or a wild write lost a wake-up.
                     if locked(&this.state).claims.waiting() > 0 {
-                        this.memory.wake_sleeper();
+                        this.memory.rouse();
                     }
+                    Self::inspect(this);
                     interrupt()?;
                 }
                 Wake::Interrupted => interrupt()?,
@@ -259,8 +263,11 @@ impl<T: Ticket> Shared<T> {
             }
             (rest, telling)
         };
-        this.drains.fetch_add(1, Ordering::Relaxed);
+        let drains = this.drains.fetch_add(1, Ordering::Relaxed);
         Self::run_errands(this);
+        if drains % DRAINS_PER_LOOK == DRAINS_PER_LOOK - 1 {
+            Self::inspect(this);
+        }
         if let Some(telling) = telling {
             this.complete(done.into_iter());
             drop(telling);

@@ -22,6 +22,8 @@ pub(super) struct End<'a> {
     pub(super) exit: Exit,
     pub(super) peak: Option<u64>,
     pub(super) fate: Option<Fate>,
+    /// It wrote over its own shared memory.
+    pub(super) overwritten: bool,
 }
 
 /// The kernel's count of the processes that it killed for want of memory, and how much of it has been accounted for.
@@ -49,7 +51,7 @@ impl OomWatch {
 impl<T: Ticket> Shared<T> {
     /// What becomes of a task that the worker held.
     pub(super) fn epitaph(&self, end: &End<'_>, task: TaskId, job: &Job<T>) -> Outcome {
-        let End { link, exit, peak, fate } = end;
+        let End { link, exit, peak, fate, overwritten } = end;
         let memory = &link.memory;
         let function = Arc::clone(&job.function.name);
         let stack = Some(memory.dump()).filter(|stack| !stack.is_empty());
@@ -61,10 +63,11 @@ impl<T: Ticket> Shared<T> {
             }
             Some(Why::Cancelled) => return Outcome::Cancelled,
             Some(Why::OverMemory { limit, used }) => MemoryCause::OverLimit { limit, used },
+            None if *overwritten => MemoryCause::Overwritten,
             None if *exit == Exit::Signal(SIGKILL) && locked(&self.oom).is_one_more() => MemoryCause::OutOfMemory,
             None => MemoryCause::None,
         };
-        let progress = memory.status().progress().map(|progress| {
+        let progress = memory.status().progress().filter(|_| !overwritten).map(|progress| {
             let results = Payload::lent(DRAFT, Arc::clone(link), progress.block, progress.block.len);
             let pieces = job.pieces.iter().chain(&job.function.pieces);
             let kept = pieces.map(|piece| Arc::clone(&piece.hold)).chain(link.leased()).collect();

@@ -71,6 +71,9 @@ impl Link {
             return self.heap.find(base.offset).filter(|hold| base == hold.block()).ok_or(Garbled);
         }
         let (hold, new) = self.heap.find_or_learn(base, || Owner::Worker(Arc::clone(self)));
+        if hold.block() != base {
+            return Err(Garbled);
+        }
         if !new {
             // It was told of once more, and is given back as often as that.
             self.release(base);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use plait_shm::{ArenaView, Block, PoolMemory, StreamWriter, WorkerMemory};
+use plait_shm::{ArenaView, Block, PoolMemory, StreamWriter, WorkerMemory, WriteError};
 use plait_trace::{TaskId, WorkerId};
 
 use crate::heap::{Heap, Regions};
@@ -32,6 +32,8 @@ pub(crate) struct Link {
     pid: AtomicI32,
     key: AtomicU64,
     doomed: AtomicBool,
+    overwritten: AtomicBool,
+    stopping: AtomicBool,
     fate: Mutex<Option<Fate>>,
     statm: OnceLock<MemoryReader>,
     /// Given back when nobody reads anything in them any more.
@@ -79,15 +81,13 @@ struct Outbox {
 }
 
 impl Outbox {
-    /// Writes what waits, in order, as far as there is room; whether that was all.
-    fn send(&mut self) -> bool {
+    /// Writes what waits, in order, as far as there is room.
+    fn send(&mut self) -> Result<(), WriteError> {
         while let Some(message) = self.waiting.front() {
-            if self.ring.write(&[&message.encode()]).is_err() {
-                return false;
-            }
+            self.ring.write(&[&message.encode()])?;
             self.waiting.pop_front();
         }
-        true
+        Ok(())
     }
 }
 
@@ -123,6 +123,8 @@ impl Link {
             pid: AtomicI32::new(0),
             key: AtomicU64::new(0),
             doomed: AtomicBool::new(false),
+            overwritten: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
             fate: Mutex::new(None),
             statm: OnceLock::new(),
             regions,
@@ -190,22 +192,52 @@ impl Link {
     pub(crate) fn tell(&self, message: Control) {
         let mut outbox = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         outbox.waiting.push_back(message);
-        self.behind.store(!outbox.send(), Ordering::Relaxed);
+        self.send(&mut outbox);
+    }
+
+    fn send(&self, outbox: &mut Outbox) {
+        let sent = outbox.send();
+        self.behind.store(sent.is_err(), Ordering::Relaxed);
+        self.note_written(sent);
+    }
+
+    /// What came of writing to one of the worker's rings, whose words it may have written over.
+    pub(super) fn note_written(&self, written: Result<(), WriteError>) {
+        if written == Err(WriteError::Malformed) {
+            self.set_overwritten();
+        }
+    }
+
+    /// The worker wrote over the memory that it shares with its pool. Whoever drains next has it killed.
+    pub(super) fn set_overwritten(&self) {
+        self.overwritten.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it did, as far as it shows.
+    pub(super) fn is_overwritten(&self) -> bool {
+        self.overwritten.load(Ordering::Relaxed)
     }
 
     /// Sends what found the ring full: whoever drops many results at once says more than it holds, and may say nothing more.
     #[inline]
     pub(super) fn catch_up(&self) {
         if self.behind.load(Ordering::Relaxed) {
-            let mut outbox = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-            self.behind.store(!outbox.send(), Ordering::Relaxed);
+            self.send(&mut self.control.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
 
     /// Asks the worker to end after the task it runs.
     pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
         self.memory.status().set_stop();
         self.pool.wake(self.worker);
+    }
+}
+
+impl Link {
+    /// Whether the worker was asked to end.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 }
 

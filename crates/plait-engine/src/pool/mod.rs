@@ -9,6 +9,7 @@
 //! with none of them held but `role`.
 
 mod collector;
+mod distrust;
 mod drive;
 mod epitaph;
 mod errands;

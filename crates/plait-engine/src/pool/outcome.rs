@@ -98,6 +98,8 @@ pub enum MemoryCause {
     None,
     /// The kernel killed it because there was no more.
     OutOfMemory,
+    /// It wrote over what it shares with its pool.
+    Overwritten,
     /// It used more than the pool allows, both in bytes.
     OverLimit {
         /// What is allowed.

@@ -61,6 +61,9 @@ impl Readers {
         let mut bad = Vec::new();
         for (at, reader) in list.iter_mut().enumerate() {
             reader.link.catch_up();
+            if !reader.garbled && reader.link.is_overwritten() {
+                bad.push(reader.distrust());
+            }
             while !reader.garbled && batch.len() < limit {
                 let link = &reader.link;
                 let read = reader.stream.read(|record| {
@@ -70,10 +73,7 @@ impl Readers {
                 match read {
                     Ok(Some(Ok(entry))) => batch.push(entry),
                     Ok(None) => break,
-                    Ok(Some(Err(_))) | Err(_) => {
-                        reader.garbled = true;
-                        bad.push(Arc::clone(link));
-                    }
+                    Ok(Some(Err(_))) | Err(_) => bad.push(reader.distrust()),
                 }
             }
         }
@@ -92,10 +92,7 @@ impl Readers {
             match notes::read(&reader.link, &mut reader.notes, notes, &mut room) {
                 Look::Empty => {}
                 Look::Full => behind = true,
-                Look::Garbled => {
-                    reader.garbled = true;
-                    bad.push(Arc::clone(&reader.link));
-                }
+                Look::Garbled => bad.push(reader.distrust()),
             }
         }
         unheard.set_behind(behind);
@@ -107,8 +104,24 @@ impl Readers {
         let Self { list, notes, .. } = self;
         if let Some(reader) = list.iter_mut().find(|reader| Arc::ptr_eq(&reader.link, link) && !reader.garbled) {
             let mut room = usize::MAX;
-            // What else it may hold is of no use any more.
-            let _ = notes::read(link, &mut reader.notes, notes, &mut room);
+            if notes::read(link, &mut reader.notes, notes, &mut room) == Look::Garbled {
+                // What else it may hold is of no use any more.
+                reader.distrust();
+            }
         }
+    }
+
+    /// Whether any other worker's results are not read any more, so that nobody knows which tasks it has ended.
+    pub(super) fn distrusts_another(&self, link: &Arc<Link>) -> bool {
+        self.list.iter().any(|reader| reader.garbled && !Arc::ptr_eq(&reader.link, link))
+    }
+}
+
+impl Reader {
+    /// Reads nothing of this worker any more.
+    fn distrust(&mut self) -> Arc<Link> {
+        self.garbled = true;
+        self.link.set_overwritten();
+        Arc::clone(&self.link)
     }
 }

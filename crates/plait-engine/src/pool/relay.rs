@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use plait_shm::{ArenaError, Block, StreamWriter};
+use plait_shm::{ArenaError, Block, StreamWriter, WriteError};
 use plait_trace::TaskId;
 
 use crate::heap::{Heap, Piece, table_of};
@@ -62,13 +62,12 @@ impl Correspondence {
         }
     }
 
-    fn flush(&mut self) {
-        while let Some(reply) = self.waiting.pop_front() {
-            if self.replies.write(&[&reply]).is_err() {
-                self.waiting.push_front(reply);
-                return;
-            }
+    fn flush(&mut self) -> Result<(), WriteError> {
+        while let Some(reply) = self.waiting.front() {
+            self.replies.write(&[reply])?;
+            self.waiting.pop_front();
         }
+        Ok(())
     }
 }
 
@@ -84,10 +83,13 @@ impl Link {
         if letters.gone {
             return;
         }
-        if !letters.waiting.is_empty() || letters.replies.write(&[&head[..used], rest]).is_err() {
+        let is_first = letters.waiting.is_empty();
+        let written = if is_first { letters.replies.write(&[&head[..used], rest]) } else { Err(WriteError::Full) };
+        if written.is_err() {
             letters.waiting.push_back([&head[..used], rest].concat().into());
         }
         drop(letters);
+        self.note_written(written);
         self.memory.replied().ring();
     }
 
@@ -218,6 +220,7 @@ impl<T: Ticket> Shared<T> {
     /// Acts on one of the engine's own notes.
     pub(super) fn run_errand(this: &Arc<Self>, note: &Note) {
         if Self::act(this, note).is_err() {
+            note.link.set_overwritten();
             this.kill(&note.link);
         }
     }
@@ -258,7 +261,8 @@ impl<T: Ticket> Shared<T> {
             }
             note::SYNC => link.write(&Reply::Synced, inner),
             note::ROOM => {
-                link.letters().flush();
+                let flushed = link.letters().flush();
+                link.note_written(flushed);
                 link.memory.replied().ring();
             }
             _ => return Err(Garbled),
@@ -376,7 +380,7 @@ mod tests {
             if seen.len() == before {
                 break;
             }
-            link.letters().flush();
+            let _ = link.letters().flush();
         }
         assert_eq!(seen, (0..MANY).collect::<Vec<_>>());
     }

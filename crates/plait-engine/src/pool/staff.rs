@@ -178,15 +178,16 @@ impl<T: Ticket> Shared<T> {
     /// goes on.
     fn bury(this: &Arc<Self>, link: &Arc<Link>, loss: Loss) {
         while Self::drain(this) > 0 {}
-        let mut done = Vec::new();
+        let (mut done, mut bad) = (Vec::new(), Vec::new());
         let (failed, rest, unwanted, telling) = {
             let mut readers = locked(&this.readers);
             let mut state = locked(&this.state);
             // Between the drains above and here somebody else may have read records, but then also applied them.
-            let _ = readers.take(usize::MAX, &this.unheard);
+            bad.extend(readers.take(usize::MAX, &this.unheard));
             readers.read_last_notes(link);
             this.sort_notes(readers.take_notes());
             state.apply(&mut readers, &this.tally, &mut done);
+            let distrusted = readers.distrusts_another(link);
             readers.remove(link);
             let Some(at) = state.links.iter().position(|other| Arc::ptr_eq(other, link)) else { return };
             state.links.swap_remove(at);
@@ -201,8 +202,20 @@ impl<T: Ticket> Shared<T> {
             {
                 held.push(task);
             }
+            let strays = if distrusted || state.has_told_all(link, &held) {
+                Vec::new()
+            } else {
+                state.strays(&held, &mut |state| {
+                    bad.extend(readers.take(usize::MAX, &this.unheard));
+                    this.sort_notes(readers.take_notes());
+                    state.apply(&mut readers, &this.tally, &mut done);
+                })
+            };
+            // Of a worker that noted well there are none.
+            let overwritten = link.is_overwritten() || !link.memory.is_sound() || !strays.is_empty();
+            held.extend(strays);
             this.memory.leave_seat(link.worker);
-            let expected = (status.stop() || fate.is_some()) && held.is_empty();
+            let expected = (link.is_stopping() || fate.is_some()) && held.is_empty();
             let unwanted = fate.is_some() || !held.is_empty();
             if matches!(loss, Loss::Ended(..)) {
                 if !expected {
@@ -235,7 +248,7 @@ impl<T: Ticket> Shared<T> {
                     (exit, peak, cause)
                 }
             };
-            let end = End { link, exit, peak, fate };
+            let end = End { link, exit, peak, fate, overwritten };
             let mut failed: Vec<_> = Vec::with_capacity(lost.failed.len());
             for (task, job) in lost.failed {
                 let outcome = this.epitaph(&end, task, &job);
@@ -246,6 +259,7 @@ impl<T: Ticket> Shared<T> {
             this.backlog.store(state.scheduler.queued() > 0, Ordering::Relaxed);
             (failed, rest, unwanted, this.telling())
         };
+        bad.iter().for_each(|link| this.kill(link));
         Self::end_correspondence(this, link, unwanted);
         link.end_leases();
         Self::run_errands(this);
@@ -258,6 +272,7 @@ impl<T: Ticket> Shared<T> {
         if this.closing.load(Ordering::Acquire) && this.is_ended() {
             this.on_ended();
         }
+        Self::inspect(this);
         this.memory.bell().poke();
         this.memory.pressure().poke();
     }
@@ -306,7 +321,7 @@ impl<T> State<T> {
     }
 
     /// The outcomes of tasks that no worker will ever run.
-    fn abandon(&mut self, tasks: Vec<(TaskId, Job<T>)>, cause: &str) -> Vec<(Job<T>, Outcome)> {
+    pub(super) fn abandon(&mut self, tasks: Vec<(TaskId, Job<T>)>, cause: &str) -> Vec<(Job<T>, Outcome)> {
         if self.scheduler.is_broken() && self.broken.is_none() {
             self.broken = Some(format!("worker processes cannot be started: {cause}").into());
         }

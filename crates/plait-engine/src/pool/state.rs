@@ -59,7 +59,7 @@ pub(super) struct TaskLimits {
 impl<T> Job<T> {
     /// How often it was tried, once it has no tries left.
     pub(super) fn tries(&self) -> u32 {
-        self.limits.as_ref().map_or(1, |limits| limits.retries + 1)
+        self.limits.as_ref().map_or(1, |limits| limits.retries.saturating_add(1))
     }
 }
 

@@ -136,6 +136,17 @@ fn borrow(desk: &Desk, borrowed: &mut Borrowed, entries: &[Entry]) -> Vec<Piece>
     pieces
 }
 
+impl Desk {
+    /// What a table names that the parent gave each worker at its start. The parent keeps that for as long as there are workers.
+    ///
+    /// # Errors
+    /// [`Garbled`].
+    pub fn given(&self, table: &[u8]) -> Result<Vec<Piece>, Garbled> {
+        let (_, entries) = table::split(table)?;
+        Ok(borrow(self, &mut Borrowed::default(), &entries))
+    }
+}
+
 /// A hold on a block that the parent has told of.
 fn hold(desk: &Desk, base: Block) -> Arc<Hold> {
     let owner = || Owner::Parent { desk: desk.clone(), grants: AtomicU32::new(0) };
