@@ -16,7 +16,8 @@
 //! - The place of a doomed worker is filled at once, if an id is free; one that has grown claims until its replacement does.
 //! - A task is tried once more than it has retries, if nothing else ends it.
 //! - While workers can be started no task waits for ever; when none can, every task comes back to the caller.
-//! - Submitting and finishing take constant time, whatever is queued, and do not allocate once the tables have grown.
+//! - Submitting and finishing take constant time, whatever is queued, and do not allocate once the tables have grown. A
+//!   death takes time for the tasks it held, whoever else is dying.
 //!
 //! What the shell owes in return:
 //! - It publishes what is to be sent, in that order, before it counts the ring's free slots or lets another event be
@@ -33,16 +34,19 @@
 mod action;
 mod config;
 mod health;
+mod line;
 mod queue;
 mod staffing;
 mod tasks;
 mod workers;
 
-#[cfg(test)]
+// Not under Miri: time.
+#[cfg(all(test, not(miri)))]
 mod dispatch_cost;
 #[cfg(test)]
 mod reference;
-#[cfg(test)]
+// Not under Miri: time.
+#[cfg(all(test, not(miri)))]
 mod simulation;
 #[cfg(test)]
 mod tests;
@@ -283,6 +287,16 @@ impl<J> Scheduler<J> {
     /// The tasks in the ring or with a worker, in no particular order.
     pub fn sent(&self) -> impl Iterator<Item = TaskId> + '_ {
         self.tasks.ids(TaskState::Sent)
+    }
+
+    /// Whether a task is in the ring or with a worker.
+    pub fn is_sent(&self, task: TaskId) -> bool {
+        self.tasks.state(task) == TaskState::Sent
+    }
+
+    /// How many answers a worker has given in its present life.
+    pub fn answers(&self, worker: WorkerId) -> u64 {
+        self.workers.answers(worker)
     }
 
     /// How much there is of everything.

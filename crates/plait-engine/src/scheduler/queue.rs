@@ -58,6 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "time")]
     fn cancelled_entries_are_skipped_and_do_not_pile_up() {
         let mut tasks = Tasks::new();
         let mut queue = Queue::new();

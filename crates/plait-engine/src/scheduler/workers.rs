@@ -3,9 +3,9 @@
 //!
 //! An id is given out again only after the end of its former holder was reported.
 
-use std::collections::VecDeque;
-
 use plait_trace::{TaskId, WorkerId};
+
+use super::line::{Line, Links};
 
 /// Where a worker is in its life. Only `Starting` and `Ready` workers serve: they will claim tasks. An `Outgrown` one
 /// claims as well, but for as long only as its replacement lets it wait.
@@ -48,9 +48,10 @@ pub(super) struct Workers {
     /// Ids never used or used again, lowest on top at first.
     free: Vec<u16>,
     /// The `Outgrown` ones, oldest first.
-    outgrown: VecDeque<WorkerId>,
+    outgrown: Line,
     /// The `Retiring` ones, oldest first.
-    retiring: VecDeque<WorkerId>,
+    retiring: Line,
+    links: Vec<Links>,
     counts: [usize; 6],
     max_serving: usize,
     max_answers: u64,
@@ -65,8 +66,9 @@ impl Workers {
             workers: vec![Worker { answers: 0, state: WorkerState::Absent }; usize::from(ids)],
             oddities: vec![Oddities::default(); usize::from(ids)],
             free: (0..ids).rev().collect(),
-            outgrown: VecDeque::new(),
-            retiring: VecDeque::new(),
+            outgrown: Line::new(),
+            retiring: Line::new(),
+            links: vec![Links::NONE; usize::from(ids)],
             counts,
             max_serving,
             max_answers: max_answers.unwrap_or(u64::MAX),
@@ -163,11 +165,11 @@ impl Workers {
         }
         match worker.state {
             WorkerState::Ready => {}
-            WorkerState::Outgrown => self.outgrown.retain(|outgrown| *outgrown != id),
+            WorkerState::Outgrown => self.outgrown.remove(id, &mut self.links),
             _ => return false,
         }
         self.set(id, WorkerState::Retiring);
-        self.retiring.push_back(id);
+        self.retiring.push_back(id, &mut self.links);
         true
     }
 
@@ -176,14 +178,14 @@ impl Workers {
         let ready = self.state(id) == WorkerState::Ready;
         if ready {
             self.set(id, WorkerState::Outgrown);
-            self.outgrown.push_back(id);
+            self.outgrown.push_back(id, &mut self.links);
         }
         ready
     }
 
     /// The worker that has been outgrown longest, now stopping.
     pub(super) fn transition_to_stopping_outgrown(&mut self) -> Option<WorkerId> {
-        let id = self.outgrown.pop_front()?;
+        let id = self.outgrown.pop_front(&mut self.links)?;
         self.set(id, WorkerState::Stopping);
         Some(id)
     }
@@ -193,8 +195,8 @@ impl Workers {
         match self.state(id) {
             WorkerState::Absent | WorkerState::Starting | WorkerState::Stopping => return false,
             WorkerState::Ready => {}
-            WorkerState::Outgrown => self.outgrown.retain(|outgrown| *outgrown != id),
-            WorkerState::Retiring => self.retiring.retain(|retiring| *retiring != id),
+            WorkerState::Outgrown => self.outgrown.remove(id, &mut self.links),
+            WorkerState::Retiring => self.retiring.remove(id, &mut self.links),
         }
         self.set(id, WorkerState::Stopping);
         true
@@ -205,7 +207,7 @@ impl Workers {
         if self.count(WorkerState::Retiring) <= self.count(WorkerState::Starting) {
             return None;
         }
-        let id = self.retiring.pop_front()?;
+        let id = self.retiring.pop_front(&mut self.links)?;
         self.set(id, WorkerState::Stopping);
         Some(id)
     }
@@ -233,8 +235,8 @@ impl Workers {
             self.set(id, WorkerState::Absent);
             self.free.push(id.0);
             match state {
-                WorkerState::Outgrown => self.outgrown.retain(|outgrown| *outgrown != id),
-                WorkerState::Retiring => self.retiring.retain(|retiring| *retiring != id),
+                WorkerState::Outgrown => self.outgrown.remove(id, &mut self.links),
+                WorkerState::Retiring => self.retiring.remove(id, &mut self.links),
                 _ => {}
             }
         }

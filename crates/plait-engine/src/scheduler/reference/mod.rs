@@ -190,7 +190,7 @@ fn compare(config: Config, events: Vec<Event>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 3 } else { 2_000 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_scheduler_does_as_the_model(
