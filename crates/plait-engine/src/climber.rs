@@ -333,5 +333,6 @@ impl Climber {
     }
 }
 
-#[cfg(test)]
+// Not under Miri: time.
+#[cfg(all(test, not(miri)))]
 mod tests;

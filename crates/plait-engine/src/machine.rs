@@ -172,5 +172,6 @@ fn under(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-#[cfg(test)]
+// Not under Miri: files.
+#[cfg(all(test, not(miri)))]
 mod tests;

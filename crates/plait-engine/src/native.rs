@@ -32,7 +32,8 @@ pub fn spawn<T: Send + 'static>(
     started
 }
 
-#[cfg(test)]
+// Not under Miri: signals.
+#[cfg(all(test, not(miri)))]
 mod tests {
     use super::*;
 

@@ -2,17 +2,19 @@
 //!
 //! A sleep costs the sleeper and its waker some microseconds each, and tens of them when the processor went idle meanwhile; an
 //! answer to a small call is there sooner than that. But who looks while the other side waits for the same processor only
-//! keeps it from answering. The system moves one of them to an idle processor within some milliseconds, if there is one.
-//! So looking in vain goes on for that long, and then pauses, ever longer.
+//! keeps it from answering. So each look is followed by an offer of the processor, which costs next to nothing when nobody
+//! wants it. The system moves one of the two to an idle processor within some tens of milliseconds, if there is one; until
+//! then they take turns. Looking that is in vain all the same pauses, ever longer.
 
 use std::hint;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Longer than the wake-up of an idle processor takes, so that one side's looking can meet the other's waking, and both look from
 /// then on.
 pub const SPIN: Duration = Duration::from_micros(60);
 
-/// Looks per reading of the clock.
+/// Looks per reading of the clock and offer of the processor.
 const LOOKS: u32 = 16;
 
 /// So many looks in vain, a few milliseconds, make it pause.
@@ -41,6 +43,8 @@ impl Default for Spinner {
 impl Spinner {
     /// Looks until `found` says so, for `time` at most, unless that has lately been in vain; whether it was found.
     pub fn spin(&mut self, time: Duration, mut found: impl FnMut() -> bool) -> bool {
+        // The time comes out of shared memory, which a worker may have written over.
+        let time = time.min(SPIN);
         if time.is_zero() {
             return false;
         }
@@ -61,6 +65,7 @@ impl Spinner {
                 self.on_vain();
                 return false;
             }
+            thread::yield_now();
         }
     }
 

@@ -121,7 +121,7 @@ fn map(lengths: &[f64], workers: usize, adaptive: bool) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 3 } else { 500 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn sizes_keep_their_bounds(
@@ -186,6 +186,7 @@ proptest! {
 /// Most items are short and one in a hundred is a thousand times longer, at places that a seed draws. Compared with
 /// chunks of one item that cost nothing to send, which no real transport has, the map runs a few percent longer.
 #[test]
+#[cfg_attr(miri, ignore = "time")]
 fn heavy_tails_stay_balanced() {
     let mut state = 1_u64;
     let mut draw = || {

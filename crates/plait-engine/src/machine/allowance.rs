@@ -182,7 +182,7 @@ fn read(directory: &Path, file: &str) -> Option<String> {
 }
 
 /// The bytes on a line `MemTotal:       24684084 kB`.
-fn kibibytes(meminfo: &str, name: &str) -> Option<u64> {
+pub(super) fn kibibytes(meminfo: &str, name: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
@@ -197,5 +197,6 @@ fn address_space() -> Option<u64> {
     None
 }
 
-#[cfg(test)]
+// Not under Miri: files.
+#[cfg(all(test, not(miri)))]
 mod tests;

@@ -99,7 +99,8 @@ fn some() -> Vec<usize> {
     (0..std::thread::available_parallelism().map_or(1, usize::from)).collect()
 }
 
-#[cfg(test)]
+// Not under Miri: files.
+#[cfg(all(test, not(miri)))]
 mod tests {
     use super::super::tests::tree;
     use super::*;

@@ -230,3 +230,33 @@ proptest! {
         super::cgroup::memory_stat(&mountinfo, &quota);
     }
 }
+
+#[test]
+fn fuzz_machine() {
+    let seeds = [
+        "0::/user.slice/a\n7:cpu,cpuacct:/docker/abc\n",
+        "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n31 23 0:27 /a\\040b /c\\134 rw - cgroup c rw,cpu\n",
+        "50000 100000",
+        "max 100000\n",
+        "0-3,8,10-11\n",
+        "1000 200 50 1 0 90 0\n",
+        "low 0\noom_kill 3\ninactive_file 4096\n",
+        "MemTotal:       24684084 kB\nMemAvailable: 1 kB\n",
+    ];
+    let seeds: Vec<_> = seeds.iter().map(|text| text.as_bytes().to_vec()).collect();
+    plait_trace::fuzz::fuzz("machine", env!("CARGO_MANIFEST_DIR"), &seeds, |bytes| {
+        let text = &*String::from_utf8_lossy(bytes);
+        for group in groups("cpu", text, text).iter().chain(&groups("cpu", "0::/a\n4:cpu:/b", text)) {
+            assert!(group.directories().all(|directory| directory.components().count() <= text.len() + 2));
+        }
+        for quota in [Quota::from_v2(text), Quota::from_v1(text, "100000")].into_iter().flatten() {
+            assert!(quota.cpus() > 0.0 && quota.workers() > 0);
+        }
+        super::cgroup::memory_limit(text);
+        super::cgroup::memory_stat(text, "inactive_file");
+        super::cores::parse_list(text);
+        super::memory::parse(text);
+        super::oom::parse(text);
+        super::allowance::kibibytes(text, "MemTotal:");
+    });
+}

@@ -45,7 +45,8 @@ fn decide(limits: &CpuLimits, physical: usize, memory: u64) -> usize {
     limits.count.min(physical).min(room).max(1)
 }
 
-#[cfg(test)]
+// Not under Miri: files.
+#[cfg(all(test, not(miri)))]
 mod tests {
     use super::super::{GroupQuota, Quota};
     use super::*;

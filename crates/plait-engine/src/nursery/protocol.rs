@@ -216,7 +216,8 @@ fn recv<M>(socket: impl AsFd, decode: impl Fn(&Packet) -> io::Result<M>) -> io::
     Ok(Some(Received { message: decode(&bytes)?, fds, truncated }))
 }
 
-#[cfg(test)]
+// Not under Miri: descriptors in messages.
+#[cfg(all(test, not(miri)))]
 mod tests {
     use super::*;
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -280,5 +281,24 @@ mod tests {
             rustix::net::send(&parent, bytes, SendFlags::empty()).unwrap();
             assert_eq!(recv_request(&nursery).unwrap_err().kind(), io::ErrorKind::InvalidData);
         }
+    }
+
+    #[test]
+    fn fuzz_nursery() {
+        let requests = [Request::Hello, Request::Fork { key: 1 << 40 | 7 }, Request::Signal { key: 3, signal: 64 }];
+        let ended = Report::Ended { key: 9, exit: Exit::Code(3), peak: u64::MAX - 1 };
+        let reports = [Report::Forked { key: 7, pid: 4711 }, Report::Failed { key: 8, errno: 11 }, ended];
+        let seeds = requests.map(Request::encode).into_iter().chain(reports.map(Report::encode));
+        let seeds: Vec<_> = seeds.map(|packet| packet.to_vec()).collect();
+        plait_trace::fuzz::fuzz("nursery", env!("CARGO_MANIFEST_DIR"), &seeds, |bytes| {
+            if let Some(packet) = bytes.first_chunk() {
+                if let Ok(request) = Request::decode(packet) {
+                    assert_eq!(Request::decode(&request.encode()).ok(), Some(request));
+                }
+                if let Ok(report) = Report::decode(packet) {
+                    assert_eq!(Report::decode(&report.encode()).ok(), Some(report));
+                }
+            }
+        });
     }
 }

@@ -252,7 +252,7 @@ fn a_callback_does_not_wait_behind_its_own_thread() {
 #[test]
 fn many_threads_share_a_budget() {
     const THREADS: u64 = 16;
-    const ROUNDS: u64 = 500;
+    const ROUNDS: u64 = if cfg!(miri) { 10 } else { 500 };
     let gate = gate(1000);
     let most = AtomicU64::new(0);
     // Every wait is without a limit: a wake-up that is lost hangs the test.
@@ -293,7 +293,7 @@ fn many_threads_keep_and_drop_what_they_took() {
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                for bytes in 0..2000 {
+                for bytes in 0..if cfg!(miri) { 20 } else { 2000 } {
                     let mut permit = wait(&gate, bytes);
                     let half = permit.split(bytes / 2);
                     half.keep();
