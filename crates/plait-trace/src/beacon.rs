@@ -371,4 +371,20 @@ mod tests {
         let cut = (&"né".as_bytes()[..2], Text { address: 1, len: 500 });
         assert_eq!(name_of(at(""), cut), "n…");
     }
+
+    #[test]
+    fn fuzz_beacon() {
+        let head = Head { used: 3, unseated: 1, role: "plait worker 3".into() }.encode();
+        let slot = Slot { sequence: 4, task: 7, tid: 9, depth: 1, ..Slot::default() }.encode();
+        crate::fuzz::fuzz("beacon", env!("CARGO_MANIFEST_DIR"), &[head.to_vec(), slot.to_vec()], |bytes| {
+            if let Ok(head) = Head::decode(bytes) {
+                assert!(head.used as usize <= SLOTS && Head::decode(&head.encode()).is_ok());
+            }
+            if let Some(slot) = bytes.first_chunk() {
+                let slot = Slot::decode(slot);
+                assert!(slot.name.wanted().max(slot.module.wanted()) <= LONGEST_NAME);
+                name_of((bytes, slot.module), (&bytes[bytes.len() / 2..], slot.name));
+            }
+        });
+    }
 }

@@ -51,6 +51,13 @@ impl<W: Write> Writer<W> {
         Ok(Self { out, pending: Vec::new() })
     }
 
+    /// One block of any contents.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(crate) fn put_contents(&mut self, contents: &[u8]) -> io::Result<()> {
+        self.pending = contents.to_vec();
+        self.put_block()
+    }
+
     fn put_block(&mut self) -> io::Result<()> {
         if self.pending.is_empty() {
             return Ok(());

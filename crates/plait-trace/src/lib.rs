@@ -7,6 +7,8 @@
 
 pub mod beacon;
 mod file;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod ids;
 pub mod pools;
 mod record;

@@ -277,4 +277,26 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn fuzz_pools() {
+        let slot = slot(&[(8, 5), (16, 4096), (24, 8192)], &[(32, 2), (36, 1), (40, 2), (44, 3)], b"abc").to_vec();
+        let mut table = vec![0; HEAD];
+        table[..8].copy_from_slice(&MAGIC);
+        let words = [VERSION, SLOT as u32, SLOTS as u32, 1, 0];
+        words.iter().enumerate().for_each(|(at, word)| {
+            table[8 + 4 * at..12 + 4 * at].copy_from_slice(&word.to_ne_bytes());
+        });
+        crate::fuzz::fuzz("pools", env!("CARGO_MANIFEST_DIR"), &[slot, table], |bytes| {
+            if let Some((used, _)) = bytes.first_chunk().and_then(head) {
+                assert!(used <= SLOTS);
+            }
+            if let Some(slot) = bytes.first_chunk().and_then(Slot::decode) {
+                assert!(slot.len as usize <= MOST_PLACES);
+            }
+            bytes.first_chunk().map(Counts::decode).map(|counts| counts.pending());
+            bytes.first_chunk().map(Place::decode);
+            bytes.first_chunk().map(Noted::decode);
+        });
+    }
 }

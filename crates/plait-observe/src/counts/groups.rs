@@ -165,4 +165,22 @@ mod tests {
         );
         assert_eq!(parse_account("usage_usec 7\n"), None);
     }
+
+    #[test]
+    fn fuzz_groups() {
+        let seeds = [
+            "30 23 0:26 /a /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n31 2 0:27 / /c rw - cgroup c rw,cpu\n",
+            "0::/a/../b\n7:cpu,cpuacct:/docker/abc\n",
+            "nr_periods 5\nnr_throttled 2\nthrottled_usec 18446744073709551615\nthrottled_time 3\n",
+        ];
+        let seeds: Vec<_> = seeds.iter().map(|text| text.as_bytes().to_vec()).collect();
+        plait_trace::fuzz::fuzz("groups", env!("CARGO_MANIFEST_DIR"), &seeds, |bytes| {
+            let text = &*String::from_utf8_lossy(bytes);
+            for hierarchy in hierarchies(text) {
+                let group = group_in(text, hierarchy.unified).unwrap_or(text);
+                assert!(levels(&hierarchy, group).iter().all(|level| level.starts_with(&hierarchy.mount)));
+            }
+            parse_account(text);
+        });
+    }
 }

@@ -300,4 +300,30 @@ mod tests {
         assert_eq!(image.shift(&part), Some(0x7000_0000_0000));
         assert_eq!(image.shift(&Mapping { offset: 0x9000, ..whole }), None);
     }
+
+    /// The kernel's own library, a whole one in a few pages.
+    fn vdso() -> Vec<u8> {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let line = maps.lines().find(|line| line.ends_with("[vdso]")).unwrap();
+        let (start, end) = line.split_once(' ').unwrap().0.split_once('-').unwrap();
+        let [start, end] = [start, end].map(|hex| u64::from_str_radix(hex, 16).unwrap());
+        let mut bytes = vec![0; (end - start) as usize];
+        let memory = File::open("/proc/self/mem").unwrap();
+        std::os::unix::fs::FileExt::read_exact_at(&memory, &mut bytes, start).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn fuzz_elf() {
+        plait_trace::fuzz::fuzz("elf", env!("CARGO_MANIFEST_DIR"), &[vdso()], |bytes| {
+            let Some(image) = Image::of_memory(bytes.to_vec()) else { return };
+            let mapping =
+                Mapping { start: 0x1000, end: 0x3000, offset: 0, inode: 0, path: super::super::maps::VDSO.into() };
+            let _ = image.shift(&mapping);
+            for address in [0, 0x800, u64::MAX] {
+                let _ = (image.symbol(address), image.described(address));
+            }
+            assert!(!image.has("a function that no kernel has"));
+        });
+    }
 }

@@ -99,4 +99,16 @@ mod tests {
         assert_eq!(python.name(), "libpython3.11.so.1.0");
         assert_eq!(vdso.name(), VDSO);
     }
+
+    #[test]
+    fn fuzz_maps() {
+        let maps = fs::read("/proc/self/maps").unwrap();
+        let few =
+            b"7f00-7f10 r-xp 00001000 08:01 42 /lib/a b.so (deleted)\n7f20-7f30 rw-s 0 00:01 7 /memfd:x\n".to_vec();
+        plait_trace::fuzz::fuzz("maps", env!("CARGO_MANIFEST_DIR"), &[maps, few], |bytes| {
+            for mapping in parse(&String::from_utf8_lossy(bytes)) {
+                assert!(mapping.start < mapping.end && mapping.name().len() <= mapping.path.len());
+            }
+        });
+    }
 }

@@ -157,4 +157,14 @@ mod tests {
             prop_assert_eq!(told, expected);
         }
     }
+
+    #[test]
+    fn fuzz_lines() {
+        let table = vec![entry(13, 3), 2, entry(11, 1), entry(15, 8), entry(14, 2), 0x7f, 0x3f, entry(0, 1)];
+        plait_trace::fuzz::fuzz("lines", env!("CARGO_MANIFEST_DIR"), &[table], |bytes| {
+            let lines = Lines::decode(bytes, u32::MAX);
+            assert!(lines.runs.len() <= bytes.len());
+            let _ = [0, 1, lines.units / 2, lines.units, u32::MAX].map(|unit| lines.at(unit));
+        });
+    }
 }

@@ -185,3 +185,12 @@ fn a_thread_that_runs_uses_time_and_one_that_has_ended_is_gone() {
     assert!(files.sched().is_err());
     assert!(ThreadFiles::open(std::process::id(), tid).is_err());
 }
+
+#[test]
+fn fuzz_proc_files() {
+    let seeds = ["running\n", "-1 0x7ffd 0x0\n", "202 0x7f00 0x80 0x0 0x0 0x0 0x0 0x7f 0x7e\n", "123456 789 12\n"];
+    let seeds: Vec<_> = seeds.iter().map(|text| text.as_bytes().to_vec()).collect();
+    plait_trace::fuzz::fuzz("proc_files", env!("CARGO_MANIFEST_DIR"), &seeds, |bytes| {
+        let _ = (line(bytes), sched(bytes));
+    });
+}
