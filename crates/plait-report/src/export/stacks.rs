@@ -40,7 +40,7 @@ pub(crate) fn patience(recording: &Recording) -> Nanos {
     between.select_nth_unstable(middle).1.saturating_mul(PATIENCE)
 }
 
-/// The stacks of a thread in the order of time. They do not overlap.
+/// The stacks of a thread in the order of time, until its end. They do not overlap.
 pub(super) fn held<'a>(recording: &Recording, lane: &'a ThreadLane, patience: Nanos) -> Vec<Held<'a>> {
     let end = lane.ended.unwrap_or(Nanos::MAX).min(recording.length());
     let mut stacks: Vec<&Stack> = lane.stacks.iter().collect();
@@ -48,7 +48,7 @@ pub(super) fn held<'a>(recording: &Recording, lane: &'a ThreadLane, patience: Na
     let next = stacks.iter().skip(1).map(|stack| stack.at).chain([end]);
     let stretches = stacks.iter().zip(next).map(|(stack, next)| Held {
         from: stack.at,
-        to: next.min(stack.at.saturating_add(patience)),
+        to: next.min(stack.at.saturating_add(patience)).min(end),
         stack,
     });
     stretches.filter(|held| held.from < held.to).collect()
@@ -145,6 +145,14 @@ mod tests {
     #[test]
     fn stacks_out_of_order_and_at_one_time_are_put_right() {
         assert_eq!(drawn(&[(20, "a"), (10, "b"), (20, "a"), (90, "aa")]), "b10-20 a20-50 a90-100 a90-100");
+    }
+
+    #[test]
+    fn what_is_said_of_a_thread_after_its_end_is_left_out() {
+        let mut recording = recording(&[(10, "a"), (30, "a"), (31, "a")], 100);
+        recording.threads[0].ended = Some(20);
+        let held = held(&recording, &recording.threads[0], 30);
+        assert_eq!(held.iter().map(|held| (held.from, held.to)).collect::<Vec<_>>(), [(10, 20)]);
     }
 
     #[test]

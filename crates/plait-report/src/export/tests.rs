@@ -333,3 +333,17 @@ fn the_page_on_the_format_numbers_records_as_the_file_does() {
     assert_eq!(encoded(&records[6]), [6, 2, 3, 0xac, 2, 16, 1, 7], "a span as the page says");
     assert_eq!(encoded(&records[8]), [8, 3, 3, 6, 4, 5], "a count as the page says");
 }
+
+#[test]
+fn fuzz_report() {
+    use plait_trace::fuzz;
+    let small = fuzz::contents_of(&small());
+    fuzz::fuzz("report", env!("CARGO_MANIFEST_DIR"), &[small], |bytes| {
+        let Ok(recording) = plait_trace::read(fuzz::trace_of(bytes).as_slice()) else { return };
+        let judged = crate::verdicts::judge(&recording);
+        assert!(!judged.to_text(80, true).is_empty());
+        for format in Format::ALL {
+            format.write(&recording, io::sink()).expect("it takes all");
+        }
+    });
+}
