@@ -22,7 +22,8 @@ pub fn worker_died(py: Python<'_>, loss: &Loss) -> PyErr {
         error.setattr(intern!(py, "signal"), signal)?;
         error.setattr(intern!(py, "tries"), loss.tries)?;
         error.setattr(intern!(py, "peak_memory"), loss.peak)?;
-        error.setattr(intern!(py, "out_of_memory"), loss.memory != MemoryCause::None)?;
+        let short = matches!(loss.memory, MemoryCause::OutOfMemory | MemoryCause::OverLimit { .. });
+        error.setattr(intern!(py, "out_of_memory"), short)?;
         if let MemoryCause::OverLimit { limit, .. } = loss.memory {
             error.setattr(intern!(py, "memory_limit"), limit)?;
         }
@@ -108,6 +109,9 @@ fn died(loss: &Loss) -> String {
             let peak = loss.peak.map_or_else(String::new, |peak| format!("; it used up to {}", bytes(peak)));
             format!(": the kernel's OOM killer ended it because memory ran out{peak}")
         }
+        MemoryCause::Overwritten => ": it wrote over its shared memory (the call, or a C extension that it used, \
+             wrote through a wild pointer)"
+            .to_owned(),
         MemoryCause::OverLimit { limit, used } => {
             format!(": it used {} of memory, over the limit of {} for a worker", bytes(used), bytes(limit))
         }

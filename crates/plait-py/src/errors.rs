@@ -33,6 +33,24 @@ pub fn for_future<'py>(py: Python<'py>, error: PyErr) -> PyResult<Bound<'py, PyA
     detached.call1((error.into_value(py),))
 }
 
+/// A process has died that held a lock.
+pub fn owner_died(py: Python<'_>, pid: Option<u32>) -> PyErr {
+    let made = py.import("plait._errors").and_then(|module| module.getattr("OwnerDied")?.call1((pid,)));
+    match made {
+        Ok(value) => PyErr::from_value(value),
+        Err(error) => error,
+    }
+}
+
+/// A barrier is broken.
+pub fn broken_barrier(py: Python<'_>) -> PyErr {
+    let made = py.import("threading").and_then(|module| module.getattr("BrokenBarrierError")?.call0());
+    match made {
+        Ok(value) => PyErr::from_value(value),
+        Err(error) => error,
+    }
+}
+
 /// The pool cannot go on.
 pub fn broken_pool(py: Python<'_>, message: &str) -> PyErr {
     make(py, "concurrent.futures.process", "BrokenProcessPool", message)

@@ -5,6 +5,7 @@
 mod beacon;
 mod buffer;
 mod callout;
+mod cell;
 mod choose;
 mod chunk;
 mod codec;
@@ -18,6 +19,7 @@ mod function;
 mod future;
 mod gauge;
 mod limits;
+mod locks;
 mod logs;
 mod machine;
 mod map;
@@ -26,6 +28,7 @@ mod own;
 mod pools;
 mod process;
 mod program;
+mod queue;
 mod record;
 mod report;
 mod scratch;
@@ -49,6 +52,8 @@ mod _core {
     #[pymodule_export]
     use crate::buffer::{Buffer, address_of, buffer_span, memory_view};
     #[pymodule_export]
+    use crate::cell::{Array, Value, array_at, value_at};
+    #[pymodule_export]
     use crate::choose::{Climber, choose, revise};
     #[pymodule_export]
     use crate::chunk::{submit_chunk, take_chunk};
@@ -63,6 +68,11 @@ mod _core {
     #[pymodule_export]
     use crate::gauge::Gauge;
     #[pymodule_export]
+    use crate::locks::{
+        EventBase, LockBase, Passage, Places, RLockBase, SemaphoreBase, Turnstile, Wait, Waiting, lock_address,
+        lock_arrived, new_holder, set_lock_address,
+    };
+    #[pymodule_export]
     use crate::logs::RecordWriter;
     #[pymodule_export]
     use crate::machine::{
@@ -71,7 +81,7 @@ mod _core {
     #[pymodule_export]
     use crate::map::{ProcessMap, process_map};
     #[pymodule_export]
-    use crate::memory::{bytes_copied, is_shared, shared_buffer};
+    use crate::memory::{bytes_copied, is_shared, shared_buffer, shared_table};
     #[pymodule_export]
     use crate::own::{OwnEngine, is_worker};
     #[pymodule_export]
@@ -80,6 +90,8 @@ mod _core {
     use crate::process::ProcessEngine;
     #[pymodule_export]
     use crate::program::{after_fork, before_fork, join_orphans};
+    #[pymodule_export]
+    use crate::queue::{Letter, QueueBase};
     #[pymodule_export]
     use crate::record::{Recorder, gil_refusal, process_tree};
     #[pymodule_export]

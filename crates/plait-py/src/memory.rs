@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plait_engine::budget::{Gate, NotNow, Permit};
-use plait_engine::heap::{Access, Block, Heap, Piece};
+use plait_engine::heap::{Access, Block, Heap, Piece, table_of};
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyBytes, PyList};
 
 use crate::buffer::{self, Buffer, spare};
 use crate::codec::{Message, TakenBuffer};
@@ -124,6 +124,24 @@ fn known(heap: &Arc<Heap>, taken: &TakenBuffer) -> Option<Piece> {
     }
     let at = Block { offset: piece.at.offset + found.at as u64, len: taken.len() as u64 };
     Some(Piece { hold: Arc::clone(&piece.hold), at, access: piece.access })
+}
+
+/// What a worker finds shared memory by that it is given at its start: the buffer's, if all processes of the program see that.
+///
+/// # Errors
+/// As [`program`].
+#[pyfunction]
+pub fn shared_table<'py>(py: Python<'py>, memory: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let piece = shared_piece(&program()?, memory)?;
+    Ok(piece.map(|piece| PyBytes::new(py, &table_of(&[piece]))))
+}
+
+/// The piece that a buffer is, if all processes of the program see it.
+///
+/// # Errors
+/// What the buffer's owner raises.
+pub fn shared_piece(heap: &Arc<Heap>, memory: &Bound<'_, PyAny>) -> PyResult<Option<Piece>> {
+    Ok(known(heap, &TakenBuffer::of(memory)?).filter(|piece| piece.access == Access::Shared))
 }
 
 /// What is said where there is no room for `what`.

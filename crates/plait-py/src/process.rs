@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use plait_engine::heap::{Heap, table_of};
+use plait_engine::heap::{Heap, Piece, table_of};
 use plait_engine::pool::{Awaited, Function, NewTask, Pool};
 use plait_observe::Beacon;
 use pyo3::exceptions::PyRuntimeError;
@@ -33,6 +33,8 @@ pub struct ProcessHome {
     pool: Option<Pool<ProcessTicket>>,
     /// The memory that its workers see.
     heap: Arc<Heap>,
+    /// What of it each worker is given at its start: held until the last of them has ended.
+    _given: Vec<Piece>,
     published: Published,
     /// Of workers that were asked what they run.
     pub beacons: Mutex<HashMap<i32, Beacon>>,

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use plait_engine::heap::Heap;
+use plait_engine::locks::Still;
 use plait_engine::nursery::{Launch, Nursery};
 use pyo3::prelude::*;
 
@@ -19,7 +20,7 @@ use crate::buffer::{LIVE, Live};
 use crate::future::deadline;
 use crate::pools::{self, THREADS};
 use crate::process::ProcessHome;
-use crate::{beacon, exit, gauge, terminal};
+use crate::{beacon, exit, gauge, locks, terminal};
 
 /// Counts the forks this process has come through: a pool made before the last one is the parent's.
 static FORKS: AtomicU64 = AtomicU64::new(0);
@@ -51,6 +52,7 @@ type Inner = (
     MutexGuard<'static, Live>,
     MutexGuard<'static, terminal::Door>,
     MutexGuard<'static, pools::Tallies>,
+    (MutexGuard<'static, locks::Memories>, Still),
 );
 
 thread_local! {
@@ -72,7 +74,8 @@ extern "C" fn take_inner() {
     fn held<T>(lock: &'static Mutex<T>) -> MutexGuard<'static, T> {
         lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    let inner = (held(&ORPHANS), held(&HEAP), held(&POOLS), held(&LIVE), terminal::door(), held(&THREADS));
+    let inner =
+        (held(&ORPHANS), held(&HEAP), held(&POOLS), held(&LIVE), terminal::door(), held(&THREADS), locks::for_fork());
     INNER.with(|cell| cell.replace(Some(inner)));
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use plait_engine::heap::{Access, Mapped, Piece};
+use plait_engine::queue::Parcel;
 
 use super::spare;
 
@@ -75,8 +76,13 @@ impl Drop for Mapping {
             SHARED.fetch_sub(self.shared(), Ordering::Relaxed);
         }
         drop(live);
-        if is_known && let Some(piece) = self.keep.downcast_ref::<Piece>() {
+        if !is_known {
+            return;
+        }
+        if let Some(piece) = self.keep.downcast_ref::<Piece>() {
             spare::give_back(piece, &self.mapped);
+        } else if let Some(parcel) = self.keep.downcast_ref::<Parcel>() {
+            spare::give_back_parcel(parcel, &self.mapped);
         }
     }
 }

@@ -47,6 +47,26 @@ impl Buffer {
         }
         Py::new(py, Self { mapping: Mapping::of(mapped, keep), range })
     }
+
+    /// One of the memory that an object exports, if all processes see that; None if it is this process's own.
+    ///
+    /// # Errors
+    /// What the object raises; `BufferError` if its memory is not contiguous.
+    pub fn shared_under(memory: &Bound<'_, PyAny>) -> PyResult<Option<Py<Self>>> {
+        let taken = TakenBuffer::of(memory)?;
+        match find(taken.ptr(), taken.len()) {
+            Some(Found { mapped, at, keep }) if mapped.access() == Access::Shared => {
+                Self::new(memory.py(), mapped, at..at + taken.len(), keep).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Where it begins, and its bytes. Good for as long as this object lives.
+    pub fn memory(&self) -> (*mut u8, usize) {
+        // SAFETY: the range lies inside of the mapping.
+        (unsafe { self.mapping.mapped().as_ptr().add(self.range.start) }, self.range.len())
+    }
 }
 
 #[pymethods]

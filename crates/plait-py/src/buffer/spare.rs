@@ -9,6 +9,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use plait_engine::heap::{Access, Block, Mapped, Piece};
+use plait_engine::queue::Parcel;
 
 /// So many are kept.
 const MOST: usize = 32;
@@ -28,6 +29,11 @@ impl Place {
     fn of(piece: &Piece) -> Self {
         Self { heap: piece.hold.heap_number(), at: piece.at, access: piece.access }
     }
+
+    fn of_parcel(parcel: &Parcel) -> Self {
+        // Beyond all numbers of heaps, which are counted.
+        Self { heap: parcel.file_number() | 1 << 63, at: parcel.block(), access: Access::Snapshot }
+    }
 }
 
 /// The one used last is at the end. Tried and never waited for: a thread that is not there any more may have it in a forked child.
@@ -38,18 +44,29 @@ static SPARE: Mutex<Vec<(Place, Arc<Mapped>)>> = Mutex::new(Vec::new());
 /// # Errors
 /// Those of `mmap`.
 pub fn map(piece: &Piece) -> io::Result<Arc<Mapped>> {
-    let place = Place::of(piece);
+    map_in(Place::of(piece), || piece.map())
+}
+
+/// A snapshot of a queue's parcel.
+///
+/// # Errors
+/// Those of `mmap`.
+pub fn map_parcel(parcel: &Parcel) -> io::Result<Arc<Mapped>> {
+    map_in(Place::of_parcel(parcel), || parcel.map())
+}
+
+fn map_in(place: Place, map: impl Fn() -> io::Result<Mapped>) -> io::Result<Arc<Mapped>> {
     if let Some(known) = take(&place) {
         return Ok(known);
     }
-    let mapped = piece.map().or_else(|error| {
+    let mapped = map().or_else(|error| {
         // A limit on addresses may be reached by these alone.
         let spare = SPARE.try_lock().map(|mut spare| std::mem::take(&mut *spare)).unwrap_or_default();
         if spare.is_empty() {
             return Err(error);
         }
         drop(spare);
-        piece.map()
+        map()
     });
     let mapped = Arc::new(mapped?);
     if place.access == Access::Shared {
@@ -60,10 +77,19 @@ pub fn map(piece: &Piece) -> io::Result<Arc<Mapped>> {
 
 /// Nobody uses this mapping of a piece any more.
 pub fn give_back(piece: &Piece, mapped: &Arc<Mapped>) {
+    give_back_in(Place::of(piece), mapped);
+}
+
+/// The same of a parcel.
+pub fn give_back_parcel(parcel: &Parcel, mapped: &Arc<Mapped>) {
+    give_back_in(Place::of_parcel(parcel), mapped);
+}
+
+fn give_back_in(place: Place, mapped: &Arc<Mapped>) {
     let len = mapped.len();
-    if piece.access == Access::Snapshot && len >= LEAST && Arc::strong_count(mapped) == 1 && mapped.is_unwritten(0, len)
+    if place.access == Access::Snapshot && len >= LEAST && Arc::strong_count(mapped) == 1 && mapped.is_unwritten(0, len)
     {
-        keep(Place::of(piece), mapped);
+        keep(place, mapped);
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) enum Content {
     Call,
     /// A result in the parent, the items of a chunk in a worker.
     Value,
+    /// An item of a queue.
+    Item,
     /// A function.
     Function,
 }
@@ -55,6 +57,7 @@ fn unloadable(py: Python<'_>, error: PyErr, bytes: &[u8], content: Content) -> P
         Content::Call => intern!(py, "args"),
         Content::Value if in_worker => intern!(py, "items"),
         Content::Value => intern!(py, "result"),
+        Content::Item => intern!(py, "item"),
         Content::Function => intern!(py, "fn"),
     };
     let explain = || {

@@ -148,6 +148,34 @@ pub fn encode_value(py: Python<'_>, value: &Bound<'_, PyAny>, out: &mut Message)
     Ok(Kind::Pickle)
 }
 
+/// Appends one value that goes into a queue.
+///
+/// # Errors
+/// As [`encode_call`]; the path begins with `item`.
+pub fn encode_item(py: Python<'_>, value: &Bound<'_, PyAny>, out: &mut Message) -> PyResult<Kind> {
+    if native::write_value(value, &mut out.bytes) {
+        return Ok(Kind::Native);
+    }
+    dumps_into(py, value, Root::Item, out)?;
+    Ok(Kind::Pickle)
+}
+
+/// The item that [`encode_item`] wrote.
+///
+/// # Errors
+/// As [`decode_call`].
+pub fn decode_item<'py>(
+    py: Python<'py>,
+    kind: Kind,
+    bytes: &[u8],
+    buffers: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match kind {
+        Kind::Native => native::read_value(py, bytes),
+        Kind::Pickle => load_message(py, bytes, buffers, Content::Item),
+    }
+}
+
 /// Appends one value as a pickle, whatever it is.
 ///
 /// # Errors

@@ -28,6 +28,8 @@ pub(crate) enum Root {
     Chunk(u64),
     /// Function and such a list: as [`Root::Chunk`], or `fn.stream`.
     DirectChunk(u64),
+    /// An item of a queue: `item[0].name`.
+    Item,
     /// A function: `fn.<closure>.name`.
     Function,
     /// An exception: `exception.args[0]`.
@@ -40,6 +42,7 @@ impl Root {
             Root::Call => intern!(py, "call"),
             Root::Direct => intern!(py, "direct"),
             Root::Value => intern!(py, "result"),
+            Root::Item => intern!(py, "item"),
             Root::Chunk(_) => intern!(py, "items"),
             Root::DirectChunk(_) => intern!(py, "direct items"),
             Root::Function => intern!(py, "fn"),

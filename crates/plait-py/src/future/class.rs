@@ -61,9 +61,12 @@ pub fn new_future<'py>(py: Python<'py>, core: Arc<FutureCore>) -> PyResult<Bound
     // Without the futures each run of the cycle collector costs a third less of a submit, and most never hold anything that
     // could lead back to them: `track` is for those that do. An attribute that somebody sets on a future is not
     // searched for cycles.
-    // SAFETY: `made` is alive and of a type with the collector's head, as instances of a class with a dict are; untracking
-    // is allowed for any such object, and its deallocation copes.
-    unsafe { ffi::PyObject_GC_UnTrack(made.as_ptr().cast()) };
+    // On free-threaded builds two threads could find that it has to be tracked again, and the second would end the program.
+    if cfg!(not(Py_GIL_DISABLED)) {
+        // SAFETY: `made` is alive and of a type with the collector's head, as instances of a class with a dict are;
+        // untracking is allowed for any such object, and its deallocation copes.
+        unsafe { ffi::PyObject_GC_UnTrack(made.as_ptr().cast()) };
+    }
     // SAFETY: an instance of a subclass of FutureBase, made just above.
     let base = unsafe { made.cast_unchecked::<FutureBase>() };
     let _ = base.get().core.set(core);
@@ -74,7 +77,7 @@ pub fn new_future<'py>(py: Python<'py>, core: Arc<FutureCore>) -> PyResult<Bound
 pub fn track(future: &Bound<'_, FutureBase>) {
     if !is_tracked(future.as_any()) {
         // SAFETY: the future is alive, fully made, of a type with the collector's head (see `new_future`), and not tracked: the
-        // interpreter is held between the look and this.
+        // GIL is held between the look and this. Without one no future is ever untracked.
         unsafe { ffi::PyObject_GC_Track(future.as_ptr().cast()) };
     }
 }

@@ -52,10 +52,10 @@ impl ProcessEngine {
     }
 
     /// Opens the pool. `origin` is (program, arguments, environment) of the nursery, or a socket to one that runs already and is
-    /// this pool's alone. `setup` is what each worker is given.
+    /// this pool's alone. `setup` is what each worker is given, and `given` the shared memory that it speaks of.
     #[pyo3(
         name = "_open",
-        signature = (max_workers, max_tasks_per_child, setup, origin, timeout, retries, memory, growth, grace)
+        signature = (max_workers, max_tasks_per_child, setup, given, origin, timeout, retries, memory, growth, grace)
     )]
     #[expect(clippy::too_many_arguments, reason = "called from one place")]
     fn open(
@@ -64,6 +64,7 @@ impl ProcessEngine {
         max_workers: usize,
         max_tasks_per_child: Option<u64>,
         setup: Vec<u8>,
+        given: Vec<Bound<'_, PyAny>>,
         origin: Origin,
         timeout: Option<f64>,
         retries: u32,
@@ -75,6 +76,8 @@ impl ProcessEngine {
         let limits = plait_engine::pool::Limits { memory, growth, grace };
         let config = PoolConfig { max_workers, max_tasks_per_child, limits, setup };
         let heap = memory::program()?;
+        let given = given.iter().map(|memory| memory::shared_piece(&heap, memory));
+        let given = given.filter_map(Result::transpose).collect::<PyResult<Vec<_>>>()?;
         let pool = py
             .detach(|| Pool::new(config, Arc::clone(&heap), origin.nursery()?))
             .map_err(|error| errors::new_pool(&error))?;
@@ -86,6 +89,7 @@ impl ProcessEngine {
             functions: Mutex::new(HashMap::new()),
             table: FunctionTable::with_buffers(Arc::clone(&heap)),
             heap,
+            _given: given,
             forks: forks(),
             limits: Limits::new(timeout, retries)?,
         };

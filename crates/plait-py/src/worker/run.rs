@@ -8,12 +8,12 @@ use plait_engine::worker::{Desk, Worker};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyList, PyTuple};
 
 use super::hands::Hands;
 use super::{output, stop, worker_error};
 use crate::logs::RecordWriter;
-use crate::{context, own};
+use crate::{context, memory, own};
 
 /// How often an idle worker looks up from its sleep for no reason: a safety net, not a mechanism.
 const NAP: Duration = Duration::from_secs(60);
@@ -66,6 +66,15 @@ impl WorkerLoop {
         if unwritten {
             output::set_unwritten();
         }
+    }
+
+    /// The shared memory that the pool gave each worker, by its table.
+    ///
+    /// # Errors
+    /// `RuntimeError` for what is no table; `MemoryError` when it cannot be mapped.
+    fn given<'py>(&self, py: Python<'py>, table: &[u8]) -> PyResult<Bound<'py, PyList>> {
+        let pieces = self.desk.given(table).map_err(|error| worker_error(&error.into()))?;
+        memory::list(py, &pieces)
     }
 
     /// Where log records are written.
