@@ -16,6 +16,8 @@ import workloads as w
 from PIL import Image
 from plait import _core
 
+pytestmark = pytest.mark.once
+
 # So many numbers that half of them are counted wherever they go.
 N = 400_000
 _lot = itertools.count()

@@ -16,6 +16,8 @@ import workloads as w
 from conftest import Gate
 from outside import is_alive, run_program, until
 
+pytestmark = pytest.mark.once
+
 LARGE = 32 << 20
 TIMES = 5
 

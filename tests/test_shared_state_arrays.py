@@ -130,6 +130,12 @@ def test_memory_that_plait_shares_may_be_written_to():
 def test_an_array_can_still_be_resized():
     names = {"__name__": "of_its_own", "owned": np.arange(4)}
     exec("def fn(x):\n    owned.resize(x)\n", names)
+    try:
+        names["fn"](5)
+    except ValueError:
+        pytest.skip(
+            "NumPy finds an array of one owner referenced by more on this Python, with or without plait"
+        )
     assert seen(names["fn"], 8) == "it writes to the array `owned`"
 
 

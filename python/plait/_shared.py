@@ -38,13 +38,14 @@ def zeros(shape, dtype=float, order="C") -> "numpy.ndarray":
     It goes to a worker, and comes back from one, as a reference: what one process writes, the others see at
     once. Nothing is attached, closed or unlinked; the memory goes with the last array that refers to it.
 
-    >>> import plait
-    >>> table = plait.zeros((2, 3))
-    >>> def fill(row, value):
-    ...     table[row] = value
-    >>> _ = list(plait.map(fill, [0, 1], [1.5, 2.5], backend="processes", workers=2))
-    >>> table.tolist()
-    [[1.5, 1.5, 1.5], [2.5, 2.5, 2.5]]
+    Examples:
+        >>> import plait
+        >>> table = plait.zeros((2, 3))
+        >>> def fill(row, value):
+        ...     table[row] = value
+        >>> _ = list(plait.map(fill, [0, 1], [1.5, 2.5], backend="processes", workers=2))
+        >>> table.tolist()
+        [[1.5, 1.5, 1.5], [2.5, 2.5, 2.5]]
     """
     return _array("zeros", shape, dtype, order)
 
@@ -69,12 +70,13 @@ def share(obj):
     Raises `TypeError` where there is nothing to share, and `plait.NotPicklable` where the object cannot be
     taken apart.
 
-    >>> import plait
-    >>> words = plait.share(b"a long text")
-    >>> words
-    <memory at 0x...>
-    >>> list(plait.map(lambda start: bytes(words[start:start + 4]), [2, 7], backend="processes", workers=2))
-    [b'long', b'text']
+    Examples:
+        >>> import plait
+        >>> words = plait.share(b"a long text")
+        >>> words
+        <memory at 0x...>
+        >>> list(plait.map(lambda at: bytes(words[at : at + 4]), [2, 7], backend="processes", workers=2))
+        [b'long', b'text']
     """
     taken = _Taken()
     data = taken.apart(_lent(obj))
