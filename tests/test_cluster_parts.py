@@ -7,22 +7,24 @@ from plait._cluster import work
 from plait._cluster.place import place_of
 from plait._cluster.sizer import Sizer
 from plait._cluster.versions import differences, expression, versions
+from plait._long.stretch import Singles
 
 pytestmark = pytest.mark.once
 
 # --- what names a cluster
 
 
-@pytest.mark.parametrize(
-    "backend, address", [("dask", None), ("dask://h:1", "h:1"), ("dask://[::1]:8786", "[::1]:8786")]
-)
-def test_clusters_are_named_by_engine_and_address(backend, address):
+@pytest.mark.parametrize("engine", ["dask", "ray"])
+@pytest.mark.parametrize("rest, address", [("", None), ("://h:1", "h:1"), ("://[::1]:8786", "[::1]:8786")])
+def test_clusters_are_named_by_engine_and_address(engine, rest, address, monkeypatch):
+    monkeypatch.setattr("plait._cluster.place._has_ray", lambda: False)
+    backend = engine + rest
     place = place_of(backend)
-    assert (place.engine, place.address, str(place)) == ("dask", address, backend)
+    assert (place.engine, place.address, str(place)) == (engine, address, backend)
     assert place.is_own is (address is None)
 
 
-@pytest.mark.parametrize("backend", ["processes", "ray", "daskly", 3, None, object()])
+@pytest.mark.parametrize("backend", ["processes", "ray-local", "daskly", 3, None, object()])
 def test_other_things_name_none(backend):
     assert place_of(backend) is None
 
@@ -35,16 +37,22 @@ def test_an_address_needs_host_and_port(backend):
         plait.map(abs, [1], backend=backend)
 
 
-@pytest.mark.parametrize("backend", ["ray", "ray://h:1", "interpreters"])
-def test_what_is_not_there_yet_is_refused_by_name(backend):
-    with pytest.raises(ValueError, match=f"backend '{backend}' is not in this version of plait; .* 'dask'"):
-        plait.Executor(backend)
+def test_an_address_of_ray_needs_host_and_port():
+    with pytest.raises(ValueError, match=r"needs a host and a port, as in 'ray://10.0.0.5:10001'"):
+        plait.map(abs, [1], backend="ray://host")
+
+
+def test_what_is_not_there_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"no backend 'cluster'; there are .* 'dask', 'ray'"):
+        plait.Executor("cluster")
+    with pytest.raises(ValueError, match="'ray-local' would be Ray's local mode, which Ray has given up"):
+        plait.Executor("ray-local")
 
 
 # --- what a cluster does not do
 
 
-@pytest.mark.parametrize("backend", ["dask", "dask://127.0.0.1:1"])
+@pytest.mark.parametrize("backend", ["dask", "dask://127.0.0.1:1", "ray", "ray://127.0.0.1:1"])
 def test_options_of_other_backends_are_refused_before_anything_is_started(backend):
     for options in (
         {"max_tasks_per_child": 3},
@@ -54,9 +62,8 @@ def test_options_of_other_backends_are_refused_before_anything_is_started(backen
     ):
         with pytest.raises(ValueError, match=f"{next(iter(options))} is an option of backend"):
             plait.Executor(backend, **options)
-    with pytest.raises(
-        ValueError, match=r"initializer is for workers that plait starts itself.*client.register_plugin"
-    ):
+    told = r"initializer is for workers that plait starts itself.*(register_plugin|runtime_env)"
+    with pytest.raises(ValueError, match=told):
         plait.Executor(backend, initializer=print)
     with pytest.raises(ValueError, match="concurrency"):
         plait.map(abs, [1], backend=backend, concurrency=2)
@@ -73,11 +80,13 @@ async def fetch(number):
     return number
 
 
-def test_coroutine_functions_are_refused():
-    with pytest.raises(TypeError, match="fetch is a coroutine function, which backend 'dask' does not run"):
-        plait.map(fetch, [1], backend="dask")
-    with pytest.raises(TypeError, match="fetch is a coroutine function, which backend 'dask' does not run"):
-        plait.amap(fetch, [1], backend="dask")
+@pytest.mark.parametrize("engine", ["dask", "ray"])
+def test_coroutine_functions_are_refused(engine):
+    told = f"fetch is a coroutine function, which backend '{engine}' does not run"
+    with pytest.raises(TypeError, match=told):
+        plait.map(fetch, [1], backend=engine)
+    with pytest.raises(TypeError, match=told):
+        plait.amap(fetch, [1], backend=engine)
 
 
 # --- versions
@@ -143,13 +152,29 @@ def test_what_is_left_is_shared_out_unless_it_is_not_worth_sending():
     shared = sizer(left=80)
     shared.places = 2
     for _ in range(4):
-        shared.learn(1e-3 * shared.size, shared.size, shared.size)
+        shared.learn(5e-3 * shared.size, shared.size, shared.size)
     assert shared.size == 10
     tiny = sizer(left=80)
     tiny.places = 2
     for _ in range(4):
         tiny.learn(1e-8 * tiny.size, tiny.size, tiny.size)
     assert tiny.size > 80
+
+
+def test_the_next_map_begins_near_the_size_of_the_one_before():
+    first = sizer()
+    for _ in range(4):
+        first.learn(1e-4 * first.size, first.size, first.size)
+    again = sizer()
+    again.begin_with(first.figures)
+    assert again.size == first.size // 8 == 125
+
+
+def test_items_of_one_input_are_kept_as_they_are():
+    calls = Singles([1, 2, 3])
+    assert (len(calls), list(calls), calls[1]) == (3, [(1,), (2,), (3,)], (2,))
+    assert list(calls[1:]) == [(2,), (3,)] and isinstance(calls[1:], Singles)
+    assert jobs.chunk_of(calls, 0, True, (None, 0)) == jobs.chunk_of([*calls], 0, True, (None, 0))
 
 
 def test_a_given_size_stays():

@@ -1,4 +1,7 @@
-"""Ends on a real Dask cluster: workers that die, schedulers that go, clients that close, Ctrl-C."""
+"""Ends on a real Dask cluster: workers that go, schedulers that go, clients that close, Ctrl-C.
+
+What all engines do is in test_cluster_ends.py.
+"""
 
 import concurrent.futures
 import os
@@ -8,8 +11,8 @@ import socket
 import plait
 import pytest
 import workloads
-from clusters import PATHS, DaskCluster, await_workers
-from outside import run_program, start_program, until
+from clusters import PATHS, DaskCluster, await_workers, close_kept, pretend
+from outside import start_program, until
 
 distributed = pytest.importorskip(
     "distributed", reason="distributed is not installed: pip install 'plait[dask]'"
@@ -18,20 +21,9 @@ distributed = pytest.importorskip(
 pytestmark = pytest.mark.once
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    """Not for tests that end more of it than workers, which their nannies start again."""
-    cluster = DaskCluster(tmp_path_factory.mktemp("dask"))
-    try:
-        await_workers(cluster.backend, 2)
-        yield cluster
-    finally:
-        from plait._cluster import kept
-
-        for executor in kept.executors.values():
-            executor.shutdown()
-        kept.executors.clear()
-        cluster.end()
+@pytest.fixture
+def cluster(dask_cluster):
+    return dask_cluster
 
 
 @pytest.fixture
@@ -44,6 +36,7 @@ def own_cluster(tmp_path):
         return made[-1]
 
     yield make
+    close_kept()
     for cluster in made:
         cluster.end()
 
@@ -51,46 +44,10 @@ def own_cluster(tmp_path):
 # --- workers that die
 
 
-def kills_at(number, culprit):
-    if number == culprit:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number
-
-
-def test_only_the_call_that_kills_its_worker_fails(cluster):
-    results = list(
-        plait.map(kills_at, range(8), [5] * 8, backend=cluster.backend, errors="return", chunksize=4)
-    )
-    died = results.pop(5)
-    assert results == [0, 1, 2, 3, 4, 6, 7]
-    assert isinstance(died, plait.WorkerDied) and died.task.endswith("kills_at")
-    assert "died with" in str(died) and "tcp://127.0.0.1:" in str(died)
-
-
-def test_a_call_that_kills_ends_a_map_that_raises(cluster):
-    with pytest.raises(plait.WorkerDied):
-        list(plait.map(kills_at, range(3), [0] * 3, backend=cluster.backend))
-    # The cluster heals.
-    assert list(plait.map(abs, range(5), backend=cluster.backend)) == list(range(5))
-
-
-def kills_once(path):
-    if not os.path.exists(path):
-        with open(path, "w"):
-            pass
-        os.kill(os.getpid(), signal.SIGKILL)
-    return "survived"
-
-
-def test_tries_outlive_a_worker(cluster, tmp_path):
-    with plait.Executor(cluster.backend, retries=1) as executor:
-        assert executor.submit(kills_once, str(tmp_path / "killed")).result() == "survived"
-
-
 def test_a_worker_that_is_switched_off_costs_no_result_and_a_new_one_is_used(own_cluster, gate):
     cluster = own_cluster(2)
     await_workers(cluster.backend, 2)
-    with plait.Executor(cluster.backend) as executor:
+    with plait.Executor(cluster.backend) as executor, gate:
         held = [executor.submit(workloads.pass_gate, gate.folder, name, name) for name in "ab"]
         gate.wait_for("a", "b")
         waiting = [executor.submit(abs, -number) for number in range(20)]
@@ -179,6 +136,19 @@ def test_an_executor_says_so_from_then_on(own_cluster):
             executor.submit(abs, -1)
 
 
+def test_a_cluster_that_was_restarted_is_used_again(own_cluster, gate):
+    cluster = own_cluster(2)
+    await_workers(cluster.backend, 2)
+    results = plait.map(
+        workloads.pass_gate, [gate.folder] * 9, range(9), backend=cluster.backend, chunksize=1
+    )
+    gate.wait_for("0", "1")
+    cluster.restart()
+    with pytest.raises(concurrent.futures.BrokenExecutor):
+        next(results)
+    assert list(plait.map(abs, range(-20, 0), backend=cluster.backend)) == list(range(20, 0, -1))
+
+
 def test_a_client_that_is_closed_in_the_middle_ends_its_maps(cluster, gate):
     client = distributed.Client(cluster.address, set_as_default=False)
     results = plait.map(workloads.pass_gate, [gate.folder] * 9, range(9), backend=client, chunksize=1)
@@ -209,64 +179,33 @@ def test_another_version_is_one_error_at_the_start(cluster, monkeypatch):
     assert str(said.value).count("3.99 here") == 3
 
 
+# Dask itself warns of some.
+@pytest.mark.filterwarnings("ignore:Mismatched versions found")
+@pytest.mark.parametrize("package", ["plait", "cloudpickle", "numpy"])
+def test_what_is_installed_at_the_other_end_is_compared(own_cluster, package, tmp_path):
+    if package == "numpy":
+        pytest.importorskip("numpy")
+    path = pretend(tmp_path / "other", package, "77.0.0")
+    cluster = own_cluster(0, PYTHONPATH=path)
+    with pytest.raises(
+        plait.PlaitError,
+        match=rf"do not fit together: the scheduler: {package} [\d.]+ here, 77.0.0 there; install the same",
+    ):
+        plait.map(abs, [1], backend=cluster.backend)
+
+
+def test_a_worker_that_comes_later_is_compared_too(own_cluster, tmp_path):
+    cluster = own_cluster(0)
+    with plait.Executor(cluster.backend) as executor:
+        future = executor.submit(abs, -1)
+        cluster.add_worker(PYTHONPATH=pretend(tmp_path / "other", "cloudpickle", "77.0.0"))
+        with pytest.raises(
+            plait.PlaitError, match=r"a worker has other versions: cloudpickle [\d.]+ here, 77.0.0 there"
+        ):
+            future.result()
+
+
 # --- programs
-
-
-def test_a_local_cluster_needs_no_guard_is_kept_and_ends_with_the_program(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import os, plait\n"
-        "print('begun', flush=True)\n"
-        "def pid(_): return os.getpid()\n"
-        "first = set(plait.map(pid, range(100), backend='dask', workers=1, chunksize=1))\n"
-        "second = set(plait.map(pid, range(100), backend='dask', workers=1, chunksize=1))\n"
-        "print(len(first), first == second, os.getpid() in first)\n"
-    )
-    env = {"PYTHONPATH": os.pathsep.join(PATHS)}
-    assert run_program(script, env=env).lines == ["begun", "1 True False"]
-
-
-def local_cluster_processes(folder):
-    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if mentions(pid, folder)]
-
-
-def mentions(pid, folder):
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return os.fsencode(f"TMPDIR={folder}") in file.read()
-    except OSError:
-        return False
-
-
-WAITS = """
-import sys, time, plait
-def sleeper(n):
-    time.sleep(600)
-with plait.Executor("dask", 1) as executor:
-    future = executor.submit(sleeper, 1)
-    executor.submit(abs, 1)
-    print("waiting", flush=True)
-    future.result()
-"""
-
-
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "killed"])
-def test_nothing_of_a_local_cluster_outlives_the_program(ending, tmp_path):
-    env = {"PYTHONPATH": os.pathsep.join(PATHS), "TMPDIR": str(tmp_path)}
-    program = start_program("-c", WAITS, env=env)
-    assert program.stdout.readline() == "waiting\n"
-    until(lambda: len(local_cluster_processes(tmp_path)) >= 3, "the cluster's processes")
-    os.kill(program.pid, ending)
-    out, err = program.communicate(timeout=40)
-    assert out == ""
-    if ending == signal.SIGINT:
-        assert err.rstrip().endswith("KeyboardInterrupt") and program.returncode == -signal.SIGINT
-        left = [name for name in os.listdir(tmp_path) if name.startswith("plait-dask")]
-        assert left == []
-    until(
-        lambda: not local_cluster_processes(tmp_path),
-        lambda: f"the end of {local_cluster_processes(tmp_path)}",
-    )
 
 
 def test_ctrl_c_leaves_a_cluster_that_is_there_alone(cluster, tmp_path):
@@ -283,30 +222,16 @@ next(plait.map(workloads.pass_gate, [{str(tmp_path)!r}] * 4, range(4), backend={
     assert list(plait.map(abs, range(4), backend=cluster.backend)) == list(range(4))
 
 
-def test_a_forked_child_is_refused(cluster):
-    with plait.Executor(cluster.backend) as executor:
-        executor.submit(abs, 1).result()
-        reading, writing = os.pipe()
-        child = os.fork()
-        if not child:
-            try:
-                executor.submit(abs, 1)
-            except RuntimeError as error:
-                os.write(writing, str(error).encode())
-            finally:
-                os._exit(0)
-        os.close(writing)
-        with open(reading) as file:
-            assert "belongs to the parent process" in file.read()
-        os.waitpid(child, 0)
+# --- random numbers
 
 
-def test_without_distributed_one_line_says_what_to_install():
-    script = (
-        "import sys; sys.modules['distributed'] = None; import plait; plait.map(abs, [1], backend='dask')"
-    )
-    ended = run_program("-c", script, env={"PYTHONPATH": os.pathsep.join(PATHS)})
-    assert (
-        "needs the package distributed" in ended.err
-        and "pip install 'plait[dask]'" in ended.err.splitlines()[-1]
-    )
+def test_workers_of_several_threads_have_no_seeds(own_cluster):
+    cluster = own_cluster(0)
+    cluster.add_worker("--nthreads", "2")
+    await_workers(cluster.backend, 1)
+    told = r"has workers that make 2 calls at a time; start them with --nthreads 1"
+    with pytest.raises(ValueError, match=told):
+        plait.map(abs, [1], seed=1, backend=cluster.backend)
+    with pytest.raises(ValueError, match=told):
+        plait.Executor(cluster.backend, seed=1)
+    assert list(plait.map(abs, [-1], backend=cluster.backend)) == [1]

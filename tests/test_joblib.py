@@ -13,6 +13,8 @@ joblib = pytest.importorskip("joblib")
 from joblib import Parallel, delayed, parallel_config  # noqa: E402
 from plait._joblib import pools, stand_in  # noqa: E402
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(autouse=True)
 def no_pools_kept():
@@ -28,7 +30,6 @@ def plait_pools():
 # --- how joblib finds it
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("imports", ["import plait, joblib", "import joblib, plait"])
 @pytest.mark.parametrize(
     "call",

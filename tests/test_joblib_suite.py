@@ -9,10 +9,11 @@ from pathlib import Path
 import joblib_suite
 import pytest
 
+pytestmark = pytest.mark.once
+
 TESTS = Path(__file__).resolve().parent
 
 
-@pytest.mark.once
 @pytest.mark.timeout(580)
 def test_joblibs_own_tests_pass(tmp_path):
     file = joblib_suite.write(tmp_path)

@@ -252,7 +252,7 @@ class Crew:
         if task.is_done:
             return
         if isinstance(error, WorkerLost):
-            self._lost(task, error, was_alone)
+            self._lost(task, error, was_alone or error.is_sure)
         elif error is not None:
             self._fail(task, error)
         elif self._ends(task):
@@ -272,9 +272,9 @@ class Crew:
         self._alone = None
         return True
 
-    def _lost(self, task: Task, error: WorkerLost, was_alone: bool) -> None:
+    def _lost(self, task: Task, error: WorkerLost, is_culprit: bool) -> None:
         task.deaths += error.deaths
-        if not (task.splits or was_alone):
+        if not (task.splits or is_culprit):
             self._suspects.append(task)
         elif task.left and not task.splits:
             task.left -= 1
@@ -286,9 +286,11 @@ class Crew:
     def _death(self, task: Task, error: WorkerLost) -> Exception:
         tries = f", in each of {task.tries} tries" if task.tries > 1 else ""
         workers = "a worker" if task.deaths == 1 else f"{task.deaths} workers"
+        at = f", the last at {error.address}" if error.address else ""
+        why = f": {error.why}" if error.why else ""
         died: Any = _errors.WorkerDied(
-            f"{workers} of {self.engine.where} died with {task.job.name} on{tries}, the last at "
-            f"{error.address}; its log says more"
+            f"{workers} of {self.engine.where} died with {task.job.name} on{tries}{at}{why}; "
+            "its log says more"
         )
         died.task, died.tries = task.job.name, task.tries
         error_of_death: Exception = died

@@ -10,7 +10,7 @@ import uuid
 from typing import Any
 
 from plait import _exit
-from plait._cluster import versions, work
+from plait._cluster import node, versions, work
 from plait._cluster.engine import ClusterGone, Done, WorkerLost
 from plait._cluster.job import Job, mismatch
 from plait._cluster.place import Place
@@ -194,7 +194,8 @@ class DaskEngine:
         self._name = f"plait-{uuid.uuid4().hex}"
         self._kept: dict[bytes, asyncio.Task[Any]] = {}
         self._used: dict[bytes, float] = {}
-        self._places = int(sum(client.nthreads().values()))
+        found = client.nthreads()
+        self._places, self.threads = int(sum(found.values())), max(found.values(), default=1)
         self._looking = False
 
     def check_versions(self) -> None:
@@ -229,7 +230,7 @@ class DaskEngine:
     async def _look(self) -> None:
         try:
             found = await self._client.scheduler.ncores()
-            self._places = int(sum(found.values()))
+            self._places, self.threads = int(sum(found.values())), max(found.values(), default=1)
         except Exception:
             # The client notices for itself, and then its status says so.
             pass
@@ -252,8 +253,10 @@ class DaskEngine:
 
     def send(self, job: Job, function: Any, calls: bytes) -> Any:
         """Give Dask's future of a chunk."""
+        # A worker that makes one call at a time has nothing to choose.
+        run = work.run if self.threads == 1 else node.run
         return self._client.submit(
-            work.run, job.digest, function, calls, key=f"{self._name}-{next(self._names)}", pure=False
+            run, job.digest, function, calls, key=f"{self._name}-{next(self._names)}", pure=False
         )
 
     async def answer(self, job: Job, future: Any) -> bytes | None:
@@ -269,6 +272,9 @@ class DaskEngine:
         except distributed.scheduler.KilledWorker as error:
             address = getattr(error.last_worker, "address", "an unknown address")
             raise WorkerLost(address, error.allowed_failures + 1) from error
+        except node.Lost as error:
+            address, why = error.args
+            raise WorkerLost(address, 1, why, is_sure=True) from error
         except (distributed.client.FutureCancelledError, distributed.client.FuturesCancelledError) as error:
             reason = _reason(error)
             if reason != "lost dependencies":

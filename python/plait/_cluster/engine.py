@@ -12,11 +12,16 @@ from plait._cluster.job import Job
 class WorkerLost(Exception):
     """Workers died that had the chunk, the last of them at `address`; so often as the engine tries again."""
 
-    def __init__(self, address: str, deaths: int) -> None:
-        """See the class."""
-        super().__init__(address, deaths)
+    def __init__(self, address: str, deaths: int, why: str = "", is_sure: bool = False) -> None:
+        """See the class; `address`: empty where the engine does not say it; `why`: what it says of it.
+
+        `is_sure`: they had no other chunk.
+        """
+        super().__init__(address, deaths, why, is_sure)
         self.address = address
         self.deaths = deaths
+        self.why = why
+        self.is_sure = is_sure
 
 
 class ClusterGone(Exception):
@@ -46,6 +51,8 @@ class Engine(Protocol):
     overhead: float
     # Seconds that calls wait for a worker to come.
     patience: float
+    # How many calls a worker process of it makes at a time, at most.
+    threads: int
 
     def places(self) -> int:
         """How many calls it runs at a time, as far as is known; 0 without workers."""

@@ -5,13 +5,15 @@ All of it travels whole: nothing stays in shared memory, which no other machine 
 
 import pickle
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from hashlib import blake2b
 from itertools import chain
 from typing import Any, NamedTuple
 
-from plait import _core
+from plait import _context, _core
 from plait._cluster import work
 from plait._errors import PlaitError, remote_traceback
+from plait._long.stretch import Singles
 
 
 class Job(NamedTuple):
@@ -65,12 +67,16 @@ def chunk_of(
         plait.NotPicklable: an item cannot be sent.
 
     """
-    form, items = work.CALLS, list(calls)
-    # A map's calls all have as many.
-    if calls and len(calls[0]) == 1:
-        form, items = work.ITEMS, list(chain.from_iterable(calls))
+    form = work.ITEMS
+    if isinstance(calls, Singles):
+        items = calls.bare
+    elif calls and len(calls[0]) == 1:
+        # A map's calls all have as many.
+        items = list(chain.from_iterable(calls))
+    else:
+        form, items = work.CALLS, list(calls)
     kind, data = _core.codec.encode_chunk(items, first)
-    return pickle.dumps((form, kind, data, goes_on, *limits), protocol=5)
+    return pickle.dumps((form, kind, data, goes_on, *limits, _context_of_now()), protocol=5)
 
 
 def call_of(args: tuple[Any, ...], kwargs: dict[str, Any], limits: tuple[float | None, int]) -> bytes:
@@ -81,7 +87,13 @@ def call_of(args: tuple[Any, ...], kwargs: dict[str, Any], limits: tuple[float |
 
     """
     kind, data = _core.codec.encode_call(args, kwargs)
-    return pickle.dumps((work.CALL, kind, data, False, *limits), protocol=5)
+    return pickle.dumps((work.CALL, kind, data, False, *limits, _context_of_now()), protocol=5)
+
+
+def _context_of_now() -> bytes | None:
+    """Give what goes along of the context variables that are set here."""
+    items = copy_context().items()
+    return _context.pack(items)[0] if items else None
 
 
 class Unloadable(PlaitError):

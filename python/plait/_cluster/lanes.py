@@ -41,6 +41,9 @@ class ClusterLanes(Lanes):
         self._goes_on = goes_on
         self._limits = limits
         self._job = job_of(fn)
+        figures = executor.figures.get(self._job.digest)
+        if figures is not None:
+            sizer.begin_with(figures)
 
     @property
     def ahead(self) -> int:
@@ -75,4 +78,6 @@ class ClusterLanes(Lanes):
         stretch.values = answer.values
         stretch.failures.update(answer.failures)
         self.sizer.learn(answer.seconds, len(answer.values), answer.weight)
+        if not self.sizer.is_fixed:
+            self._executor.keep_figures(self._job.digest, self.sizer.figures)
         return len(stretch)

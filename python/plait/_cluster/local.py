@@ -72,9 +72,10 @@ class Cluster(distributed.SpecCluster):  # type: ignore[misc]
     def end(self, at_once: bool) -> None:
         """Close it; `at_once`: whatever it is doing."""
         try:
-            if at_once:
-                self._kill()
-            with silence_logging_cmgr(_SILENT):
+            # Of what was killed, those that are left say all kinds of things.
+            with silence_logging_cmgr(logging.CRITICAL + 1 if at_once else _SILENT):
+                if at_once:
+                    self._kill()
                 self.close()
         finally:
             shutil.rmtree(self.plait_folder, ignore_errors=True)

@@ -1,5 +1,6 @@
-"""What names a cluster: "dask", "dask://host:port", or a client of its engine."""
+"""What names a cluster: "dask", "dask://host:port", the same of "ray", or a client of its engine."""
 
+import os
 import sys
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -8,7 +9,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-ENGINES = ("dask",)
+ENGINES = ("dask", "ray")
+
+# The port that each listens on, for examples.
+_PORTS = {"dask": 8786, "ray": 10001}
 
 
 class Client(Protocol):
@@ -30,11 +34,13 @@ class Place(NamedTuple):
     engine: str
     address: str | None = None
     client: Any = None
+    # Whether the program has one of that engine already, so that none is started.
+    is_there: bool = False
 
     @property
     def is_own(self) -> bool:
         """Whether it is a cluster that plait starts, and ends."""
-        return self.address is None and self.client is None
+        return self.address is None and self.client is None and not self.is_there
 
     def __str__(self) -> str:
         """As the user wrote it, or would."""
@@ -57,15 +63,29 @@ def place_of(backend: object) -> Place | None:
     if engine not in ENGINES:
         return None
     if not colon:
-        return Place(engine)
+        return Place(engine, is_there=engine == "ray" and _has_ray())
     try:
         parts = urlsplit(f"tcp:{address}")
         fits = address.startswith("//") and parts.netloc == address[2:] and parts.port and parts.hostname
     except ValueError:
         fits = None
     if not fits:
-        raise ValueError(f"backend {backend!r} needs a host and a port, as in '{engine}://10.0.0.5:8786'")
+        raise ValueError(
+            f"backend {backend!r} needs a host and a port, as in '{engine}://10.0.0.5:{_PORTS[engine]}'"
+        )
     return Place(engine, address[2:])
+
+
+def _has_ray() -> bool:
+    """Whether this program is connected to a Ray that plait has not started, or is told where one is."""
+    home = sys.modules.get("plait._cluster.ray_home")
+    is_own = home.is_own() if home is not None else None
+    if is_own is not None:
+        return not is_own
+    if os.environ.get("RAY_ADDRESS"):
+        return True
+    is_initialized = getattr(sys.modules.get("ray"), "is_initialized", None)
+    return is_initialized is not None and is_initialized()
 
 
 def _place_of_client(backend: object) -> Place | None:

@@ -8,8 +8,13 @@ from collections.abc import Callable
 # The most by which a size may grow beyond the chunk just measured: each step costs a way there and back.
 _GROWTH = 32
 
-# With a known length, each place is to get so many chunks of what remains.
+# With a known length, each place is to get so many chunks of what remains, but none that takes less than so
+# many times what its sending costs.
 _SHARES = 4
+_WORTH = 4
+
+# What part of the size that an earlier map of the function had comes first.
+_AGAIN = 8
 
 # What a chunk may weigh, in bytes.
 _MOST_BYTES = 1 << 20
@@ -40,8 +45,7 @@ class Sizer:
         size = min(self._grown, max(1, int(_MOST_BYTES / self._bytes)))
         left = self._left()
         if left is not None:
-            # What takes less time than its sending is not worth sharing out.
-            worth = int(self._overhead / max(self._seconds, 1e-9))
+            worth = int(_WORTH * self._overhead / max(self._seconds, 1e-9))
             size = min(size, max(-(-left // (_SHARES * self.places)), worth))
         return max(1, size)
 
@@ -51,12 +55,25 @@ class Sizer:
             return
         self._seconds = _up_at_once(self._seconds, max(0.0, seconds) / items)
         self._bytes = max(1.0, _up_at_once(self._bytes, weight / items))
-        wished = max(1, int(self._aim / max(self._seconds, 1e-9)))
+        wished = self._wished()
         if wished > self._grown:
             # By steps: the first items may be unlike the others.
             self._grown = max(self._grown, min(wished, items * _GROWTH))
         else:
             self._grown = wished
+
+    @property
+    def figures(self) -> tuple[float, float]:
+        """Seconds and bytes of an item, for `begin_with` of the next map."""
+        return self._seconds, self._bytes
+
+    def begin_with(self, figures: tuple[float, float]) -> None:
+        """Begin with those of an earlier map: near its size, but its items may have been others."""
+        self._seconds, self._bytes = figures
+        self._grown = max(1, self._wished() // _AGAIN)
+
+    def _wished(self) -> int:
+        return max(1, int(self._aim / max(self._seconds, 1e-9)))
 
 
 def _up_at_once(known: float, seen: float) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from plait import _core
+from plait import _context, _core
 from plait._cluster import versions
 from plait._errors import NotPicklable, TaskTimeout
 
@@ -33,23 +33,34 @@ _lock = threading.RLock()
 _loaded: "OrderedDict[bytes, tuple[str, Callable[..., Any]]]" = OrderedDict()
 
 
-def run(digest: bytes, function: bytes, calls: bytes) -> bytes:
-    """Make the calls of a chunk: all of them, or those up to the first that raises."""
+Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def run(digest: bytes, function: bytes, calls: bytes, wrap: Wrap | None = None) -> bytes:
+    """Make the calls of a chunk: all of them, or those up to the first that raises.
+
+    `wrap` gives what is called in place of the function.
+    """
     try:
         name, fn = _load(digest, function)
     except _Different as error:
         return _packed(DIFFERENT, error.args[0])
     except BaseException as error:
         return _packed(NO_FUNCTION, _core.codec.encode_exception(_root(error)))
-    form, kind, data, goes_on, timeout, retries = pickle.loads(calls)
+    form, kind, data, goes_on, timeout, retries, sent = pickle.loads(calls)
     try:
         made = _items(form, kind, data)
     except BaseException as error:
         return _packed(NO_CALLS, _core.codec.encode_exception(_root(error)))
-    call = fn
+    call = fn = fn if wrap is None else wrap(fn)
     if timeout is not None or retries:
         call = _limited(fn, name, timeout, retries)
-    return _call_all(_FORMS[form](call), made, goes_on)
+    context = contextvars.copy_context()
+    if sent is not None:
+        for variable, value in _context.unpack(sent)[0]:
+            context.run(variable.set, value)
+    # Each call sees what came with it, and nothing that another has set.
+    return _call_all(_FORMS[form](context.run(_core.Apart, call)), made, goes_on)
 
 
 @cache

@@ -19,7 +19,7 @@ from joblib.parallel import AutoBatchingMixin, ParallelBackendBase
 
 from plait import _depth, _native_threads
 from plait._errors import WorkerDied
-from plait._joblib import pools
+from plait._joblib import clusters, pools
 from plait._process import MAX_DEPTH, MAX_WORKERS, all_workers
 
 # Options of joblib's other backends: what they speak of, plait has not, or does by itself.
@@ -47,10 +47,12 @@ class PlaitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         backend_kwargs: `initializer` and `initargs`, called in each worker as it starts;
             `idle_worker_timeout`, the seconds after which idle workers end (300); and of
             `plait.ProcessPoolExecutor` the options `max_tasks_per_child`, `preload`, `retries`,
-            `memory_limit`, `max_memory_growth`, `grace`.
+            `memory_limit`, `max_memory_growth`, `grace`. Or `cluster`, what names a cluster as a backend of
+            `plait.map`, and `retries`: then calls go there.
 
     Raises:
         TypeError: an option that is none of these.
+        ValueError, ImportError, ConnectionError, plait.PlaitError: of a cluster, as `plait.Executor`.
 
     """
 
@@ -73,6 +75,10 @@ class PlaitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         super().__init__(nesting_level=nesting_level, inner_max_num_threads=inner_max_num_threads)
         _sorted_out(backend_kwargs)
         self.backend_kwargs = backend_kwargs
+        self._executor: Any = None
+        if backend_kwargs.get("cluster") is not None:
+            # Where joblib is told no number.
+            self.default_n_jobs = -1
         self.parallel: Any = None
         self._workers: pools.Lease | None = None
         self._over = threading.Event()
@@ -85,6 +91,8 @@ class PlaitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         """
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
+        if self.backend_kwargs.get("cluster") is not None:
+            return clusters.jobs(self._on_cluster(self.backend_kwargs["cluster"], n_jobs), n_jobs)
         if n_jobs is None or _depth.depth >= MAX_DEPTH:
             return 1
         if n_jobs < 0:
@@ -100,10 +108,18 @@ class PlaitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         **backend_kwargs: Any,
     ) -> int:
         """Take a pool for the calls to come, and give its number of workers."""
+        options = _sorted_out({**self.backend_kwargs, **backend_kwargs})
+        cluster = options.pop("cluster", None)
+        if cluster is not None:
+            if self.inner_max_num_threads is not None:
+                raise TypeError("inner_max_num_threads has no meaning with cluster=: its workers are there")
+            executor = self._on_cluster(cluster, n_jobs)
+            self._workers = clusters.take(executor, options)
+            self.parallel, self._context = parallel, copy_context()
+            return clusters.jobs(executor, n_jobs)
         n_jobs = self.effective_n_jobs(n_jobs)
         if n_jobs == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
-        options = _sorted_out({**self.backend_kwargs, **backend_kwargs})
         initializer, initargs = options.pop("initializer", None), options.pop("initargs", ())
         idle = options.pop("idle_worker_timeout", None)
         self._workers = pools.take(
@@ -118,6 +134,12 @@ class PlaitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         # Most batches are submitted when another has ended, by the thread that hears of that.
         self._context = copy_context()
         return n_jobs
+
+    def _on_cluster(self, cluster: object, n_jobs: int | None) -> Any:
+        # joblib asks how many jobs there are before it asks for them.
+        if self._executor is None or not self._executor._crew.is_usable:
+            self._executor = clusters.executor_of(cluster, n_jobs)
+        return self._executor
 
     def _environment(self, n_jobs: int) -> dict[str, str]:
         """The variables that joblib sets in workers."""
@@ -195,6 +217,7 @@ class PlaitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
         if self._workers is not None:
             self._workers.end()
             self._workers = None
+        self._executor = None
         self.reset_batch_stats()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
@@ -212,7 +235,7 @@ class PlaitBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc
 def _sorted_out(options: dict[str, Any]) -> dict[str, Any]:
     """Give what is said about the pool, without what is said to other backends; see `PlaitBackend`."""
     options = {name: value for name, value in options.items() if name not in _WITHOUT_EFFECT}
-    known = {"initializer", "initargs", "idle_worker_timeout"} | _OF_POOLS
+    known = {"initializer", "initargs", "idle_worker_timeout", "cluster"} | _OF_POOLS
     for name in options:
         if name not in known:
             raise TypeError(

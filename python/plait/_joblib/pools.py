@@ -57,7 +57,7 @@ def _later(future: AnyFuture, ended: Callable[[AnyFuture], None]) -> None:
         told.append((future, ended))
 
 
-class _Pool:
+class Pool:
     """A process pool, and who uses it."""
 
     def __init__(
@@ -75,7 +75,7 @@ class _Pool:
 class Lease:
     """The use of a pool by one of joblib's calls."""
 
-    def __init__(self, pool: _Pool) -> None:
+    def __init__(self, pool: Pool) -> None:
         """Made by `take`."""
         self._pool = pool
         # The tasks that have not ended, and what errors call them.
@@ -152,7 +152,7 @@ class Lease:
 _lock = threading.Lock()
 # Whether a pool may idle for less than those that were there.
 _changed = threading.Condition(_lock)
-_pools: list[_Pool] = []
+_pools: list[Pool] = []
 _janitor: threading.Thread | None = None
 
 
@@ -186,7 +186,7 @@ def take(
                 break
         else:
             executor = ProcessPoolExecutor(workers, None, worker.begin, (environ, first), **options)
-            pool = _Pool(key, executor, idle, lent)
+            pool = Pool(key, executor, idle, lent)
             _pools.append(pool)
         # The one that was used last is the one that is kept.
         _pools.remove(pool)
