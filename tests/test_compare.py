@@ -11,6 +11,8 @@ import plait
 import pytest
 from plait._compare.contest import affordable_rounds, wanted_rounds
 
+pytestmark = pytest.mark.once
+
 COLUMNS = {
     "backend",
     "workers",
@@ -96,7 +98,6 @@ def spin(seconds):
         pass
 
 
-@pytest.mark.once
 def test_the_page_shows_what_the_threads_did():
     comparison = plait.compare(spin, [0.15] * 6, workers=2, rounds=1, scaling=True)
     page = comparison.to_html()
@@ -169,7 +170,6 @@ def test_a_function_that_cannot_be_sent():
     assert comparison.best in ("serial", "threads")
 
 
-@pytest.mark.once
 def test_items_and_results_that_cannot_be_sent():
     rows = rows_of(plait.compare(lambda item: None, [1, threading.Lock(), 3], workers=2, rounds=1))
     assert rows["threads"].error is None
@@ -209,7 +209,6 @@ def test_a_pool_that_cannot_start_is_a_row(monkeypatch):
     assert rows["processes"].rounds == 2
 
 
-@pytest.mark.once
 def test_progress_counts_to_the_end():
     told = []
     plait.compare(

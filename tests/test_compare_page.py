@@ -75,10 +75,11 @@ def test_lanes_show_who_ran_and_who_waited(shown):
     threads = strips.nth(1).locator("svg").all()
     assert len(threads) >= 2
     for word, color in legend.items():
-        path = strips.nth(1).locator(f"path.s-{word}").first
-        assert path.evaluate("it => getComputedStyle(it).fill") == color
-        box = path.bounding_box()
-        assert box["width"] > 20 and box["height"] > 5
+        paths = strips.nth(1).locator(f"path.s-{word}").all()
+        assert {path.evaluate("it => getComputedStyle(it).fill") for path in paths} == {color}
+        # A thread that came late to a busy machine has little of it.
+        boxes = [path.bounding_box() for path in paths]
+        assert any(box["width"] > 20 and box["height"] > 5 for box in boxes), boxes
 
 
 def test_more_workers_stay_below_the_ideal_line(shown):

@@ -1,8 +1,8 @@
 """`plait.compare`: one function on each backend, in turns, and what the figures say.
 
 The rounds are in `contest`, one round of one backend in `measure`, the backends in `backends` and `peers`,
-what runs in workers in `call`; `program` loads the file of `plait compare`. Figures become a verdict in
-plait-report.
+what runs in workers in `plait._timed`; `program` loads the file of `plait compare`. Figures become a verdict
+in plait-report.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from plait import _core
+from plait._compare.backends import USUAL, check_names
 from plait._compare.contest import Contest, listed
 from plait._compare.progress import Progress
 
@@ -117,6 +118,7 @@ def compare(
     workers: int | None = None,
     *,
     rounds: int | None = None,
+    backends: Sequence[str] | None = None,
     peers: bool = False,
     scaling: bool = False,
     progress: bool | Callable[[int, int | None], object] | None = None,
@@ -129,6 +131,9 @@ def compare(
         workers: Threads and processes; by default `plait.cpu_count()`.
         rounds: How often each backend calls it with all items; by default 5, more where that takes no
             time and fewer where it takes long.
+        backends: Which of "serial", "threads", "processes", "interpreters", "dask" and "ray"; by default
+            the first three. Serial is always there. Sub-interpreters need Python 3.14. The clusters are
+            started on this machine for each round.
         peers: Also run the standard library's executors and, where installed, loky's and joblib's.
         scaling: Also run a round each with fewer workers (1, 2, 4, …), for the page's speed-up by workers.
         progress: True for a bar; or a callable that is told how many calls have ended, and of how many
@@ -136,7 +141,8 @@ def compare(
 
     Raises:
         TypeError: `fn` cannot be called, or `items` cannot be iterated over.
-        ValueError: there are no items, or a number below 1.
+        ValueError: there are no items, a number below 1, or a backend that cannot be compared.
+        ImportError: the package of a backend is missing.
         KeyboardInterrupt: after Ctrl-C, when the workers have gone.
 
     """
@@ -146,6 +152,17 @@ def compare(
         if number is not None and (not isinstance(number, int) or number < 1):
             raise ValueError(f"{name} must be an integer of at least 1, not {number!r}")
     name = getattr(fn, "__qualname__", type(fn).__qualname__).rpartition(".<locals>.")[2]
-    contest = Contest(fn, listed(items), workers, rounds, peers, Progress(progress), name, scaling=scaling)
+    names = USUAL if backends is None else check_names(backends)
+    contest = Contest(
+        fn,
+        listed(items),
+        workers,
+        rounds,
+        peers,
+        Progress(progress),
+        name,
+        scaling=scaling,
+        backends=names,
+    )
     contest.run()
     return Comparison(contest.measurements(), contest.notes())

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from plait._compare.call import Meeting, Timed, described, timed_function
+from plait._timed import Meeting, Timed, described, timed_function
 
 # After Ctrl-C, workers that were killed are waited for this long.
 _JOIN_SECONDS = 1.0
@@ -190,6 +190,52 @@ class Processes(Lane):
         pool._join(_JOIN_SECONDS)
 
 
-def own_lanes(workers: int) -> list[Lane]:
-    """Plait's own backends, the simplest first."""
-    return [Serial(), Threads(workers), Processes(workers)]
+# Those that are compared unless others are asked for. With serial all others are compared.
+USUAL = ("serial", "threads", "processes")
+
+
+def own_lanes(workers: int, names: Sequence[str] = USUAL) -> list[Lane]:
+    """Plait's own backends, the simplest first, and clusters behind them in the order of `names`."""
+    lanes: list[Lane] = [Serial()]
+    lanes += [kind(workers) for kind in (Threads, Processes) if _NAMES[kind] in names]
+    if _INTERPRETERS in names:
+        from plait._compare.interpreters import Interpreters
+
+        lanes.append(Interpreters(workers))
+    clusters = [name for name in names if name not in (*USUAL, _INTERPRETERS)]
+    if clusters:
+        from plait._compare.clusters import Cluster
+
+        lanes += [Cluster(name, workers) for name in clusters]
+    return lanes
+
+
+_NAMES = {Threads: "threads", Processes: "processes"}
+_INTERPRETERS = "interpreters"
+
+
+def check_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Give the backends that are to be compared, each once.
+
+    Raises:
+        ValueError: one is none, or none that can be started for a comparison.
+        ImportError: the package of one is missing.
+
+    """
+    from plait._cluster.executor import adapter
+    from plait._cluster.place import ENGINES
+
+    known = (*USUAL, _INTERPRETERS, *ENGINES)
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"backend {name!r} cannot be compared; there are {', '.join(map(repr, known))}, "
+                "clusters as plait starts them on this machine"
+            )
+        if name == _INTERPRETERS:
+            from plait._interpreters import check_version
+
+            check_version()
+        if name in ENGINES:
+            adapter(name)
+    return tuple(dict.fromkeys(names))

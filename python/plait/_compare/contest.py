@@ -7,12 +7,12 @@ follows from how long one takes. A backend that failed is out; the others go on.
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
 from plait import _core
-from plait._compare.backends import Processes, Threads, own_lanes
+from plait._compare.backends import USUAL, Processes, Threads, own_lanes
 from plait._compare.measure import Entry
 from plait._compare.progress import Progress
 
@@ -78,10 +78,11 @@ class Contest:
         file: str | None = None,
         call_expr: str | None = None,
         scaling: bool = False,
+        backends: Sequence[str] = USUAL,
     ) -> None:
         """Take what `plait.compare` takes, and how the user would write it."""
         workers = workers or _core.cpu_count()
-        lanes = own_lanes(workers)
+        lanes = own_lanes(workers, backends)
         if peers:
             from plait._compare.peers import peer_lanes
 

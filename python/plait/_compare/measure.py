@@ -13,7 +13,7 @@ from typing import Any
 
 from plait import _core
 from plait._compare.backends import Lane
-from plait._compare.call import Timed, described
+from plait._timed import Timed, described
 
 # So many calls of a round are kept for the plots; of more, every n-th and the longest.
 _MOST_CALLS = 5_000

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plait._compare.backends import Lane, meeting
-from plait._compare.call import Timed, TimedFunction, described
+from plait._timed import Timed, TimedFunction, described
 
 
 class Peer(Lane):

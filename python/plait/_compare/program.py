@@ -112,7 +112,8 @@ def find_function(module: types.ModuleType, path: Path, name: str | None) -> tup
     if name is None:
         if not fitting:
             has = f"; there are only {', '.join(public)}" if public else ""
-            raise UsageError(f"{path} has no public function of one argument{has}")
+            remedy = "put what is to be done with one item into one"
+            raise UsageError(f"{path} has no public function of one argument{has}; {remedy}")
         if len(fitting) > 1:
             raise UsageError(
                 f"{path} has several functions ({', '.join(fitting)}); choose: {path}:{fitting[0]}"
@@ -161,7 +162,9 @@ def find_items(module: types.ModuleType, path: Path, expression: str | None) -> 
     """Return the items, and how the user wrote them: `--items`, else the file's `ITEMS`."""
     if expression is None:
         if not hasattr(module, "ITEMS"):
-            raise UsageError(f"{path} has no ITEMS; give it a list ITEMS = […], or the option --items '[…]'")
+            lists = [name for name, value in vars(module).items() if isinstance(value, list | tuple | range)]
+            like = next((name for name in lists if not name.startswith("_")), "'[…]'")
+            raise UsageError(f"{path} has no ITEMS; give it a list ITEMS = […], or the option --items {like}")
         source, written, items = f"ITEMS of {path}", "ITEMS", module.ITEMS
     else:
         source, written = f"--items {expression!r}", expression

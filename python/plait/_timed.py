@@ -1,6 +1,7 @@
 """What runs in the workers of a comparison: calls, timed where they run, and the meeting before them.
 
-Both travel as ordinary calls, so they work on every executor there is.
+Needs no core, which sub-interpreters do not have. Both travel as ordinary calls, so they work on every
+executor there is.
 """
 
 import os
