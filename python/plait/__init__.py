@@ -11,7 +11,7 @@ Everything is loaded at first use, so importing plait costs next to nothing.
 """
 
 from plait import _joblib
-from plait._errors import CheckpointError, NotPicklable, PlaitError, RemoteError, TaskTimeout
+from plait._errors import CheckpointError, NotPicklable, OwnerDied, PlaitError, RemoteError, TaskTimeout
 
 # What type checkers take for `typing.TYPE_CHECKING`, without the import.
 TYPE_CHECKING = False
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     from plait._amap import amap
     from plait._choice import Choice
     from plait._compare import Comparison, compare
-    from plait._core import cpu_count
+    from plait._core import Array, Value, cpu_count
     from plait._errors import WorkerDied
     from plait._executor import Executor
     from plait._explain import explain
     from plait._future import Future
+    from plait._locks import Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore
     from plait._long import Progress
     from plait._map import map
     from plait._one import Process, Thread
     from plait._patch import patch, unpatch
     from plait._pool import Pool, ThreadPool
     from plait._process import ProcessPoolExecutor
+    from plait._queue import Queue, ShutDown
     from plait._recording import Recording, record
     from plait._shared import empty, full, share, zeros
     from plait._stats import Stats, WorkerStats
@@ -41,26 +43,38 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Array",
+    "Barrier",
+    "BoundedSemaphore",
     "CheckpointError",
     "Choice",
     "Comparison",
+    "Condition",
+    "Event",
     "Executor",
     "Future",
     "GilHeld",
+    "Lock",
     "LoopBlocked",
     "NotPicklable",
+    "OwnerDied",
     "PlaitError",
     "Pool",
     "Process",
     "ProcessPoolExecutor",
     "Progress",
+    "Queue",
+    "RLock",
     "Recording",
     "RemoteError",
+    "Semaphore",
+    "ShutDown",
     "Stats",
     "TaskTimeout",
     "Thread",
     "ThreadPool",
     "ThreadPoolExecutor",
+    "Value",
     "WorkerDied",
     "WorkerStats",
     "amap",
@@ -82,21 +96,32 @@ __all__ = [
 
 # Which private module defines which public name.
 _HOMES = {
+    "Array": "plait._core",
+    "Barrier": "plait._locks",
+    "BoundedSemaphore": "plait._locks",
     "Choice": "plait._choice",
     "Comparison": "plait._compare",
+    "Condition": "plait._locks",
+    "Event": "plait._locks",
     "Executor": "plait._executor",
     "Future": "plait._future",
     "GilHeld": "plait._watch_gil",
+    "Lock": "plait._locks",
     "LoopBlocked": "plait._watch_loop",
     "Pool": "plait._pool",
     "Process": "plait._one",
     "ProcessPoolExecutor": "plait._process",
     "Progress": "plait._long",
+    "Queue": "plait._queue",
+    "RLock": "plait._locks",
     "Recording": "plait._recording",
+    "Semaphore": "plait._locks",
+    "ShutDown": "plait._queue",
     "Stats": "plait._stats",
     "Thread": "plait._one",
     "ThreadPool": "plait._pool",
     "ThreadPoolExecutor": "plait._thread",
+    "Value": "plait._core",
     "WorkerDied": "plait._errors",
     "WorkerStats": "plait._stats",
     "amap": "plait._amap",

@@ -196,8 +196,14 @@ def amap(
 
     """
     place = check_backend(backend)
+    if backend == "interpreters":
+        raise ValueError("amap does not have backend 'interpreters': use 'processes', or plait.map")
     check_counts(workers=workers, chunksize=chunksize, buffersize=buffersize, concurrency=concurrency)
     check_limits(timeout, retries)
+    if not callable(fn):
+        raise TypeError(
+            f"amap needs a function, not {type(fn).__name__}: plait.amap(fn, items), without calling fn"
+        )
     if not iterables:
         raise TypeError("amap needs at least one iterable")
     if capture_output:
@@ -219,8 +225,8 @@ def amap(
     if place is None:
         assert isinstance(backend, str)
         fn, iterables, backend = _seed.mapped(fn, iterables, seed, backend, is_coroutine)
-    elif seed is not None:
-        _seed.refuse(place.engine)
+    else:
+        fn, iterables, _ = _seed.mapped(fn, iterables, seed, place.engine, is_coroutine)
     from plait._asyncio.inputs import zipped
 
     asynchronous = any(is_async(iterable) for iterable in iterables)

@@ -9,6 +9,7 @@ What asyncio's callback would do is taken from its closure. Where that does not 
 it is, and each future wakes its loop by itself, as with the stdlib's pools.
 """
 
+import asyncio
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -86,9 +87,19 @@ def chain(callback: Any) -> Any:
         closure = callback.__closure__
         cells = {name: cell.cell_contents for name, cell in zip(names, closure)}
         loop, destination, tell = cells["dest_loop"], cells["destination"], cells["_set_state"]
-        if cells["source_loop"] is not None or not callable(tell):
+        if cells.get("source_loop") is not None or not callable(tell):
             return callback
         inbox = _inbox_of(loop)
     except (AttributeError, KeyError, TypeError, ValueError):
         return callback
-    return lambda source: inbox.put(tell, destination, source)
+    if "source_loop" in cells:
+        return lambda source: inbox.put(tell, destination, source)
+
+    # Since Python 3.14: in the loop's own thread there is nobody to wake.
+    def end(source: Any) -> None:
+        if asyncio._get_running_loop() is not loop:
+            inbox.put(tell, destination, source)
+        elif not destination.cancelled():
+            tell(destination, source)
+
+    return end

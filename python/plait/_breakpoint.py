@@ -10,6 +10,7 @@ Who is next is decided in the program's process, by `plait._core`.
 """
 
 import functools
+import importlib
 import io
 import os
 import sys
@@ -65,11 +66,20 @@ def after_call() -> None:
     seat = getattr(_here, "seat", None)
     if seat is None:
         return
+    _stop_stepping()
+    seat.leave()
+
+
+def _stop_stepping() -> None:
+    """Have a debugger that was left in the middle of its steps go no further: into the next call."""
     bdb = sys.modules.get("bdb")
     if bdb is not None and isinstance(getattr(sys.gettrace(), "__self__", None), bdb.Bdb):
-        # It would step into the next call.
         sys.settrace(None)
-    seat.leave()
+    last: Any = getattr(getattr(sys.modules.get("pdb"), "Pdb", None), "_last_pdb_instance", None)
+    tracer = getattr(last, "monitoring_tracer", None)
+    if tracer and getattr(tracer._tracing_thread, "_ident", 0) == threading.get_ident():
+        tracer._tracing_thread = None
+        last.stop_trace()
 
 
 def _adopt(pdb: ModuleType) -> None:
@@ -99,7 +109,17 @@ def _adopt(pdb: ModuleType) -> None:
 
         return leave
 
+    def quitting(method: Callable[..., Any]) -> Callable[..., Any]:
+        def quit(self: Any, arg: str) -> Any:
+            # Since Python 3.14 it asks whether to kill the process. In a worker it ends the call, as before.
+            self.mode = None
+            return method(self, arg)
+
+        return functools.wraps(method)(quit)
+
     kind.interaction = interact
+    if _loop is not None and hasattr(kind, "_last_pdb_instance"):
+        kind.do_quit = kind.do_q = kind.do_exit = quitting(kind.do_quit)
     kind.set_continue = leaving(kind.set_continue)
     kind.set_quit = leaving(kind.set_quit)
 
@@ -363,6 +383,13 @@ class _Asking(io.TextIOBase):
 def _offer_input() -> None:
     """`breakpoint()` is about to call whatever the user wants it to."""
     named = os.environ.get("PYTHONBREAKPOINT")
-    if _loop is not None and named and named not in ("0", "pdb.set_trace"):
+    if _loop is None or named == "0":
+        return
+    if named and named != "pdb.set_trace":
         sys.stdin = _Asking()
         _loop.keep(b"", True)
+    elif "pdb" not in sys.modules and not _prompts and (used := _loop.stop_clock()) is not None:
+        try:
+            importlib.import_module("pdb")
+        finally:
+            _loop.start_clock(used)

@@ -141,10 +141,9 @@ class Capture:
     ) -> "Results":
         """As the executor's, with an iterator that tells what was printed."""
         from plait._ahead import submit_chunks
-        from plait._process import check_buffersize
+        from plait._mapping import check_buffersize, check_chunksize
 
-        if chunksize < 1:
-            raise ValueError("chunksize must be >= 1.")
+        check_chunksize(chunksize)
         check_buffersize(buffersize)
         # Only worker processes are sent several items together.
         size = chunksize if self._is_remote else 1

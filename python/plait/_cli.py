@@ -63,6 +63,15 @@ def _at_least_one(text: str) -> int:
     return number
 
 
+def _backends(text: str) -> tuple[str, ...]:
+    from plait._compare.backends import check_names
+
+    try:
+        return check_names(["serial", *filter(None, map(str.strip, text.split(",")))])
+    except (ValueError, ImportError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="plait",
@@ -107,6 +116,14 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--html", metavar="OUT", type=Path, help="write a page with table and plots")
     compare.add_argument("--svg", metavar="OUT", type=Path, help="write a picture, for papers and slides")
     compare.add_argument("--json", metavar="OUT", type=Path, help="write the figures")
+    compare.add_argument(
+        "--backends",
+        metavar="NAMES",
+        type=_backends,
+        default=("serial", "threads", "processes"),
+        help="which, with commas: serial (always), threads, processes, interpreters (Python 3.14), dask, ray "
+        "(default: the first three)",
+    )
     compare.add_argument(
         "--peers",
         action="store_true",
@@ -236,6 +253,7 @@ def _compare(asked: argparse.Namespace) -> int:
         written,
         # The page alone shows it.
         scaling=asked.html is not None,
+        backends=asked.backends,
     )
     return _run(contest, asked)
 

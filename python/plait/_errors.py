@@ -31,6 +31,31 @@ class NotPicklable(PlaitError, PicklingError):
     path: str | None = None
 
 
+class OwnerDied(PlaitError):
+    """The process that held a lock has died: what the lock guards may be half done.
+
+    Raised once, to the next that would have had the lock, which is free again by then: so nobody holds it
+    by accident, and a `with` block is not entered. Who can put right what was left acquires the lock again,
+    and does so. Out of `Condition.wait` the lock is held, as after every wait. `pid` is the process that
+    died, or None.
+    """
+
+    __module__ = "plait"
+
+    def __init__(self, pid: int | None = None) -> None:
+        """Takes the process, if it is known."""
+        super().__init__(pid)
+        self.pid = pid
+
+    def __str__(self) -> str:
+        """What happened, and what to do."""
+        who = "a process" if self.pid is None else f"process {self.pid}"
+        return (
+            f"{who} died while it held this lock, which is free again: see that what it guards is whole, "
+            "then acquire it"
+        )
+
+
 class CheckpointError(PlaitError):
     """The file of a `plait.map` with `checkpoint=` cannot be used, or cannot be written any more.
 
@@ -168,9 +193,10 @@ class _Death(PlaitError):
 
 
 if TYPE_CHECKING:
+    # For those who read and do not run: type checkers, and the reference.
 
     class WorkerDied(_Death, BrokenProcessPool):
-        """See `__getattr__`."""
+        """A worker died while it ran the call: killed, crashed, out of memory, or by `os._exit`."""
 
 
 def __getattr__(name: str) -> type:

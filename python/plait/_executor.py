@@ -1,22 +1,18 @@
 """One executor for every backend."""
 
-import concurrent.futures
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, overload
 
 from plait import _own, _seed
 from plait._options import PoolMixin, check_limits
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from plait._asyncio.executor import AsyncioExecutor
     from plait._auto.executor import AutoExecutor
     from plait._choice import Choice
     from plait._cluster.executor import ClusterExecutor
     from plait._cluster.place import Backend, Place
     from plait._future import Future
-    from plait._options import MapOptions
     from plait._process import ProcessPoolExecutor
     from plait._serial import SerialExecutor
     from plait._stats import Stats
@@ -31,47 +27,49 @@ if TYPE_CHECKING:
         | ClusterExecutor
     )
 
-A = TypeVar("A")
-B = TypeVar("B")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-BACKENDS = ("auto", "serial", "threads", "processes", "asyncio")
-
-# Named in the design, not built yet: asking for one says so.
-_NOT_YET = ("interpreters", "ray")
+BACKENDS = ("auto", "serial", "threads", "processes", "interpreters", "asyncio")
 
 
 def check_backend(backend: object) -> "Place | None":
     """Give the cluster that `backend` names; None for one of `BACKENDS`.
 
     Raises:
-        ValueError: it is neither, or an address that is none; it says what there is.
+        ValueError: it is neither, or an address that is none, or not on this Python; it says what there is.
 
     """
     if isinstance(backend, str) and backend in BACKENDS:
+        if backend == "interpreters":
+            from plait._interpreters import check_version
+
+            check_version()
         return None
     from plait._cluster.place import ENGINES, place_of
 
     if (place := place_of(backend)) is not None:
         return place
     known = ", ".join(repr(name) for name in (*BACKENDS, *ENGINES))
-    if isinstance(backend, str) and backend.split(":")[0] in _NOT_YET:
-        raise ValueError(f"backend {backend!r} is not in this version of plait; there are {known}")
+    if backend == "ray-local":
+        raise ValueError(
+            "backend 'ray-local' would be Ray's local mode, which Ray has given up; 'serial' makes calls in "
+            "this process, and 'ray' in processes of this machine"
+        )
     raise ValueError(f"no backend {backend!r}; there are {known}")
 
 
-class Executor(PoolMixin, concurrent.futures.Executor):
+class Executor(PoolMixin):
     """A `concurrent.futures.Executor` over the backend of your choice.
 
     Args:
-        backend: "auto" (the default), "processes", "threads", "serial" or "asyncio". With "auto" the first
-            calls of each function run on a thread of this process while they are measured; then further calls
-            of it go to threads or to worker processes, whichever promises to be faster. An option that only
-            worker processes have decides for them. "asyncio" takes coroutine functions and runs them on an
-            event loop in a thread of plait's own; cancelling a future cancels its coroutine. "dask" starts a
-            cluster on this machine and closes it; "dask://host:port" or a `distributed.Client` is one that is
-            there.
+        backend: "auto" (the default), "processes", "threads", "interpreters" (from Python 3.14 on), "serial"
+            or "asyncio". With "auto" the first calls of each function run on a thread of this process while
+            they are measured; then further calls of it go to threads or to worker processes, whichever
+            promises to be faster. An option that only worker processes have decides for them. "asyncio" takes
+            coroutine functions and runs them on an event loop in a thread of plait's own; cancelling a future
+            cancels its coroutine. "dask" and "ray" start a cluster on this machine and close it;
+            "dask://host:port", a `distributed.Client` or "ray://host:port" is one that is there.
         max_workers: The most workers; by default as measured, a process for each core, or as many threads as
             the stdlib starts. On "asyncio" the most coroutines at a time, by default found by climbing.
         initializer: Called in each worker as it starts; not on "asyncio", which has none, nor on a cluster.
@@ -89,8 +87,8 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         max_pending: The most calls that are pending; `submit` waits until there are fewer. It never waits in
             a callback of a future, or in a call that the pool itself runs. Threads and processes only.
         seed: An integer that makes the random numbers of calls the same in each run, however many workers
-            there are: each call draws from a stream of its own. Processes, which "auto" means then, and
-            serial only.
+            there are: each call draws from a stream of its own. Processes, which "auto" means then, clusters
+            and serial only.
         capture_output: Keep what each call prints with its future, as `future.stdout` and `future.stderr`,
             and as a note on what it raises; it does not appear then. What goes through Python's `sys.stdout`
             and `sys.stderr` counts, not what programs that the call starts write. Not on "auto".
@@ -136,14 +134,12 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         options = {name: value for name, value in options.items() if value is not None}
         if backend == "auto" and options:
             backend = "processes"
-        if seed is not None:
-            if place is not None:
-                _seed.refuse(place.engine)
+        if seed is not None and place is None:
             backend = _seed.check(seed, str(backend))
         if backend != "processes":
             for name in options:
                 raise ValueError(f"{name} is an option of backend 'processes', not of {asked}")
-        if max_pending is not None and backend not in ("threads", "processes"):
+        if max_pending is not None and backend not in ("threads", "processes", "interpreters"):
             raise ValueError(
                 f"max_pending is an option of backends 'threads' and 'processes', not of {asked}"
             )
@@ -156,13 +152,12 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         inner: Inner
         if place is not None:
             if initializer is not None:
-                raise ValueError(
-                    "initializer is for workers that plait starts itself; Dask has worker plugins for that "
-                    "(client.register_plugin), which are there before the first call"
-                )
+                from plait._cluster.executor import refuse_initializer
+
+                refuse_initializer(place)
             from plait._cluster.executor import ClusterExecutor
 
-            inner = ClusterExecutor(place, max_workers, timeout=timeout, retries=retries)
+            inner = ClusterExecutor(place, max_workers, timeout=timeout, retries=retries, seed=seed)
         elif backend == "auto":
             from plait._auto.executor import AutoExecutor
 
@@ -202,6 +197,17 @@ class Executor(PoolMixin, concurrent.futures.Executor):
                 retries=retries,
                 max_pending=max_pending,
                 capture_output=capture_output,
+            )
+        elif backend == "interpreters":
+            from plait._interpreters.executor import InterpreterExecutor
+
+            inner = InterpreterExecutor(
+                max_workers,
+                initializer=initializer,
+                initargs=initargs,
+                timeout=timeout,
+                retries=retries,
+                max_pending=max_pending,
             )
         else:
             from plait._serial import SerialExecutor
@@ -257,35 +263,14 @@ class Executor(PoolMixin, concurrent.futures.Executor):
             return super().__reduce_ex__(protocol)
         return _own.arrive, (self._id, True)
 
-    @overload  # type: ignore[override]  # of no iterables
-    def map(self, fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[MapOptions]") -> Iterator[T]: ...
-
-    @overload
-    def map(
-        self, fn: Callable[[A, B], T], a: Iterable[A], b: Iterable[B], /, **how: "Unpack[MapOptions]"
-    ) -> Iterator[T]: ...
-
-    @overload
-    def map(
+    def _start_map(
         self,
         fn: Callable[..., T],
-        a: Iterable[Any],
-        b: Iterable[Any],
-        c: Iterable[Any],
-        /,
-        *iterables: Iterable[Any],
-        **how: "Unpack[MapOptions]",
-    ) -> Iterator[T]: ...
-
-    def map(
-        self,
-        fn: Callable[..., T],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
+        iterables: tuple[Iterable[Any], ...],
+        timeout: float | None,
+        chunksize: int,
+        buffersize: int | None,
     ) -> Iterator[T]:
-        """As `concurrent.futures.Executor.map`."""
         return self._inner.map(fn, *iterables, timeout=timeout, chunksize=chunksize, buffersize=buffersize)
 
     def _tell_stats(self) -> "Stats":
@@ -295,14 +280,9 @@ class Executor(PoolMixin, concurrent.futures.Executor):
         """As `concurrent.futures.Executor.shutdown`."""
         self._inner.shutdown(wait, cancel_futures=cancel_futures)
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: "TracebackType | None",
-    ) -> None:
+    def __exit__(self, exc_type: type[BaseException] | None, *exc: Any) -> None:
         """Shut down as the backend does."""
-        self._inner.__exit__(exc_type, exc_val, exc_tb)
+        self._inner.__exit__(exc_type, *exc)
 
     async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         """Shut down without blocking the event loop; at once if the block was cancelled."""

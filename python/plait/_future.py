@@ -37,7 +37,14 @@ class Future(FutureBase, concurrent.futures.Future[T]):
     if TYPE_CHECKING:
 
         def result(self, timeout: float | None = None) -> T:
-            """As the base does."""
+            """Return the call's result, waiting for it up to `timeout` seconds.
+
+            Raises:
+                Exception: what the call raised.
+                concurrent.futures.CancelledError: it was cancelled.
+                TimeoutError: it is not done in time.
+
+            """
 
     @property
     def stdout(self) -> str | None:

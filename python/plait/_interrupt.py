@@ -19,7 +19,8 @@ _traceback_of = BaseException.__dict__["__traceback__"].__get__
 def is_interrupt(error: BaseException) -> bool:
     """Whether a signal's handler raised it, rather than the code that the signal interrupted."""
     kind = type(error)
-    if threading.current_thread() is not threading.main_thread():
+    # Asked in a thread that Python did not start, `current_thread` makes an object that stays in its lists.
+    if threading.get_ident() != threading.main_thread().ident:
         return False
     traceback = _traceback_of(error)
     # Without one it was not raised here, but came from another process as a value.

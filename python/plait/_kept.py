@@ -20,7 +20,9 @@ def pool_of(backend: str, workers: int) -> Any:
     """The pool that `map` keeps for this backend and number, while the program looks the same to a worker."""
     looks: tuple[Any, ...] = (backend, workers, os.getpid())
     depth = 0
-    if backend == "processes":
+    if backend == "interpreters":
+        looks += (tuple(sys.path),)
+    elif backend == "processes":
         from plait import _logs, _warned
 
         looks += (tuple(sys.path), _cwd(), _logs.of_program(), _warned.of_program())
@@ -39,6 +41,10 @@ def pool_of(backend: str, workers: int) -> Any:
                 from plait._process import ProcessPoolExecutor
 
                 pool = ProcessPoolExecutor(workers)
+            elif backend == "interpreters":
+                from plait._interpreters.executor import InterpreterExecutor
+
+                pool = InterpreterExecutor(workers)
             else:
                 from plait._thread import ThreadPoolExecutor
 

@@ -249,8 +249,9 @@ def map(
     Args:
         fn: The function, or a coroutine function.
         iterables: Its arguments, item by item; the shortest ends it. With "asyncio" they may be asynchronous.
-        backend: "auto" (the default), "processes", "threads", "serial" or "asyncio"; "dask" for a cluster on
-            this machine, "dask://host:port" or a `distributed.Client` for one that is there.
+        backend: "auto" (the default), "processes", "threads", "interpreters" (from Python 3.14 on), "serial"
+            or "asyncio"; "dask" or "ray" for a cluster on this machine; "dask://host:port", a
+            `distributed.Client` or "ray://host:port" for one that is there.
         workers: How many; by default as measured, or a process for each core, or as many threads as the
             stdlib starts.
         chunksize: Items sent to a worker process together; by default chosen from how long they take.
@@ -290,6 +291,10 @@ def map(
     place = check_backend(backend)
     check_counts(workers=workers, chunksize=chunksize, buffersize=buffersize, concurrency=concurrency)
     check_limits(timeout, retries)
+    if not callable(fn):
+        raise TypeError(
+            f"map needs a function, not {type(fn).__name__}: plait.map(fn, items), without calling fn"
+        )
     if not iterables:
         raise TypeError("map needs at least one iterable")
     if capture_output:
@@ -306,8 +311,7 @@ def map(
         from plait._long import wishes
 
         refuse_concurrency(concurrency)
-        if seed is not None:
-            _seed.refuse(place.engine)
+        fn, iterables, _ = _seed.mapped(fn, iterables, seed, place.engine, is_coroutine_function(fn))
         wanted = wishes.wishes(errors, ordered, progress, checkpoint)
         return cluster.start(place, fn, iterables, wanted, (workers, chunksize, buffersize), limits)
     assert isinstance(backend, str)
@@ -323,6 +327,9 @@ def map(
         from plait._long import wishes
 
         wanted = wishes.wishes(errors, ordered, progress, checkpoint)
+        if wanted.any and backend == "interpreters":
+            named = "ordered=False, errors, progress and checkpoint"
+            raise ValueError(f"{named} are not there on backend 'interpreters': use 'processes'")
         if wanted.any:
             counts = (workers, chunksize, buffersize)
             if is_coroutine and backend == "processes":
@@ -360,6 +367,10 @@ def map(
             return submit_ahead(executor.submit, fn, zip(*iterables), buffersize or 1, None)
         star = len(iterables) > 1
         return _core.SerialMap(fn, zip(*iterables) if star else iter(iterables[0]), star)
+    if backend == "interpreters":
+        from plait._interpreters import start as interpreters
+
+        return interpreters.start(fn, iterables, workers, chunksize, buffersize, limits)
     if backend == "threads":
         pool = pool_of("threads", workers or min(32, _core.cpu_count() + 4))
         most = pool._max_workers

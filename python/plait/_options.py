@@ -1,23 +1,14 @@
 """Limits of calls: what may be asked of them, and a view of an executor whose calls have others."""
 
-import concurrent.futures
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
+
+from plait._mapping import MapMixin, check_chunksize
 
 if TYPE_CHECKING:
     from plait._future import Future
     from plait._stats import Stats
 
-    class MapOptions(TypedDict, total=False):
-        """What the maps of executors take by name."""
-
-        timeout: float | None
-        chunksize: int
-        buffersize: int | None
-
-
-A = TypeVar("A")
-B = TypeVar("B")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -69,7 +60,7 @@ def parse_size(name: str, size: int | str | None) -> int | None:
     return int(size)
 
 
-class OptionsView(concurrent.futures.Executor):
+class OptionsView(MapMixin):
     """The same executor, whose calls made through this view have other limits.
 
     Made by an executor's `options`. It owns nothing: shutting it down shuts the executor down.
@@ -97,42 +88,17 @@ class OptionsView(concurrent.futures.Executor):
         future: Future[T] = self._executor._submit_with(self._timeout, self._retries, fn, args, kwargs)
         return future
 
-    @overload  # type: ignore[override]  # of no iterables
-    def map(self, fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[MapOptions]") -> Iterator[T]: ...
-
-    @overload
-    def map(
-        self, fn: Callable[[A, B], T], a: Iterable[A], b: Iterable[B], /, **how: "Unpack[MapOptions]"
-    ) -> Iterator[T]: ...
-
-    @overload
-    def map(
+    def _start_map(
         self,
         fn: Callable[..., T],
-        a: Iterable[Any],
-        b: Iterable[Any],
-        c: Iterable[Any],
-        /,
-        *iterables: Iterable[Any],
-        **how: "Unpack[MapOptions]",
-    ) -> Iterator[T]: ...
-
-    def map(
-        self,
-        fn: Callable[..., T],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
+        iterables: tuple[Iterable[Any], ...],
+        timeout: float | None,
+        chunksize: int,
+        buffersize: int | None,
     ) -> Iterator[T]:
-        """As the executor's; `timeout` is that of the whole map, as in the stdlib."""
-        from plait._ahead import submit_ahead
-        from plait._process import check_buffersize
-
-        if chunksize < 1:
-            raise ValueError("chunksize must be >= 1.")
-        check_buffersize(buffersize)
-        return submit_ahead(self.submit, fn, zip(*iterables), buffersize, timeout)
+        # `timeout` is that of the whole map, as in the stdlib.
+        check_chunksize(chunksize)
+        return super()._start_map(fn, iterables, timeout, chunksize, buffersize)
 
     def stats(self) -> "Stats":
         """As the executor's."""
@@ -156,8 +122,8 @@ class OptionsView(concurrent.futures.Executor):
         await self._executor.__aexit__(*exc)
 
 
-class PoolMixin:
-    """What the executors have in common: `options`, over their `_limits`, `stats`, and `async with`."""
+class PoolMixin(MapMixin):
+    """What executors have in common: `options`, over their `_limits`, `stats`, `map`, how they are left."""
 
     _limits: tuple[float | None, int]
 
@@ -206,6 +172,24 @@ class PoolMixin:
         if _captured.check(capture_output, backend):
             _captured.Capture(self, backend)
 
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        """Shut down; after Ctrl-C at once, whatever is running."""
+        from plait import _exit
+
+        if _exit.is_interrupt(exc_type):
+            _exit.give_up(self)
+            return
+        try:
+            self.shutdown(wait=True)
+        except BaseException:
+            # Ctrl-C while this waits.
+            _exit.give_up(self)
+            raise
+
+    def _abort(self) -> None:
+        """Give up all calls that can be given up, within `_exit.MOMENT`."""
+        raise NotImplementedError
+
     async def __aenter__(self) -> Self:
         """Return itself."""
         return self
@@ -214,4 +198,4 @@ class PoolMixin:
         """Shut down without blocking the event loop; if the block was cancelled, at once."""
         from plait import _exit
 
-        await _exit.leave(self, exc_type)  # type: ignore[arg-type]
+        await _exit.leave(self, exc_type)

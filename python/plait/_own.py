@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from plait import _core, _depth, _seed
+from plait._mapping import check_chunksize
 from plait._options import PoolMixin, check_limits
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def current() -> "OwnPool | None":
     return OwnPool() if _depth.pool is not None and _core.is_worker() else None
 
 
-class OwnPool(_core.OwnEngine, PoolMixin, concurrent.futures.Executor):
+class OwnPool(_core.OwnEngine, PoolMixin):
     """The process pool that runs the task in hand, for submitting further tasks to it.
 
     What an executor is that was sent to one of its workers: as an argument, in a closure, in a global. No
@@ -98,30 +99,16 @@ class OwnPool(_core.OwnEngine, PoolMixin, concurrent.futures.Executor):
             fn, args = stream.task(fn, args)
         return super()._submit_with(timeout, retries, fn, args, kwargs)
 
-    def map(
+    def _start_map(
         self,
         fn: Callable[..., T],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
+        iterables: tuple[Iterable[Any], ...],
+        timeout: float | None,
+        chunksize: int,
+        buffersize: int | None,
     ) -> Iterator[T]:
-        """Return an iterator over `fn(*args)` for each tuple of items, in order; the calls start at once.
 
-        Args:
-            fn: The function.
-            iterables: Its arguments, item by item; the shortest ends it. They are read at once unless
-                `buffersize` is given.
-            timeout: Seconds from now after which waiting for a result raises `TimeoutError`.
-            chunksize: Items sent together.
-            buffersize: The most items read ahead of the results that were taken.
-
-        """
-        from plait._process import check_buffersize
-
-        if chunksize < 1:
-            raise ValueError("chunksize must be >= 1.")
-        check_buffersize(buffersize)
+        check_chunksize(chunksize)
         if (stream := _seed.running.get()) is not None:
             fn, iterables = stream.map(fn, iterables)
         return start_map(self, fn, zip(*iterables), chunksize, buffersize, timeout, *self._limits)

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from plait import _waiting
+
 
 class Gate:
     """Stands before an executor's `submit`; counts calls from there to their end."""
@@ -34,7 +36,7 @@ class Gate:
         if isinstance(thread, threading._DummyThread) or self._is_worker(thread):
             # Counted in no place: there may be none.
             return submit(*args, **kwargs)
-        self._places.acquire()
+        _waiting.acquire(self._places)
         try:
             future = submit(*args, **kwargs)
         except BaseException:

@@ -1,11 +1,10 @@
 """The process pool."""
 
-import concurrent.futures
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from plait import (
     _breakpoint,
@@ -21,14 +20,12 @@ from plait import (
     _warned,
 )
 from plait._attributes import ProcessAttributes
+from plait._mapping import check_chunksize
 from plait._options import PoolMixin, check_limits, parse_size
 
 if TYPE_CHECKING:
-    from plait._options import MapOptions
     from plait._stats import Stats
 
-A = TypeVar("A")
-B = TypeVar("B")
 T = TypeVar("T")
 
 # Worker ids are a byte in the claim ring, some of them spare.
@@ -51,7 +48,7 @@ _launch_lock = threading.Lock()
 _launches: dict[tuple[str, ...], Program] = {}
 
 
-class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, concurrent.futures.Executor):
+class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin):
     """Run calls in worker processes. A drop-in for `concurrent.futures.ProcessPoolExecutor`.
 
     Workers are forked from a clean helper process in about a millisecond, never import or re-run the main
@@ -158,54 +155,23 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         pool["warnings"] = self._filters()
         self._initializer, self._initargs = initializer, initargs
         self._lent = _inherit.Lent()
-        setup = _setup(pool, initializer, initargs, growth is not None, self._lent)
+        setup, given = _setup(pool, initializer, initargs, growth is not None, self._lent)
         origin = self._origin(tuple(preload))
-        self._open(max_workers, max_tasks_per_child, setup, origin, timeout, retries, memory, growth, grace)
+        self._open(
+            max_workers, max_tasks_per_child, setup, given, origin, timeout, retries, memory, growth, grace
+        )
         if capture_output:
             self._capture(capture_output, "processes")
 
-    @overload  # type: ignore[override]  # of no iterables
-    def map(self, fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[MapOptions]") -> Iterator[T]: ...
-
-    @overload
-    def map(
-        self, fn: Callable[[A, B], T], a: Iterable[A], b: Iterable[B], /, **how: "Unpack[MapOptions]"
-    ) -> Iterator[T]: ...
-
-    @overload
-    def map(
+    def _start_map(
         self,
         fn: Callable[..., T],
-        a: Iterable[Any],
-        b: Iterable[Any],
-        c: Iterable[Any],
-        /,
-        *iterables: Iterable[Any],
-        **how: "Unpack[MapOptions]",
-    ) -> Iterator[T]: ...
-
-    def map(
-        self,
-        fn: Callable[..., T],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
+        iterables: tuple[Iterable[Any], ...],
+        timeout: float | None,
+        chunksize: int,
+        buffersize: int | None,
     ) -> Iterator[T]:
-        """Return an iterator over `fn(*args)` for each tuple of items, in order; the calls start at once.
-
-        Args:
-            fn: The function.
-            iterables: Its arguments, item by item; the shortest ends it. They are read at once unless
-                `buffersize` is given.
-            timeout: Seconds from now after which waiting for a result raises `TimeoutError`.
-            chunksize: Items sent to a worker together; in a pool with `timeout` or `retries` each goes alone.
-            buffersize: The most items read ahead of the results that were taken.
-
-        """
-        if chunksize < 1:
-            raise ValueError("chunksize must be >= 1.")
-        check_buffersize(buffersize)
+        check_chunksize(chunksize)
         own = vars(self).get("submit")
         if self._numbering is not None:
             fn, iterables = self._numbering.map(fn, iterables)
@@ -263,18 +229,6 @@ class ProcessPoolExecutor(_core.ProcessEngine, ProcessAttributes, PoolMixin, con
         """Kill all workers, cancel what was not begun, and take no more calls. As in Python 3.14."""
         self._give_up()
 
-    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
-        """Shut down; after Ctrl-C at once, whatever the workers are doing."""
-        if _exit.is_interrupt(exc_type):
-            _exit.give_up(self)
-            return
-        try:
-            self.shutdown(wait=True)
-        except BaseException:
-            # Ctrl-C while this waits.
-            _exit.give_up(self)
-            raise
-
     def _abort(self) -> None:
         """Give up: cancel what was not begun, end the workers, wait a moment for that."""
         # Who has a handler for it can save something first, as coverage.py does if it is told to.
@@ -312,16 +266,6 @@ def all_workers() -> int:
     return max(1, min(_core.cpu_count() // _depth.siblings, MAX_WORKERS))
 
 
-def check_buffersize(buffersize: int | None) -> None:
-    """Raise what the stdlib raises for a bad `buffersize`."""
-    if buffersize is None:
-        return
-    if not isinstance(buffersize, int):
-        raise TypeError("buffersize must be an integer or None")
-    if buffersize < 1:
-        raise ValueError("buffersize must be None or > 0")
-
-
 def start_map(
     engine: _core.ProcessEngine,
     fn: Callable[..., T],
@@ -352,8 +296,8 @@ def _setup(
     initargs: tuple[Any, ...],
     watch_growth: bool,
     lent: _inherit.Lent,
-) -> bytes:
-    """What each worker is told at its start; see `plait._worker`."""
+) -> tuple[bytes, list[_core.Buffer]]:
+    """What each worker is told at its start, see `plait._worker`; and the shared memory this speaks of."""
     import pickle
 
     max_workers = pool["workers"]
@@ -363,9 +307,15 @@ def _setup(
     except OSError:
         cwd = None
     first = None
+    buffers: list[Any] = []
     if initializer is not None:
         with lent:
-            _, first = _core.codec.encode_direct(initializer, tuple(initargs))
+            _, first = _core.codec.encode_direct(initializer, tuple(initargs), None, buffers)
+    tables = [_core.shared_table(buffer) for buffer in buffers]
+    # What is not seen by all goes as a copy.
+    beside = [
+        bytearray(buffer) if table is None else table for buffer, table in zip(buffers, tables, strict=True)
+    ]
     told = {
         **pool,
         "path": list(sys.path),
@@ -374,14 +324,17 @@ def _setup(
         "environ": _native_threads.without_own(),
         "threads": _native_threads.share(max_workers),
         "initializer": first,
+        "beside": beside,
         "watch_growth": watch_growth,
         "depth": _depth.depth + 1,
         "siblings": _depth.siblings * max_workers,
         "logging": _logs.of_program(),
         "program": os.getpid(),
         "key": _inherit.program_key(),
+        "locks": _core.lock_address(),
     }
-    return pickle.dumps(told, protocol=5)
+    given = [buffer for buffer, table in zip(buffers, tables, strict=True) if table is not None]
+    return pickle.dumps(told, protocol=5), given
 
 
 def _launch(preload: tuple[str, ...]) -> Program:

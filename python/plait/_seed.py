@@ -50,15 +50,9 @@ def check(seed: object, backend: str, is_coroutine: bool = False) -> str:
         raise ValueError(_WHY.format("coroutines"))
     if backend == "threads":
         raise ValueError(_WHY.format("threads"))
+    if backend == "interpreters":
+        raise ValueError("seed= is not there on backend 'interpreters': use 'processes'")
     return "processes" if backend == "auto" else backend
-
-
-def refuse(engine: str) -> NoReturn:
-    """Raise what says that no seed is heeded there."""
-    raise ValueError(
-        f"seed= is not there on backend {engine!r}, whose workers may make several calls at a time; "
-        'use backend="processes" or "serial", or give each call a generator of its own'
-    )
 
 
 class Stream:
@@ -135,7 +129,7 @@ def mapped(
         backend = check(seed, backend, is_coroutine)
         return bind(fn, seed), (*iterables, _NUMBERS), backend
     stream = running.get()
-    if stream is None or is_coroutine or backend in ("threads", "asyncio"):
+    if stream is None or is_coroutine or backend in ("threads", "interpreters", "asyncio"):
         return fn, iterables, backend
     return *stream.map(fn, iterables), "processes" if backend == "auto" else backend
 

@@ -1,9 +1,8 @@
 """The serial backend: calls run where and when they are submitted."""
 
-import concurrent.futures
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -19,7 +18,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class SerialExecutor(PoolMixin, concurrent.futures.Executor):
+class SerialExecutor(PoolMixin):
     """Runs each call at once, in the caller's thread: to debug, and to measure what parallelism gains.
 
     Context variables that a call sets are its own, as elsewhere.
@@ -94,21 +93,6 @@ class SerialExecutor(PoolMixin, concurrent.futures.Executor):
                 future.set_result(result)
             break
         return future
-
-    def map(
-        self,
-        fn: Callable[..., T],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-    ) -> Iterator[T]:
-        """Return an iterator over `fn(*args)` for each tuple of items, up to `buffersize` calls ahead."""
-        from plait._ahead import submit_ahead
-        from plait._process import check_buffersize
-
-        check_buffersize(buffersize)
-        return submit_ahead(self.submit, fn, zip(*iterables), buffersize, timeout)
 
     def _count(self, **changes: int) -> None:
         with self._lock:

@@ -6,20 +6,17 @@ import itertools
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from plait import _breakpoint, _core, _exit, _pending
 from plait._attributes import Backlog
 from plait._options import PoolMixin, check_limits
 
 if TYPE_CHECKING:
-    from plait._options import MapOptions
     from plait._stats import Stats
 
-A = TypeVar("A")
-B = TypeVar("B")
 T = TypeVar("T")
 
 # By this name, because a program may have put plait's class where the stdlib's was.
@@ -85,51 +82,6 @@ class ThreadPoolExecutor(PoolMixin, _core.ThreadEngine, _Stdlib):
         if capture_output:
             self._capture(capture_output, "threads")
 
-    @overload  # type: ignore[override]  # of no iterables
-    def map(self, fn: Callable[[A], T], it: Iterable[A], /, **how: "Unpack[MapOptions]") -> Iterator[T]: ...
-
-    @overload
-    def map(
-        self, fn: Callable[[A, B], T], a: Iterable[A], b: Iterable[B], /, **how: "Unpack[MapOptions]"
-    ) -> Iterator[T]: ...
-
-    @overload
-    def map(
-        self,
-        fn: Callable[..., T],
-        a: Iterable[Any],
-        b: Iterable[Any],
-        c: Iterable[Any],
-        /,
-        *iterables: Iterable[Any],
-        **how: "Unpack[MapOptions]",
-    ) -> Iterator[T]: ...
-
-    def map(
-        self,
-        fn: Callable[..., T],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-    ) -> Iterator[T]:
-        """Return an iterator over `fn(*args)` for each tuple of items, in order; the calls start at once.
-
-        Args:
-            fn: The function.
-            iterables: Its arguments, item by item; the shortest ends it. They are read at once unless
-                `buffersize` is given.
-            timeout: Seconds from now after which waiting for a result raises `TimeoutError`.
-            chunksize: Without effect on threads, as in the stdlib.
-            buffersize: The most items read ahead of the results that were taken.
-
-        """
-        from plait._ahead import submit_ahead
-        from plait._process import check_buffersize
-
-        check_buffersize(buffersize)
-        return submit_ahead(self.submit, fn, zip(*iterables), buffersize, timeout)
-
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; finish the pending ones, or cancel those not begun with `cancel_futures`.
 
@@ -185,6 +137,8 @@ class _Crew:
         self.queue = _core.ThreadQueue(max_workers, name)
         self.threads: set[threading.Thread] = set()
         self.broken = False
+        # Called by each thread as it ends.
+        self.at_end: Callable[[], object] | None = None
         self._prefix = prefix
         self._numbers = itertools.count()
         self._start = start
@@ -245,7 +199,11 @@ class _Crew:
                 self.queue.fail(failure)
                 self.queue.gone(failure)
                 return
-        self.queue.work(self.start_thread, thread)
+        try:
+            self.queue.work(self.start_thread, thread)
+        finally:
+            if self.at_end is not None:
+                self.at_end()
         # While the pool goes on, nobody needs a thread that had no place in it any more.
         if not self.queue.closed:
             self.threads.discard(thread)

@@ -3,7 +3,13 @@
 from plait._errors import NotPicklable
 from plait._remote import message_of, type_name
 
-_WHAT = {"args": "the arguments", "items": "the items", "fn": "the function", "result": "the result"}
+_WHAT = {
+    "args": "the arguments",
+    "item": "the item",
+    "items": "the items",
+    "fn": "the function",
+    "result": "the result",
+}
 # Longer messages are cut: the cause holds the whole.
 _REASON = 1000
 

@@ -23,7 +23,7 @@ def main(server: _core.NurseryServer) -> NoReturn:
         told = pickle.loads(setup)
         _output.replace(loop.keep)
         _prepare(loop, told)
-        last_words = run_initializer(loop, _initializer(told))
+        last_words = run_initializer(loop, _initializer(loop, told))
         if last_words is None:
             loop.run(_breakpoint.after_call, told["watch_growth"])
             code = 0
@@ -127,6 +127,7 @@ def _prepare(loop: _core.WorkerLoop, told: dict[str, Any]) -> None:
     _part_ways()
     _leave_traces(loop)
     name = f"plait-worker-{loop.records().worker}"
+    _core.set_lock_address(told["locks"])
     _inherit.be_child(told["key"], told["program"], name)
     _breakpoint.open_in_worker(loop, name)
     if told["warnings"] is not None:
@@ -145,7 +146,7 @@ def _part_ways() -> None:
         _seed.part_ways()
 
 
-def _initializer(told: dict[str, Any]) -> Callable[[], object] | None:
+def _initializer(loop: _core.WorkerLoop, told: dict[str, Any]) -> Callable[[], object] | None:
     """What calls the initializer."""
     if told["initializer"] is None:
         return None
@@ -153,7 +154,8 @@ def _initializer(told: dict[str, Any]) -> Callable[[], object] | None:
     def initialize() -> None:
         from plait import _initialized
 
-        _initialized.call(lambda: _core.codec.decode_direct(told["initializer"]))
+        beside = [loop.given(part)[0] if isinstance(part, bytes) else part for part in told["beside"]]
+        _initialized.call(lambda: _core.codec.decode_direct(told["initializer"], beside))
 
     return initialize
 

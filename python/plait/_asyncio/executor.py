@@ -91,7 +91,7 @@ def _call(
     return fn(*args, **kwargs)
 
 
-class AsyncioExecutor(PoolMixin, concurrent.futures.Executor):
+class AsyncioExecutor(PoolMixin):
     """Runs coroutine functions on an event loop in a thread of plait's own.
 
     Args:
@@ -168,21 +168,17 @@ class AsyncioExecutor(PoolMixin, concurrent.futures.Executor):
             self._group.put(call)
         return future
 
-    def map(
+    def _start_map(
         self,
-        fn: Callable[..., Any],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-    ) -> Iterator[Any]:
-        """As `concurrent.futures.Executor.map`."""
-        from plait._ahead import submit_ahead
-        from plait._process import check_buffersize
+        fn: Callable[..., T],
+        iterables: tuple[Iterable[Any], ...],
+        timeout: float | None,
+        chunksize: int,
+        buffersize: int | None,
+    ) -> Iterator[T]:
 
         refuse_plain(fn)
-        check_buffersize(buffersize)
-        return submit_ahead(self.submit, fn, zip(*iterables), buffersize, timeout)
+        return super()._start_map(fn, iterables, timeout, chunksize, buffersize)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; finish the pending ones, or cancel those not begun with `cancel_futures`.
@@ -206,18 +202,6 @@ class AsyncioExecutor(PoolMixin, concurrent.futures.Executor):
         pending = figures["submitted"] - figures["done"] - figures["failed"] - figures["cancelled"]
         running = min(self._group.running, pending)
         return Stats.of("asyncio", figures | {"running": running, "queued": pending - running})
-
-    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
-        """Shut down; after Ctrl-C everything is cancelled."""
-        if _exit.is_interrupt(exc_type):
-            _exit.give_up(self)
-            return
-        try:
-            self.shutdown(wait=True)
-        except BaseException:
-            # Ctrl-C while this waits.
-            _exit.give_up(self)
-            raise
 
     def _abort(self) -> None:
         """Cancel everything, and wait a moment for its end."""

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from plait import _exit
+from plait import _exit, _waiting
 from plait._asyncio.group import GRACE, Group
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Home:
         except RuntimeError:
             coroutine.close()
             raise
-        return future.result(seconds)
+        return _waiting.result(future, seconds)
 
     def is_here(self) -> bool:
         """Whether this is the loop's own thread, which must not wait for it."""

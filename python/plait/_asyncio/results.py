@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+from plait import _waiting
 from plait._asyncio.group import AHEAD, GRACE, Call, Group, Limits, Width, shown
 from plait._asyncio.home import Home
 from plait._asyncio.inputs import Reader, Room, pump, zipped
@@ -57,7 +58,7 @@ class Line:
         if self.ready:
             self._waits = False
             return
-        self._bell.acquire()
+        _waiting.acquire(self._bell)
 
     # --- the loop's thread
 

@@ -101,11 +101,9 @@ class AutoExecutor:
     ) -> Iterator[T]:
         """See the executor."""
         from plait._ahead import submit_ahead
-        from plait._process import check_buffersize
+        from plait._mapping import check_chunksize
 
-        if chunksize < 1:
-            raise ValueError("chunksize must be >= 1.")
-        check_buffersize(buffersize)
+        check_chunksize(chunksize)
         plan = self._plans.get(key_of(fn))
         if plan is not None and plan.map is not None:
             results: Iterator[T] = plan.map(

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from plait._long.digest import digest
-from plait._long.stretch import Stretch
+from plait._long.stretch import Singles, Stretch
 
 if TYPE_CHECKING:
     from plait._long.ledger import Ledger
@@ -23,14 +23,21 @@ class Source:
     end.
     """
 
-    def __init__(self, iterables: tuple[Iterable[Any], ...], ledger: "Ledger | None") -> None:
-        """`ledger` knows the results of an earlier run, if there is a checkpoint."""
+    def __init__(
+        self, iterables: tuple[Iterable[Any], ...], ledger: "Ledger | None", bare: bool = False
+    ) -> None:
+        """`ledger` knows the results of an earlier run, if there is a checkpoint.
+
+        `bare`: whoever takes stretches knows `Singles`.
+        """
         self.total: int | None = None
         try:
             self.total = min(len(it) for it in iterables)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             pass
-        self.items: Iterator[tuple[Any, ...]] = zip(*iterables)
+        # Tuples, or where that will do the only argument as it is.
+        self._is_bare = bare and len(iterables) == 1 and ledger is None
+        self.items: Iterator[Any] = iter(iterables[0]) if self._is_bare else zip(*iterables)
         self._ledger = ledger
         self._position = 0
         self._back: deque[Stretch] = deque()
@@ -64,7 +71,7 @@ class Source:
             return stretch
         if self.is_over:
             return None
-        calls: list[tuple[Any, ...]] = []
+        calls: list[Any] = []
         try:
             if self.total is not None or size == 1:
                 # What was read before an exception stays in the list.
@@ -79,10 +86,10 @@ class Source:
         if not calls:
             return None
         if self._ledger is None:
-            return Stretch(first, calls, [])
+            return Stretch(first, Singles(calls) if self._is_bare else calls, [])
         return self._look_up(first, calls, self._ledger)
 
-    def _take_slowly(self, calls: list[tuple[Any, ...]], size: int) -> bool:
+    def _take_slowly(self, calls: list[Any], size: int) -> bool:
         """Read from what may make its reader wait; whether that has ended."""
         until = time.perf_counter() + _PATIENCE
         for call in self.items:

@@ -65,8 +65,9 @@ def begin(
     buffersize: int | None,
     *,
     is_lazy: bool = False,
+    bare: bool = False,
 ) -> LongMap:
-    """Start the calls on the lanes that `decide` gives; see `start`."""
+    """Start the calls on the lanes that `decide` gives; see `start`, and for `bare` `Source`."""
     ledger = None
     if wishes.checkpoint is not None:
         from plait._long.identity import identity
@@ -74,7 +75,7 @@ def begin(
 
         ledger = Ledger(wishes.checkpoint, identity(fn))
     try:
-        source = Source(iterables, ledger)
+        source = Source(iterables, ledger, bare)
         run = Run(source, wishes, ledger, held(decide), buffersize, is_lazy=is_lazy)
     except BaseException:
         if ledger is not None:

@@ -4,8 +4,36 @@ Pure: no clock, no threads, no calls. The loop in `run.py` tells it what was sen
 """
 
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+
+class Singles(Sequence[tuple[Any]]):
+    """Calls with one argument each, without the tuples around them, which take longer than many a call."""
+
+    __slots__ = ("bare",)
+
+    def __init__(self, bare: list[Any]) -> None:
+        """`bare`: the arguments."""
+        self.bare = bare
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.bare)
+
+    def __iter__(self) -> Iterator[tuple[Any]]:
+        """Each as a call has it."""
+        return zip(self.bare)
+
+    @overload
+    def __getitem__(self, place: int) -> tuple[Any]: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Singles": ...
+
+    def __getitem__(self, place: int | slice) -> "tuple[Any] | Singles":
+        """One, or some of them."""
+        return Singles(self.bare[place]) if isinstance(place, slice) else (self.bare[place],)
 
 
 class Stretch:
@@ -13,8 +41,11 @@ class Stretch:
 
     __slots__ = ("calls", "digests", "failures", "first", "future", "is_known", "is_over", "lanes", "values")
 
-    def __init__(self, first: int, calls: list[tuple[Any, ...]], digests: list[bytes]) -> None:
-        """`first`: the position of the first among all inputs; `digests`: empty without a checkpoint."""
+    def __init__(self, first: int, calls: Any, digests: list[bytes]) -> None:
+        """`first`: the position of the first among all inputs; `digests`: empty without a checkpoint.
+
+        `calls`: tuples of arguments, as a list or as `Singles`.
+        """
         self.first = first
         self.calls = calls
         self.digests = digests

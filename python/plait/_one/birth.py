@@ -31,6 +31,17 @@ _NEWS = 30.0
 _GRACE = 0.5
 
 
+class _Worker(WorkerProcess):
+    """The process of a call, whose sentinel can be had even if it has ended before anybody looked."""
+
+    def __init__(self, pid: int) -> None:
+        """Refers to it."""
+        super().__init__(pid)
+        if self._file is None:
+            # Readable, as that of a process that has ended is.
+            self._file = os.eventfd(1, os.EFD_CLOEXEC)
+
+
 class Popen:
     """A process as multiprocessing handles it: see `multiprocessing.popen_fork.Popen`.
 
@@ -78,7 +89,7 @@ class Popen:
             if pid is None:
                 raise _reason(self._future.exception())
             self.pid = pid
-            self._worker = WorkerProcess(pid)
+            self._worker = _Worker(pid)
             self.sentinel = self._worker.sentinel
         except BaseException:
             self._pool._abort()

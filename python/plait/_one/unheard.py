@@ -25,14 +25,13 @@ class Failure:
         """Have `tell` called, unless it is heard of before, or is about to be, which `awaited` says."""
         self._tell: Callable[[], object] | None = tell
         self._awaited = awaited
-        self._timer: threading.Timer | None = None
+        self._over = threading.Event()
         _waiting.add(self)
-        timer = threading.Timer(PATIENCE, self._late)
-        timer.daemon = True
-        timer.name = "plait-unheard"
-        self._timer = timer
+        # Not a `Timer`: that asks for the current thread, of which the stdlib keeps an object for good where
+        # it did not start it, as here.
+        late = threading.Thread(target=self._late, args=(PATIENCE,), name="plait-unheard", daemon=True)
         try:
-            timer.start()
+            late.start()
         except RuntimeError:
             # There are no more threads, or the program is ending: then that is when it is told.
             pass
@@ -47,8 +46,8 @@ class Failure:
         if tell is not None:
             tell()
 
-    def _late(self) -> None:
-        if not self._awaited():
+    def _late(self, seconds: float) -> None:
+        if not self._over.wait(seconds) and not self._awaited():
             self.tell()
 
     def _settle(self) -> Callable[[], object] | None:
@@ -57,11 +56,10 @@ class Failure:
             _waiting.remove(self)
         except KeyError:
             return None
-        timer, tell = self._timer, self._tell
+        tell = self._tell
         # They lead back here.
-        self._timer, self._tell, self._awaited = None, None, _never
-        if timer is not None:
-            timer.cancel()
+        self._tell, self._awaited = None, _never
+        self._over.set()
         return tell
 
 

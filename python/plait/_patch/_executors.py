@@ -8,6 +8,7 @@ left alone runs the original methods from then on.
 
 import concurrent.futures
 import functools
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -80,11 +81,22 @@ class ServedThreads(Served):
         try:
             start = executor._initializer, executor._initargs
         except AttributeError:
-            raise Left("this Python's executor keeps its initializer in a way that is not known") from None
+            start = _start_of(executor)
         engine = ThreadPoolExecutor(executor._max_workers, executor._thread_name_prefix, *start)
         executor._threads = engine._threads
         self.submit = engine.submit
         return engine, f"{executor._max_workers} threads at most"
+
+
+def _start_of(executor: Any) -> tuple[Any, Any]:
+    """The initializer and its arguments, as Python 3.14 keeps them: in what each thread begins with."""
+    make = getattr(executor, "_create_worker_context", None)
+    begins = None if make is None else make()
+    # Others make calls elsewhere, such as in sub-interpreters.
+    known = getattr(sys.modules.get("concurrent.futures.thread"), "WorkerContext", None)
+    if begins is None or type(begins) is not known:
+        raise Left("its threads begin in a way that is not known")
+    return begins.initializer, begins.initargs
 
 
 class ServedProcesses(Served):
