@@ -31,12 +31,14 @@ class Bulk(Actor):
     """One thread that submits, waits and verifies."""
 
     title = "bulk"
+    all_sizes: tuple[int, ...] = SIZES
+    own_sizes: tuple[int, ...] = (10, 1000, 100_000, 300_000)
 
     def step(self) -> None:
         at = self.dice.randrange(len(self.storm.pools.lasting))
         pool, limit = self.storm.pools.lasting[at], self.storm.weather.pools[at].recycle_after
         # A worker costs milliseconds: a pool that replaces them often gets less to do.
-        self.sizes = [size for size in SIZES if limit is None or size <= WORKERS_PER_ROUND * limit]
+        self.sizes = [size for size in self.all_sizes if limit is None or size <= WORKERS_PER_ROUND * limit]
         way = self.dice.choices(
             [self.submit, self.executor_map, self.endless, self.own_map, self.abandoned, self.surviving],
             [6, 3, 1, 2, 0.5, 0.5],
@@ -95,7 +97,7 @@ class Bulk(Actor):
 
     def own_map(self, _: plait.ProcessPoolExecutor) -> None:
         """`plait.map`, on the pool that it keeps."""
-        size = self.dice.choice([10, 1000, 100_000, 300_000])
+        size = self.dice.choice(self.own_sizes)
         with self.storm.ledger.numbers(size) as first:
             numbers = range(first, first + size)
             results = plait.map(tasks.tiny, numbers, backend="processes", workers=self.storm.workers)

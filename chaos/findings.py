@@ -1,5 +1,6 @@
 """What the storm counts, and what it has found to be wrong."""
 
+import math
 import threading
 import time
 from collections import Counter
@@ -48,8 +49,15 @@ class Coroner:
 
     def note(self, pid: int) -> None:
         """The storm is about to kill this process."""
+        now = time.monotonic()
         with self._lock:
-            self._deaths.setdefault(pid, []).append(time.monotonic())
+            while self._deaths and now - self._latest() > LONGEST_SECONDS:
+                del self._deaths[next(iter(self._deaths))]
+            self._deaths.setdefault(pid, []).append(now)
+
+    def _latest(self) -> float:
+        """When the one died that was noted first, or minus infinity where that is explained."""
+        return max(next(iter(self._deaths.values())), default=-math.inf)
 
     def forget(self, pid: int) -> None:
         """It was gone already."""

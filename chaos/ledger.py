@@ -4,7 +4,8 @@ Promises: a slot belongs to one task at a time, and is empty when a task gets it
 four bytes, so it stands however the worker dies right after. A slot holds how often the task began (the
 upper ten bits) and the process id of the last worker that began it.
 
-The storm makes the file and names it in the environment; workers open it when they import the tasks.
+The storm makes the file and names it in the environment; workers open it when they import the tasks. How many
+slots it has may be said there, too, before this module is imported: a power of two.
 """
 
 import mmap
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 VARIABLE = "PLAIT_CHAOS_LEDGER"
-SLOTS = 1 << 24
+SLOTS = int(os.environ.get("PLAIT_CHAOS_SLOTS", 1 << 24))
 MASK = SLOTS - 1
 PID_BITS = 22
 PID_MASK = (1 << PID_BITS) - 1

@@ -2,6 +2,7 @@
 
 import argparse
 import faulthandler
+import sys
 import time
 
 import plait
@@ -137,6 +138,8 @@ def clear(storm: Storm, before: Census, settings: argparse.Namespace) -> None:
         time.sleep(0.2)
     for complaint in complaints:
         storm.findings.complain(complaint)
+    if any(complaint.startswith("threads") for complaint in complaints):
+        faulthandler.dump_traceback(sys.stdout)
     print(f"\nafter the warm-up: {before}\nat the end:        {Census.take()}")
 
 

@@ -8,7 +8,6 @@ Exits 0 only if nothing was lost; else 1, with the seed and what is missing.
 import argparse
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,17 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from processes import TOKEN_VARIABLE, processes
+from processes import TOKEN_VARIABLE
+from remains import EXPECTED, leftovers
 
 HERE = Path(__file__).resolve().parent
-# What the storm makes workers print: initializers that fail on purpose.
-EXPECTED = re.compile(
-    r"Exception in initializer:\nTraceback \(most recent call last\):\n(?:  .*\n)+"
-    r"ArithmeticError: this initializer fails on purpose\n"
-)
 # Longer than the storm's own watchdog waits, in silences.
 SILENCES = 4
-END_SECONDS = 10.0
 
 
 def main() -> int:
@@ -94,14 +88,6 @@ def wait(storm: "subprocess.Popen[bytes]", arguments: argparse.Namespace) -> int
         storm.kill()
         storm.wait()
         return 130
-
-
-def leftovers() -> list[int]:
-    """Processes that outlive the storm, a moment after its end."""
-    deadline = time.monotonic() + END_SECONDS
-    while (left := processes()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return left
 
 
 if __name__ == "__main__":

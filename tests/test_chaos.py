@@ -11,6 +11,7 @@ from outside import run_program
 CHAOS = Path(__file__).parent.parent / "chaos"
 
 
+@pytest.mark.once
 def test_a_short_storm_loses_nothing():
     # Short of hands, so that it is gentle to a machine that tests other things meanwhile.
     settings = ["--seconds", "4", "--seed", "20000", "--pools", "2", "--submitters", "1"]
