@@ -16,10 +16,23 @@ from typing import Any
 import arrays
 import contenders
 import coroutines
+import locking
+import queuing
 import workloads
 
-WORKLOADS = {**workloads.WORKLOADS, **arrays.WORKLOADS, **coroutines.WORKLOADS}
-CONTENDERS = {**contenders.CONTENDERS, **coroutines.CONTENDERS}
+WORKLOADS = {
+    **workloads.WORKLOADS,
+    **arrays.WORKLOADS,
+    **coroutines.WORKLOADS,
+    **locking.WORKLOADS,
+    **queuing.WORKLOADS,
+}
+CONTENDERS = {
+    **contenders.CONTENDERS,
+    **coroutines.CONTENDERS,
+    **locking.CONTENDERS,
+    **queuing.CONTENDERS,
+}
 
 
 def version(package: str) -> str:

@@ -3,12 +3,16 @@
 import asyncio
 import gc
 import os
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import tasks
 from cpu import Meter
 from workloads import measurement
+
+WARM_UP = 0.2
+"""Seconds of calls before those that are timed: the system takes its time to give each side a processor."""
 
 
 def coroutines(contender: Any, count: int, limit: int, seconds: float = 0.0) -> dict[str, float]:
@@ -21,10 +25,13 @@ def coroutines(contender: Any, count: int, limit: int, seconds: float = 0.0) -> 
 
 
 def one_by_one(contender: Any, count: int, awaited: bool) -> dict[str, float]:
-    """One call of a pool at a time, awaited in a loop, or waited for by the thread."""
+    """One call of a warm pool at a time, awaited in a loop, or waited for by the thread."""
     submit = contender.submit
 
     async def main() -> tuple[Meter, list[int]]:
+        end = time.monotonic() + WARM_UP
+        while time.monotonic() < end:
+            await submit(tasks.successor, 0)
         with Meter(os.getpid()) as meter:
             results = [await submit(tasks.successor, number) for number in range(count)]
         return meter, results
@@ -32,6 +39,9 @@ def one_by_one(contender: Any, count: int, awaited: bool) -> dict[str, float]:
     if awaited:
         meter, results = asyncio.run(main())
     else:
+        end = time.monotonic() + WARM_UP
+        while time.monotonic() < end:
+            submit(tasks.successor, 0).result()
         with Meter(os.getpid()) as meter:
             results = [submit(tasks.successor, number).result() for number in range(count)]
     return measurement(meter, count, results, list(range(1, count + 1)))
