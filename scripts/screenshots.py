@@ -17,17 +17,31 @@ from pages import chromium  # noqa: E402
 # Name of the picture, page, width of the window, colours, and what of the page, or all of it.
 PICTURES = (
     ("compare", "compare.html", 1100, "light", "main > :nth-child(-n+2)"),
+    ("compare-dark", "compare.html", 1100, "dark", "main > :nth-child(-n+2)"),
+    ("square-roots", "square-roots.html", 1100, "light", "main > :nth-child(2)"),
+    ("square-roots-dark", "square-roots.html", 1100, "dark", "main > :nth-child(2)"),
+    ("fetch-pages", "fetch-pages.html", 1100, "light", "main > :nth-child(4)"),
+    ("fetch-pages-dark", "fetch-pages.html", 1100, "dark", "main > :nth-child(4)"),
     ("lanes", "lanes.html", 1100, "light", "#charts"),
     ("lanes-dark", "lanes.html", 1100, "dark", "#charts"),
 )
 
 
+# Pages of comparisons: the function of an example, and options.
+COMPARED = {
+    "compare.html": ("primes.py",),
+    "square-roots.html": ("square_roots.py",),
+    "fetch-pages.html": ("fetch_pages.py:fetch", "--workers", "10", "--rounds", "2"),
+}
+
+
 def make_pages(folder: Path) -> None:
-    """Compare the prime-counting example, and record that: serial, threads and processes in turn."""
+    """Compare examples, and record one comparison: serial, threads and processes in turn."""
     plait = [sys.executable, "-m", "plait"]
-    example = str(ROOT / "examples" / "primes.py")
-    compare = [*plait, "compare", example]
-    subprocess.run([*compare, "--html", "compare.html"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    for page, (example, *options) in COMPARED.items():
+        compare = [*plait, "compare", str(ROOT / "examples" / example), *options]
+        subprocess.run([*compare, "--html", page], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    compare = [*plait, "compare", str(ROOT / "examples" / "primes.py")]
     record = [*plait, "record", "--quiet", "-o", "lanes.html", "--"]
     subprocess.run([*record, *compare, "--rounds", "1"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
