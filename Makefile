@@ -1,4 +1,4 @@
-# One command each: demo, test, lint, web, bench, bench-choose, bench-observe, bench-connections, compat, chaos, docs, and those with -cluster. Every target makes what it
+# One command each: demo, test, test-newer, examples, mutants, fuzz, miri, sanitize, torture, lint, web, bench, bench-choose, bench-observe, bench-connections, scale, compat, chaos, soak, docs, dist, audit, and those with -cluster. Every target makes what it
 # needs, and nothing twice: what was made leaves a stamp in .build/, and a stamp is renewed only when something it was
 # made from changed.
 
@@ -8,6 +8,7 @@ ARGS    ?=
 
 FIND    := PYTHON='$(PYTHON)' PYTHONS='$(PYTHONS)' $(PYTHON) scripts/pythons.py
 TOOLS   := .build/venv-tools
+RELEASE := .build/venv-release
 ROOT    := $(CURDIR)
 # Python files are live (the install is editable); a change of one builds nothing.
 SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name tests -prune -o -name snapshots -prune -o -print)
@@ -33,24 +34,35 @@ VENV    := .build/venv-$(TAG)
 .SECONDEXPANSION:
 # Stamps of the pattern rules are results, not by-products to be removed.
 .SECONDARY:
-.PHONY: help demo test test-rust test-python loom lint house web check-web bench bench-choose bench-observe bench-page bench-connections test-cluster bench-cluster compat chaos docs clean force
+.PHONY: help demo examples test test-rust test-python test-newer loom mutants fuzz miri sanitize torture lint house web check-web bench bench-choose bench-observe bench-page bench-connections scale test-cluster bench-cluster compat chaos soak docs dist audit clean force
 
 help:
 	@echo 'make demo     build plait, compare the backends on examples/primes.py'
-	@echo 'make test     the Rust tests, then pytest on every supported Python found (PYTHONS=python3.12 narrows)'
-	@echo 'make test-cluster  the tests on a real Dask cluster, in an environment that has Dask (ARGS="-k name")'
+	@echo 'make examples each of examples/, and whether its figures look as they should (browsers need Chromium and its driver)'
+	@echo 'make test     the Rust tests, then pytest on every supported Python found (PYTHONS=python3.12 narrows), and on a cluster of Dask'
+	@echo 'make test-newer  the Python tests on a Python unpacked from Debian unstable (NEWER=3.14), with the tests of its own stdlib'
+	@echo 'make test-cluster  the tests on real clusters of Dask and of Ray, in an environment that has them (ARGS="-k name")'
 	@echo 'make loom     the protocols of shared memory, in every interleaving of small cases (make test has them too)'
+	@echo 'make mutants  breaks these protocols one by one; fails if a model does not notice (ARGS=queue for some; ARGS=--list)'
+	@echo 'make fuzz     every reader of foreign bytes with mutations of valid ones (ARGS="--seconds 60 --target wire"; ARGS=--list)'
+	@echo 'make miri     the Rust tests as Miri runs them: it checks each access to memory (nightly Rust; ARGS="--only TEXT")'
+	@echo 'make sanitize the Rust tests under ThreadSanitizer and AddressSanitizer (nightly Rust; ARGS="--only TEXT")'
+	@echo 'make torture  10,000 writers and readers of shared memory killed at random instants (ARGS="--kills 200 --seed 7")'
 	@echo 'make lint     rustfmt, clippy, ruff, and the check of rooms and arrows'
 	@echo 'make web      the script of the pages, bundled of web/ into crates/plait-report (needed after a change of web/ only)'
 	@echo 'make bench    plait against its peers, each ratio beside its goal (ARGS=--quick for four minutes)'
 	@echo 'make bench-choose  what backend="auto" costs against knowing best (ARGS=--quick; ARGS="--only NAME"; ARGS=--list)'
 	@echo 'make bench-observe what `plait record` finds and what it costs, beside py-spy (ARGS=--quick; ARGS="--only cost")'
 	@echo 'make bench-connections 50,000 connections that worker processes hold at a time'
-	@echo 'make bench-cluster one million small calls on a Dask cluster of this machine, beside Dask alone'
+	@echo 'make scale    the parent of a pool with 10,000 simulated workers and 10^8 tasks, and of a real one; 4 GiB, some minutes (ARGS=--quick)'
+	@echo 'make bench-cluster one million small calls on clusters of this machine, beside Dask and Ray alone'
 	@echo 'make bench-page how long pages of half a million spans take to draw, zoom and move in Chromium'
 	@echo 'make compat   other people'"'"'s programs with and without `plait run`: the same output, and how long they take'
 	@echo 'make chaos    real pools in a seeded storm of faults; fails if anything is lost (ARGS="--seconds 60 --seed 7")'
-	@echo 'make docs     the site of docs/ in .build/site, links checked, with figures of this machine'
+	@echo 'make soak     an hour of all features at once, amid faults; fails if anything is lost, hangs or grows (ARGS="--seconds 60 --seed 7")'
+	@echo 'make docs     the site of docs/ in .build/site, links checked, with figures of this machine (QUICK=1: without)'
+	@echo 'make dist     wheels and an sdist in dist/, with bills of materials, each tried where only it is (PYTHONS=…; ARGS=--built)'
+	@echo 'make audit    known holes, licences and sources of all that plait is made of (ARGS=--strict)'
 	@echo 'make clean    remove all that was built'
 	@echo 'PYTHON=…      the interpreter to build for (default python3)'
 
@@ -58,8 +70,12 @@ demo: $(VENV)/built
 	@mkdir -p build
 	$(VENV)/bin/plait compare examples/primes.py --html build/primes.html
 
-test: $(TOOLS)/made .build/nextest .build/web-ready $(foreach tag,$(TAGS),.build/venv-$(tag)/built .build/venv-$(tag)/test-ready)
-	@$(TOOLS)/bin/python scripts/run_tests.py --rust $(foreach tag,$(TAGS),--python $(tag)) -- $(ARGS)
+examples: $(VENV)/built $(VENV)/test-ready
+	$(VENV)/bin/python -m pytest -q -p no:cacheprovider tests/test_examples.py tests/test_service.py tests/test_window.py
+	$(VENV)/bin/python scripts/examples.py $(ARGS)
+
+test: $(TOOLS)/made .build/nextest .build/web-ready $(foreach tag,$(TAGS),.build/venv-$(tag)/built .build/venv-$(tag)/test-ready) .build/cluster-$(TAG)/made
+	@$(TOOLS)/bin/python scripts/run_tests.py --rust --dask $(TAG) $(foreach tag,$(TAGS),--python $(tag)) -- $(ARGS)
 
 test-rust: $(TOOLS)/made .build/nextest
 	@$(TOOLS)/bin/python scripts/run_tests.py --rust
@@ -67,13 +83,33 @@ test-rust: $(TOOLS)/made .build/nextest
 test-python: $(TOOLS)/made .build/web-ready $(foreach tag,$(TAGS),.build/venv-$(tag)/built .build/venv-$(tag)/test-ready)
 	@$(TOOLS)/bin/python scripts/run_tests.py $(foreach tag,$(TAGS),--python $(tag)) -- $(ARGS)
 
-test-cluster: $(VENV)/built .build/cluster-$(TAG)/made
+# A Python that this system lacks, unpacked from Debian's unstable suite: NEWER=3.15 for another.
+NEWER ?= 3.14
+
+test-newer: $(TOOLS)/made
+	@mkdir -p .build
+	@python=$$($(TOOLS)/bin/python scripts/newer_python.py $(NEWER)) && \
+		$(MAKE) --no-print-directory test-python PYTHONS="$$python" ARGS='$(ARGS)'
+
+test-cluster: $(VENV)/built .build/cluster-$(TAG)/ray
 	PYTHONPATH=$(ROOT)/python .build/cluster-$(TAG)/bin/python -m pytest -p no:cacheprovider \
-		tests/test_cluster_parts.py tests/test_cluster_crew.py tests/test_dask.py tests/test_dask_ends.py \
-		'tests/test_snippets.py::test_script_runs' -k 'not .md or dask.md' $(ARGS)
+		tests/test_cluster_*.py tests/test_dask*.py tests/test_ray*.py tests/test_compare_clusters.py \
+		'tests/test_snippets.py::test_script_runs' -k 'not .md or dask.md or ray.md' $(ARGS)
 
 loom: $(TOOLS)/made .build/nextest
 	@$(TOOLS)/bin/python scripts/run_tests.py --loom
+
+mutants: $(TOOLS)/made
+	$(TOOLS)/bin/python scripts/mutants.py $(ARGS)
+
+fuzz: $(VENV)/built $(VENV)/test-ready
+	PYTHONPATH=$(ROOT)/python PYO3_PYTHON=$(ROOT)/$(TOOLS)/bin/python $(VENV)/bin/python scripts/fuzz.py $(ARGS)
+
+miri sanitize:
+	@$(PYTHON) scripts/proof.py $@ $(ARGS)
+
+torture:
+	@$(PYTHON) scripts/torture.py $(ARGS)
 
 lint: $(TOOLS)/made house check-web
 	cargo fmt --all --check
@@ -107,11 +143,15 @@ bench-observe: $(VENV)/built .build/bench-$(TAG)/made
 bench-connections: $(VENV)/built .build/bench-$(TAG)/made
 	PYTHONPATH=$(ROOT)/python .build/bench-$(TAG)/bin/python bench/connections.py $(ARGS)
 
-bench-cluster: $(VENV)/built .build/cluster-$(TAG)/made
+bench-cluster: $(VENV)/built .build/cluster-$(TAG)/ray
 	PYTHONPATH=$(ROOT)/python .build/cluster-$(TAG)/bin/python bench/cluster.py $(ARGS)
 
 bench-page: $(VENV)/built $(VENV)/test-ready
 	PYTHONPATH=$(ROOT)/python:$(ROOT)/tests $(VENV)/bin/python bench/page.py $(ARGS)
+
+scale: $(VENV)/built
+	cargo run --release --quiet -p plait-engine --example scale -- $(ARGS)
+	PYTHONPATH=$(ROOT)/python $(VENV)/bin/python bench/parent.py $(ARGS)
 
 compat: $(VENV)/built .build/compat-$(TAG)/made
 	@$(VENV)/bin/python -m compileall -q python/plait
@@ -120,15 +160,31 @@ compat: $(VENV)/built .build/compat-$(TAG)/made
 chaos: $(VENV)/built
 	$(VENV)/bin/python chaos/run.py $(ARGS)
 
-# The figures on the page "Sharing data" are those of the machine that builds it.
+soak: $(VENV)/built
+	$(VENV)/bin/python soak/run.py $(ARGS)
+
+# Figures and pictures are those of the machine that builds the pages; scripts/site_pages.py puts the figures in.
+# With QUICK=1 nothing is measured: the figures, outputs and pictures that stand on the pages stay.
 docs: $(TOOLS)/made $(VENV)/built $(VENV)/test-ready
+ifndef QUICK
 	$(VENV)/bin/python scripts/sharing_figures.py .build/sharing-figures.md
+	$(VENV)/bin/python scripts/backend_figures.py .build/backend-figures.md
+	$(VENV)/bin/python scripts/example_outputs.py .build/example-outputs.json
 	$(VENV)/bin/python scripts/screenshots.py docs/images
-	NO_MKDOCS_2_WARNING=1 $(TOOLS)/bin/mkdocs build --strict --quiet --site-dir $(ROOT)/.build/site
+	$(VENV)/bin/python scripts/diagrams.py docs/images
+endif
+	NO_MKDOCS_2_WARNING=1 PLAIT_PYTHON=$(ROOT)/$(VENV)/bin/python $(TOOLS)/bin/mkdocs build --strict --site-dir $(ROOT)/.build/site
 	@echo 'built .build/site/index.html; the snippets of the docs run in make test (tests/test_snippets.py)'
 
+# How a release is made: CONTRIBUTING.md.
+dist: $(RELEASE)/made
+	PYTHON='$(PYTHON)' PYTHONS='$(PYTHONS)' $(RELEASE)/bin/python scripts/dist.py $(ARGS)
+
+audit: $(RELEASE)/made
+	@$(RELEASE)/bin/python scripts/audit.py $(ARGS)
+
 clean:
-	rm -rf .build build python/plait/_core*.so
+	rm -rf .build build dist python/plait/_core*.so
 	cargo clean
 
 # --- what the targets are made from
@@ -136,6 +192,11 @@ clean:
 $(TOOLS)/made: requirements/tools.txt
 	$(call new_venv,$(TOOLS),$(TAG))
 	$(TOOLS)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+$(RELEASE)/made: requirements/release.txt
+	$(call new_venv,$(RELEASE),$(TAG))
+	$(RELEASE)/bin/python -m pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
 .build/web-ready: web/package.json web/package-lock.json $(TOOLS)/made
@@ -150,6 +211,11 @@ $(TOOLS)/made: requirements/tools.txt
 .build/cluster-3.%/made: requirements/cluster.txt
 	$(call new_venv,.build/cluster-3.$*,3.$*)
 	.build/cluster-3.$*/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+.build/cluster-3.%/ray: requirements/ray.txt .build/cluster-3.%/made
+	@.build/cluster-3.$*/bin/python -m pip install -q --disable-pip-version-check --only-binary ray \
+		-r $< || echo 'no Ray for Python 3.$* here: what needs it is skipped'
 	@touch $@
 
 .build/compat-3.%/made: requirements/compat.txt

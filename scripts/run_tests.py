@@ -2,16 +2,18 @@
 
 Called by the Makefile, which has built what is tested. A run that failed does not keep the next from
 running; the exit code is 1 when any of them failed. A hung Python test dumps the stacks of its threads and
-ends its run. Suites of several Pythons run at the same time, two for each processor: they mostly wait. What
-does not depend on the Python (marked `once`) is shared out among them. What each prints is shown when it has
-ended.
-These are tests of real processes, signals and clocks, beside two other suites on a machine that may be busy.
+ends its run. As many suites run at the same time as there are processors, at least two: on a machine fuller
+than that, tests of real processes, signals and clocks would tell of the machine. What does not depend on the
+Python (marked `once`) is shared out among the suites. What each prints is shown when it has ended. What is
+seen on an idle machine only (tests marked `quiet`) is looked for after them, on the first. The tests on a
+cluster of Dask have an environment of their own, and are a suite like the others.
 Where at most `FLAKY` tests of a suite fail, they are run twice more when all suites have ended: those that
 pass both times are named as flaky in the summary, and any other failure is one. A flaky test is a fault to
 be mended.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import shutil
@@ -19,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,48 +30,52 @@ ROOT = Path(__file__).resolve().parent.parent
 RUST = ["--workspace", "--exclude", "plait-py"]
 # The protocols of shared memory in every interleaving of small cases; see crates/plait-shm/README.md.
 LOOM = ["cargo", "nextest", "run", "-p", "plait-shm", "--release", "--target-dir", "target/loom"]
-PYTEST = ["-o", "timeout=300", "-o", "timeout_method=thread"]
+# What needs a cluster of Dask, or says that there is none.
+DASK = "Dask"
+DASK_FILES = ["test_cluster_*.py", "test_dask*.py", "test_compare_clusters.py"]
+DASK_PAGES = ["tests/test_snippets.py::test_script_runs", "-k", "not .md or dask.md"]
 # How many tests of a suite may fail that pass when they are run again.
 FLAKY = 2
+# pytest's exit codes: tests have failed; there was none to run, such as with `-k` and a name.
+FAILED, NONE = 1, 5
 
 
-def steps(arguments: argparse.Namespace) -> list[tuple[str, list[str]]]:
-    """Return the title and the command of each run."""
-    listed: list[tuple[str, list[str]]] = []
-    if arguments.rust:
-        listed.append(("Rust tests", ["cargo", "nextest", "run", *RUST]))
-        listed.append(("Rust doc tests", ["cargo", "test", "--quiet", "--doc", *RUST]))
-    if arguments.rust or arguments.loom:
-        listed.append(("Models (loom)", LOOM))
-    for number, tag in enumerate(arguments.python, 1):
-        python = str(ROOT / ".build" / f"venv-{tag}" / "bin" / "python")
-        share = f"--once={number}/{len(arguments.python)}"
-        seen = [*PYTEST, "-o", f"cache_dir={seen_by(tag)}"]
-        listed.append((f"Python {tag}", [python, "-m", "pytest", *seen, share, *arguments.pytest]))
-    return listed
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """The tests in one environment: `arguments` say which of them."""
+
+    title: str
+    folder: str
+    arguments: Sequence[str]
+
+    @property
+    def seen(self) -> Path:
+        """The folder where pytest notes which tests failed."""
+        return ROOT / ".build" / f"pytest-{self.folder}"
+
+    @property
+    def _pytest(self) -> list[str]:
+        python = ROOT / ".build" / self.folder / "bin" / "python"
+        return [str(python), "-m", "pytest", "-o", "timeout=300", "-o", "timeout_method=thread"]
+
+    def command(self) -> list[str]:
+        """What runs it."""
+        return [*self._pytest, "-o", f"cache_dir={self.seen}", *self.arguments]
+
+    def only(self, chosen: Sequence[str]) -> list[str]:
+        """What runs other tests in its environment, and notes nothing."""
+        return [*self._pytest, "-p", "no:cacheprovider", *chosen]
 
 
-def seen_by(tag: str) -> Path:
-    """Return the folder where pytest notes which tests failed."""
-    return ROOT / ".build" / f"pytest-{tag}"
-
-
-def look_again(title: str, command: list[str], seen: Path) -> list[str]:
-    """Run the tests that failed twice more; return their names if they passed both times, else none."""
-    noted = seen / "v" / "cache" / "lastfailed"
-    failed = sorted(json.loads(noted.read_text())) if noted.exists() else []
-    if not failed or len(failed) > FLAKY:
-        return []
-    for turn in ("again", "once more"):
-        again = [*command, "-p", "no:cacheprovider", *failed]
-        if run(f"{title}, {turn}", again, shown=True)[1] != 0:
-            return []
-    return failed
-
-
-def run(title: str, command: list[str], shown: bool) -> tuple[str, int]:
+def run(title: str, command: list[str], shown: bool = True) -> tuple[str, int]:
     """Run a step, showing its output as it is made or at its end; its summary, and its exit code."""
-    env = {**os.environ, "RUSTFLAGS": "--cfg loom"} if command is LOOM else None
+    # Property tests draw the same cases each time, unless one asks for others; new ones are for `make fuzz`.
+    env = {"PROPTEST_RNG_SEED": "1", **os.environ}
+    if command is LOOM:
+        env["RUSTFLAGS"] = "--cfg loom"
+    elif title.startswith(DASK):
+        # Nothing is installed there but what plait needs.
+        env["PYTHONPATH"] = str(ROOT / "python")
     began = time.monotonic()
     with tempfile.TemporaryFile() as kept:
         if shown:
@@ -83,7 +90,42 @@ def run(title: str, command: list[str], shown: bool) -> tuple[str, int]:
             text = kept.read().decode(errors="replace")
             print(f"\n== {title}\n{text}", flush=True)
     verdict = "passed" if code == 0 else f"FAILED (exit code {code})"
-    return f"  {title:<16} {verdict}, {took:.0f} s", code
+    return f"  {title:<18} {verdict}, {took:.0f} s", code
+
+
+def look_again(suite: Suite) -> list[str]:
+    """Run the tests that failed twice more; return their names if they passed both times, else none."""
+    noted = suite.seen / "v" / "cache" / "lastfailed"
+    failed = sorted(json.loads(noted.read_text())) if noted.exists() else []
+    if not failed or len(failed) > FLAKY:
+        return []
+    for turn in ("again", "once more"):
+        if run(f"{suite.title}, {turn}", suite.only(failed))[1] != 0:
+            return []
+    return failed
+
+
+def run_suites(suites: Sequence[Suite], chosen: Sequence[str]) -> list[tuple[str, int]]:
+    """Run them, several Pythons at a time; then what needs an idle machine, and what failed by chance."""
+    for suite in suites:
+        shutil.rmtree(suite.seen, ignore_errors=True)
+    if sum(suite.title != DASK for suite in suites) < 2:
+        # What they print can be followed.
+        ended = [run(suite.title, suite.command()) for suite in suites]
+    else:
+        print(f"\n== {', '.join(suite.title for suite in suites)} at the same time", flush=True)
+        busy = ["-m", "not quiet"]
+        with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
+            started = [pool.submit(run, suite.title, [*suite.command(), *busy], False) for suite in suites]
+            ended = [future.result() for future in started]
+        idle = run(f"{suites[0].title}, alone", suites[0].only([*chosen, "-m", "quiet"]))
+        ended += [idle] if idle[1] != NONE else []
+    for number, suite in enumerate(suites):
+        line, code = ended[number]
+        # Other codes than that of failed tests: the run did not come to its end.
+        if code == FAILED and (flaky := look_again(suite)):
+            ended[number] = (f"{line}; FLAKY, passed twice when run again: {', '.join(flaky)}", 0)
+    return ended
 
 
 def main() -> int:
@@ -92,28 +134,26 @@ def main() -> int:
     parser.add_argument("--rust", action="store_true")
     parser.add_argument("--loom", action="store_true", help="the models alone; --rust has them too")
     parser.add_argument("--python", action="append", default=[], metavar="TAG")
+    parser.add_argument("--dask", metavar="TAG", help="the tests on a cluster of Dask, on this Python")
     parser.add_argument("pytest", nargs="*", help="arguments handed to pytest")
     arguments = parser.parse_args()
-    listed = steps(arguments)
-    for tag in arguments.python:
-        shutil.rmtree(seen_by(tag), ignore_errors=True)
-    pythons = [step for step in listed if step[0].startswith("Python")]
-    alone = listed if len(pythons) < 2 else [step for step in listed if step not in pythons]
-    ended = [run(*step, shown=True) for step in alone]
-    if alone is not listed:
-        print(f"\n== {', '.join(title for title, _ in pythons)} at the same time", flush=True)
-        with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
-            ended += pool.map(lambda step: run(*step, shown=False), pythons)
-    for number, tag in enumerate(arguments.python, len(ended) - len(pythons)):
-        line, code = ended[number]
-        # Other codes than that of failed tests: the run did not come to its end.
-        if code != 1:
-            continue
-        title, command = pythons[number - len(ended)]
-        # Named by their whole names: what is shared out, or chosen by `arguments.pytest`, does not matter.
-        flaky = look_again(title, command[: 3 + len(PYTEST)], seen_by(tag))
-        if flaky:
-            ended[number] = (f"{line}; FLAKY, passed twice when run again: {', '.join(flaky)}", 0)
+    chosen = arguments.pytest
+    ended = []
+    if arguments.rust:
+        ended.append(run("Rust tests", ["cargo", "nextest", "run", *RUST]))
+        ended.append(run("Rust doc tests", ["cargo", "test", "--quiet", "--doc", *RUST]))
+    if arguments.rust or arguments.loom:
+        ended.append(run("Models (loom)", LOOM))
+    parts = len(arguments.python)
+    suites = [
+        Suite(f"Python {tag}", f"venv-{tag}", [f"--once={number}/{parts}", *chosen])
+        for number, tag in enumerate(arguments.python, 1)
+    ]
+    if arguments.dask and not chosen:
+        files = [str(path) for name in DASK_FILES for path in sorted((ROOT / "tests").glob(name))]
+        suites.append(Suite(DASK, f"cluster-{arguments.dask}", [*files, *DASK_PAGES]))
+    if suites:
+        ended += run_suites(suites, chosen)
     print("\n== Summary", *[line for line, _ in ended], sep="\n", flush=True)
     return 0 if all(code == 0 for _, code in ended) else 1
 

@@ -14,8 +14,8 @@ import plait
 import pytest
 from outside import children, is_nursery, until
 
-# Programs to look at, and the commands that do.
-pytest_plugins = ["recorded"]
+# Programs to look at, and the commands that do; clusters.
+pytest_plugins = ["recorded", "clusters"]
 
 # A test that takes longer hangs: all stacks are dumped, and it fails.
 WATCHDOG_SECONDS = 100
@@ -38,6 +38,12 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.timeout(WATCHDOG_SECONDS, method="signal"))
 
 
+def pytest_collection_finish():
+    # Thousands of tests are a large heap, which each collection of garbage would go through.
+    gc.collect()
+    gc.freeze()
+
+
 def part_of(item, parts):
     """Which part a test belongs to, from 1; its name alone tells, so that all Pythons agree about it."""
     return zlib.crc32(item.nodeid.encode()) % parts + 1
@@ -51,8 +57,17 @@ def stray_processes():
     for key, pool in list(_kept.pools.items()):
         if key[0] == "processes":
             kept.update(pool._stats()["pids"])
+    # The standard library's own, which it keeps. Since Python 3.14 `ThreadPool` and default pools need them.
+    for module, name, pid in (
+        ("resource_tracker", "_resource_tracker", "_pid"),
+        ("forkserver", "_forkserver", "_forkserver_pid"),
+    ):
+        if (loaded := sys.modules.get(f"multiprocessing.{module}")) is not None:
+            kept.add(getattr(getattr(loaded, name), pid))
     strays = []
     for child in children(os.getpid()):
+        if child in kept:
+            continue
         if is_nursery(child):
             strays += [worker for worker in children(child) if worker not in kept]
         else:
