@@ -252,6 +252,8 @@ def test_an_input_that_raises_comes_after_the_results_before_it(kind, at):
 
 
 def test_bad_input_is_refused_at_once():
+    with pytest.raises(TypeError, match=r"needs a function, not int: .*, without calling fn"):
+        plait.amap(plain_add_one(1), [1])
     with pytest.raises(TypeError, match="at least one iterable"):
         plait.amap(add_one)
     with pytest.raises(TypeError, match="not iterable"):

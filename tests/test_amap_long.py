@@ -12,6 +12,8 @@ import plait
 import pytest
 from crowds import Crowd, listed, passed
 
+pytestmark = pytest.mark.once
+
 # The coroutine functions' own, and where plain functions go.
 WAYS = [
     ("asyncio", True),

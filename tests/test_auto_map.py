@@ -11,6 +11,8 @@ import workloads as w
 from outside import run_program, until
 from plait._auto import deciding, priors
 
+pytestmark = pytest.mark.once
+
 
 def spin(n):
     """Python code that holds the GIL."""
@@ -137,9 +139,11 @@ def test_a_slow_input_does_not_hold_results_back():
 
 def test_a_map_that_nobody_looks_at_runs(tmp_path):
     path = tmp_path / "calls"
-    plait.map(note, [path] * 3, range(3), backend="auto")
-    # Where other programs take the processor away from the first call, the others may go to threads.
+    results = plait.map(note, [path] * 3, range(3), backend="auto")
+    # Where other programs take the processor away from the first call, the others may go to threads; those
+    # that have not begun there would not outlive the iterator.
     until(lambda: sorted(path.read_text().split()) == ["0", "1", "2"], "three calls")
+    assert list(results) == [0, 1, 2]
 
 
 def goes(fn, items, is_it):
@@ -305,6 +309,7 @@ def test_an_earlier_map_of_a_function_is_remembered_and_not_trusted_blindly():
     assert list(other) == [0] * 2000
 
 
+@pytest.mark.quiet
 def test_the_next_map_begins_with_the_threads_that_an_earlier_one_found():
     def wait(n):
         time.sleep(0.005)
@@ -320,6 +325,7 @@ def test_the_next_map_begins_with_the_threads_that_an_earlier_one_found():
     until(begins_wide, "a map that begins with more threads")
 
 
+@pytest.mark.quiet
 def test_a_slow_start_of_each_thread_does_not_keep_their_number_down():
     local = threading.local()
 

@@ -41,6 +41,25 @@ def test_without_anything_to_read_from_the_call_fails_with_what_to_do(stdin):
     assert ended.out.splitlines() == ["results RuntimeError RuntimeError", "then 3"]
 
 
+STEPPED = """
+import plait
+
+def stop(n):
+    breakpoint()
+    return n + 1
+
+with plait.ProcessPoolExecutor(1) as pool:
+    print("results", *(future.result() for future in [pool.submit(stop, 1), pool.submit(abs, -3)]))
+"""
+
+
+def test_steps_end_with_the_call():
+    ended = run_program("-c", STEPPED, stdin="n\nn\nn\nn\nn\n")
+    assert ended.code == 0, ended
+    assert ended.out.endswith("results 2 3\n"), ended
+    assert "--Call--" not in ended.out, ended
+
+
 POST_MORTEM = """
 import pdb, plait
 

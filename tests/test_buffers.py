@@ -325,6 +325,7 @@ def test_initializers_get_arrays():
 # --- objects of other libraries
 
 
+@pytest.mark.once
 def test_pandas(processes):
     pandas = pytest.importorskip("pandas")
     rows = 20_000

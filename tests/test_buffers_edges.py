@@ -19,6 +19,8 @@ import workloads as w
 from conftest import Gate
 from outside import descendants, is_alive, until
 
+pytestmark = pytest.mark.once
+
 # Each worker loads this file; see `preload_of` in conftest.
 PRELOAD = ["pytest", "numpy"]
 
@@ -315,7 +317,6 @@ def alone():
         yield
 
 
-@pytest.mark.once
 @pytest.mark.timeout(250, method="signal")
 @pytest.mark.usefixtures("alone")
 def test_objects_beyond_2_and_4_gib():

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from outside import run_program, until
 
+pytestmark = pytest.mark.once
+
 # Sets a limit, sends arrays up and down, more of them than fit a few descriptors, and keeps what it gets.
 # Prints "done", or "error" and what it says.
 PROGRAM = """
@@ -60,28 +62,24 @@ def rlimit(name, value):
     return f"    import resource; resource.setrlimit(resource.{name}, ({value}, {value}))"
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("most", [0, 4096, 2**18, 2**20, 2**22, 2**24, 2**26, 2**30])
 def test_small_files(most):
     said = run(rlimit("RLIMIT_FSIZE", most))
     assert said == "done" or "`ulimit -f`" in said or "File too large" in said
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("most", [2**28, 2**30])
 def test_files_that_are_large_enough(most):
     """What is alive at a time takes a tenth of the smaller limit."""
     assert run(rlimit("RLIMIT_FSIZE", most), count=10) == "done"
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("most", [8, 12, 16, 24, 32])
 def test_few_descriptors(most):
     said = run(rlimit("RLIMIT_NOFILE", most))
     assert said == "done" or "too many open files" in said.lower()
 
 
-@pytest.mark.once
 def test_48_descriptors_are_enough_for_any_number_of_results():
     assert run(rlimit("RLIMIT_NOFILE", 48)) == "done"
 
@@ -158,7 +156,6 @@ SHM = {
 }
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("name", SHM)
 def test_what_becomes_of_dev_shm_does_not_matter(name):
     for unshare in (["unshare", "-m"], ["unshare", "-Urm"]):

@@ -21,6 +21,8 @@ from long_maps import pmap as pmap
 from long_runs import kept
 from outside import finish, start_program, until
 
+pytestmark = pytest.mark.once
+
 # --- going on
 
 

@@ -252,13 +252,14 @@ except SystemExit:
         (["compare", "work.py:busy.more"], "work.py has no function 'busy.more'"),
         (["compare", "work.py:ITEMS"], "ITEMS in work.py is no function, but list"),
         (["compare", "two.py"], "two.py has several functions (one, two); choose: two.py:one"),
-        (["compare", "none.py"], "none.py has no public function of one argument; there are only main"),
+        (["compare", "none.py"], "none.py has no public function of one argument; there are only main; put"),
+        (["compare", "loop.py"], "loop.py has no public function of one argument; put what is to be done"),
         (["compare", "none.py:main"], "none.py:main cannot be called with one item; its arguments are ()"),
         (["compare", "odd.py:later"], "odd.py:later is a coroutine function"),
         (["compare", "odd.py:yielding"], "odd.py:yielding is a generator function"),
         (
             ["compare", "two.py:one"],
-            "two.py has no ITEMS; give it a list ITEMS = […], or the option --items '[…]'",
+            "two.py has no ITEMS; give it a list ITEMS = […], or the option --items names",
         ),
         (["compare", "work.py", "--items", "[1,"], "--items '[1,' raised SyntaxError"),
         (
@@ -279,8 +280,9 @@ except SystemExit:
 )
 def test_wrong_commands(write, plait_cli, tmp_path, arguments, says):
     write(GOOD)
-    write("def one(n): ...\ndef two(n): ...\n", "two.py")
+    write("_own, names = [], ['a']\ndef one(n): ...\ndef two(n): ...\n", "two.py")
     write("def main(): ...\n", "none.py")
+    write("total = 0\nfor n in range(3):\n    total += n\n", "loop.py")
     write(
         "ITEMS = None\nasync def later(n): ...\ndef yielding(n): yield n\ndef same(n): return n\n", "odd.py"
     )

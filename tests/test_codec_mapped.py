@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from plait import _core
 
+pytestmark = pytest.mark.once
+
 codec = _core.codec
 DATA = bytes(range(256)) * 1000
 

@@ -9,6 +9,8 @@ import plait
 import pytest
 from outside import run_program
 
+pytestmark = pytest.mark.once
+
 user = contextvars.ContextVar("user", default="nobody")
 depth = contextvars.ContextVar("depth", default=0)
 

@@ -311,7 +311,7 @@ def test_at_least_one_worker(pool_face, bad):
 # --- one executor for all
 
 
-@pytest.mark.parametrize("bad", ["nonsense", "", None, 5, "ray://host:1", "interpreters"])
+@pytest.mark.parametrize("bad", ["nonsense", "", None, 5, "spark://host:1"])
 def test_an_unknown_backend_is_one_clear_error(bad):
     with pytest.raises(ValueError) as caught:
         plait.Executor(bad)

@@ -6,6 +6,8 @@ import plait
 import pytest
 import workloads as w
 
+pytestmark = pytest.mark.once
+
 # --- many
 
 

@@ -13,6 +13,8 @@ import workloads as w
 from endings import POOLS, Program
 from outside import is_alive, until
 
+pytestmark = pytest.mark.once
+
 
 def forever():
     threading.Event().wait()

@@ -12,6 +12,8 @@ import pytest
 import workloads as w
 from outside import is_alive, until
 
+pytestmark = pytest.mark.once
+
 # Each worker loads this file; see `preload_of` in conftest.
 PRELOAD = ["pytest"]
 

@@ -256,7 +256,7 @@ def test_a_result_that_cannot_be_sent_comes_after_the_results_before_it():
         next(results)
 
 
-@pytest.mark.parametrize("bad", ["interpreters", "ray", "nonsense", "", None, 7, "Threads"])
+@pytest.mark.parametrize("bad", ["spark", "nonsense", "", None, 7, "Threads"])
 def test_an_unknown_backend_is_one_clear_error(bad):
     with pytest.raises(ValueError) as caught:
         plait.map(w.add_one, [1], backend=bad)
@@ -272,6 +272,8 @@ def test_numbers_below_one_are_refused(pmap, name, bad):
 
 
 def test_bad_input_is_refused_at_once(pmap):
+    with pytest.raises(TypeError, match=r"needs a function, not int: .*, without calling fn"):
+        pmap(w.add_one(1), [1])
     with pytest.raises(TypeError, match="iterable"):
         pmap(w.add_one)
     with pytest.raises(TypeError, match="not iterable"):

@@ -13,6 +13,8 @@ import plait
 import pytest
 import workloads as w
 
+pytestmark = pytest.mark.once
+
 # Each worker loads this file; see `preload_of` in conftest.
 PRELOAD = ["pytest"]
 

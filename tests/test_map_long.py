@@ -15,6 +15,8 @@ from long_maps import BACKENDS
 from long_maps import pmap as pmap
 from outside import finish, start_program, until
 
+pytestmark = pytest.mark.once
+
 
 def limits_of(pmap, name):
     """Options that hold calls to limits, where the backend has them."""

@@ -7,6 +7,8 @@ import plait
 import pytest
 from long_maps import path as path
 
+pytestmark = pytest.mark.once
+
 # Items of 40 that kill their worker, and bytes of the others' results: in messages, in arenas, in the heap.
 KILLERS = [(0,), (13,), (39,), (3, 4, 11, 30, 39), tuple(range(10, 20))]
 SIZES = [*[(bad, 1) for bad in KILLERS], ((13,), 10_000), ((13,), 200_000), ((13,), 2_000_000)]

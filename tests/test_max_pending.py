@@ -11,6 +11,8 @@ import pytest
 import workloads as w
 from outside import finish, start_program, until
 
+pytestmark = pytest.mark.once
+
 KINDS = {
     "threads": plait.ThreadPoolExecutor,
     "processes": plait.ProcessPoolExecutor,

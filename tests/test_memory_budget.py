@@ -3,6 +3,8 @@
 import pytest
 from outside import run_program
 
+pytestmark = pytest.mark.once
+
 MIB = 1 << 20
 
 # Arrays of 16 MB and a budget for four of them; calls that last until a file is there.
@@ -28,7 +30,6 @@ def run(code, *args, budget=64 * MIB):
     return ended.lines
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("budget", ["lots", "-5", "12 parsecs", "0x10"])
 @pytest.mark.parametrize("what", ["plait.zeros(3)", "plait.ProcessPoolExecutor(1).submit(abs, -1)"])
 def test_what_is_no_size_is_refused(what, budget):
@@ -61,7 +62,6 @@ with plait.ProcessPoolExecutor(2) as pool:
     assert run(code, tmp_path / "gate") == ["4", "True"]
 
 
-@pytest.mark.once
 def test_map_waits_too(tmp_path):
     code = """
 print(sum(plait.map(lambda array: int(array[-1]), arrays(40), backend="processes", workers=2, chunksize=3)))
@@ -69,7 +69,6 @@ print(sum(plait.map(lambda array: int(array[-1]), arrays(40), backend="processes
     assert run(code) == [str(sum(range(40)))]
 
 
-@pytest.mark.once
 def test_what_is_larger_than_the_budget_goes_alone():
     code = """
 with plait.ProcessPoolExecutor(2) as pool:
@@ -95,7 +94,6 @@ with plait.ProcessPoolExecutor(1) as pool:
     assert length == "16000000"
 
 
-@pytest.mark.once
 def test_results_that_are_kept_leave_less_and_come_back_when_they_are_dropped():
     code = """
 with plait.ProcessPoolExecutor(1) as pool:

@@ -11,6 +11,8 @@ import pytest
 from outside import is_alive, until
 from workloads import pass_gate
 
+pytestmark = pytest.mark.once
+
 # Each worker loads this file; see `preload_of` in conftest.
 PRELOAD = ["pytest"]
 

@@ -8,6 +8,8 @@ import plait
 import pytest
 from outside import run_program
 
+pytestmark = pytest.mark.once
+
 CPUS = plait.cpu_count()
 
 VARIABLES = (

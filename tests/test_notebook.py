@@ -6,6 +6,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.once
+
 SETUP = """
 import plait
 BACKEND = {backend!r}
@@ -118,10 +120,13 @@ def test_the_tour(tmp_path):
     assert not [out for cell in cells.values() for out in cell.outputs if out.output_type == "error"]
     assert cells["define"].outputs == []
     *drawn, counts = cells["bar"].outputs
-    assert {out.name for out in drawn} == {"stderr"}
-    bar = "".join(out.text for out in drawn)
+    bar = "".join(out.get("text", "") for out in drawn)
     assert "100%" in bar and "8/8" in bar
     assert counts.data["text/plain"].startswith("{20000: 2262,\n 40000: 4203,\n")
+    [failed] = cells["failed"].outputs
+    assert failed.data["text/plain"].startswith("[1, ValueError(") and failed.data["text/plain"].endswith(
+        ", 3]"
+    )
     [comparison] = [out for out in cells["table"].outputs if out.output_type == "execute_result"]
     page = comparison.data["text/html"]
     assert page.startswith("<iframe srcdoc=") and "count_primes" in page
@@ -129,4 +134,8 @@ def test_the_tour(tmp_path):
         assert backend in page and backend in comparison.data["text/plain"]
     [choice] = [out for out in cells["choice"].outputs if out.output_type == "execute_result"]
     assert "<table" in choice.data["text/html"]
+    assert (
+        " held the GIL for " in cells["held"].outputs[0].text and " add_up" in cells["held"].outputs[0].text
+    )
+    assert cells["array"].outputs[0].text == "333,332,833,333,500,000\n"
     assert cells["gather"].outputs[0].text == "68945 primes in all\n"

@@ -9,6 +9,7 @@ import multiprocessing.connection
 import os
 import signal
 import sys
+import threading
 import time
 import weakref
 
@@ -163,6 +164,33 @@ def test_join_waits_as_long_as_it_is_told():
         process.terminate()
         assert multiprocessing.connection.wait([process.sentinel]) == [process.sentinel]
         assert not process.is_alive() and process.exitcode == -15
+
+
+def test_one_that_has_ended_before_it_could_be_looked_at_is_as_any_other(monkeypatch):
+    def gone(_):
+        raise ProcessLookupError
+
+    with monkeypatch.context() as while_starting:
+        # On a busy machine the process may be quicker than the next step of `start`.
+        while_starting.setattr("plait._attributes.os.pidfd_open", gone)
+        process = started(abs, -3)
+    assert multiprocessing.connection.wait([process.sentinel]) == [process.sentinel]
+    process.kill()
+    assert (process.join(), process.exitcode, process.is_alive()) == (3, 0, False)
+
+
+def test_failures_leave_no_thread_in_the_lists_of_the_stdlib():
+    def listed():
+        return {each for each in threading.enumerate() if isinstance(each, threading._DummyThread)}
+
+    # Other tests may have left some. Nobody joins: it is a thread of plait's that learns of the failures.
+    before = listed()
+    failed = [started(fail) for _ in range(3)]
+    until(lambda: all(process._popen._learnt for process in failed), "the news of the failures")
+    assert listed() <= before
+    for process in failed:
+        with pytest.raises(KeyError):
+            process.join()
 
 
 def test_threads_and_processes_of_a_process_are_waited_for(tmp_path):

@@ -13,6 +13,8 @@ import plait
 import pytest
 from outside import run_program, until
 
+pytestmark = pytest.mark.once
+
 # Each worker loads this file; see `preload_of` in conftest.
 PRELOAD = ["pytest"]
 

@@ -9,6 +9,8 @@ import plait
 import pytest
 from outside import run_program, until
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def make(process_face):

@@ -320,7 +320,8 @@ def test_large_data_of_the_program_is_there_and_comes_back_changed(patch, monkey
     with ProcessPoolExecutor(1) as executor:
         data = executor.submit(numpy.arange, 300_000).result()
     monkeypatch.setitem(globals(), "DATA", data)
-    with Pool(2) as pool:
+    # The default before Python 3.14.
+    with multiprocessing.get_context("fork").Pool(2) as pool:
         assert [part.sum() for part in pool.map(part_of_data, [0, 200_000])] == [
             data[:100_000].sum(),
             data[200_000:].sum(),

@@ -19,6 +19,16 @@ from outside import run_program, until
 # Locks of spawned processes need it; it lives as long as this process.
 resource_tracker.ensure_running()
 
+
+# What is tested here is the default before Python 3.14.
+@pytest.fixture(autouse=True)
+def fork():
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method("fork", force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
 LOCK = None
 STATE = "as imported"
 

@@ -10,6 +10,8 @@ import pytest
 import workloads as w
 from outside import finish, is_alive, run_program, start_program, until
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(params=["Pool", "ThreadPool"])
 def kind(request):
@@ -198,7 +200,7 @@ def send(args):
     queue, x = args
     queue.put(x)
 
-with multiprocessing.Manager() as manager:
+with multiprocessing.get_context("fork").Manager() as manager:  # no default any more
     queue = manager.Queue()
     with plait.Pool(1) as pool:
         pool.map(send, [(queue, x) for x in range(3)])

@@ -10,6 +10,8 @@ import workloads as w
 from outside import until
 from plait._pool import feeds
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(params=["Pool", "ThreadPool"])
 def kind(request):

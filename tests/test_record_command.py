@@ -64,6 +64,7 @@ def test_threads_on_all_processors_run_and_wait_for_none(program, cli, out):
         assert ran / seen > thread["cpu"] - 0.2, thread
 
 
+@pytest.mark.once
 def test_processes_under_it_are_seen(program, cli, out):
     parent = program(
         f"{HEAD}\nimport subprocess\n"
@@ -129,6 +130,7 @@ def test_a_recording_that_is_over_lets_the_command_go_on(cli, out):
     assert "recording has ended; the command runs on as process" in done.err
 
 
+@pytest.mark.once
 def test_exec_and_fork_are_seen(cli, out):
     text = """
 import os, sys
@@ -223,6 +225,7 @@ def test_what_is_not_python_is_refused(program, cli):
     assert said.startswith(f"plait: process {other.pid} (sleep) is not CPython, and no process under it is; ")
 
 
+@pytest.mark.once
 def test_of_what_is_not_python_the_children_that_are_can_be_recorded(program, cli, out):
     (out / "spin.py").write_text("while True: pass")
     run = "$0 $1 & echo ready; wait"

@@ -62,7 +62,7 @@ def go_wrong():
     raise Wrong("gone")
 
 if __name__ == "__main__":
-    FACTOR = 100
+    FACTOR = 100; multiprocessing.set_start_method('fork')
     with multiprocessing.Pool(2, init, (1,)) as pool:
         points = pool.map(shift, map(Point, range(5)))
         print([type(point) is Point and point.x for point in points])
@@ -215,7 +215,7 @@ def test_pools_of_an_unmodified_program(run, write):
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_spawned_workers_import_the_main_script(run, write, method):
-    text = POOLS.replace("FACTOR = 100", f"multiprocessing.set_start_method({method!r})")
+    text = POOLS.replace("FACTOR = 100; ", "").replace("'fork'", repr(method))
     write("print(__name__)\nFACTOR = 7\n" + text, "pools.py")
     under = run("-m", "plait", "run", "pools.py")
     assert under.code == 0, under
@@ -243,7 +243,8 @@ def test_the_report(run, write, tmp_path):
 
 def test_the_report_says_what_was_left_alone(run, write):
     write(
-        "import multiprocessing, multiprocessing.pool\n"
+        # The default before Python 3.14.
+        "import multiprocessing, multiprocessing.pool; multiprocessing.set_start_method('fork')\n"
         "class Own(multiprocessing.pool.Pool):\n"
         "    def _repopulate_pool(self):\n"
         "        super()._repopulate_pool()\n"
@@ -265,7 +266,7 @@ def test_the_report_says_what_was_left_alone(run, write):
 
 def test_a_program_that_is_killed_leaves_nothing(write, tmp_path):
     write(
-        "import multiprocessing, time\n"
+        "import multiprocessing, time; multiprocessing.set_start_method('fork')\n"
         "pool = multiprocessing.Pool(2)\n"
         "pool.map(abs, range(10))\n"
         "pool.map_async(time.sleep, [1000] * 4)\n"

@@ -10,6 +10,8 @@ import plait
 import pytest
 from outside import run_program
 
+pytestmark = pytest.mark.once
+
 np = pytest.importorskip("numpy")
 
 # What this module imports, which each worker would import anew.
@@ -250,7 +252,6 @@ def test_numpy_that_comes_with_a_task(backend):
         assert programs[0][1] not in map(str, [numpy for _, numpy in EXPECTED])
 
 
-@pytest.mark.once
 def test_what_cannot_be_seeded_is_refused():
     async def later(n):
         return n

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 from outside import PATIENCE, TESTS, finish, is_alive, kill_session, run_program, start_program, until
 
+pytestmark = pytest.mark.once
+
 EXAMPLE = TESTS.parent / "examples" / "service.py"
 PIECES = 20
 

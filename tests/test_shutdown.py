@@ -11,6 +11,8 @@ import workloads as w
 from conftest import Gate
 from outside import PATIENCE, run_program, until
 
+pytestmark = pytest.mark.once
+
 
 def test_shutdown_finishes_what_is_pending(pool_face):
     pool = pool_face()

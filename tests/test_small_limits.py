@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from outside import run_program
 
+pytestmark = pytest.mark.once
+
 WORKERS = 8
 
 # Sets a limit, lets eight workers do small and middling tasks, and waits until so many of them were there
@@ -59,19 +61,18 @@ def rlimit(name, value):
 # --- open files
 
 
-@pytest.mark.once
 def test_64_descriptors_are_enough_for_8_workers():
     assert run(rlimit("RLIMIT_NOFILE", 64), wait_for=WORKERS) == ["done", str(WORKERS)]
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("most", [4, 6, 8, 10, 12, 14, 17, 22, 28, 36])
 def test_with_few_descriptors_the_work_is_done_by_fewer_workers_or_the_error_says_so(most):
     words = run(rlimit("RLIMIT_NOFILE", most))
     if words[0] == "done":
         assert int(words[1]) >= 1
     else:
-        assert "too many open files" in " ".join(words), words
+        # In the words of plait, or of Python that could not load a module.
+        assert "too many open files" in " ".join(words).lower(), words
 
 
 def test_a_number_of_workers_that_descriptors_do_not_reach_for_is_no_error():
@@ -107,7 +108,6 @@ def few_processes():
         group.rmdir()
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("most", [1, 2, 3, 4, 5, 7, 10, 14])
 def test_with_few_processes_the_work_is_done_by_fewer_workers_or_the_error_says_so(few_processes, most):
     words = run(few_processes(most))
@@ -120,7 +120,6 @@ def test_with_few_processes_the_work_is_done_by_fewer_workers_or_the_error_says_
 # --- /dev/shm
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("options", ["size=64k", "ro"])
 def test_what_dev_shm_allows_does_not_matter(options):
     mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", "/dev/shm"]
@@ -147,7 +146,6 @@ def test_with_few_addresses_the_work_is_done_or_the_error_says_so(most):
         assert most < 2**31, words
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("most", [0, 4096, 2**18, 2**21, 2**24])
 def test_with_small_files_the_work_is_done_or_the_error_says_so(most):
     words = run(rlimit("RLIMIT_FSIZE", most))

@@ -1,9 +1,10 @@
 """Every snippet of README.md and the docs runs, as the reader would run it.
 
 A ```python block is a script of its own, run by a fresh interpreter in an empty folder (with `examples/`
-beside it); it must exit with 0, and where a ```text block follows at once, print exactly that. Of a
-```console block each `$ plait …` and `$ python …` line is run and must exit with 0; its output holds
-measured times, so it is not compared.
+beside it); it must exit with 0, and where a ```text block follows at once, print exactly that. Scripts that
+stand side by side, in a `<div class="grid">`, all print what follows it. Of a ```console block each
+`$ plait …` and `$ python …` line is run and must exit with 0; its output holds measured times, so it is not
+compared.
 """
 
 import dataclasses
@@ -16,15 +17,20 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 # Languages of blocks that are text to read. `python` and `console` are run; any other word is a slip.
 PROSE = {"text", "toml", "json", "bash"}
 # Pages whose scripts need what not every environment of the tests has.
-NEEDS = {"docs/dask.md": "distributed"}
+NEEDS = {"docs/dask.md": "distributed", "docs/ray.md": "ray"}
+# The same of single scripts, wherever they stand: what they import.
+RARE = re.compile(r"^(?:import|from) (ray|fastapi)\b", re.MULTILINE)
 # What a console block may show without its being run here: it builds or installs things.
 SHOWN_ONLY = {"make", "git", "cd", "pip"}
 FENCE = re.compile(r"^( *)```([^`\n]*)\n(.*?)^\1```[ ]*$", re.MULTILINE | re.DOTALL)
+GRID = re.compile(r'^<div class="grid" markdown>$(.*?)^</div>$\s*', re.MULTILINE | re.DOTALL)
 
 
 @dataclasses.dataclass
@@ -40,6 +46,7 @@ class Block:
 def blocks_of(name: str, text: str) -> list[Block]:
     """Return the fenced blocks of a page, each with the output that follows it, if one does."""
     found: list[Block] = []
+    begins: list[int] = []
     end = 0
     for match in FENCE.finditer(text):
         indent, info, body = match.groups()
@@ -50,7 +57,15 @@ def blocks_of(name: str, text: str) -> list[Block]:
         if block.info == "text" and at_once and found and found[-1].info == "python":
             found[-1].prints = body
         found.append(block)
+        begins.append(match.start())
         end = match.end()
+    for grid in GRID.finditer(text):
+        after = found[begins.index(grid.end())] if grid.end() in begins else None
+        if after is None or after.info != "text":
+            raise ValueError(f"{name}: nobody says what the scripts of a grid print")
+        for begin, block in zip(begins, found):
+            if grid.start() < begin < grid.end():
+                block.prints = after.body
     return found
 
 
@@ -64,9 +79,25 @@ def commands_of(block: Block) -> list[list[str]]:
     return [command for command in commands if command[0] in {"plait", "python"}]
 
 
+def example_of(command: tuple[str, ...]) -> str | None:
+    """Return the example that a command names first, if it does."""
+    return command[1] if len(command) > 1 and command[1].startswith("examples/") else None
+
+
+def cheaper(command: tuple[str, ...]) -> list[str]:
+    """Return what makes a command cheap whose figures nobody reads here: a comparison has one round."""
+    return ["--rounds", "1"] if command[:2] == ("plait", "compare") and "--rounds" not in command else []
+
+
 BLOCKS = [block for page in PAGES for block in blocks_of(str(page.relative_to(ROOT)), page.read_text())]
 SCRIPTS = [block for block in BLOCKS if block.info == "python"]
-COMMANDS = [(block, command) for block in BLOCKS if block.info == "console" for command in commands_of(block)]
+# Each command once, however many pages show it.
+SHOWN = {
+    tuple(command): block for block in BLOCKS if block.info == "console" for command in commands_of(block)
+}
+# An example as it stands is run, and its words are read, by tests/test_examples.py.
+EXAMPLES = {command for command in SHOWN if command[0] == "python" and command[1:] == (example_of(command),)}
+COMMANDS = {command: block for command, block in SHOWN.items() if command not in EXAMPLES}
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -89,11 +120,20 @@ def run(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("block", SCRIPTS, ids=lambda block: block.place)
+def need_of(block: Block) -> str | None:
+    """Return the package that a script is left out without, if there is one."""
+    rare = RARE.search(block.body)
+    return rare[1] if rare else NEEDS.get(block.place.rpartition(":")[0])
+
+
+# So that `-k ray` has all that need Ray, wherever they stand.
+@pytest.mark.parametrize(
+    "block", SCRIPTS, ids=lambda block: "-".join(filter(None, [block.place, need_of(block)]))
+)
 def test_script_runs(block: Block, tmp_path: Path) -> None:
-    needed = NEEDS.get(block.place.rpartition(":")[0])
+    needed = need_of(block)
     if needed is not None:
-        pytest.importorskip(needed, reason=f"{needed} is not installed; make test-cluster has it")
+        pytest.importorskip(needed, reason=f"{needed} is not installed")
     script = tmp_path / "script.py"
     script.write_text(block.body)
     printed = run([sys.executable, script.name], tmp_path)
@@ -101,10 +141,16 @@ def test_script_runs(block: Block, tmp_path: Path) -> None:
         assert printed == block.prints
 
 
-@pytest.mark.once
-@pytest.mark.parametrize("block, command", COMMANDS, ids=lambda value: getattr(value, "place", None))
-def test_command_runs(block: Block, command: list[str], tmp_path: Path) -> None:
-    run(command, tmp_path)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: COMMANDS[command].place)
+def test_command_runs(command: tuple[str, ...], tmp_path: Path) -> None:
+    run([*command, *cheaper(command)], tmp_path)
+
+
+def test_the_examples_that_are_shown_are_tested() -> None:
+    from test_examples import SAYS
+
+    assert {command[1].removeprefix("examples/") for command in EXAMPLES} <= SAYS.keys()
+    assert ("python", "examples/await_calls.py") in EXAMPLES
 
 
 def test_every_block_says_what_it_is() -> None:
@@ -124,6 +170,15 @@ def test_blocks_are_read_as_they_stand() -> None:
     assert (first.place, first.body, first.prints) == ("p.md:2", "print(1)\n", "1\n")
     assert output.info == "text"
     assert (second.info, second.body, second.prints) == ("python no-run", "if x:\n    y\n", None)
+
+
+def test_scripts_of_a_grid_print_the_same() -> None:
+    one = "\n```python\nprint(1)\n```\n"
+    grid = f'<div class="grid" markdown>\n{one}{one}\n</div>\n'
+    *scripts, _ = blocks_of("p.md", f"{grid}\n```text\n1\n```\n{one}")[:3]
+    assert [script.prints for script in scripts] == ["1\n", "1\n"]
+    with pytest.raises(ValueError, match="nobody says"):
+        blocks_of("p.md", f"{grid}\nwords\n\n```text\n1\n```\n")
 
 
 def test_console_lines_are_told_apart() -> None:

@@ -41,6 +41,8 @@ def pair(request):
 
 def parameters(function):
     found = list(inspect.signature(function).parameters.values())
+    # What 3.14 passes to what derives from its class is none of the caller's.
+    found = [one for one in found if one.kind is not inspect.Parameter.VAR_KEYWORD]
     return [(one.name, one.kind, one.default) for one in found if one.name != "self"]
 
 
@@ -128,7 +130,8 @@ def refused(misuse, cls):
         misuse(cls)
     # Of a future its message tells the address, and a class its name.
     message = str(caught.value).partition(" at 0x")[0].replace("plait", "concurrent.futures")
-    return caught.type, message
+    # Where 3.14 looks at options is none of the caller's, either.
+    return caught.type, message.replace("prepare_context()", "__init__()")
 
 
 @pytest.mark.parametrize("misuse", MISUSE)

@@ -14,6 +14,8 @@ import pytest
 import workloads as w
 from outside import PATIENCE, run_program, until
 
+pytestmark = pytest.mark.once
+
 # Long enough for a call that does nothing, however busy the machine.
 AMPLE = 30
 

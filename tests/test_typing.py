@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from plait import _core
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".build" / "venv-tools" / "bin"
 PROGRAMS = ROOT / "tests" / "typing"
@@ -74,26 +76,22 @@ def with_numpy():
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.once
 def test_mypy_finds_nothing_wrong_with_a_users_program(tmp_path):
     assert "Success: no issues found" in mypy(tmp_path, *CORRECT)
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.once
 def test_mypy_finds_mistakes(tmp_path):
     said = mypy(tmp_path, MISTAKES)
     assert {int(number) for number in re.findall(r"mistakes\.py:(\d+): error", said)} == marked(), said
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.once
 def test_pyright_finds_nothing_wrong_with_a_users_program(tmp_path):
     assert pyright(tmp_path, *CORRECT) == []
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.once
 def test_pyright_finds_mistakes(tmp_path):
     found = pyright(tmp_path, MISTAKES)
     assert {
@@ -102,7 +100,6 @@ def test_pyright_finds_mistakes(tmp_path):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.once
 def test_mypy_finds_nothing_wrong_with_plait(tmp_path):
     """Where a type is wrong in plait, it is wrong in each program."""
     options = ["--python-executable", sys.executable, "--cache-dir", str(tmp_path / "cache")]
@@ -117,7 +114,6 @@ def test_the_package_says_that_it_is_typed():
 # --- the stubs
 
 
-@pytest.mark.once
 @pytest.mark.timeout(300)
 def test_stubs_say_what_is_there(tmp_path):
     """By mypy's own comparison of stubs with what they stand for."""
@@ -129,7 +125,9 @@ def test_stubs_say_what_is_there(tmp_path):
         pytest.skip("the tools' Python has no plait")
     (tmp_path / "mypy.ini").write_text(f"[mypy]\nmypy_path = {PACKAGE.parent}\n")
     # Python has no name for what offers a buffer before 3.12; a constant that only this file needs.
-    (tmp_path / "known").write_text("plait._core.Buffer.__buffer__\nplait._shared.TYPE_CHECKING\n")
+    (tmp_path / "known").write_text(
+        "plait._core.Buffer.__buffer__\nplait._core.Array.__buffer__\nplait._shared.TYPE_CHECKING\n"
+    )
     options = [
         "--concise",
         "--mypy-config-file",

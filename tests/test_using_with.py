@@ -7,6 +7,8 @@ import plait
 import pytest
 import workloads as w
 
+pytestmark = pytest.mark.once
+
 EXECUTORS = {
     "ProcessPoolExecutor": lambda: plait.ProcessPoolExecutor(2),
     "ThreadPoolExecutor": lambda: plait.ThreadPoolExecutor(2),

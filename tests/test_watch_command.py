@@ -13,6 +13,8 @@ from outside import PATIENCE, finish, is_alive, until
 from recorded import CONTENTION, HOG, only_file, refusal, words_of
 from terminal import INTERRUPT, SIGNALS, Terminal
 
+pytestmark = pytest.mark.once
+
 # --- in a terminal
 
 # The head of the lanes, and the name of a thread of a Python program.
@@ -226,7 +228,6 @@ def test_who_reads_no_more_ends_it(program, cli_started):
     watcher.stderr.close()
 
 
-@pytest.mark.once
 def test_what_cannot_be_watched_is_refused(cli):
     assert "there is no process" in refusal(cli("watch", 2**22 + 1))
     assert "nothing to look at" in refusal(cli("watch"))

@@ -10,6 +10,8 @@ from outside import finish, is_alive, until
 from pages import browser as browser
 from recorded import CONTENTION, refusal
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def served(program, cli_started):
@@ -61,7 +63,6 @@ def test_ctrl_c_ends_it_with_the_verdict(served):
         urllib.request.urlopen(address, timeout=20)
 
 
-@pytest.mark.once
 def test_the_lanes_move_and_the_end_is_said(served, browser):
     recorder, _, address = served
     tab = browser.new_page()

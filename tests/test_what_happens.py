@@ -1,4 +1,4 @@
-"""docs/what-happens-when.md against the tests that it names, and against what it has to tell."""
+"""docs/what-happens-when.md, and pages like it, against the tests that they name and what is to be told."""
 
 import ast
 import re
@@ -40,8 +40,12 @@ PROMISED = [
 ]
 
 
-def rows():
-    return [match.groupdict() for match in ROW.finditer(PAGE.read_text())]
+# Pages with such tables of their own subject.
+PAGES = [PAGE, ROOT / "docs" / "queues.md"]
+
+
+def rows(page=PAGE):
+    return [match.groupdict() for match in ROW.finditer(page.read_text())]
 
 
 def defined_in(file):
@@ -53,16 +57,17 @@ def defined_in(file):
     }
 
 
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row["event"])
+@pytest.mark.parametrize("row", [row for page in PAGES for row in rows(page)], ids=lambda row: row["event"])
 def test_the_named_test_exists(row):
     assert (ROOT / "tests" / row["file"]).exists(), f"no file {row['file']}"
     assert row["test"] in defined_in(row["file"])
 
 
-def test_each_row_of_a_table_of_events_names_a_test():
-    lines = PAGE.read_text().splitlines()
+@pytest.mark.parametrize(("page", "tables"), list(zip(PAGES, [4, 1])))
+def test_each_row_of_a_table_of_events_names_a_test(page, tables):
+    lines = page.read_text().splitlines()
     heads = [at for at, line in enumerate(lines) if line == "| when … | plait | shown by |"]
-    assert len(heads) >= 4
+    assert len(heads) >= tables
     counted = 0
     for head in heads:
         at = head + 2
@@ -70,7 +75,7 @@ def test_each_row_of_a_table_of_events_names_a_test():
             assert ROW.match(lines[at]), f"a row without a test: {lines[at]}"
             counted += 1
             at += 1
-    assert counted == len(rows())
+    assert counted == len(rows(page))
 
 
 @pytest.mark.parametrize("event", PROMISED)

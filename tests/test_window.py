@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from outside import PATIENCE, TESTS, finish, is_alive, kill_session, run_program, start_program, until
 
+pytestmark = pytest.mark.once
+
 pytest.importorskip("tkinter", reason="this Python was built without tkinter")
 
 EXAMPLE = TESTS.parent / "examples" / "window.py"

@@ -13,6 +13,8 @@ from heard import LOG, hearing, log_some
 from outside import until
 from ways import WAYS, one_worker
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def heard():

@@ -34,7 +34,7 @@ def answer(
     also: tuple[str, ...] = (),
     native: str | None = None,
     needs: tuple[str, ...] = (),
-    seconds: float = 2.4,
+    seconds: float = 2.0,
 ) -> Callable[[Callable[[float], Any]], Callable[[float], Any]]:
     """Put the function into the corpus."""
 

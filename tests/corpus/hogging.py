@@ -25,7 +25,7 @@ def parses_json(seconds):
     beside(seconds, lambda: json.loads(text), paused)
 
 
-@answer("gil-hog", also=CONTENDED, native="sre")
+@answer("gil-hog", also=CONTENDED, native="sre", seconds=3.0)
 def matches_a_slow_pattern(seconds):
     text = "a" * 2_000_000
     pattern = re.compile("(?:a|b)*c|a+d")

@@ -1,5 +1,6 @@
 """plait's functions as a program calls them; every type is stated. Read by type checkers, never run."""
 
+import ctypes
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, assert_type
 
@@ -66,6 +67,22 @@ def shared() -> None:
     table: dict[str, npt.NDArray[np.float64]] = {"a": np.ones(3), "b": np.zeros(3)}
     assert_type(plait.share(table), dict[str, npt.NDArray[np.float64]])
     assert_type(plait.share(b"text"), memoryview)
+
+
+def cells() -> None:
+    counter = plait.Value(int)
+    assert_type(counter, plait.Value[int])
+    assert_type(counter.add(), int)
+    assert_type(plait.Value("d", 2).swap(1.5), float)
+    assert_type(plait.Value(bool, True).value, bool)
+    assert_type(plait.Value(ctypes.c_int, 3), plait.Value[Any])
+    assert_type(counter.compare_and_swap(1, 2), bool)
+    hits = plait.Array("uint64", 10)
+    assert_type(hits, plait.Array[int])
+    assert_type((hits[0], hits[1:]), tuple[int, list[int]])
+    assert_type(hits.add(0, 5), int)
+    assert_type(list(plait.Array(float, [1, 2.5])), list[float])
+    assert_type(plait.Array(np.dtype(np.int64), 3), plait.Array[Any])
 
 
 @plait.task(shares_state=False)

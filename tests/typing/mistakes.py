@@ -43,3 +43,5 @@ def options() -> None:
     print(plait.map(size, ["a"], backend="threads").choice)  # wrong: nothing was chosen
     plait.ProcessPoolExecutor(max_worker=2)  # wrong: an option that is not there
     plait.zeros(3, order="X")  # wrong: an option's value
+    plait.Value("x")  # wrong: a kind that no cell holds
+    plait.Value(int).add("a")  # wrong: what is added
