@@ -1,13 +1,8 @@
 #!/usr/bin/env python3
-"""The figures of the page "Sharing data": measured on the machine that builds the page, and put into it.
+"""The figures of the page "Sharing data", measured on the machine that builds it: `make docs` runs it.
 
-A file with two lives. As a script, which `make docs` runs on a Python that has plait, it measures for some
-seconds and writes a table in Markdown; without NumPy, a line that says what is missing:
-
-    python scripts/sharing_figures.py OUT
-
-As a hook of MkDocs, whose Python has no plait, it puts that table between the two marks of the page. The text
-that stands there in the tree is for those who read the page unbuilt, and stays where nothing was measured.
+Usage: sharing_figures.py OUT, with a Python that has plait. It measures for some seconds and writes a table
+in Markdown; without NumPy, a line that says what is missing. scripts/site_pages.py puts that into the page.
 
 What is measured, and how, is that of `make bench`: each side in a process of its own, in turns.
 """
@@ -20,38 +15,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-FIGURES = ROOT / ".build" / "sharing-figures.md"
-PAGE = "sharing-data.md"
-BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 WORKERS, ROUNDS = 2, 3
 GIB = 1 << 30
 HEAD = "| a call that … | plait | `ProcessPoolExecutor` | plait is faster by |\n|---|---|---|---|"
 NO_NUMPY = "There are no figures here: they are measured with arrays, and NumPy was not installed.\n"
-
-# --- the hook
-
-
-def on_page_markdown(markdown: str, page: Any, **_: object) -> str:
-    """Put the figures into their page; MkDocs calls it with the text of each."""
-    if page.file.src_uri != PAGE or not FIGURES.exists():
-        return markdown
-    return with_figures(markdown, FIGURES.read_text())
-
-
-def with_figures(markdown: str, figures: str) -> str:
-    """Return the page with the figures instead of what stands between the marks.
-
-    Raises ValueError where a mark is missing: nobody would miss the figures.
-    """
-    before, begin, rest = markdown.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{PAGE} has no place for the figures, from {BEGIN} to {END}")
-    return f"{before}{figures}{after}"
-
-
-# --- the measuring
 
 
 def rows() -> list[Any]:
