@@ -25,10 +25,11 @@ def parses_json(seconds):
     beside(seconds, lambda: json.loads(text), paused)
 
 
-@answer("gil-hog", also=CONTENDED, native="sre", seconds=3.0)
+@answer("gil-hog", also=CONTENDED, native="sre")
 def matches_a_slow_pattern(seconds):
-    text = "a" * 2_000_000
-    pattern = re.compile("(?:a|b)*c|a+d")
+    # In as many ways as 2 to the number of letters: some ten milliseconds on any machine, in one call.
+    text = "a" * 21
+    pattern = re.compile("(?:a+)+b")
     beside(seconds, lambda: pattern.match(text), paused)
 
 
