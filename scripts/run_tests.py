@@ -2,7 +2,7 @@
 
 Called by the Makefile, which has built what is tested. A run that failed does not keep the next from
 running; the exit code is 1 when any of them failed. A hung Python test dumps the stacks of its threads and
-ends its run. As many suites run at the same time as there are processors, at least two: on a machine fuller
+ends its run; so does a step that goes on for longer than `LIMIT`, such as one that hangs after its last test. As many suites run at the same time as there are processors, at least two: on a machine fuller
 than that, tests of real processes, signals and clocks would tell of the machine. What does not depend on the
 Python (marked `once`) is shared out among the suites. What each prints is shown when it has ended. What is
 seen on an idle machine only (tests marked `quiet`) is looked for after them, on the first. The tests on a
@@ -17,6 +17,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,8 @@ DASK_FILES = ["test_cluster_*.py", "test_dask*.py", "test_compare_clusters.py"]
 DASK_PAGES = ["tests/test_snippets.py::test_script_runs", "-k", "not .md or dask.md"]
 # How many tests of a suite may fail that pass when they are run again.
 FLAKY = 2
+# Seconds after which a step has hung, many times what one takes on a busy machine of two processors.
+LIMIT = 40 * 60
 # pytest's exit codes: tests have failed; there was none to run, such as with `-k` and a name.
 FAILED, NONE = 1, 5
 
@@ -67,6 +70,19 @@ class Suite:
         return [*self._pytest, "-p", "no:cacheprovider", *chosen]
 
 
+def wait(step: subprocess.Popen) -> int:
+    """Return its exit code; one that hangs is told to print its stacks, which pytest does, and ended."""
+    try:
+        return step.wait(LIMIT)
+    except subprocess.TimeoutExpired:
+        step.send_signal(signal.SIGABRT)
+    try:
+        return step.wait(60)
+    except subprocess.TimeoutExpired:
+        step.kill()
+        return step.wait()
+
+
 def run(title: str, command: list[str], shown: bool = True) -> tuple[str, int]:
     """Run a step, showing its output as it is made or at its end; its summary, and its exit code."""
     # Property tests draw the same cases each time, unless one asks for others; new ones are for `make fuzz`.
@@ -81,9 +97,9 @@ def run(title: str, command: list[str], shown: bool = True) -> tuple[str, int]:
         if shown:
             print(f"\n== {title}", flush=True)
         out = None if shown else kept
-        code = subprocess.run(
-            command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False
-        ).returncode
+        code = wait(
+            subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        )
         took = time.monotonic() - began
         kept.seek(0)
         if not shown:

@@ -18,6 +18,12 @@ const BUSY: f64 = 0.75;
 /// Of this share of its limit a running backend is held up by that limit.
 const SATURATED: f64 = 0.7;
 
+/// Calls that take a processor up to so many times as long as others may be the same.
+const LIKE: f64 = 2.0;
+
+/// Less than this share of a call on a processor is not compared.
+const IDLE: f64 = 0.1;
+
 /// Of what a first call does on a processor, the share that others will do, too, where it is no more than this share of
 /// the call: it loads what they find there. Threads that show otherwise are left for processes soon, and cost little;
 /// processes take long to start.
@@ -183,10 +189,15 @@ impl<'a> Call<'a> {
     }
 
     /// The same, with what backends reached that do not run now: it tells how fast they are, not what calls are like. What
-    /// was slower than one call after the other is by now was reached by other calls.
+    /// was slower than one call after the other is by now was reached by other calls, and so was what took calls another
+    /// time on a processor.
     pub fn remembering(self, figures: &Figures) -> Self {
         let [threads, processes] = self.ever;
-        let still = |tried| Reached::of(tried).filter(|reached| reached.each <= self.own);
+        let alike = |reached: &Reached| {
+            let cpu = reached.busy.map_or(self.cpu, |busy| busy * reached.each);
+            cpu.max(self.cpu) <= LIKE * cpu.min(self.cpu).max(IDLE * self.own)
+        };
+        let still = |tried| Reached::of(tried).filter(|reached| reached.each <= self.own).filter(alike);
         let ever = [threads.or(still(figures.threads_tried)), processes.or(still(figures.processes_tried))];
         Self { ever, ..self }
     }

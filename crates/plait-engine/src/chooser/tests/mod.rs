@@ -163,3 +163,18 @@ fn where_an_earlier_run_settled_is_taken_unless_it_is_clearly_slower() {
     let far = Figures { settled: Some(Backend::Threads), ..computing(0.01) };
     assert_eq!(choice(far).backend, Backend::Processes);
 }
+
+#[test]
+fn what_a_backend_reached_with_other_calls_is_no_hindrance() {
+    let (machine, open) = (Machine { cpus: 8, physical: Some(8), ..two_cores() }, Bounds::default());
+    let calls = |cpu_each: f64| {
+        // Threads hold each other up; processes reached 5 ms a call, with calls that took a processor for so long.
+        let on_threads = Choice { left: vec![Backend::Processes], ..choose(&waiting(0.01), &machine, &open) };
+        assert_eq!(on_threads.backend, Backend::Threads);
+        let reached = Tried { workers: 8, rate: 200.0, cpu_share: cpu_each * 200.0 / 8.0 };
+        let figures = Figures { processes_tried: Some(reached), remaining: Some(1000), ..computing(0.006) };
+        revise(&on_threads, &figures, &machine, &open, 2).map(|next| next.backend)
+    };
+    assert_eq!(calls(0.006), None, "the same calls: a fifth less is not worth it");
+    assert_eq!(calls(0.02), Some(Backend::Processes), "other calls: an eighth is what can be had");
+}
