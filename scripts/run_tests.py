@@ -59,7 +59,8 @@ class Suite:
     @property
     def _pytest(self) -> list[str]:
         python = ROOT / ".build" / self.folder / "bin" / "python"
-        return [str(python), "-m", "pytest", "-o", "timeout=300", "-o", "timeout_method=thread"]
+        # What was printed before a test that had to be ended hard is not lost.
+        return [str(python), "-u", "-m", "pytest", "-o", "timeout=300", "-o", "timeout_method=thread"]
 
     def command(self) -> list[str]:
         """What runs it."""

@@ -155,6 +155,8 @@ impl<T: Ticket> Pool<T> {
                 return Err((shared.dismantle(refused.job), reason));
             }
         };
+        // Before anybody can end it: what has ended was submitted.
+        let number = shared.tally.count().submitted.fetch_add(1, Ordering::Relaxed);
         let mut starts = Vec::new();
         let mut sent = false;
         for action in actions.drain(..) {
@@ -181,7 +183,6 @@ impl<T: Ticket> Pool<T> {
         if sent {
             shared.memory.wake_idle();
         }
-        let number = shared.tally.count().submitted.fetch_add(1, Ordering::Relaxed);
         if !sent {
             if !shared.backlog.swap(true, Ordering::Relaxed) {
                 Shared::alert(&self.shared);
