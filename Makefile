@@ -21,7 +21,7 @@ ifeq ($(TAG),)
 $(error no Python to build for: see above)
 endif
 endif
-ifneq ($(filter test test-python,$(GOALS)),)
+ifneq ($(filter test test-python environments,$(GOALS)),)
 TAGS    := $(shell $(FIND) | cut -d' ' -f1)
 ifeq ($(TAGS),)
 $(error no Python to test on: see above)
@@ -34,7 +34,7 @@ VENV    := .build/venv-$(TAG)
 .SECONDEXPANSION:
 # Stamps of the pattern rules are results, not by-products to be removed.
 .SECONDARY:
-.PHONY: help demo examples test test-rust test-python test-newer loom mutants fuzz miri sanitize torture lint house web check-web bench bench-choose bench-observe bench-page bench-connections scale test-cluster bench-cluster compat chaos soak docs dist audit clean force
+.PHONY: help demo examples test environments test-rust test-python test-newer loom mutants fuzz miri sanitize torture lint house web check-web bench bench-choose bench-observe bench-page bench-connections scale test-cluster bench-cluster compat chaos soak docs dist audit clean force
 
 help:
 	@echo 'make demo     build plait, compare the backends on examples/primes.py'
@@ -76,6 +76,9 @@ examples: $(VENV)/built $(VENV)/test-ready
 
 test: $(TOOLS)/made .build/nextest .build/web-ready $(foreach tag,$(TAGS),.build/venv-$(tag)/built .build/venv-$(tag)/test-ready) .build/cluster-$(TAG)/made
 	@$(TOOLS)/bin/python scripts/run_tests.py --rust --dask $(TAG) $(foreach tag,$(TAGS),--python $(tag)) -- $(ARGS)
+
+# What `make test` needs of other people, without building anything.
+environments: $(foreach tag,$(TAGS),.build/venv-$(tag)/test-ready) .build/cluster-$(TAG)/made
 
 test-rust: $(TOOLS)/made .build/nextest
 	@$(TOOLS)/bin/python scripts/run_tests.py --rust

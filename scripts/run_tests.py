@@ -90,6 +90,7 @@ def run(title: str, command: list[str], shown: bool = True) -> tuple[str, int]:
     env = {"PROPTEST_RNG_SEED": "1", **os.environ}
     if command is LOOM:
         env["RUSTFLAGS"] = "--cfg loom"
+        env["CARGO_PROFILE_RELEASE_LTO"] = "off"
     elif title.startswith(DASK):
         # Nothing is installed there but what plait needs.
         env["PYTHONPATH"] = str(ROOT / "python")

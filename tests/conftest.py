@@ -7,6 +7,7 @@ calls are done before `submit` returns.
 import functools
 import gc
 import os
+import signal
 import sys
 import zlib
 
@@ -25,6 +26,12 @@ def pytest_addoption(parser):
     parser.addoption(
         "--once", default="1/1", metavar="K/N", help="of the tests marked `once` only the K-th of N parts"
     )
+
+
+def pytest_configure():
+    # A shell has what it starts in the background ignore Ctrl-C, which programs under test would inherit.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):
