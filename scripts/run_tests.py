@@ -2,11 +2,13 @@
 
 Called by the Makefile, which has built what is tested. A run that failed does not keep the next from
 running; the exit code is 1 when any of them failed. A hung Python test dumps the stacks of its threads and
-ends its run; so does a step that goes on for longer than `LIMIT`, such as one that hangs after its last test. As many suites run at the same time as there are processors, at least two: on a machine fuller
-than that, tests of real processes, signals and clocks would tell of the machine. What does not depend on the
-Python (marked `once`) is shared out among the suites. What each prints is shown when it has ended. What is
-seen on an idle machine only (tests marked `quiet`) is looked for after them, on the first. The tests on a
-cluster of Dask have an environment of their own, and are a suite like the others.
+ends its run; so does a step that goes on for longer than `LIMIT`, such as one that hangs after its last test.
+As many suites run at the same time as there are processors, at least two: on a machine fuller than that,
+tests of real processes, signals and clocks would tell of the machine. What does not depend on the Python
+(marked `once`) is shared out among the Pythons, and is a suite of its own on each: shorter ones, which keep
+all processors busy to the end. What each prints is shown when it has ended. What is seen on an idle machine
+only (tests marked `quiet`) is looked for after them, on the first. The tests on a cluster of Dask have an
+environment of their own, and are a suite like the others.
 Where at most `FLAKY` tests of a suite fail, they are run twice more when all suites have ended: those that
 pass both times are named as flaky in the summary, and any other failure is one. A flaky test is a fault to
 be mended.
@@ -50,11 +52,13 @@ class Suite:
     title: str
     folder: str
     arguments: Sequence[str]
+    #: pytest's expression of marks; those of several suites leave out what is seen on an idle machine only.
+    marked: str = ""
 
     @property
     def seen(self) -> Path:
         """The folder where pytest notes which tests failed."""
-        return ROOT / ".build" / f"pytest-{self.folder}"
+        return ROOT / ".build" / f"pytest-{self.title.replace(' ', '-')}"
 
     @property
     def _pytest(self) -> list[str]:
@@ -64,7 +68,8 @@ class Suite:
 
     def command(self) -> list[str]:
         """What runs it."""
-        return [*self._pytest, "-o", f"cache_dir={self.seen}", *self.arguments]
+        marked = ["-m", self.marked] if self.marked else []
+        return [*self._pytest, "-o", f"cache_dir={self.seen}", *self.arguments, *marked]
 
     def only(self, chosen: Sequence[str]) -> list[str]:
         """What runs other tests in its environment, and notes nothing."""
@@ -108,7 +113,7 @@ def run(title: str, command: list[str], shown: bool = True) -> tuple[str, int]:
             text = kept.read().decode(errors="replace")
             print(f"\n== {title}\n{text}", flush=True)
     verdict = "passed" if code == 0 else f"FAILED (exit code {code})"
-    return f"  {title:<18} {verdict}, {took:.0f} s", code
+    return f"  {title:<20} {verdict}, {took:.0f} s", code
 
 
 def look_again(suite: Suite) -> list[str]:
@@ -123,8 +128,25 @@ def look_again(suite: Suite) -> list[str]:
     return failed
 
 
+def suites_of(tags: Sequence[str], chosen: Sequence[str]) -> list[Suite]:
+    """Return the suites of these Pythons, the long ones first."""
+    if len(tags) == 1:
+        return [Suite(f"Python {tags[0]}", f"venv-{tags[0]}", chosen)]
+    its = [Suite(f"Python {tag}", f"venv-{tag}", chosen, "not once and not quiet") for tag in tags]
+    shared = [
+        Suite(
+            f"Python {tag}, shared",
+            f"venv-{tag}",
+            [f"--once={number}/{len(tags)}", *chosen],
+            "once and not quiet",
+        )
+        for number, tag in enumerate(tags, 1)
+    ]
+    return its + shared
+
+
 def run_suites(suites: Sequence[Suite], chosen: Sequence[str]) -> list[tuple[str, int]]:
-    """Run them, several Pythons at a time; then what needs an idle machine, and what failed by chance."""
+    """Run them, several at a time; then what needs an idle machine, and what failed by chance."""
     for suite in suites:
         shutil.rmtree(suite.seen, ignore_errors=True)
     if sum(suite.title != DASK for suite in suites) < 2:
@@ -132,14 +154,16 @@ def run_suites(suites: Sequence[Suite], chosen: Sequence[str]) -> list[tuple[str
         ended = [run(suite.title, suite.command()) for suite in suites]
     else:
         print(f"\n== {', '.join(suite.title for suite in suites)} at the same time", flush=True)
-        busy = ["-m", "not quiet"]
         with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
-            started = [pool.submit(run, suite.title, [*suite.command(), *busy], False) for suite in suites]
+            started = [pool.submit(run, suite.title, suite.command(), False) for suite in suites]
             ended = [future.result() for future in started]
         idle = run(f"{suites[0].title}, alone", suites[0].only([*chosen, "-m", "quiet"]))
         ended += [idle] if idle[1] != NONE else []
+    some = any(code != NONE for _, code in ended)
     for number, suite in enumerate(suites):
         line, code = ended[number]
+        if code == NONE and some:
+            ended[number] = (f"  {suite.title:<20} has none of these tests", 0)
         # Other codes than that of failed tests: the run did not come to its end.
         if code == FAILED and (flaky := look_again(suite)):
             ended[number] = (f"{line}; FLAKY, passed twice when run again: {', '.join(flaky)}", 0)
@@ -162,11 +186,7 @@ def main() -> int:
         ended.append(run("Rust doc tests", ["cargo", "test", "--quiet", "--doc", *RUST]))
     if arguments.rust or arguments.loom:
         ended.append(run("Models (loom)", LOOM))
-    parts = len(arguments.python)
-    suites = [
-        Suite(f"Python {tag}", f"venv-{tag}", [f"--once={number}/{parts}", *chosen])
-        for number, tag in enumerate(arguments.python, 1)
-    ]
+    suites = suites_of(arguments.python, chosen) if arguments.python else []
     if arguments.dask and not chosen:
         files = [str(path) for name in DASK_FILES for path in sorted((ROOT / "tests").glob(name))]
         suites.append(Suite(DASK, f"cluster-{arguments.dask}", [*files, *DASK_PAGES]))

@@ -29,9 +29,10 @@ def pytest_addoption(parser):
 
 
 def pytest_configure():
-    # A shell has what it starts in the background ignore Ctrl-C, which programs under test would inherit.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell has what it starts in the background ignore these, which programs under test would inherit.
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_collection_modifyitems(config, items):
