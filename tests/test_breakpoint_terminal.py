@@ -10,6 +10,8 @@ from debugged import Session, program
 from outside import until
 from terminal import INTERRUPT
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("stop", ["breakpoint()", "import pdb; pdb.set_trace()"])
 def test_two_workers_have_the_terminal_one_after_the_other(stop, tmp_path):

@@ -15,6 +15,8 @@ from long_maps import pmap as pmap
 from long_runs import kept
 from outside import finish, start_program
 
+pytestmark = pytest.mark.once
+
 
 def refused(pmap, fn, items, path, match):
     with pytest.raises(plait.CheckpointError, match=match) as caught:

@@ -12,6 +12,8 @@ import plait
 import pytest
 import workloads as w
 
+pytestmark = pytest.mark.once
+
 # Every worker loads this file, and what it loads takes longer than most tests.
 PRELOAD = ["pytest"]
 

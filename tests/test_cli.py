@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import plait
 import pytest
 
+pytestmark = pytest.mark.once
 COMMAND = [sys.executable, "-m", "plait"]
 GOOD = """
     ITEMS = [1_000] * 3

@@ -14,6 +14,8 @@ import plait
 import pytest
 from plait import _core
 
+pytestmark = pytest.mark.once
+
 codec = _core.codec
 PICKLE = 1
 THRESHOLD = 64 << 10

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 COMMAND = [sys.executable, "-m", "plait"]
 
 

@@ -15,6 +15,8 @@ import time
 import pytest
 from endings import Program, reports
 
+pytestmark = pytest.mark.once
+
 BEGINNING = """
 import asyncio, concurrent.futures, logging, multiprocessing, pickle
 print("begins", flush=True)

@@ -10,6 +10,8 @@ import workloads as w
 from outside import until
 from plait import ThreadPoolExecutor
 
+pytestmark = pytest.mark.once
+
 
 def test_a_few_calls_are_made_and_the_rest_is_left():
     made = []

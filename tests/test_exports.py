@@ -10,6 +10,8 @@ import sys
 import plait
 import pytest
 
+pytestmark = pytest.mark.once
+
 
 def test_names_come_out_once_and_in_order():
     assert len(plait.__all__) == len(set(plait.__all__))

@@ -14,6 +14,8 @@ import pytest
 import workloads as w
 from ways import WAYS, Way, one_worker
 
+pytestmark = pytest.mark.once
+
 # Each worker loads this file; see `preload_of` in conftest.
 PRELOAD = ["pytest"]
 

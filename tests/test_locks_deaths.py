@@ -10,6 +10,8 @@ import plait
 import pytest
 from outside import PATIENCE, until
 
+pytestmark = pytest.mark.once
+
 LOCKS = [plait.Lock, plait.RLock]
 
 

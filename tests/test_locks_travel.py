@@ -13,6 +13,8 @@ import pytest
 from outside import PATIENCE, run_program
 from plait import _core
 
+pytestmark = pytest.mark.once
+
 ALL = [plait.Lock, plait.RLock, plait.Semaphore, plait.BoundedSemaphore, plait.Event, plait.Condition]
 
 

@@ -13,6 +13,8 @@ from long_maps import BACKENDS
 from long_maps import pmap as pmap
 from outside import finish, start_program
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("ordered", [True, False], ids=["ordered", "as they come"])
 @pytest.mark.parametrize("chunksize", [None, 7])

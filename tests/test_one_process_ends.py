@@ -6,6 +6,8 @@ import signal
 import pytest
 from outside import descendants, finish, nurseries, run_program, start_program, until
 
+pytestmark = pytest.mark.once
+
 # The first program of many an article, after the change of one import.
 ARTICLE = """
 from plait import Process

@@ -10,6 +10,8 @@ import pytest
 import workloads as w
 from outside import children, finish, is_alive, nurseries, run_program, start_program, until
 
+pytestmark = pytest.mark.once
+
 # --- the parent's fate
 
 PARENT = """

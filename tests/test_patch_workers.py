@@ -16,6 +16,8 @@ import plait
 import pytest
 from outside import run_program, until
 
+pytestmark = pytest.mark.once
+
 # Locks of spawned processes need it; it lives as long as this process.
 resource_tracker.ensure_running()
 

@@ -13,6 +13,8 @@ import pytest
 from groups import make_group as make_group
 from outside import finish, is_alive, kill_session, run_program, session, start_program, until
 
+pytestmark = pytest.mark.once
+
 STDLIB = "from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor"
 PLAIT = "from plait import ProcessPoolExecutor, ThreadPoolExecutor"
 # What shows whether others go on: a thread that notes the time whenever it gets the GIL.

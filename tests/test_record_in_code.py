@@ -13,6 +13,8 @@ import pytest
 from outside import run_program
 from recorded import words_of
 
+pytestmark = pytest.mark.once
+
 
 def spin(seconds):
     end = time.monotonic() + seconds

@@ -13,8 +13,8 @@ import pytest
 from outside import is_alive, run_program, until
 from workloads import pass_gate
 
+pytestmark = pytest.mark.once
 PRELOAD = ["pytest"]
-
 # All that is counted.
 COUNTS = ("submitted", "queued", "running", "done", "failed", "cancelled", "retried")
 
