@@ -168,14 +168,16 @@ class RayCluster:
     backend = "ray"
 
     def __init__(self, connect=True, **head):
-        told = {**RAY, "PYTHONPATH": os.pathsep.join(PATHS)}
+        # Its sockets lie there, whose names may not be long; and the note of where it is, which Ray puts into a
+        # folder that only its programs make.
+        self.folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+        os.mkdir(os.path.join(self.folder, "ray"))
+        told = {**RAY, "PYTHONPATH": os.pathsep.join(PATHS), "RAY_TMPDIR": self.folder}
         self._environ = {name: os.environ.get(name) for name in told}
         os.environ.update(told)
         import ray
         from ray.cluster_utils import Cluster
 
-        # Its sockets lie there, whose names may not be long.
-        self.folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
         node = {"num_cpus": 1, "object_store_memory": 80 << 20}
         head = {**node, "include_dashboard": False, "temp_dir": self.folder, **head}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
