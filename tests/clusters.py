@@ -168,8 +168,8 @@ class RayCluster:
     backend = "ray"
 
     def __init__(self, connect=True, **head):
-        # Its sockets lie there, whose names may not be long; and the note of where it is, which Ray puts into a
-        # folder that only its programs make.
+        # Its sockets lie there, whose names may not be long; and the note of where it is, which Ray puts into
+        # a folder that only its programs make.
         self.folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
         os.mkdir(os.path.join(self.folder, "ray"))
         told = {**RAY, "PYTHONPATH": os.pathsep.join(PATHS), "RAY_TMPDIR": self.folder}
