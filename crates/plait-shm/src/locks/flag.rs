@@ -37,7 +37,7 @@ impl FlagWord {
         loop {
             // Set already: it is set once more all the same, for those who see what was written before this.
             let next = if seen & SET == 0 { (seen | SET).wrapping_add(2) } else { seen };
-            // SYNC POINT with `is_set` and `look`.
+            // SYNC POINT with `is_set`, `look` and `clear`.
             match self.0.compare_exchange(seen, next, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) if next != seen => return self.0.wake_all(),
                 Ok(_) => return,
@@ -47,7 +47,8 @@ impl FlagWord {
     }
 
     pub(crate) fn clear(&self) {
-        self.0.fetch_and(!SET, Ordering::Relaxed);
+        // SYNC POINT with `set`: who clears it, and then looks for what it was set for, sees that.
+        self.0.fetch_and(!SET, Ordering::Acquire);
     }
 
     /// Begins to wait: no setting is missed from now on.

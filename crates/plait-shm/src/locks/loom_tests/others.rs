@@ -12,7 +12,7 @@ use crate::locks::places::PlaceWords;
 use crate::locks::roster::{Holder, Roster};
 use crate::locks::turnstile::{Broken, Passage, Stage, TurnstileWords};
 use crate::model_of;
-use crate::sync::SlotCell;
+use crate::sync::{AtomicU32, Ordering, SlotCell};
 
 /// A semaphore of one permit, and what that guards.
 struct Permits {
@@ -115,19 +115,40 @@ fn an_event_that_is_cleared_at_once_is_heard() {
     });
 }
 
+/// Who asks is the second thread: from the first one, loom would not see it read too early.
 #[test]
-fn an_event_that_was_set_already_tells_what_was_written_since() {
+fn who_finds_an_event_set_sees_what_was_written_before() {
     model_of(3, || {
         let flag = Arc::new(Flag { word: FlagWord::new(), said: SlotCell::new(0) });
         let other = Arc::clone(&flag);
-        let setter = thread::spawn(move || {
-            // SAFETY: loom panics when another thread is at it.
-            other.said.with_mut(|at| unsafe { *at = 7 });
-            other.word.set();
+        let asking = thread::spawn(move || {
+            if other.word.is_set() {
+                // SAFETY: loom panics when another thread writes it.
+                assert_eq!(other.said.with(|at| unsafe { *at }), 7);
+            }
         });
-        if flag.word.is_set() {
-            // SAFETY: loom panics when another thread writes it.
-            assert_eq!(flag.said.with(|at| unsafe { *at }), 7);
+        // SAFETY: loom panics when another thread is at it.
+        flag.said.with_mut(|at| unsafe { *at = 7 });
+        flag.word.set();
+        asking.join().unwrap();
+    });
+}
+
+/// Who clears it, and then looks, has what was written before any setting that it took back; what comes later, it is told of.
+#[test]
+fn an_event_that_was_set_already_tells_what_was_written_since() {
+    model_of(3, || {
+        let flag = Arc::new((FlagWord::new(), AtomicU32::new(0)));
+        flag.0.set();
+        let other = Arc::clone(&flag);
+        let setter = thread::spawn(move || {
+            other.1.store(7, Ordering::Relaxed);
+            other.0.set();
+        });
+        flag.0.clear();
+        if flag.1.load(Ordering::Relaxed) == 0 {
+            wait(&mut Watch(&flag.0, flag.0.begin()), None).unwrap();
+            assert_eq!(flag.1.load(Ordering::Relaxed), 7);
         }
         setter.join().unwrap();
     });
