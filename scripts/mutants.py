@@ -3,8 +3,8 @@
 Each mutant of crates/plait-shm/mutants.toml replaces one text of a source file: an ordering is weakened, or
 a check is dropped. It is put into a copy of the crate, and the one loom test that is named beside it has to
 fail there, as it has to pass in the copy without a mutant. The copy lies in target/mutants, where cargo
-finds what it built before. The exit code is 1 if a mutant survives, does not build or does not end, or if
-its text is no longer found exactly once.
+finds what it built before. The exit code is 1 if a mutant survives, does not build or does not end, if
+its text is no longer found exactly once, or if no mutant names a model that there is.
 """
 
 import argparse
@@ -137,10 +137,17 @@ def chosen(only: list[str]) -> list[Mutant]:
     ]
 
 
+def unnamed(program: Path) -> list[str]:
+    """Return the models of a program that no mutant names."""
+    ran = subprocess.run([str(program), "--list"], capture_output=True, text=True, check=True)
+    models = [line.removesuffix(": test") for line in ran.stdout.splitlines() if line.endswith(": test")]
+    return sorted(set(models) - {mutant.test for mutant in chosen([])})
+
+
 def unbroken(mutants: list[Mutant]) -> list[str]:
     """Run the tests in the copy as it is; return what is wrong."""
     program = build()
-    wrong = []
+    wrong = [f"no mutant is listed that {model} has to notice" for model in unnamed(program)]
     for test in sorted({mutant.test for mutant in mutants}):
         try:
             passed, why = run(program, test)

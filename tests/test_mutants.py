@@ -31,6 +31,7 @@ def models():
             if not begins:
                 continue
         found[module] = {f"{module}::{name}" for name in MODEL.findall(text)}
+        assert len(found[module]) == text.count("#[test]"), path
     return found
 
 
@@ -40,14 +41,16 @@ def test_its_text_is_there_once(mutant):
     assert mutant.broken(source) != source
 
 
-def test_the_models_that_are_named_are_there():
+def test_each_model_has_a_mutant():
     there = set().union(*models().values())
-    assert {mutant.test for mutant in LISTED} <= there
+    assert there == {mutant.test for mutant in LISTED}
 
 
-def test_each_room_of_models_has_a_mutant():
-    named = {mutant.test.rpartition("::")[0] for mutant in LISTED}
-    assert models().keys() == named
+def test_models_that_no_mutant_names_are_told(tmp_path):
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\necho '{LISTED[0].test}: test\nnew: test\n\n2 tests, 0 benchmarks'\n")
+    program.chmod(0o755)
+    assert mutants.unnamed(program) == ["new"]
 
 
 def test_what_does_not_fit_is_said():
