@@ -10,14 +10,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{FallocateFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::process::Resource;
 
 use crate::block::{Block, Region};
 use crate::mapped::{Access, Mapped};
-use crate::segment::{cannot_shrink, file_len, memfd};
-use crate::system;
+use crate::segment::file_len;
+use crate::system::{self, Files, Here};
 
 /// The least that a program gets along with.
 const MIN_LEN: u64 = 1 << 20;
@@ -76,7 +75,7 @@ impl Commons {
         if limit < MIN_LEN {
             return Err(Errno::FBIG.into());
         }
-        let file = memfd(name, 0)?;
+        let file = Here::create(name)?;
         let mut len = len.max(MIN_LEN).min(limit) / page * page;
         while let Err(error) = system::ftruncate(&file, len) {
             len = len / 2 / page * page;
@@ -84,7 +83,7 @@ impl Commons {
                 return Err(error.into());
             }
         }
-        system::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        Here::seal(file.as_fd())?;
         Ok(Arc::new(Self::new(file, len, 0)))
     }
 
@@ -94,8 +93,7 @@ impl Commons {
     /// `InvalidInput` for a file whose length can change, or is not whole pages, which therefore is no commons.
     pub fn open(fd: OwnedFd) -> io::Result<Arc<Self>> {
         let len = file_len(&fd)? as u64;
-        let sealed = system::fcntl_get_seals(&fd).is_ok_and(|seals| seals.contains(SealFlags::GROW));
-        if !sealed || !cannot_shrink(&fd) || !len.is_multiple_of(rustix::param::page_size() as u64) {
+        if !Here::is_sealed(fd.as_fd()) || !len.is_multiple_of(rustix::param::page_size() as u64) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file is not the commons of a program"));
         }
         Ok(Arc::new(Self::new(fd, len, len)))
@@ -156,18 +154,12 @@ impl Commons {
         if start >= end {
             return false;
         }
-        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        system::fallocate(&self.file, flags, start, end - start).is_ok()
+        Here::punch(self.file.as_fd(), start, end - start)
     }
 
     /// Gives the pages of a block memory; those that have none yet are zeros.
     pub(crate) fn fill(&self, block: Block) -> io::Result<()> {
-        loop {
-            match system::fallocate(&self.file, FallocateFlags::KEEP_SIZE, block.offset, block.len) {
-                Err(Errno::INTR) => {}
-                filled => return Ok(filled?),
-            }
-        }
+        Here::fill(self.file.as_fd(), block.offset, block.len)
     }
 
     /// Maps the bytes of a block, wherever it begins, for as long as the value lives; neither the commons nor a descriptor
@@ -195,6 +187,7 @@ impl Commons {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::segment::new_file;
 
     const KIB: u64 = 1 << 10;
     const MIB: u64 = 1 << 20;
@@ -209,7 +202,7 @@ mod tests {
     }
 
     fn write(commons: &Commons, offset: u64, bytes: &[u8]) {
-        assert_eq!(system::pwrite(commons.fd(), bytes, offset), Ok(bytes.len()));
+        Here::write(commons.fd(), bytes, offset).unwrap();
     }
 
     #[test]
@@ -219,9 +212,8 @@ mod tests {
         assert_eq!((commons.len(), resident(&commons)), (1 << 46, 0));
         assert_eq!(other_side(&commons).len(), 1 << 46);
         for len in [0, 2 * MIB] {
-            assert!(system::ftruncate(commons.fd(), len).is_err());
+            assert!(cfg!(portable) || system::ftruncate(commons.fd(), len).is_err());
         }
-        assert!(system::fcntl_add_seals(commons.fd(), SealFlags::WRITE).is_err());
         let flags = rustix::io::fcntl_getfd(commons.fd()).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
     }
@@ -235,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(any(miri, acted), ignore = "residency")]
+    #[cfg_attr(any(miri, acted, portable), ignore = "residency")]
     fn regions_do_not_overlap_and_come_back_empty() {
         let commons = Commons::create(MIB).unwrap();
         let first = commons.take_region(256 * KIB).unwrap();
@@ -265,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(any(miri, acted), ignore = "residency")]
+    #[cfg_attr(any(miri, acted, portable), ignore = "residency")]
     fn whole_pages_are_punched() {
         let commons = Commons::create(MIB).unwrap();
         write(&commons, 0, &[7; 4 * 4096]);
@@ -284,12 +276,12 @@ mod tests {
     fn other_files_are_refused() {
         let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
         assert!(Commons::open(file.into()).is_err());
-        for (len, seals) in
-            [(8192, SealFlags::SHRINK), (8192, SealFlags::GROW), (8191, SealFlags::SHRINK | SealFlags::GROW)]
-        {
-            let file = memfd("plait-test", len).unwrap();
-            system::fcntl_add_seals(&file, seals).unwrap();
-            assert!(Commons::open(file).is_err());
+        for (len, is_sealed) in [(8192, false), (8191, true)] {
+            let file = new_file("plait-test", len).unwrap();
+            if is_sealed {
+                Here::seal(file.as_fd()).unwrap();
+            }
+            assert!(cfg!(portable) && !is_sealed || Commons::open(file).is_err(), "{len}");
         }
     }
 

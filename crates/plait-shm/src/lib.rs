@@ -1,4 +1,4 @@
-//! Memory shared by the processes of a pool: segments, rings, wake-ups. Linux, on memfd and futex.
+//! Memory shared by the processes of a pool: segments, rings, wake-ups. On Linux with memfd and futex; see [`PLATFORM`] for others.
 //!
 //! The parent makes a [`PoolMemory`] for the pool and a [`WorkerMemory`] for each worker process, and hands their
 //! file descriptors over; large data lies in the program's [`Commons`], put there by an [`Arena`] and read where it lies
@@ -73,6 +73,8 @@ pub use queue::{
 pub use segment::Segment;
 pub use status::WorkerStatus;
 pub use stream::{StreamReader, StreamWriter, WriteError};
+#[cfg(not(loom))]
+pub use system::{Here as Platform, PLATFORM, ProcessWatch, private_file};
 pub use tail::Tail;
 #[cfg(not(loom))]
 pub use worker_memory::{NewWorkerMemory, WorkerMemory};

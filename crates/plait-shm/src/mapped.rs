@@ -3,16 +3,14 @@
 //! Promises: the bytes can be read and written for as long as the value lives; what is written to a snapshot is seen by nobody
 //! else; [`Mapped::is_unwritten`] says so only when the bytes are surely those of the block.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
 
-use rustix::mm::{Advice, MapFlags, ProtFlags};
+use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::block::Block;
 use crate::segment::Mapping;
-use crate::system;
+use crate::system::{Files, Here};
 
 /// How a block is mapped. Both ways it can be read and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +21,6 @@ pub enum Access {
     /// Live: everybody who has mapped the block so sees at once what anybody writes.
     Shared,
 }
-
-/// Bits of an entry of the page map: it is in memory, it is swapped out, it is a page of the file (a copy is not).
-const PRESENT: u64 = 1 << 63;
-const SWAPPED: u64 = 1 << 62;
-const OF_FILE: u64 = 1 << 61;
-
-/// How many entries are read at once: the kernel looks at as many.
-const ENTRIES: usize = 512;
 
 /// The memory of one block, unmapped on drop. See [`crate::Commons::map`].
 pub struct Mapped {
@@ -76,10 +66,7 @@ impl Mapped {
     /// Makes all of it ready to be read, so that who reads it next does so at an even pace. It takes a little longer than the
     /// reading would by itself; a hint.
     pub fn populate(&self) {
-        // SAFETY: the range is this mapping's, and reading its pages in changes nothing that is mapped.
-        let _ = unsafe {
-            system::madvise(self.mapping.base().as_ptr().cast(), self.mapping.len(), Advice::LinuxPopulateRead)
-        };
+        Here::populate(&self.mapping);
     }
 
     /// Are the `len` bytes from the byte `at` of this snapshot on as the block has them, since nothing was ever written to their
@@ -92,38 +79,16 @@ impl Mapped {
         if len == 0 {
             return true;
         }
-        let page = rustix::param::page_size();
-        let start = self.as_ptr() as usize + at;
-        let (first, last) = (start / page, (start + len - 1) / page);
-        // Of this process as it is now: a forked child has a map of its own.
-        File::open("/proc/self/pagemap")
-            .is_ok_and(|map| are_unwritten(&map, first as u64, last as u64).unwrap_or(false))
+        Here::is_unwritten(self.as_ptr() as usize + at, len)
     }
-}
-
-/// Is none of the pages `first..=last` of a private mapping a copy of its own?
-fn are_unwritten(map: &File, first: u64, last: u64) -> io::Result<bool> {
-    let mut buffer = [0; ENTRIES * 8];
-    let mut next = first;
-    while next <= last {
-        let count = (last - next + 1).min(ENTRIES as u64);
-        let entries = &mut buffer[..count as usize * 8];
-        map.read_exact_at(entries, next * 8)?;
-        let (entries, _) = entries.as_chunks::<8>();
-        // A page that is neither in memory nor in the swap was not touched, or was only read and dropped since.
-        let unwritten = |entry: u64| entry & OF_FILE != 0 || entry & (PRESENT | SWAPPED) == 0;
-        if !entries.iter().all(|entry| unwritten(u64::from_ne_bytes(*entry))) {
-            return Ok(false);
-        }
-        next += count;
-    }
-    Ok(true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Commons;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
     use std::os::unix::process::CommandExt;
     use std::process::Command;
     use std::slice;
@@ -141,7 +106,7 @@ mod tests {
     fn filled() -> Arc<Commons> {
         let commons = Commons::create(1 << 30).unwrap();
         let bytes: Vec<u8> = (0..LEN).map(byte).collect();
-        assert_eq!(system::pwrite(commons.fd(), &bytes, BLOCK.offset), Ok(LEN));
+        Here::write(commons.fd(), &bytes, BLOCK.offset).unwrap();
         commons
     }
 
@@ -187,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(any(miri, acted), ignore = "pagemap")]
+    #[cfg_attr(any(miri, acted, portable), ignore = "pagemap")]
     fn one_written_byte_is_found() {
         let commons = filled();
         for at in [0, 1, PAGE, LEN / 2, LEN - PAGE, LEN - 1] {
@@ -202,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(any(miri, acted), ignore = "pagemap")]
+    #[cfg_attr(any(miri, acted, portable), ignore = "pagemap")]
     fn what_was_only_read_is_unwritten() {
         let commons = filled();
         let mapped = commons.map(BLOCK, Access::Snapshot).unwrap();
@@ -218,7 +183,7 @@ mod tests {
 
     /// The system writes to memory, too.
     #[test]
-    #[cfg_attr(any(miri, acted), ignore = "pagemap")]
+    #[cfg_attr(any(miri, acted, portable), ignore = "pagemap")]
     fn what_a_system_call_wrote_is_found() {
         let commons = filled();
         let mapped = commons.map(BLOCK, Access::Snapshot).unwrap();
@@ -243,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(any(miri, acted), ignore = "fork")]
+    #[cfg_attr(any(miri, acted, portable), ignore = "fork")]
     fn a_forked_child_can_tell_as_well() {
         let commons = filled();
         let mapped = Arc::new(commons.map(BLOCK, Access::Snapshot).unwrap());
@@ -263,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg_attr(any(miri, acted), ignore = "pagemap")]
+    #[cfg_attr(any(miri, acted, portable), ignore = "pagemap")]
     fn memory_is_unmapped_on_drop() {
         let commons = filled();
         let mapped = commons.map(BLOCK, Access::Snapshot).unwrap();

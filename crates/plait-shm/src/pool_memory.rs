@@ -16,8 +16,9 @@ use crate::claim::{ClaimConsumer, ClaimProducer, ClaimedUpTo, Slots};
 use crate::error::OpenError;
 use crate::ident::Ident;
 use crate::seats::Seats;
-use crate::segment::{Segment, Shown, cannot_shrink, file_len};
+use crate::segment::{Segment, Shown, file_len};
 use crate::sync::{AtomicU32, Line, Ordering, Place, Shareable};
+use crate::system::{Files, Here};
 
 const MAGIC: &[u8; 8] = b"plaitpoo";
 
@@ -99,7 +100,7 @@ impl PoolMemory {
             return Err(OpenError::Worker(me));
         }
         let found = file_len(&fd)?;
-        if !cannot_shrink(&fd) || found < STATES_AT {
+        if !Here::is_sealed(fd.as_fd()) || found < STATES_AT {
             return Err(OpenError::Alien);
         }
         // How much of it there is to map stands in its words.

@@ -1,26 +1,20 @@
-//! A segment: anonymous memory (memfd) that goes to another process as a file descriptor.
+//! A segment: anonymous memory that goes to another process as a file descriptor.
 //!
 //! Promises: no name is left in any file system whoever is killed; the mapping stays until the value is dropped; the file can
-//! neither shrink nor grow, in no process (it is sealed), so that no access within `len` raises SIGBUS.
+//! neither shrink nor grow, in no process, where files can be sealed, so that no access within `len` raises SIGBUS.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
-use rustix::fs::{MemfdFlags, SealFlags};
-use rustix::mm::{Advice, MapFlags, ProtFlags};
+use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::sync::Home;
-use crate::system;
+use crate::system::{self, Files, Here};
 
-/// Makes an anonymous file of `len` bytes, closed on exec, never executable where the kernel can say so.
-pub(crate) fn memfd(name: &str, len: usize) -> io::Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let fd = match system::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
-        // Linux before 6.3.
-        Err(rustix::io::Errno::INVAL) => system::memfd_create(name, flags)?,
-        made => made?,
-    };
+/// Makes a file of `len` bytes for memory that is shared.
+pub(crate) fn new_file(name: &str, len: usize) -> io::Result<OwnedFd> {
+    let fd = Here::create(name)?;
     system::ftruncate(&fd, len as u64)?;
     Ok(fd)
 }
@@ -28,12 +22,6 @@ pub(crate) fn memfd(name: &str, len: usize) -> io::Result<OwnedFd> {
 pub(crate) fn file_len(fd: impl AsFd) -> io::Result<usize> {
     let size = system::fstat(fd)?.st_size;
     usize::try_from(size).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
-}
-
-/// Can the file behind `fd` not become shorter? Without that no bounds check keeps SIGBUS away.
-pub(crate) fn cannot_shrink(fd: impl AsFd) -> bool {
-    // Files that are no memfd have no seals to ask for.
-    system::fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
 }
 
 /// A mapping of a file, removed on drop.
@@ -63,9 +51,7 @@ impl Mapping {
     ) -> io::Result<Self> {
         let mapping = Self::map(fd, offset, len, protection, sharing)?;
         if sharing.contains(MapFlags::SHARED) {
-            // Who writes a core dump reads everything, and so would fill the holes of the file with memory. It is a hint.
-            // SAFETY: the range is the new mapping's, and what the advice changes is what a dump holds.
-            let _ = unsafe { system::madvise(mapping.base.as_ptr().cast(), len, Advice::LinuxDontDump) };
+            Here::omit_from_dumps(&mapping);
         }
         Ok(mapping)
     }
@@ -85,6 +71,7 @@ impl Mapping {
     }
 
     /// `len` bytes of zeros that are no file's.
+    #[cfg(target_os = "linux")]
     pub(crate) fn anonymous(len: usize, protection: ProtFlags, sharing: MapFlags) -> io::Result<Self> {
         // SAFETY: the kernel chooses the address, so nothing that is mapped already is replaced.
         let base = unsafe { system::mmap_anonymous(ptr::null_mut(), len, protection, sharing)? };
@@ -132,10 +119,10 @@ impl Segment {
     /// nothing else.
     ///
     /// # Errors
-    /// Those of `memfd_create`, `ftruncate` (EFBIG under `ulimit -f`) and `mmap`; a `len` of 0.
+    /// Those of making a file, of `ftruncate` (EFBIG under `ulimit -f`) and of `mmap`; a `len` of 0.
     pub fn create(name: &str, len: usize) -> io::Result<(Self, OwnedFd)> {
-        let fd = memfd(name, len)?;
-        system::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        let fd = new_file(name, len)?;
+        Here::seal(fd.as_fd())?;
         let mapping = Mapping::new(&fd, len, ProtFlags::READ | ProtFlags::WRITE)?;
         Ok((Self { mapping }, fd))
     }
@@ -145,7 +132,7 @@ impl Segment {
     /// # Errors
     /// Those of `mmap`; `InvalidInput` for a file that can still shrink, which therefore is no segment, and for an empty one.
     pub fn open(fd: impl AsFd) -> io::Result<Self> {
-        if !cannot_shrink(&fd) {
+        if !Here::is_sealed(fd.as_fd()) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file is not a sealed segment"));
         }
         let mapping = Mapping::new(&fd, file_len(&fd)?, ProtFlags::READ | ProtFlags::WRITE)?;
@@ -219,6 +206,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(portable, ignore = "seals")]
     fn nobody_can_resize_it() {
         let (_segment, fd) = Segment::create("plait-test", 8192).unwrap();
         assert!(system::ftruncate(&fd, 4096).is_err());
@@ -237,8 +225,8 @@ mod tests {
     fn other_files_are_refused() {
         let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
         assert!(Segment::open(file).is_err());
-        let growing = memfd("plait-test", 4096).unwrap();
-        assert!(Segment::open(growing).is_err());
+        let growing = new_file("plait-test", 4096).unwrap();
+        assert!(cfg!(portable) || Segment::open(growing).is_err());
         assert!(Segment::create("plait-test", 0).is_err());
     }
 

@@ -6,7 +6,7 @@ use std::io;
 use super::slabs::SLAB;
 use super::{Arena, ArenaError};
 use crate::block::Block;
-use crate::system;
+use crate::system::{Files, Here};
 
 /// How much memory is asked for at once: the system begins anew when a signal comes meanwhile.
 const PROVIDED: u64 = 16 << 20;
@@ -103,23 +103,9 @@ impl Arena {
             }
             return Ok(());
         }
-        let (mut to, mut rest) = (offset, bytes);
-        let written = loop {
-            if rest.is_empty() {
-                break Ok(());
-            }
-            match system::pwrite(self.commons.fd(), rest, self.base + to) {
-                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    rest = &rest[written..];
-                    to += written as u64;
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => break Err(error.into()),
-            }
-        };
-        self.warm.set(offset, to);
-        written
+        Here::write(self.commons.fd(), bytes, self.base + offset)?;
+        self.warm.set(offset, end);
+        Ok(())
     }
 
     /// Gives the memory of the whole pages between two offsets back; true when it was done.

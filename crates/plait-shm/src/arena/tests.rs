@@ -139,7 +139,7 @@ proptest! {
                     let held = resident(&arena);
                     // What is left beyond live blocks is what was to be kept, and slabs that are partly live.
                     let slabs = live.len() as u64 * SLAB;
-                    prop_assert!(held <= arena.used() as u64 + slabs + keep as u64, "{} held", held);
+                    prop_assert!(cfg!(portable) || held <= arena.used() as u64 + slabs + keep as u64, "{} held", held);
                 }
             }
             let mut places: Vec<_> = live.iter().map(|(block, _)| (block.offset, block.offset + block.len.max(1))).collect();
@@ -153,7 +153,7 @@ proptest! {
         }
         prop_assert_eq!(arena.used(), 0);
         arena.trim(0);
-        prop_assert_eq!(resident(&arena), 0);
+        prop_assert!(cfg!(portable) || resident(&arena) == 0);
         prop_assert_eq!((arena.pages.free_runs().count(), arena.pages.end()), (0, 0));
         prop_assert!(arena.put(&[&vec![1; RESERVE]]).is_ok(), "all of it can be had in one piece again");
     }
@@ -171,7 +171,7 @@ fn warm_pages_are_used_again() {
 }
 
 #[test]
-#[cfg_attr(any(miri, acted), ignore = "residency")]
+#[cfg_attr(any(miri, acted, portable), ignore = "residency")]
 fn a_draft_takes_memory_as_it_is_written() {
     for len in [1_000, 1_000_000] {
         let (mut arena, view) = pair(RESERVE);
@@ -249,7 +249,7 @@ fn a_view_refuses_what_is_not_in_its_region() {
 }
 
 #[test]
-#[cfg_attr(any(miri, acted), ignore = "residency")]
+#[cfg_attr(any(miri, acted, portable), ignore = "residency")]
 fn arenas_of_one_commons_do_not_meet() {
     let commons = Commons::create(1 << 30).unwrap();
     let [one, two] = [(); 2].map(|()| commons.take_region(1 << 16).unwrap());
@@ -294,7 +294,7 @@ fn a_released_block_is_recalled_until_its_pages_are_used() {
         |arena| assert!(arena.put(&[&[7; 10]]).is_ok()),
         |arena| arena.trim(0),
     ];
-    for take in takes {
+    for take in takes.into_iter().take(if cfg!(portable) { 2 } else { 3 }) {
         let (mut arena, _view) = pair(RESERVE);
         let block = arena.put(&[&data]).unwrap();
         let other = arena.put(&[&data]).unwrap();
@@ -311,7 +311,7 @@ fn a_released_block_is_recalled_until_its_pages_are_used() {
 }
 
 #[test]
-#[cfg_attr(any(miri, acted), ignore = "residency")]
+#[cfg_attr(any(miri, acted, portable), ignore = "residency")]
 fn what_is_provided_has_memory_and_what_is_cleared_is_zero() {
     for len in [1_000, 1_000_000, 20 << 20] {
         let (mut arena, _view) = pair(1 << 26);

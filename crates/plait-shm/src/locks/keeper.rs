@@ -1,17 +1,19 @@
 //! The keeper: the thread of a process that lives and dies for it, and sees to what others leave when they die.
 //!
-//! Its life is the process's: the word of the seat is in its will, so the kernel marks it when the process ends, at once and
-//! however large the process was, and wakes one of the keepers that sleep on it. That one sees to what the dead one held
-//! and wakes all who sleep in this memory, who then look again. Promises: as long as one process lives, each death is seen
+//! Its life is the process's: the word of the seat is in its will, so it is marked when the process ends ([`Deaths`]): by the kernel at
+//! once, however large the process was, which wakes one of the keepers that sleep on it; or else by a keeper that looks. One sees to
+//! what the dead one held and wakes all who sleep in this memory, who then look again. Promises: as long as one process lives, each death is seen
 //! to; by one keeper at a time, and again from the beginning if that one dies meanwhile.
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use super::memory::Inside;
-use super::robust::Will;
 use super::roster::{DIED, Holder, WATCHED};
-use crate::sync::{Futex, Ordering, Slept, now, sleep_any};
+use crate::sync::{Futex, Ordering, now, sleep_any};
+use crate::system::{Deaths, Here, Will as _};
+
+type Will = <Here as Deaths>::Will;
 
 /// What a process and its keeper tell each other.
 pub(crate) struct Orders {
@@ -86,7 +88,7 @@ impl Orders {
     }
 
     fn keep(&self, memory: &Inside) {
-        run_at_once();
+        Here::run_at_once();
         match Keeper::join(memory) {
             Ok(keeper) => {
                 self.tell(keeper.me.0);
@@ -111,10 +113,10 @@ impl<'a> Keeper<'a> {
     fn join(memory: &'a Inside) -> Result<Self, Refused> {
         let roster = &memory.roster;
         let will = Will::make(None, Some(&roster.door)).map_err(Refused::System)?;
-        open_door(&roster.door, will.thread);
+        open_door(&roster.door, will.life());
         let sat = roster.free_seat().ok_or(Refused::Full).and_then(|at| {
             let will = Will::make(Some(&roster.seats[at].life), Some(&roster.door)).map_err(Refused::System)?;
-            let me = roster.sit(at, will.thread);
+            let me = roster.sit(at, will.life());
             roster.seats[at].pid.store(std::process::id(), Ordering::Release);
             Ok(Self { memory, will, me })
         });
@@ -140,16 +142,21 @@ impl<'a> Keeper<'a> {
             let mut words = vec![(&orders.word, WORK), (&*roster.joins, joins)];
             let mut dead = false;
             for seat in roster.seats.iter() {
+                Here::look(&seat.life);
                 let life = watch(&seat.life);
                 dead |= life & DIED != 0;
-                if life != 0 && life & !WATCHED != self.will.thread {
+                if life != 0 && life & !WATCHED != self.will.life() {
                     words.push((&seat.life, life));
                 }
             }
             if dead {
                 self.bury();
                 again = Some(now() + LAST_MOMENTS);
-            } else if sleep_any(&words, again) == Slept::TimedOut {
+                continue;
+            }
+            let look = Here::LOOK_EVERY.map(|every| now() + every);
+            let _ = sleep_any(&words, again.into_iter().chain(look).min());
+            if again.is_some_and(|again| again <= now()) {
                 self.memory.see_to(None, self.me);
                 again = None;
             }
@@ -161,7 +168,7 @@ impl<'a> Keeper<'a> {
     fn bury(&self) {
         let roster = &self.memory.roster;
         self.will.set_pending(Some(&roster.door));
-        open_door(&roster.door, self.will.thread);
+        open_door(&roster.door, self.will.life());
         let dead: Vec<Holder> = roster.dead().collect();
         for dead in dead {
             self.memory.see_to(Some(dead), self.me);
@@ -182,7 +189,7 @@ impl<'a> Keeper<'a> {
     }
 }
 
-/// Asks the kernel to wake those who sleep on a life when it ends; gives the word as it is now.
+/// Has those woken who sleep on a life when it ends; gives the word as it is now.
 fn watch(life: &Futex) -> u32 {
     let seen = life.load(Ordering::Acquire);
     if seen == 0 || seen & (DIED | WATCHED) != 0 {
@@ -200,6 +207,7 @@ const KNOCK: u64 = 200_000;
 
 fn open_door(door: &Futex, thread: u32) {
     loop {
+        Here::look(door);
         let seen = door.load(Ordering::Relaxed);
         let free = seen == 0 || seen & DIED != 0;
         if free && door.compare_exchange(seen, thread, Ordering::Acquire, Ordering::Relaxed).is_ok() {
@@ -212,30 +220,6 @@ fn open_door(door: &Futex, thread: u32) {
 fn close_door(door: &Futex) {
     door.store(0, Ordering::Release);
     door.wake_all();
-}
-
-/// How long a keeper runs at a time, as it tells the scheduler, in nanoseconds: the least that one may ask for. It runs for less.
-const SLICE: u64 = 100_000;
-
-/// Has the scheduler run the calling thread as soon as it is woken, for a little: who asks for a short slice comes before who runs already,
-/// and gets no more time for it. A keeper is often woken on the very processor on which the dead one's memory is taken down, and
-/// would wait until that is done. Linux does so from 6.12 on, and anybody may ask; before, it is asked in vain.
-fn run_at_once() {
-    if let Some(mut how) = scheduled(0) {
-        how.sched_runtime = SLICE;
-        // SAFETY: the kernel reads what it has filled in. Where it refuses, deaths are seen to later.
-        let _ = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const how, 0) };
-    }
-}
-
-/// How a thread is scheduled, or the calling one for 0; nothing where that is not the usual way.
-fn scheduled(thread: u32) -> Option<libc::sched_attr> {
-    // SAFETY: numbers only, which may all be 0.
-    let mut how: libc::sched_attr = unsafe { std::mem::zeroed() };
-    let len = size_of::<libc::sched_attr>();
-    // SAFETY: the kernel writes no more bytes than there are.
-    let asked = unsafe { libc::syscall(libc::SYS_sched_getattr, thread, &raw mut how, len, 0) };
-    (asked == 0 && how.sched_policy == libc::SCHED_OTHER as u32).then_some(how)
 }
 
 /// Runs `start`, whose new thread lets in no signal of the process: those are for the program's own threads.
@@ -259,21 +243,4 @@ pub(crate) fn without_signals<R>(start: impl FnOnce() -> R) -> R {
     // SAFETY: the set was filled in above; a mask that was in force can be put back.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
     started
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::locks::LockMemory;
-
-    #[test]
-    fn a_keeper_runs_when_it_is_woken() {
-        let memory = LockMemory::create(16).unwrap();
-        let me = memory.me().unwrap().seat().unwrap();
-        let thread = memory.roster().seats[me].life.load(Ordering::Relaxed) & !WATCHED;
-        // Where the whole program is scheduled in another way, or no thread has a slice of its own, there is nothing to ask for.
-        let own = scheduled(0).map_or(0, |how| how.sched_runtime);
-        let keepers = scheduled(thread).map_or(0, |how| how.sched_runtime);
-        assert!(own == 0 || keepers == SLICE, "{keepers} ns, not {SLICE}");
-    }
 }

@@ -5,18 +5,14 @@
 
 use std::fmt;
 use std::io;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicPtr;
-
-use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use super::keeper::{Orders, Refused};
 use super::memory::Inside;
 use super::roster::{Holder, SEATS};
-use crate::segment::Mapping;
-use crate::sync::{AtomicU32, Ordering};
-use crate::system;
+use crate::sync::Ordering;
+use crate::system::{ForkWord as _, HereWord};
 
 /// Why a process cannot take part in a `LockMemory`.
 #[derive(Debug)]
@@ -61,9 +57,9 @@ impl From<Refused> for JoinError {
     }
 }
 
-/// Which seat this process has. The word lies in a page that a forked child finds empty.
+/// Which seat this process has, in a word that a forked child finds empty.
 pub(crate) struct Membership {
-    page: Mapping,
+    word: HereWord,
     orders: AtomicPtr<Orders>,
 }
 
@@ -73,21 +69,11 @@ const JOINING: u32 = 3 << 8;
 
 impl Membership {
     pub(crate) fn new() -> io::Result<Self> {
-        let len = rustix::param::page_size();
-        let page = Mapping::anonymous(len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)?;
-        // SAFETY: the page is the new mapping's, and empty as it is.
-        unsafe { system::madvise(page.base().as_ptr().cast(), len, Advice::LinuxWipeOnFork)? };
-        Ok(Self { page, orders: AtomicPtr::default() })
-    }
-
-    fn word(&self) -> &AtomicU32 {
-        let at: NonNull<AtomicU32> = self.page.base().cast();
-        // SAFETY: the page is mapped, writable, aligned and as long as `self`, and an atomic is all that is ever in it.
-        unsafe { at.as_ref() }
+        Ok(Self { word: HereWord::new()?, orders: AtomicPtr::default() })
     }
 
     pub(crate) fn holder(&self) -> Option<Holder> {
-        match self.word().load(Ordering::Acquire) {
+        match self.word.load() {
             NONE | JOINING => None,
             me => Some(Holder(me)),
         }
@@ -103,7 +89,7 @@ impl Membership {
             if let Some(me) = self.holder() {
                 return Ok(me);
             }
-            if self.word().compare_exchange(NONE, JOINING, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            if !self.word.claim(JOINING) {
                 std::thread::yield_now();
                 continue;
             }
@@ -111,16 +97,16 @@ impl Membership {
                 Ok((orders, me)) => {
                     if let Err(error) = adopt(me) {
                         orders.leave();
-                        self.word().store(NONE, Ordering::Release);
+                        self.word.store(NONE);
                         return Err(error);
                     }
                     // A child's own, in place of its parent's, which it leaves alone.
                     self.orders.store(Arc::into_raw(orders).cast_mut(), Ordering::Relaxed);
-                    self.word().store(me.0, Ordering::Release);
+                    self.word.store(me.0);
                     Ok(me)
                 }
                 Err(refused) => {
-                    self.word().store(NONE, Ordering::Release);
+                    self.word.store(NONE);
                     Err(refused.into())
                 }
             };
@@ -145,7 +131,7 @@ impl Membership {
             orders.leave();
             // SAFETY: the pointer came from `into_raw`, and nobody uses it after this.
             drop(unsafe { Arc::from_raw(self.orders.load(Ordering::Relaxed)) });
-            self.word().store(NONE, Ordering::Relaxed);
+            self.word.store(NONE);
         }
     }
 }

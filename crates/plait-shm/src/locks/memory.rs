@@ -7,10 +7,9 @@
 //! [`Name`]: super::books::Name
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::SealFlags;
 use rustix::process::Resource;
 
 use super::books::{BookWords, Books, Page};
@@ -21,9 +20,9 @@ use super::tenancy;
 use crate::commons::Commons;
 use crate::error::OpenError;
 use crate::ident::Ident;
-use crate::segment::{Segment, cannot_shrink, file_len, memfd};
+use crate::segment::{Segment, file_len, new_file};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, Place, Shareable};
-use crate::system;
+use crate::system::{self, Files, Here};
 
 const MAGIC: &[u8; 8] = b"plaitlck";
 
@@ -164,7 +163,7 @@ impl LockMemory {
             .map_or(MOST, |most| (most / 16) as usize / (LINE + size_of::<Page>()));
         let mut lines = lines.clamp(1, MOST).min(most.max(LEAST));
         let fd = loop {
-            match memfd("plait-locks", end_of(lines)) {
+            match new_file("plait-locks", end_of(lines)) {
                 // Files may not be so large.
                 Err(error) if lines <= LEAST => return Err(error),
                 Err(_) => lines /= 2,
@@ -175,11 +174,10 @@ impl LockMemory {
         while len > end_of(lines) as u64 && system::ftruncate(&fd, len).is_err() {
             len = len / 2 / STEP * STEP;
         }
-        system::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        Here::seal(fd.as_fd())?;
         let segment = Arc::new(Segment::front(&fd, LINE)?);
         let mut random = [0; IDENTITY_LEN];
-        // So few bytes come at once.
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+        getrandom::fill(&mut random).map_err(io::Error::from)?;
         for (word, bytes) in
             Place::<[AtomicU64]>::slice(&segment, IDENTITY, IDENTITY_LEN / 8).iter().zip(random.chunks(8))
         {
@@ -221,7 +219,7 @@ impl LockMemory {
     /// # Errors
     /// [`OpenError`].
     pub fn identity_of(fd: &OwnedFd) -> Result<u128, OpenError> {
-        if !cannot_shrink(fd) || file_len(fd)? < LINE {
+        if !Here::is_sealed(fd.as_fd()) || file_len(fd)? < LINE {
             return Err(OpenError::Alien);
         }
         let segment = Arc::new(Segment::front(fd, LINE)?);

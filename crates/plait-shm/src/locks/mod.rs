@@ -25,8 +25,6 @@ mod memory;
 mod pending;
 mod permits;
 mod places;
-#[cfg(not(loom))]
-mod robust;
 mod roster;
 #[cfg(not(loom))]
 mod semaphore;
@@ -39,6 +37,8 @@ mod word;
 
 #[cfg(not(loom))]
 pub(crate) use memory::Kind;
+#[cfg(any(test, portable, not(target_os = "linux")))]
+pub(crate) use roster::{DIED, WATCHED};
 pub(crate) use roster::{Holder, Roster, SEATS};
 #[cfg(not(loom))]
 pub(crate) use tenancy::Tenancy;

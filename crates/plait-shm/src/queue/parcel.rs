@@ -4,8 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use rustix::io::Errno;
-
 use super::heap::{Heap, PAGE};
 use super::kept::{Docket, Fresh, Store};
 use super::reference::Reference;
@@ -13,7 +11,7 @@ use crate::block::Block;
 use crate::locks::Holder;
 use crate::mapped::{Access, Mapped};
 use crate::sync::Ordering;
-use crate::system;
+use crate::system::{Files, Here};
 
 /// A message in a queue's memory: one that is about to be put, or one that was taken. Dropped, it is freed.
 pub struct Parcel {
@@ -106,19 +104,8 @@ impl Drop for Parcel {
 
 impl Heap {
     /// Writes bytes at a place of the file.
-    fn write(&self, mut part: &[u8], mut at: u64) -> io::Result<()> {
-        while !part.is_empty() {
-            match system::pwrite(self.memory().fd(), part, at) {
-                Ok(0) => return Err(Errno::NOSPC.into()),
-                Ok(written) => {
-                    at += written as u64;
-                    part = &part[written..];
-                }
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+    fn write(&self, part: &[u8], at: u64) -> io::Result<()> {
+        Here::write(self.memory().fd(), part, at)
     }
 
     /// Where a page lies in the file.
@@ -176,16 +163,7 @@ impl Store for Taker<'_> {
         if docket.is_short() {
             let start = body.len();
             body.resize(start + len as usize, 0);
-            let mut rest = &mut body[start..];
-            while !rest.is_empty() {
-                let at = self.heap.place(page) + len - rest.len() as u64;
-                match system::pread(self.heap.memory().fd(), &mut *rest, at) {
-                    Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                    Ok(read) => rest = &mut rest[read..],
-                    Err(Errno::INTR) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
+            Here::read(self.heap.memory().fd(), &mut body[start..], self.heap.place(page))?;
         } else {
             body.extend_from_slice(&Reference { page, len }.to_bytes());
         }

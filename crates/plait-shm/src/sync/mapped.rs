@@ -6,15 +6,12 @@ use std::cell::UnsafeCell;
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub(crate) use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
-use rustix::io::Errno;
-use rustix::thread::{ClockId, Timespec, futex};
 use rustix::time::clock_gettime;
 
-use crate::system;
+use crate::system::{Here, WakeUps};
 
 /// Memory that [`Place`]s lie in.
 ///
@@ -222,22 +219,19 @@ impl Futex {
 
     /// Sleeps if the word is `expected`, until it is woken or the time is over.
     pub(crate) fn sleep(&self, expected: u32, timeout: Option<Duration>) -> Slept {
-        // A duration that a timespec cannot hold is longer than any machine lives.
-        let timeout = timeout.and_then(|time| Timespec::try_from(time).ok());
-        slept(futex::wait(&self.0, futex::Flags::empty(), expected, timeout.as_ref()))
+        // What no clock will ever show is longer than any machine lives.
+        let ahead = timeout.and_then(|time| u64::try_from(time.as_nanos()).ok());
+        self.sleep_until(expected, ahead.and_then(|ahead| now().checked_add(ahead)))
     }
 
     /// As [`Futex::sleep`], until an instant of [`now`].
     pub(crate) fn sleep_until(&self, expected: u32, until: Option<u64>) -> Slept {
-        let until = until.map(timespec);
-        let all = core::num::NonZeroU32::MAX;
-        slept(futex::wait_bitset(&self.0, futex::Flags::empty(), expected, until.as_ref(), all))
+        Here::sleep(&self.0, expected, until)
     }
 
-    /// Wakes up to `count` of those who sleep on the word, the longest asleep first.
+    /// Wakes up to `count` of those who sleep on the word.
     pub(crate) fn wake(&self, count: u32) {
-        // It can fail for an unmapped word only, and how many it found is of no use.
-        let _ = system::futex_wake(&self.0, futex::Flags::empty(), count.min(i32::MAX as u32));
+        Here::wake(&self.0, count);
     }
 
     /// Wakes everybody who sleeps on the word.
@@ -246,64 +240,18 @@ impl Futex {
     }
 }
 
-fn slept(ended: Result<(), Errno>) -> Slept {
-    match ended {
-        Ok(()) | Err(Errno::AGAIN) => Slept::Woken,
-        Err(Errno::TIMEDOUT) => Slept::TimedOut,
-        Err(Errno::INTR) => Slept::Interrupted,
-        // EFAULT and EINVAL alone are left: an unmapped or unaligned word, which a reference to one cannot be.
-        Err(error) => unreachable!("futex wait on a mapped word failed: {error}"),
-    }
-}
-
-fn timespec(nanoseconds: u64) -> Timespec {
-    let (seconds, rest) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
-    Timespec { tv_sec: seconds as i64, tv_nsec: rest as i64 }
-}
-
 /// CLOCK_MONOTONIC, in nanoseconds: the same for all processes of the machine.
 pub(crate) fn now() -> u64 {
     let now = clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// How many words the kernel watches at once.
-const WATCHED: usize = 128;
-
-/// Where the kernel cannot watch several words (Linux before 5.16, other systems), they are looked at this often.
-/// Miri's clock goes on with the steps that are run, and by so much a keeper has done little more than wake up.
-const NAP: u64 = if cfg!(miri) { 50_000_000 } else { 500_000 };
-
-/// Set when the kernel has refused to watch several words. Miri knows no call for that.
-static LOOKING: AtomicBool = AtomicBool::new(cfg!(miri));
-
 /// From now on, has this process look at several words every half millisecond, as on kernels that cannot watch them.
 pub(crate) fn look_instead() {
-    LOOKING.store(true, Ordering::Relaxed);
+    Here::look_instead();
 }
 
 /// Sleeps while each word is as expected, until one of them is woken, or until an instant of [`now`].
 pub(crate) fn sleep_any(words: &[(&Futex, u32)], until: Option<u64>) -> Slept {
-    if words.len() <= WATCHED && !LOOKING.load(Ordering::Relaxed) {
-        let mut waits = [futex::Wait::new(); WATCHED];
-        for (wait, (word, expected)) in waits.iter_mut().zip(words) {
-            wait.val = u64::from(*expected);
-            wait.uaddr = futex::WaitPtr::new(word.0.as_ptr().cast());
-            wait.flags = futex::WaitFlags::SIZE_U32;
-        }
-        let until = until.map(timespec);
-        let none = futex::WaitvFlags::empty();
-        match futex::waitv(&waits[..words.len()], none, until.as_ref(), ClockId::Monotonic) {
-            // Not there, or not allowed.
-            Err(Errno::NOSYS | Errno::PERM) => look_instead(),
-            ended => return slept(ended.map(|_| ())),
-        }
-    }
-    let nap = now() + NAP;
-    let over = until.is_some_and(|until| until <= nap);
-    let (first, expected) = words[0];
-    match first.sleep_until(expected, Some(until.map_or(nap, |until| until.min(nap)))) {
-        Slept::TimedOut if !over => Slept::Woken,
-        ended => ended,
-    }
+    Here::sleep_any(words, until)
 }

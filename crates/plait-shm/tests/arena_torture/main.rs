@@ -368,7 +368,8 @@ fn killed_owners_and_readers_tear_no_block_and_lose_none() {
     let left: Vec<Region> = parent.homes.values().map(|home| home.region).collect();
     assert_eq!(left.len(), OWNERS);
     left.into_iter().for_each(|region| parent.commons.give_region(region));
-    assert_eq!(rustix::fs::fstat(parent.commons.fd()).unwrap().st_blocks, 0, "memory was lost");
+    let left = rustix::fs::fstat(parent.commons.fd()).unwrap().st_blocks;
+    assert!(left == 0 || plait_shm::PLATFORM == "portable", "memory was lost: {left}");
     println!(
         "arena: {kills} deaths, {owners} of owners; {} blocks read whole, {} of them by another after a reader's death",
         parent.read, parent.read_again

@@ -17,7 +17,7 @@ fn messages_of_all_lengths_come_in_order() {
 }
 
 #[test]
-#[cfg_attr(any(miri, acted), ignore = "residency")]
+#[cfg_attr(any(miri, acted, portable), ignore = "residency")]
 fn it_goes_round_its_ring_and_gives_memory_back() {
     let queue = queue(0, 0);
     let resident = || rustix::fs::fstat(queue.memory().fd()).unwrap().st_blocks as u64 * 512;
@@ -159,7 +159,7 @@ fn others_are_not_queues() {
 }
 
 #[test]
-#[cfg_attr(any(miri, acted), ignore = "residency")]
+#[cfg_attr(any(miri, acted, portable), ignore = "residency")]
 fn its_memory_goes_with_the_last_that_has_it() {
     let memory = LockMemory::create(2048).unwrap();
     let resident = || rustix::fs::fstat(memory.fd()).unwrap().st_blocks as u64 * 512;

@@ -7,7 +7,9 @@
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering, compiler_fence};
 
-use crate::sync::Futex;
+use super::Linux;
+use crate::sync::{AtomicU32, Futex};
+use crate::system::{self, Deaths};
 
 /// The kernel's `struct robust_list_head`, and the one entry that it may lead to.
 #[repr(C)]
@@ -24,16 +26,30 @@ struct List {
 pub(crate) struct Will {
     /// It stays until the process ends, since the kernel may read it then.
     list: &'static List,
-    /// The thread's id, which stands in the words.
-    pub(crate) thread: u32,
+    thread: u32,
 }
 
-impl Will {
-    /// Makes the calling thread's will, in place of an earlier one: `kept` is in it for good, `pending` until it is told otherwise.
-    ///
-    /// # Errors
-    /// That of `set_robust_list`.
-    pub(crate) fn make(kept: Option<&Futex>, pending: Option<&Futex>) -> io::Result<Self> {
+impl Deaths for Linux {
+    type Will = Will;
+    const LOOK_EVERY: Option<u64> = None;
+
+    /// The kernel has looked.
+    fn look(_word: &AtomicU32) {}
+
+    /// Who asks for a short slice comes before who runs already, and gets no more time for it. A keeper is often woken on the very
+    /// processor on which the dead one's memory is taken down, and would wait until that is done. Linux does so from 6.12 on, and
+    /// anybody may ask; before, it is asked in vain.
+    fn run_at_once() {
+        if let Some(mut how) = scheduled(0) {
+            how.sched_runtime = SLICE;
+            // SAFETY: the kernel reads what it has filled in. Where it refuses, deaths are seen to later.
+            let _ = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const how, 0) };
+        }
+    }
+}
+
+impl system::Will for Will {
+    fn make(kept: Option<&Futex>, pending: Option<&Futex>) -> io::Result<Self> {
         let zero = || AtomicUsize::new(0);
         let list = Box::leak(Box::new(List { first: zero(), offset: 0, pending: zero(), entry: zero() }));
         let (head, entry) = (&raw const *list as usize, &raw const list.entry as usize);
@@ -53,8 +69,7 @@ impl Will {
         if set == 0 { Ok(will) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// From now on the thread's id may come to stand in this word, or leave it.
-    pub(crate) fn set_pending(&self, word: Option<&Futex>) {
+    fn set_pending(&self, word: Option<&Futex>) {
         // The kernel adds the offset to what stands here, and reads the word there; it follows nothing else of it.
         let entry = word.map_or(0, |word| (word.as_ptr() as isize).wrapping_sub(self.list.offset) as usize);
         // The kernel reads the list on behalf of this very thread: the compiler alone must keep the order.
@@ -62,12 +77,31 @@ impl Will {
         self.list.pending.store(entry, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
     }
+
+    /// The thread's id.
+    fn life(&self) -> u32 {
+        self.thread
+    }
+}
+
+/// How long a keeper runs at a time, as it tells the scheduler, in nanoseconds: the least that one may ask for. It runs for less.
+const SLICE: u64 = 100_000;
+
+/// How a thread is scheduled, or the calling one for 0; nothing where that is not the usual way.
+fn scheduled(thread: u32) -> Option<libc::sched_attr> {
+    // SAFETY: numbers only, which may all be 0.
+    let mut how: libc::sched_attr = unsafe { std::mem::zeroed() };
+    let len = size_of::<libc::sched_attr>();
+    // SAFETY: the kernel writes no more bytes than there are.
+    let asked = unsafe { libc::syscall(libc::SYS_sched_getattr, thread, &raw mut how, len, 0) };
+    (asked == 0 && how.sched_policy == libc::SCHED_OTHER as u32).then_some(how)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::locks::roster::{DIED, WATCHED};
+    use crate::locks::{DIED, WATCHED};
+    use crate::system::Will as _;
     use std::sync::Arc;
 
     /// What a thread leaves in two words that have its id.
@@ -93,5 +127,17 @@ mod tests {
         assert_eq!(left(Some(0), Some(1)), [DIED | WATCHED, DIED]);
         let pending = left(None, Some(1));
         assert_eq!((pending[0] & DIED, pending[1]), (0, DIED));
+    }
+
+    #[test]
+    #[cfg_attr(any(miri, portable), ignore = "not with these keepers")]
+    fn a_keeper_runs_when_it_is_woken() {
+        let memory = crate::LockMemory::create(16).unwrap();
+        let me = memory.me().unwrap().seat().unwrap();
+        let thread = memory.roster().seats[me].life.load(Ordering::Relaxed) & !WATCHED;
+        // Where the whole program is scheduled in another way, or no thread has a slice of its own, there is nothing to ask for.
+        let own = scheduled(0).map_or(0, |how| how.sched_runtime);
+        let keepers = scheduled(thread).map_or(0, |how| how.sched_runtime);
+        assert!(own == 0 || keepers == SLICE, "{keepers} ns, not {SLICE}");
     }
 }
