@@ -15,10 +15,9 @@ use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
-use rustix_libc_wrappers::process::SignalExt;
+use rustix::process::{Pid, Signal};
 
+use plait_shm::{Platform, ProcessWatch};
 use plait_trace::WorkerId;
 
 use crate::native;
@@ -78,7 +77,7 @@ enum State {
     /// Lives, and there was no descriptor left for it.
     Unseen(Pid),
     /// Lives.
-    Seen(Arc<OwnedFd>),
+    Seen(Arc<OwnedFd>, Pid),
 }
 
 impl std::fmt::Debug for Nursery {
@@ -97,7 +96,7 @@ pub fn new_key(worker: WorkerId) -> u64 {
 impl Nursery {
     /// Starts the process and returns at once; orders given before it is ready wait in the socket.
     pub fn launch(launch: &Launch, ask_terminal: AskTerminal) -> io::Result<Arc<Self>> {
-        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let (ours, theirs) = protocol::pair()?;
         greet(&ours)?;
         // A group of its own while it starts, so that a Ctrl-C at the terminal finds it only once it ignores those;
         // it joins the parent's group again by itself.
@@ -192,9 +191,9 @@ impl Nursery {
     /// Sends a worker the signal of this number, if it lives or is about to; also a real-time one, but none that the C
     /// library keeps for itself.
     pub fn signal(&self, key: u64, signal: i32) {
-        let Some(known) = Signal::from_raw(signal) else { return };
+        let Some(known) = protocol::signal(signal) else { return };
         let worker = locked(&self.workers).get(&key).map(|worker| match &worker.state {
-            State::Seen(process) => Some(Arc::clone(process)),
+            State::Seen(process, pid) => Some((Arc::clone(process), *pid)),
             State::Ordered | State::Unseen(_) => None,
         });
         let Some(seen) = worker else {
@@ -202,7 +201,7 @@ impl Nursery {
         };
         // Both fail only when there is nobody left to be signalled.
         let _ = match seen {
-            Some(process) => pidfd_send_signal(&*process, known).map_err(io::Error::from),
+            Some((process, pid)) => Platform::signal(process.as_fd(), pid, known),
             // Behind the order to fork it, so it comes when the worker is there.
             None => protocol::send_request(&self.socket, Request::Signal { key, signal }, &[]),
         };
@@ -227,10 +226,10 @@ impl Nursery {
     fn on_report(&self, received: Received<Report>) {
         match received.message {
             Report::Forked { key, pid } => {
-                let state = match (received.fds.into_iter().next(), Pid::from_raw(pid)) {
-                    (Some(process), _) => State::Seen(Arc::new(process)),
-                    (None, Some(pid)) => State::Unseen(pid),
-                    (None, None) => return,
+                let Some(id) = Pid::from_raw(pid) else { return };
+                let state = match received.fds.into_iter().next() {
+                    Some(process) => State::Seen(Arc::new(process), id),
+                    None => State::Unseen(id),
                 };
                 let sink = locked(&self.workers).get_mut(&key).map(|worker| {
                     worker.state = state;
@@ -266,9 +265,9 @@ impl Nursery {
             let sink = Arc::clone(&worker.sink);
             if let State::Unseen(pid) = worker.state {
                 // The nursery cannot have reaped it without a word, and the moment since is too short for its id to come round.
-                match pidfd_open(pid, PidfdFlags::empty()) {
-                    Ok(process) => worker.state = State::Seen(Arc::new(process)),
-                    Err(Errno::SRCH) => {
+                match Platform::find(pid) {
+                    Ok(Some(process)) => worker.state = State::Seen(Arc::new(process), pid),
+                    Ok(None) => {
                         news.push((sink, Some(Exit::Unknown)));
                         return false;
                     }
@@ -279,8 +278,8 @@ impl Nursery {
                 }
             }
             match &worker.state {
-                State::Seen(process) if has_ended(process) => news.push((sink, Some(Exit::Unknown))),
-                State::Seen(process) => {
+                State::Seen(process, _) if has_ended(process) => news.push((sink, Some(Exit::Unknown))),
+                State::Seen(process, _) => {
                     alive.push(Arc::clone(process));
                     return true;
                 }
@@ -305,7 +304,7 @@ impl Nursery {
 
 /// Gives the nursery the means to see the end of this process.
 pub(super) fn greet(socket: &OwnedFd) -> io::Result<()> {
-    let me = pidfd_open(getpid(), PidfdFlags::empty())?;
+    let me = Platform::own()?;
     protocol::send_request(socket, Request::Hello, &[me.as_fd()])
 }
 

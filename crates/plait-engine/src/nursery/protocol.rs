@@ -1,6 +1,7 @@
 //! What parent and nursery say to each other on their socket: one packet a message, descriptors beside it.
 //!
-//! The socket is `SOCK_SEQPACKET`, so a packet arrives whole or not at all. Descriptors travel by `SCM_RIGHTS`.
+//! The socket is `SOCK_SEQPACKET`, so a packet arrives whole or not at all; where there is none it is a stream, of packets that are all of one
+//! length, and less than what goes into a socket's buffer at once. Descriptors travel by `SCM_RIGHTS`.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -11,6 +12,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags,
 };
+use rustix::process::Signal;
 
 /// The most descriptors one message carries.
 pub const MAX_FDS: usize = 8;
@@ -175,15 +177,43 @@ pub fn recv_report(socket: impl AsFd) -> io::Result<Option<Received<Report>>> {
     recv(socket, Report::decode)
 }
 
+/// The signal of this number, also a real-time one where there are any, but none that the C library keeps for itself.
+pub fn signal(number: i32) -> Option<Signal> {
+    #[cfg(target_os = "linux")]
+    return <Signal as rustix_libc_wrappers::process::SignalExt>::from_raw(number);
+    #[cfg(not(target_os = "linux"))]
+    return Signal::from_named_raw(number);
+}
+
+/// What Linux is told with each message, and other systems of each socket or descriptor.
+#[cfg(target_os = "linux")]
+const FLAGS: (SendFlags, RecvFlags) = (SendFlags::NOSIGNAL, RecvFlags::CMSG_CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+const FLAGS: (SendFlags, RecvFlags) = (SendFlags::empty(), RecvFlags::empty());
+
+/// The two ends of such a socket, closed on exec.
+///
+/// # Errors
+/// The system's.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    #[cfg(all(target_os = "linux", not(portable)))]
+    return Ok(rustix::net::socketpair(
+        rustix::net::AddressFamily::UNIX,
+        rustix::net::SocketType::SEQPACKET,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    )?);
+    #[cfg(any(portable, not(target_os = "linux")))]
+    return std::os::unix::net::UnixStream::pair().map(|(one, other)| (one.into(), other.into()));
+}
+
 fn send(socket: impl AsFd, packet: &Packet, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    rustix::io::retry_on_intr(|| {
-        rustix::net::sendmsg(&socket, &[IoSlice::new(packet)], &mut ancillary, SendFlags::NOSIGNAL)
-    })?;
+    rustix::io::retry_on_intr(|| rustix::net::sendmsg(&socket, &[IoSlice::new(packet)], &mut ancillary, FLAGS.0))?;
     Ok(())
 }
 
@@ -193,7 +223,7 @@ fn recv<M>(socket: impl AsFd, decode: impl Fn(&Packet) -> io::Result<M>) -> io::
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let got = loop {
         let mut into = [IoSliceMut::new(&mut bytes)];
-        match rustix::net::recvmsg(&socket, &mut into, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+        match rustix::net::recvmsg(&socket, &mut into, &mut ancillary, FLAGS.1) {
             // The other side has gone with messages to it unread. The kernel says so once, and before it gives out what
             // that side had sent.
             Err(Errno::INTR | Errno::CONNRESET) => {}
@@ -206,29 +236,43 @@ fn recv<M>(socket: impl AsFd, decode: impl Fn(&Packet) -> io::Result<M>) -> io::
             fds.extend(list);
         }
     }
+    if !cfg!(target_os = "linux") {
+        for fd in &fds {
+            rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?;
+        }
+    }
     if got.bytes == 0 {
         return Ok(None);
     }
-    if got.bytes != bytes.len() {
+    if got.bytes != bytes.len() && !read_rest(&socket, &mut bytes[got.bytes..])? {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let truncated = got.flags.contains(ReturnFlags::CTRUNC);
     Ok(Some(Received { message: decode(&bytes)?, fds, truncated }))
 }
 
+/// Reads what is missing of a packet, where a stream may give it in parts; whether all of it came.
+fn read_rest(socket: impl AsFd, mut rest: &mut [u8]) -> io::Result<bool> {
+    if cfg!(all(target_os = "linux", not(portable))) {
+        return Ok(false);
+    }
+    while !rest.is_empty() {
+        match rustix::io::retry_on_intr(|| rustix::io::read(&socket, &mut *rest))? {
+            0 => return Ok(false),
+            read => rest = &mut rest[read..],
+        }
+    }
+    Ok(true)
+}
+
 // Not under Miri: descriptors in messages.
 #[cfg(all(test, not(miri)))]
 mod tests {
     use super::*;
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-
-    fn pair() -> (OwnedFd, OwnedFd) {
-        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
-    }
 
     #[test]
     fn messages_arrive_as_sent_with_their_descriptors() {
-        let (parent, nursery) = pair();
+        let (parent, nursery) = pair().unwrap();
         let requests = [
             (Request::Hello, 1),
             (Request::Fork { key: u64::MAX - 3 }, 0),
@@ -256,14 +300,14 @@ mod tests {
 
     #[test]
     fn a_closed_end_reads_as_the_end() {
-        let (parent, nursery) = pair();
+        let (parent, nursery) = pair().unwrap();
         drop(parent);
         assert!(recv_request(&nursery).unwrap().is_none());
     }
 
     #[test]
     fn what_was_said_last_is_heard_from_an_end_closed_with_messages_unread() {
-        let (parent, nursery) = pair();
+        let (parent, nursery) = pair().unwrap();
         let last = Report::Forked { key: 1, pid: 2 };
         send_request(&parent, Request::Fork { key: 2 }, &[]).unwrap();
         send_report(&nursery, last, &[io::stderr().as_fd()]).unwrap();
@@ -276,9 +320,10 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_refused() {
-        let (parent, nursery) = pair();
         for bytes in [&[0; 28][..], &[9; 28], &[1; 3]] {
+            let (parent, nursery) = pair().unwrap();
             rustix::net::send(&parent, bytes, SendFlags::empty()).unwrap();
+            drop(parent);
             assert_eq!(recv_request(&nursery).unwrap_err().kind(), io::ErrorKind::InvalidData);
         }
     }

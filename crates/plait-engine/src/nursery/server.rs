@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, PidfdFlags, Signal, getpid, kill_process, pidfd_open, pidfd_send_signal};
-use rustix_libc_wrappers::process::SignalExt;
+use rustix::process::{Pid, Signal, getpid, kill_process};
 
+use plait_shm::{Platform, ProcessWatch};
 use plait_trace::WorkerId;
 
 use super::protocol::{self, Exit, Received, Report, Request};
@@ -58,7 +57,11 @@ pub struct Order {
     pub key: u64,
     /// The descriptors it gets, in the order the parent sent them.
     pub fds: Vec<OwnedFd>,
+    /// What it will be watched by.
+    pub(super) birth: Birth,
 }
+
+pub(super) type Birth = <Platform as ProcessWatch>::Birth;
 
 /// What the nursery is to do next.
 #[derive(Debug)]
@@ -99,8 +102,7 @@ impl Server {
     pub fn start(socket: OwnedFd) -> io::Result<Option<Self>> {
         match protocol::recv_request(&socket)? {
             Some(Received { message: Request::Hello, mut fds, .. }) if fds.len() == 1 => {
-                let (asked, upward) =
-                    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+                let (asked, upward) = protocol::pair()?;
                 let (parent, children, upward) = (fds.remove(0), Vec::new(), Upward(upward));
                 Ok(Some(Self { socket, parent, children, asked, upward }))
             }
@@ -134,9 +136,10 @@ impl Server {
                     drop(fds);
                     self.failed(key, Errno::MFILE.raw_os_error())?;
                 }
-                Some(Received { message: Request::Fork { key }, fds, .. }) => {
-                    return Ok(Next::Order(Order { key, fds }));
-                }
+                Some(Received { message: Request::Fork { key }, fds, .. }) => match Platform::prepare() {
+                    Ok(birth) => return Ok(Next::Order(Order { key, fds, birth })),
+                    Err(error) => self.failed(key, error.raw_os_error().unwrap_or(Errno::NOMEM.raw_os_error()))?,
+                },
             }
         }
     }
@@ -144,11 +147,11 @@ impl Server {
     /// In the nursery, which has carried the order out: watches over the new worker, which reports itself. The order's
     /// descriptors are the worker's alone from now on.
     pub fn forked(&mut self, order: Order, pid: i32, reap: Reap<'_>) -> io::Result<()> {
-        let Order { key, fds } = order;
+        let Order { key, fds, birth } = order;
         drop(fds);
         let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
         // Not reaped yet, so the id cannot have been given to another process.
-        match pidfd_open(pid, PidfdFlags::empty()) {
+        match Platform::watch(birth, pid) {
             Ok(process) => {
                 self.children.push(Child { key, pid, process });
                 Ok(())
@@ -167,22 +170,27 @@ impl Server {
     }
 
     /// In a new worker: lets go of everything of the nursery's, has it get ready, and tells the parent that it lives, or
-    /// which error of the system keeps it from that. `ready` is given the process descriptor of the pool's owner. `None`: end,
-    /// without a word, since the parent was told, or has gone.
+    /// which error of the system keeps it from that. `ready` is given the process descriptor of the pool's owner and the order's
+    /// descriptors. `None`: end, without a word, since the parent was told, or has gone.
     ///
     /// # Errors
     /// What `ready` says that is no error of the system.
-    pub fn into_worker(self, key: u64, ready: impl FnOnce(OwnedFd) -> io::Result<()>) -> io::Result<Option<Upward>> {
+    pub fn into_worker(
+        self,
+        order: Order,
+        ready: impl FnOnce(OwnedFd, Vec<OwnedFd>) -> io::Result<()>,
+    ) -> io::Result<Option<Upward>> {
         let Self { socket, parent, children, asked, upward } = self;
+        let Order { key, fds, birth } = order;
         drop((children, asked));
-        if let Err(error) = ready(parent) {
+        // Without a descriptor the parent signals through the nursery.
+        let process = Platform::live(birth).ok();
+        if let Err(error) = ready(parent, fds) {
             let errno = error.raw_os_error().ok_or(error)?;
             still_there(protocol::send_report(&socket, Report::Failed { key, errno }, &[]))?;
             return Ok(None);
         }
         let me = getpid();
-        // Without a descriptor the parent signals through the nursery.
-        let process = pidfd_open(me, PidfdFlags::empty()).ok();
         let fds: Vec<_> = process.iter().map(AsFd::as_fd).collect();
         let report = Report::Forked { key, pid: me.as_raw_nonzero().get() };
         Ok(still_there(protocol::send_report(&socket, report, &fds))?.then_some(upward))
@@ -211,10 +219,10 @@ impl Server {
 
     fn signal(&self, key: u64, signal: i32) {
         if let Some(child) = self.children.iter().find(|child| child.key == key)
-            && let Some(signal) = Signal::from_raw(signal)
+            && let Some(signal) = protocol::signal(signal)
         {
             // Fails only when it has ended already.
-            let _ = pidfd_send_signal(&child.process, signal);
+            let _ = Platform::signal(child.process.as_fd(), child.pid, signal);
         }
     }
 

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, shutdown, socketpair};
-use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
+use rustix::net::{Shutdown, shutdown};
+use rustix::process::{Pid, WaitOptions, waitpid};
 
+use plait_shm::{Platform, ProcessWatch};
 use plait_trace::WorkerId;
 
 use super::protocol::{self, Report, Request};
@@ -49,7 +50,7 @@ fn ear() -> (Arc<Ear>, Receiver<News>) {
 }
 
 fn sockets() -> (OwnedFd, OwnedFd) {
-    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
+    protocol::pair().unwrap()
 }
 
 /// The parent's handle, and the other end of its socket.
@@ -69,7 +70,11 @@ fn lasting() -> Child {
 }
 
 fn descriptor(pid: i32) -> OwnedFd {
-    pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap()
+    Platform::find(Pid::from_raw(pid).unwrap()).unwrap().unwrap()
+}
+
+fn order(key: u64) -> Order {
+    Order { key, fds: Vec::new(), birth: Platform::prepare().unwrap() }
 }
 
 const PEAK: u64 = 5 << 20;
@@ -107,6 +112,7 @@ fn serve(socket: OwnedFd, command: fn() -> io::Result<Child>) -> thread::JoinHan
 }
 
 #[test]
+#[cfg_attr(portable, ignore = "programs that know nothing of their pipe")]
 fn workers_are_born_signalled_and_reaped_with_their_peak() {
     let (ours, socket) = sockets();
     client::greet(&ours).unwrap();
@@ -187,6 +193,7 @@ fn a_worker_without_a_descriptor_is_signalled_through_the_nursery() {
 }
 
 #[test]
+#[cfg_attr(portable, ignore = "programs that know nothing of their pipe")]
 fn workers_outlive_their_nursery_and_stay_in_reach() {
     let (elder, socket) = parent();
     let mut seen = lasting();
@@ -237,30 +244,30 @@ fn a_nursery_whose_parent_has_gone_ends_without_complaint() {
     server.failed(1, 11).unwrap();
     #[expect(clippy::zombie_processes, reason = "the server waits for it")]
     let child = Command::new("true").spawn().unwrap();
-    server.forked(Order { key: 1, fds: Vec::new() }, child.id() as i32, &reap).unwrap();
+    server.forked(order(1), child.id() as i32, &reap).unwrap();
     assert!(matches!(server.next_order(None, &reap).unwrap(), Next::Over));
-    assert!(server.into_worker(1, |_| Ok(())).unwrap().is_none());
+    assert!(server.into_worker(order(1), |_, _| Ok(())).unwrap().is_none());
 }
 
 #[test]
 fn a_new_worker_tells_that_it_lives_or_what_it_lacks() {
-    let birth = |ready: fn(OwnedFd) -> io::Result<()>| {
+    let birth = |ready: fn(OwnedFd, Vec<OwnedFd>) -> io::Result<()>| {
         let (ours, theirs) = sockets();
         client::greet(&ours).unwrap();
         let server = Server::start(theirs).unwrap().unwrap();
-        (server.into_worker(5, ready), protocol::recv_report(&ours).unwrap())
+        (server.into_worker(order(5), ready), protocol::recv_report(&ours).unwrap())
     };
-    let (born, report) = birth(|_| Ok(()));
+    let (born, report) = birth(|_, _| Ok(()));
     let report = report.unwrap();
     assert!(born.unwrap().is_some());
     assert_eq!(report.message, Report::Forked { key: 5, pid: std::process::id() as i32 });
     assert_eq!(report.fds.len(), 1);
 
-    let (born, report) = birth(|_| Err(io::Error::from_raw_os_error(11)));
+    let (born, report) = birth(|_, _| Err(io::Error::from_raw_os_error(11)));
     assert!(born.unwrap().is_none());
     assert_eq!(report.unwrap().message, Report::Failed { key: 5, errno: 11 });
 
-    let (born, report) = birth(|_| Err(io::Error::other("nonsense")));
+    let (born, report) = birth(|_, _| Err(io::Error::other("nonsense")));
     assert_eq!(born.unwrap_err().to_string(), "nonsense");
     assert!(report.is_none());
 }

@@ -333,8 +333,7 @@ impl<T> State<T> {
 /// What each worker reads at its start: after how many tasks it ends (all ones: never), the region of the program, then the
 /// binding's bytes.
 pub(super) fn write_setup(max_tasks: Option<u64>, program: Region, setup: &[u8]) -> io::Result<OwnedFd> {
-    let fd = rustix::fs::memfd_create("plait-setup", rustix::fs::MemfdFlags::CLOEXEC)?;
-    let mut file = std::fs::File::from(fd);
+    let mut file = plait_shm::private_file("plait-setup")?;
     file.write_all(&max_tasks.unwrap_or(u64::MAX).to_le_bytes())?;
     file.write_all(&program.offset.to_le_bytes())?;
     file.write_all(&program.len.to_le_bytes())?;

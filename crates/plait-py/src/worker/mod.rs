@@ -98,10 +98,10 @@ impl NurseryServer {
         let Stage::Serving(server, Some(order)) = stage else {
             return Err(PyRuntimeError::new_err("there is no order to become a worker of"));
         };
-        let (key, me, fds) = (order.key, order.worker(), order.fds);
+        let me = order.worker();
         beacon::set_role(&format!("plait worker {}", me.0));
         let mut opened = None;
-        let upward = server.into_worker(key, |parent| {
+        let upward = server.into_worker(order, |parent, fds| {
             watchdog::start(parent)?;
             opened = Some(Worker::open(me, fds)?);
             Ok(())
