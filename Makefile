@@ -13,6 +13,16 @@ ROOT    := $(CURDIR)
 # Python files are live (the install is editable); a change of one builds nothing.
 SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find crates -name tests -prune -o -name snapshots -prune -o -print)
 
+# The layer of the operating system that plait is built on (docs/pythons.md): a build of the other one begins anew.
+PLAIT_PLATFORM ?= linux
+ifeq ($(PLAIT_PLATFORM),portable)
+export RUSTFLAGS := $(RUSTFLAGS) --cfg portable
+export CARGO_TARGET_DIR := $(ROOT)/target/portable
+else ifneq ($(PLAIT_PLATFORM),linux)
+$(error PLAIT_PLATFORM is linux or portable, not $(PLAIT_PLATFORM))
+endif
+$(shell mkdir -p .build && { [ "$$(cat .build/platform 2>/dev/null)" = $(PLAIT_PLATFORM) ] || echo $(PLAIT_PLATFORM) > .build/platform; })
+
 # The Pythons are asked for only by the goals that need them.
 GOALS   := $(or $(MAKECMDGOALS),help)
 ifneq ($(filter-out help clean,$(GOALS)),)
@@ -65,6 +75,7 @@ help:
 	@echo 'make audit    known holes, licences and sources of all that plait is made of (ARGS=--strict)'
 	@echo 'make clean    remove all that was built'
 	@echo 'PYTHON=…      the interpreter to build for (default python3)'
+	@echo 'PLAIT_PLATFORM=portable  build and test on POSIX alone, without what is only Linux'"'"'s (default linux)'
 
 demo: $(VENV)/built
 	@mkdir -p build
@@ -235,7 +246,7 @@ $(RELEASE)/made: requirements/release.txt
 	@touch $@
 
 # The extension lies in python/plait beside its sources; where it was removed it is built again, whatever the stamp says.
-.build/venv-3.%/built: $(SOURCES) .build/venv-3.%/made $(TOOLS)/made \
+.build/venv-3.%/built: $(SOURCES) .build/platform .build/venv-3.%/made $(TOOLS)/made \
 		$$(if $$(wildcard python/plait/_core.cpython-3$$(subst .,,$$*)-*.so),,force)
 	VIRTUAL_ENV=$(ROOT)/.build/venv-3.$* $(TOOLS)/bin/maturin develop --release --quiet
 	@# As an installer does; where the environment keeps Python from it, each start would compile anew.
