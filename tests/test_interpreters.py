@@ -172,6 +172,61 @@ def test_functions_of_the_main_script():
     assert (ended.code, ended.out, ended.err) == (0, "[0, 1, 4, 9]\n", ""), ended
 
 
+PLAIN = """
+import concurrent.futures, math, os.path
+import plait
+
+LIMIT = 3
+FIRST = concurrent.futures.FIRST_COMPLETED
+
+def helper(n, by=2, *, more=LIMIT):
+    "What it says."
+    return n * by + more
+
+def even(n):
+    return n == 0 or odd(n - 1)
+
+def odd(n):
+    return n != 0 and even(n - 1)
+
+def shifted(by):
+    def shift(n):
+        return helper(n) + by
+    return shift
+
+def all_of_it(n):
+    is_first = FIRST == concurrent.futures.FIRST_COMPLETED
+    return helper(n), helper.__doc__, math.isqrt(n), os.path.basename("a/b"), even(n), is_first
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+def of_a_class(n):
+    return Point(n).x
+
+class Callable:
+    def __call__(self, n):
+        return -n
+
+with plait.Executor("interpreters", 1) as pool:
+    for fn in (all_of_it, shifted(7), lambda n: helper(n, more=0), of_a_class, Callable(), odd):
+        print(pool.submit(fn, 9).result() == fn(9), end=" ")
+    loaded = pool.submit(lambda: "cloudpickle" in __import__("sys").modules)
+    print(loaded.result(), pool.submit(lambda: __name__).result())
+with plait.Executor("interpreters", 1) as pool:
+    print(pool.submit(all_of_it, 9).result() == all_of_it(9), pool.submit(even, 4).result())
+    print(pool.submit(lambda: "cloudpickle" in __import__("sys").modules).result())
+"""
+
+
+@needs_3_14
+def test_plain_functions_of_the_script_need_no_cloudpickle():
+    ended = run_program("-c", PLAIN)
+    assert ended.err == "", ended
+    assert ended.lines == ["True True True True True True True __main__", "True True", "False"]
+
+
 @needs_3_14
 def test_a_comparison_has_a_row_of_them():
     before = interpreters_alive()

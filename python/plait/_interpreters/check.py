@@ -7,6 +7,7 @@ from typing import Any
 
 from plait._asyncio.kind import name_of
 from plait._interpreters import check_version, inside
+from plait._interpreters.byvalue import dumped
 from plait._interpreters.executor import made, opened
 
 # Functions that were loaded in one.
@@ -33,7 +34,7 @@ def check(fn: Callable[..., Any]) -> None:
     from plait import _core
 
     try:
-        function = inside.dumps(fn)
+        function = dumped(fn)
     except Exception:
         # It says which part is in the way.
         _core.codec.encode_direct(fn, ())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 from plait._asyncio.kind import is_coroutine_function, name_of, refuse_coroutines
 from plait._errors import PlaitError, remote_traceback
 from plait._interpreters import check_version, inside
+from plait._interpreters.byvalue import dumped
 from plait._mapping import check_chunksize
 from plait._thread import ThreadPoolExecutor
 
@@ -20,6 +21,17 @@ T = TypeVar("T")
 
 # The interpreter of a thread of a pool.
 _here = threading.local()
+
+# What an interpreter begins with: where to look for modules, and `inside` alone, without the package.
+_BEGIN = """
+import sys
+sys.path[:] = {path!r}
+from _frozen_importlib import module_from_spec
+from _frozen_importlib_external import spec_from_file_location
+spec = spec_from_file_location({name!r}, {file!r})
+sys.modules[{name!r}] = inside = module_from_spec(spec)
+spec.loader.exec_module(inside)
+"""
 
 
 class InterpreterExecutor(ThreadPoolExecutor):
@@ -57,7 +69,7 @@ class InterpreterExecutor(ThreadPoolExecutor):
             raise TypeError("initializer must be a callable")
         start = None
         if initializer is not None:
-            start = inside.dumps(initializer), inside.dumps((tuple(initargs), {}))
+            start = dumped(initializer), inside.dumps((tuple(initargs), {}))
         super().__init__(
             max_workers,
             thread_name_prefix,
@@ -131,7 +143,7 @@ def _packed(
     if is_coroutine_function(fn):
         refuse_coroutines(fn, "interpreters")
     try:
-        return _carry, name_of(fn), inside.dumps(fn), inside.dumps((args, kwargs))
+        return _carry, name_of(fn), dumped(fn), inside.dumps((args, kwargs))
     except Exception as error:
         return _fail, _told(error, fn, args, kwargs)
 
@@ -178,9 +190,14 @@ def opened(answer: bytes, name: str) -> Any:
     raise error
 
 
+def here() -> tuple[Any, set[bytes]]:
+    """The interpreter of this thread of a pool, and the functions that were loaded there."""
+    return _here.interpreter, _here.loaded
+
+
 def _open(path: list[str], start: tuple[bytes, bytes] | None) -> None:
     """Give the thread its interpreter."""
-    _here.interpreter = made(path)
+    _here.interpreter, _here.loaded = made(path), set()
     if start is not None:
         try:
             _carry("the initializer", *start)
@@ -195,8 +212,7 @@ def made(path: list[str]) -> Any:
 
     interpreter = interpreters.create()
     try:
-        # plait has to be found before it can be told where to look.
-        interpreter.exec(f"import sys; sys.path[:] = {path!r}; from plait._interpreters import inside")
+        interpreter.exec(_BEGIN.format(path=path, name=inside.__name__, file=inside.__file__))
     except BaseException as error:
         interpreter.close()
         raise PlaitError(f"a sub-interpreter could not be made ready: {error}") from error
@@ -206,5 +222,6 @@ def made(path: list[str]) -> Any:
 def _close() -> None:
     """End the thread's interpreter."""
     interpreter = _here.__dict__.pop("interpreter", None)
+    _here.__dict__.clear()
     if interpreter is not None:
         interpreter.close()
