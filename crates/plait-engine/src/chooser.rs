@@ -1,16 +1,20 @@
 //! Which backend the rest of a map goes to, and with how many workers: from what its first calls measured.
 //!
-//! `choose` predicts how long the remaining calls would take one after the other, on each number of threads, and on each
-//! number of processes (`predict`), and answers with the best of them, its reasons in words, and what it was compared
-//! with. `revise` looks again while the run goes on, with what the running backend really reached, and answers only when
-//! a switch pays for itself.
+//! `choose` predicts how long the remaining calls would take one after the other, on each number of threads, of
+//! processes, and of interpreters within this process where there are some (`predict`), and answers with the best of
+//! them, its reasons in words, and what it was compared with. `revise` looks again while the run goes on, with what the
+//! running backend really reached, and answers only when a switch pays for itself.
 //!
 //! Pure arithmetic: no clock, no I/O, no Python. Promises, for whatever was measured:
-//! - The answer is one of the candidates that the user left open, and every figure in it is finite.
-//! - What cannot be sent, or changes state that the caller sees, never goes to processes by choice.
-//! - More bytes to send never make processes more likely, a larger share of holding the GIL never makes threads more
-//!   likely, more processors never make serial more likely, and so many times as many calls never do either.
-//! - Of candidates that are about as fast, the simpler one: serial before threads, threads before processes.
+//! - The answer is one of the candidates that the user left open (serial if there is none), and every figure in it is
+//!   finite.
+//! - What cannot be sent, or changes state that the caller sees, never goes to processes by choice, nor to interpreters.
+//! - Interpreters are no candidate unless the machine is said to have them, and never for what cannot be loaded there or
+//!   takes so long that it would have to be stopped.
+//! - More bytes to send never make it more likely that calls are sent, a larger share of holding the GIL never makes
+//!   threads more likely, more processors never make serial more likely, and so many times as many calls never do either.
+//! - Of candidates that are about as fast, the simpler one: serial before threads, threads before processes, and
+//!   interpreters last.
 //! - Where the number of calls is not known, the run is thought to last ten times what it has lasted, and
 //!   [`SHORTEST_RUN`] at least: who has skied for long will probably ski on.
 //!
@@ -60,7 +64,7 @@ pub fn choose(figures: &Figures, machine: &Machine, bounds: &Bounds) -> Choice {
 
 /// The candidate to take: the simplest of those that are about as fast as the fastest, or the one of them on which an
 /// earlier run settled.
-fn best(predictions: &[Prediction; 3], call: &Call) -> usize {
+fn best(predictions: &[Prediction], call: &Call) -> usize {
     let open = || predictions.iter().enumerate().filter(|(_, each)| each.is_open());
     let Some(fastest) = open().map(|(_, each)| each.seconds).min_by(f64::total_cmp) else {
         // Nothing can be taken without a problem: what the user left open, and serial first of all.
@@ -75,7 +79,7 @@ fn best(predictions: &[Prediction; 3], call: &Call) -> usize {
     open().find(|(_, each)| settled(each)).or_else(|| open().find(|(_, each)| near(each))).map_or(0, |(at, _)| at)
 }
 
-fn answer(call: &Call, bounds: &Bounds, predictions: &[Prediction; 3], chosen: usize) -> Choice {
+fn answer(call: &Call, bounds: &Bounds, predictions: &[Prediction], chosen: usize) -> Choice {
     let taken = &predictions[chosen];
     let runner_up = predictions
         .iter()

@@ -14,11 +14,13 @@ pub enum Backend {
     Threads,
     /// Worker processes.
     Processes,
+    /// Threads of this process, each with an interpreter of its own.
+    Interpreters,
 }
 
 impl Backend {
-    /// All of them, the simplest first.
-    pub const ALL: [Self; 3] = [Self::Serial, Self::Threads, Self::Processes];
+    /// All of them, the simplest first. The last one can end the program by a crash, and its calls cannot be stopped.
+    pub const ALL: [Self; 4] = [Self::Serial, Self::Threads, Self::Processes, Self::Interpreters];
 
     /// Its name, as users write it.
     pub const fn name(self) -> &'static str {
@@ -26,6 +28,7 @@ impl Backend {
             Self::Serial => "serial",
             Self::Threads => "threads",
             Self::Processes => "processes",
+            Self::Interpreters => "interpreters",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The call that stands for all: the figures made fit to reckon with, and mended by what running backends reached.
 
+use super::answer::Backend;
 use super::figures::{Figures, Machine, Pool, Tried};
-use super::{GOES_ON, SHORTEST_RUN};
+use super::{GOES_ON, SHORTEST_RUN, words};
 
 /// No call is thought to be shorter, in seconds: a clock's grain, so that a figure of zero divides nothing.
 const SHORTEST_CALL: f64 = 2e-8;
@@ -32,6 +33,9 @@ const FIRST_CALL: f64 = 0.25;
 /// What a process maps for itself, in bytes, before any call: seen of workers with nothing imported.
 const PROCESS_BYTES: f64 = 10.0 * 1048576.0;
 
+/// What an interpreter has for itself, in bytes, before any call: 2.5 to 4 MiB were seen on Python 3.14.
+const INTERPRETER_BYTES: f64 = 4.0 * 1048576.0;
+
 /// What a thread keeps, in bytes: its touched stack and Python's state of it.
 const THREAD_BYTES: f64 = 128.0 * 1024.0;
 
@@ -46,6 +50,12 @@ pub const THREAD_CALL: f64 = 5e-6;
 /// What a message costs each side, in seconds, spread over its chunk: `make bench` shows 0.07 to 0.2 µs for tiny items
 /// on two sides (row 6), and a few microseconds for calls so long that those do not matter.
 const MESSAGE: f64 = 2e-7;
+
+/// What a call in an interpreter costs each side beside its pickles, in seconds, spread over its chunk.
+const APART_MESSAGE: f64 = 2e-6;
+
+/// Longer calls, in seconds, are not made in interpreters: nothing can stop one, not even the end of the program.
+const LONGEST_APART: f64 = 0.1;
 
 /// The mean call, its limits and the machine's, all finite. Times are seconds.
 #[derive(Clone, Debug)]
@@ -70,6 +80,8 @@ pub struct Call<'a> {
     pub parent: f64,
     /// What the worker does beside the call.
     pub worker: f64,
+    /// What either side does for a call in an interpreter.
+    pub apart: f64,
     /// Processors that can work at full speed at once.
     pub cores: f64,
     /// Processors, which may share cores.
@@ -80,14 +92,20 @@ pub struct Call<'a> {
     pub process_bytes: f64,
     /// Bytes that each thread takes.
     pub thread_bytes: f64,
+    /// Bytes that each interpreter takes.
+    pub interpreter_bytes: f64,
     /// Whether a process pool has to be started from nothing.
     pub cold: bool,
+    /// Interpreters, if there can be any.
+    pub interpreters: Option<Pool>,
     /// What threads reached: workers, and seconds from call to call.
     pub on_threads: Option<Reached>,
     /// What processes reached.
     pub on_processes: Option<Reached>,
-    /// What threads and processes reached in this run, be it long ago.
-    pub ever: [Option<Reached>; 2],
+    /// What interpreters reached.
+    pub on_interpreters: Option<Reached>,
+    /// What threads, processes and interpreters reached in this run, be it long ago.
+    pub ever: [Option<Reached>; 3],
 }
 
 /// What a backend reached.
@@ -149,6 +167,9 @@ impl<'a> Call<'a> {
         let apart = clean(figures.buffer_bytes, 1e18);
         let pickle = clean(figures.pickle, LONGEST_CALL);
         let memory = clean(figures.memory, 1e18);
+        let on_threads = Reached::of(figures.threads_tried);
+        let on_processes = Reached::of(figures.processes_tried);
+        let on_interpreters = Reached::of(figures.interpreters_tried);
         let mut call = Self {
             figures,
             count,
@@ -161,15 +182,20 @@ impl<'a> Call<'a> {
             // Arguments are copied once by who sends and mapped by who receives; of pickles both make a copy.
             parent: MESSAGE + pickle + (0.5 * sent + apart) / BYTES_PER_SECOND,
             worker: MESSAGE + pickle + 0.5 * (sent + apart) / BYTES_PER_SECOND,
+            // All of it is pickled, copied by whoever gets it, and unpickled.
+            apart: APART_MESSAGE + pickle + (sent + apart) / BYTES_PER_SECOND,
             cores: machine.physical.unwrap_or(cpus).clamp(1, cpus) as f64,
             cpus: cpus as f64,
             memory: machine.memory.map_or(f64::INFINITY, |bytes| bytes as f64),
             process_bytes: PROCESS_BYTES + memory + sent + 2.0 * apart,
             thread_bytes: THREAD_BYTES + memory / figures.calls.max(1) as f64,
+            interpreter_bytes: INTERPRETER_BYTES + memory + sent + 2.0 * apart,
             cold: machine.process_pool == Pool::Cold,
-            on_threads: Reached::of(figures.threads_tried),
-            on_processes: Reached::of(figures.processes_tried),
-            ever: [Reached::of(figures.threads_tried), Reached::of(figures.processes_tried)],
+            interpreters: machine.interpreters,
+            on_threads,
+            on_processes,
+            on_interpreters,
+            ever: [on_threads, on_processes, on_interpreters],
         };
         if call.switches * (figures.calls.max(1) as f64) < 0.5
             && !figures.switches.is_nan()
@@ -178,7 +204,8 @@ impl<'a> Call<'a> {
             // It never gave the processor away by itself: what is missing was taken by other programs.
             call.cpu = call.own;
         }
-        call.learn_from_processes();
+        call.learn_from(call.on_processes, call.worker);
+        call.learn_from(call.on_interpreters, call.apart);
         call.learn_from_threads();
         if call.cpu >= BUSY * call.own {
             call.cpu = call.own;
@@ -192,24 +219,28 @@ impl<'a> Call<'a> {
     /// was slower than one call after the other is by now was reached by other calls, and so was what took calls another
     /// time on a processor.
     pub fn remembering(self, figures: &Figures) -> Self {
-        let [threads, processes] = self.ever;
+        let [threads, processes, interpreters] = self.ever;
         let alike = |reached: &Reached| {
             let cpu = reached.busy.map_or(self.cpu, |busy| busy * reached.each);
             cpu.max(self.cpu) <= LIKE * cpu.min(self.cpu).max(IDLE * self.own)
         };
         let still = |tried| Reached::of(tried).filter(|reached| reached.each <= self.own).filter(alike);
-        let ever = [threads.or(still(figures.threads_tried)), processes.or(still(figures.processes_tried))];
+        let ever = [
+            threads.or(still(figures.threads_tried)),
+            processes.or(still(figures.processes_tried)),
+            interpreters.or(still(figures.interpreters_tried)),
+        ];
         Self { ever, ..self }
     }
 
-    /// Processes run calls without a GIL between them: how long one takes there, and how much of it on a processor, is
-    /// how calls are by now.
-    fn learn_from_processes(&mut self) {
-        let Some(Reached { workers, each, busy: Some(busy) }) = self.on_processes else {
+    /// Processes and interpreters run calls without a GIL between them: how long one takes there, and how much of it on a
+    /// processor, is how calls are by now. `beside` is what a worker does beside a call.
+    fn learn_from(&mut self, reached: Option<Reached>, beside: f64) {
+        let Some(Reached { workers, each, busy: Some(busy) }) = reached else {
             return;
         };
         let cpu = busy * each;
-        let mut own = (workers * each - self.worker).max(cpu).max(SHORTEST_CALL);
+        let mut own = (workers * each - beside).max(cpu).max(SHORTEST_CALL);
         if busy >= SATURATED * self.cores {
             // They wait for processors, too.
             own = own.min(self.own.max(cpu));
@@ -244,8 +275,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Why no process may have these calls.
-    pub fn not_for_processes(&self) -> Option<String> {
+    /// Why neither processes nor interpreters may have these calls.
+    pub fn not_to_be_sent(&self) -> Option<String> {
         if self.shares_state() {
             let what = self.figures.shares_state.as_deref().unwrap_or("plait.task says so");
             return Some(format!("it shares state with the program: {what}"));
@@ -255,6 +286,31 @@ impl<'a> Call<'a> {
             return Some(format!("it cannot be sent to another process: {why}"));
         }
         None
+    }
+
+    /// Why no interpreter may have these calls.
+    pub fn not_for_interpreters(&self) -> Option<String> {
+        let told = self.not_to_be_sent().or_else(|| self.figures.unloadable.clone());
+        let longest = self.own.max(clean(self.figures.longest, LONGEST_CALL));
+        told.or_else(|| {
+            let length = match self.figures.calls {
+                0 => "no call has ended yet".to_owned(),
+                _ if longest > LONGEST_APART => format!("a call took {}", words::seconds(longest)),
+                _ => return None,
+            };
+            Some(format!("{length}, and nothing could stop one there"))
+        })
+    }
+
+    /// What a backend reached in this run.
+    pub fn ever_on(&self, backend: Backend) -> Option<Reached> {
+        let [threads, processes, interpreters] = self.ever;
+        match backend {
+            Backend::Serial => None,
+            Backend::Threads => threads,
+            Backend::Processes => processes,
+            Backend::Interpreters => interpreters,
+        }
     }
 
     /// What threads reached, if calls wait and neither the GIL nor the processors were the limit, but a server, a disk or a

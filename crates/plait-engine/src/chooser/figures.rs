@@ -99,6 +99,12 @@ pub struct Figures {
     /// What processes reached in this run.
     #[serde(default)]
     pub processes_tried: Option<Tried>,
+    /// What interpreters reached in this run.
+    #[serde(default)]
+    pub interpreters_tried: Option<Tried>,
+    /// Why the calls cannot be made in interpreters of their own, as far as that was looked at.
+    #[serde(default)]
+    pub unloadable: Option<String>,
 }
 
 impl Default for Figures {
@@ -128,6 +134,8 @@ impl Default for Figures {
             settled: None,
             threads_tried: None,
             processes_tried: None,
+            interpreters_tried: None,
+            unloadable: None,
         }
     }
 }
@@ -173,11 +181,21 @@ pub struct Machine {
     /// Worker processes.
     #[serde(default)]
     pub process_pool: Pool,
+    /// Interpreters within this process; `None`: this Python has none, or they may not have these calls.
+    #[serde(default)]
+    pub interpreters: Option<Pool>,
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { cpus: 1, physical: None, memory: None, thread_pool: Pool::Cold, process_pool: Pool::Cold }
+        Self {
+            cpus: 1,
+            physical: None,
+            memory: None,
+            thread_pool: Pool::Cold,
+            process_pool: Pool::Cold,
+            interpreters: None,
+        }
     }
 }
 

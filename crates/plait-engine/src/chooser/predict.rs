@@ -5,7 +5,7 @@
 
 use super::answer::Backend;
 use super::call::{Call, Reached, THREAD_CALL};
-use super::figures::Bounds;
+use super::figures::{Bounds, Pool};
 use super::words;
 
 /// Threads that are thought of, at most: what more of them would reach, only the climber can tell.
@@ -45,6 +45,18 @@ const PROCESS_START: f64 = 1.2e-3;
 /// A segment on a pool that is there, in seconds: 0.15 ms for ten calls, and the first chunks are small.
 const WARM_START: f64 = 5e-4;
 
+/// The first interpreters of a program, in seconds: what they need of the program's own is loaded in 10 to 15 ms.
+const COLD_INTERPRETERS: f64 = 1.5e-2;
+
+/// An interpreter of them, in seconds: 17 to 22 ms until it has made a call, each on a thread of its own.
+const INTERPRETER_START: f64 = 2e-2;
+
+/// The same for one that has made calls before, in seconds.
+const WARM_INTERPRETER: f64 = 3e-4;
+
+/// So many times as long as in a process a call takes there: 3 to 5 % more were seen of four kinds of calls.
+const INTERPRETED: f64 = 1.04;
+
 /// More workers than the processors have room for by less than this are within what figures can tell.
 const NOISE: f64 = 1.2;
 
@@ -80,9 +92,10 @@ impl Prediction {
     }
 }
 
-/// All three, the simplest first.
-pub fn all(call: &Call, bounds: &Bounds) -> [Prediction; 3] {
-    let mut predictions = [serial(call), threads(call, bounds), processes(call, bounds)];
+/// All that there are, the simplest first.
+pub fn all(call: &Call, bounds: &Bounds) -> Vec<Prediction> {
+    let mut predictions = vec![serial(call), threads(call, bounds), processes(call, bounds)];
+    predictions.extend(call.interpreters.map(|pool| interpreters(call, bounds, pool)));
     for each in &mut predictions {
         if !bounds.allows(each.backend) {
             each.closed = true;
@@ -100,6 +113,7 @@ pub fn most_workers(backend: Backend, call: &Call, bounds: &Bounds) -> usize {
         (_, Some(workers)) => workers,
         (Backend::Threads, None) => fitting(call, call.thread_bytes, MOST_THREADS).max(1),
         (Backend::Processes, None) => fitting(call, call.process_bytes, processes_worth(call, bounds)).max(1),
+        (Backend::Interpreters, None) => fitting(call, call.interpreter_bytes, interpreters_worth(call)).max(1),
     }
 }
 
@@ -130,7 +144,7 @@ fn threads(call: &Call, bounds: &Bounds) -> Prediction {
     // Beyond twice what keeps all processors busy, more threads only take turns.
     let worth = (2.0 * call.cores * call.own / call.demand.max(1e-12)).ceil().max(1.0) as usize;
     let most = fitting(call, call.thread_bytes, THREADS.max(known)).min(worth).min(call.count as usize).max(1);
-    let seconds = mended(|workers| threads_seconds(call, workers), call.count, call.ever[0]);
+    let seconds = mended(|workers| threads_seconds(call, workers), call.count, call.ever_on(Backend::Threads));
     let (workers, seconds) = best(fixed(bounds), most, |workers| thread_start(workers) + seconds(workers));
     let first = match call.figures.width {
         // Fewer than there are processors have hardly been measured to be better.
@@ -216,19 +230,12 @@ pub fn processes_worth(call: &Call, bounds: &Bounds) -> usize {
 fn processes(call: &Call, bounds: &Bounds) -> Prediction {
     let fitting = fitting(call, call.process_bytes, usize::MAX);
     let most = fitting.min(processes_worth(call, bounds)).min(call.count as usize).max(1);
-    let seconds = mended(|workers| processes_seconds(call, workers), call.count, call.ever[1]);
+    let there = |workers| apart_seconds(call, workers, 1.0, [call.parent, call.worker]);
+    let seconds = mended(there, call.count, call.ever_on(Backend::Processes));
     let (workers, seconds) = best(fixed(bounds), most, |workers| process_start(call, workers) + seconds(workers));
     // One for each core, if they can all be kept busy: later calls may be longer, and an idle worker costs little.
     let workers = fixed(bounds).unwrap_or_else(|| workers.max(most.min(call.cores as usize)));
-    let why_not = call.not_for_processes().or_else(|| {
-        (fitting < fixed(bounds).unwrap_or(1)).then(|| {
-            format!(
-                "memory: a worker would need about {}, and {} are free",
-                words::bytes(call.process_bytes),
-                words::bytes(call.memory)
-            )
-        })
-    });
+    let why_not = call.not_to_be_sent().or_else(|| no_room(call, bounds, call.process_bytes));
     Prediction {
         backend: Backend::Processes,
         workers,
@@ -244,11 +251,52 @@ fn process_start(call: &Call, workers: f64) -> f64 {
     if call.cold { COLD_START + PROCESS_START * workers } else { WARM_START + 0.1 * PROCESS_START * workers }
 }
 
-fn processes_seconds(call: &Call, workers: f64) -> f64 {
-    let own = call.own + call.worker;
-    let all = (call.demand / call.cores).min(call.own) + (call.parent + call.worker) / call.cores;
-    let fluid = call.count * (own / workers).max(all).max(call.parent);
-    let rounds = (call.count / workers).ceil() * own + call.parent;
+/// Interpreters that can be kept busy: calls that wait, and keep no processor busy, are no reason to have more of them.
+fn interpreters_worth(call: &Call) -> usize {
+    (call.cores * call.own / call.demand.max(1e-12)).ceil().clamp(1.0, call.cores.min(POOL)) as usize
+}
+
+fn interpreters(call: &Call, bounds: &Bounds, pool: Pool) -> Prediction {
+    let fitting = fitting(call, call.interpreter_bytes, usize::MAX);
+    let most = fitting.min(interpreters_worth(call)).min(call.count as usize).max(1);
+    let there = |workers| apart_seconds(call, workers, INTERPRETED, [call.apart; 2]);
+    let seconds = mended(there, call.count, call.ever_on(Backend::Interpreters));
+    let start = |workers| interpreter_start(call, pool, workers);
+    let (workers, seconds) = best(fixed(bounds), most, |workers| start(workers) + seconds(workers));
+    Prediction {
+        backend: Backend::Interpreters,
+        workers,
+        first: workers,
+        seconds,
+        start: start(workers as f64),
+        why_not: call.not_for_interpreters().or_else(|| no_room(call, bounds, call.interpreter_bytes)),
+        closed: false,
+    }
+}
+
+fn interpreter_start(call: &Call, pool: Pool, workers: f64) -> f64 {
+    // They start side by side, as far as there are processors.
+    let each = (workers / call.cores).max(1.0);
+    match pool {
+        Pool::Cold => COLD_INTERPRETERS + INTERPRETER_START * each,
+        Pool::Warm => WARM_START + WARM_INTERPRETER * each,
+    }
+}
+
+/// Why there cannot be as many workers as were asked for, or any, of so many bytes each.
+fn no_room(call: &Call, bounds: &Bounds, bytes: f64) -> Option<String> {
+    let room = fitting(call, bytes, usize::MAX);
+    (room < fixed(bounds).unwrap_or(1)).then(|| {
+        format!("memory: a worker would need about {}, and {} are free", words::bytes(bytes), words::bytes(call.memory))
+    })
+}
+
+/// Seconds on workers with a GIL each, where calls take so many times as long, and parent and worker do so much beside.
+fn apart_seconds(call: &Call, workers: f64, times: f64, [parent, worker]: [f64; 2]) -> f64 {
+    let own = times * call.own + worker;
+    let all = times * (call.demand / call.cores).min(call.own) + (parent + worker) / call.cores;
+    let fluid = call.count * (own / workers).max(all).max(parent);
+    let rounds = (call.count / workers).ceil() * own + parent;
     let elsewhere = call.limited_elsewhere().map_or(0.0, |reached| call.count * reached.each);
     fluid.max(rounds).max(elsewhere)
 }

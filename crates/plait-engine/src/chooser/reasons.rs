@@ -12,7 +12,7 @@ use super::words;
 const WORTH_A_WORD: f64 = 0.1;
 
 /// One sentence each: what a call is like, what it would take to send it, what rules backends out, and the outcome.
-pub fn tell(call: &Call, bounds: &Bounds, predictions: &[Prediction; 3], taken: &Prediction) -> Vec<String> {
+pub fn tell(call: &Call, bounds: &Bounds, predictions: &[Prediction], taken: &Prediction) -> Vec<String> {
     let mut reasons = vec![nature(call)];
     reasons.extend(native(call));
     reasons.extend(wire(call, predictions));
@@ -72,9 +72,12 @@ fn native(call: &Call) -> Option<String> {
 }
 
 /// What sending would cost, where processes come into question and it was looked at.
-fn wire(call: &Call, predictions: &[Prediction; 3]) -> Option<String> {
+fn wire(call: &Call, predictions: &[Prediction]) -> Option<String> {
     let sent = call.figures.sent_bytes;
-    if !predictions[2].is_open() || !sent.is_finite() || call.cpu < WORTH_A_WORD * call.own {
+    if !predictions.iter().any(|each| each.backend == Backend::Processes && each.is_open())
+        || !sent.is_finite()
+        || call.cpu < WORTH_A_WORD * call.own
+    {
         return None;
     }
     let beside = Some(call.figures.buffer_bytes).filter(|bytes| *bytes > 0.0);
@@ -89,8 +92,12 @@ fn wire(call: &Call, predictions: &[Prediction; 3]) -> Option<String> {
 
 /// What running backends reached.
 fn reached(call: &Call) -> Vec<String> {
-    [(call.on_threads, Backend::Threads), (call.on_processes, Backend::Processes)]
-        .into_iter()
+    let on = [
+        (call.on_threads, Backend::Threads),
+        (call.on_processes, Backend::Processes),
+        (call.on_interpreters, Backend::Interpreters),
+    ];
+    on.into_iter()
         .filter_map(|(reached, backend)| {
             let reached = reached?;
             let busy =
@@ -104,17 +111,22 @@ fn reached(call: &Call) -> Vec<String> {
         .collect()
 }
 
-fn ruled_out(bounds: &Bounds, predictions: &[Prediction; 3]) -> Vec<String> {
+fn ruled_out(bounds: &Bounds, predictions: &[Prediction]) -> Vec<String> {
     let by_user = predictions.iter().filter(|each| each.closed).map(|each| each.backend.name()).collect::<Vec<_>>();
     let mut reasons = Vec::new();
     if let (false, Some(why)) = (by_user.is_empty(), &bounds.why) {
         reasons.push(format!("not {}: {why}", by_user.join(" or ")));
     }
+    let mut left: Vec<(&str, Vec<&str>)> = Vec::new();
     for each in predictions.iter().filter(|each| !each.closed) {
         if let Some(why) = &each.why_not {
-            reasons.push(format!("not {}: {why}", each.backend.name()));
+            match left.iter_mut().find(|(other, _)| other == why) {
+                Some((_, names)) => names.push(each.backend.name()),
+                None => left.push((why, vec![each.backend.name()])),
+            }
         }
     }
+    reasons.extend(left.into_iter().map(|(why, names)| format!("not {}: {why}", names.join(" or "))));
     reasons
 }
 
@@ -136,7 +148,7 @@ fn limits(call: &Call, bounds: &Bounds, taken: &Prediction) -> Option<String> {
 }
 
 /// What was taken, what it is thought to take, and what it was better than.
-fn outcome(call: &Call, bounds: &Bounds, predictions: &[Prediction; 3], taken: &Prediction) -> String {
+fn outcome(call: &Call, bounds: &Bounds, predictions: &[Prediction], taken: &Prediction) -> String {
     let workers = words::workers(taken.workers, taken.backend);
     let mut text = format!("{workers}: {} for {}", words::seconds(taken.seconds), words::calls(call.count));
     if taken.first < taken.workers {

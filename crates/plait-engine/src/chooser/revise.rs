@@ -34,19 +34,21 @@ pub fn revise(choice: &Choice, figures: &Figures, machine: &Machine, bounds: &Bo
         threads_tried: figures.threads_tried.filter(|_| choice.backend == Backend::Threads),
         settled: None,
         processes_tried: figures.processes_tried.filter(|_| choice.backend == Backend::Processes),
+        interpreters_tried: figures.interpreters_tried.filter(|_| choice.backend == Backend::Interpreters),
         ..figures.clone()
     };
     let call = Call::of(&present, machine).remembering(figures);
     let predictions = predict::all(&call, bounds);
     let at = best(&predictions, &call);
     let other = &predictions[at];
-    // The climber finds how many threads there should be; processes stay as many as they are.
+    // The climber finds how many threads there should be; other workers stay as many as they are.
     let as_it_is = match choice.backend {
-        Backend::Processes => &Bounds { workers: Some(choice.workers), ..bounds.clone() },
+        Backend::Processes | Backend::Interpreters => &Bounds { workers: Some(choice.workers), ..bounds.clone() },
         _ => bounds,
     };
     let current = predict::all(&call, as_it_is).into_iter().find(|each| each.backend == choice.backend)?;
-    let more = other.backend == Backend::Processes && other.workers > choice.workers;
+    let grows = matches!(other.backend, Backend::Processes | Backend::Interpreters);
+    let more = grows && other.workers > choice.workers;
     if (other.backend == choice.backend && !more) || !other.is_open() {
         return None;
     }

@@ -40,6 +40,7 @@ pub fn workers(count: usize, backend: super::Backend) -> String {
         (_, super::Backend::Serial) => "one call after the other".to_owned(),
         (1, super::Backend::Threads) => "1 thread".to_owned(),
         (1, super::Backend::Processes) => "1 process".to_owned(),
+        (1, super::Backend::Interpreters) => "1 interpreter".to_owned(),
         (_, backend) => format!("{count} {}", backend.name()),
     }
 }

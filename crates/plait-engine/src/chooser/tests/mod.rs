@@ -1,12 +1,20 @@
 //! The promises of the chooser.
 
+mod interpreters;
 mod monotony;
 mod world;
 
 use super::*;
 
 fn two_cores() -> Machine {
-    Machine { cpus: 2, physical: Some(2), memory: Some(8 << 30), thread_pool: Pool::Warm, process_pool: Pool::Warm }
+    Machine {
+        cpus: 2,
+        physical: Some(2),
+        memory: Some(8 << 30),
+        thread_pool: Pool::Warm,
+        process_pool: Pool::Warm,
+        interpreters: None,
+    }
 }
 
 /// Python code that computes for so long.

@@ -35,7 +35,8 @@ prop_compose! {
         flags in (any::<bool>(), prop::bool::weighted(0.9), prop::bool::weighted(0.1)),
         width in prop::option::weighted(0.2, 1..600u64),
         settled in prop::option::weighted(0.2, prop::sample::select(&Backend::ALL)),
-        tried in (tried(), tried()),
+        tried in (tried(), tried(), tried()),
+        unloadable in prop::bool::weighted(0.2),
     ) -> Figures {
         let cpu = wall * busy;
         Figures {
@@ -63,6 +64,8 @@ prop_compose! {
             settled,
             threads_tried: tried.0,
             processes_tried: tried.1,
+            interpreters_tried: tried.2,
+            unloadable: unloadable.then(|| "a module refuses".to_owned()),
         }
     }
 }
@@ -81,8 +84,9 @@ prop_compose! {
         threads in 1..3usize,
         memory in prop::option::of(1_u64 << 20..1 << 40),
         pool in select(vec![Pool::Cold, Pool::Warm]),
+        interpreters in select(vec![None, Some(Pool::Cold), Some(Pool::Warm)]),
     ) -> Machine {
-        Machine { cpus: physical * threads, physical: Some(physical), memory, thread_pool: Pool::Warm, process_pool: pool }
+        Machine { cpus: physical * threads, physical: Some(physical), memory, thread_pool: Pool::Warm, process_pool: pool, interpreters }
     }
 }
 
@@ -99,6 +103,15 @@ fn backend(figures: &Figures, machine: &Machine) -> Backend {
     choose(figures, machine, &Bounds::default()).backend
 }
 
+/// Whether the user asks for nothing but what there is not.
+fn nothing_open(bounds: &Bounds, machine: &Machine) -> bool {
+    machine.interpreters.is_none() && bounds.backends.as_deref() == Some(&[Backend::Interpreters])
+}
+
+fn is_sent(backend: Backend) -> bool {
+    matches!(backend, Backend::Processes | Backend::Interpreters)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 3 } else { 1000 }, failure_persistence: None, rng_seed: RngSeed::Fixed(6), ..ProptestConfig::default() })]
 
@@ -109,7 +122,8 @@ proptest! {
         (memory, workers) in (prop::option::of(any::<u64>()), prop::option::of(0..10_000usize)),
         (unfinished, gil) in any::<(bool, bool)>(),
         tried in prop::option::of(any::<usize>()),
-        backends in prop::option::of(prop::sample::subsequence(Backend::ALL.to_vec(), 0..=3)),
+        backends in prop::option::of(prop::sample::subsequence(Backend::ALL.to_vec(), 0..=4)),
+        interpreters in select(vec![None, Some(Pool::Cold), Some(Pool::Warm)]),
     ) {
         let [wall, longest, cpu, delay, held, wanted, switches, native, memory_grown, sent_bytes, buffer_bytes, pickle, rate, cpu_share] =
             times;
@@ -117,27 +131,29 @@ proptest! {
         let figures = Figures {
             calls: counts.0, remaining: counts.1, unfinished, gil, wall, longest, cpu, delay, held, wanted, switches,
             native, memory: memory_grown, sent_bytes, buffer_bytes, pickle, threads_tried: tried, processes_tried: tried,
+            interpreters_tried: tried,
             ..Figures::default()
         };
-        let machine = Machine { cpus: counts.2, physical: counts.3, memory, ..Machine::default() };
+        let machine = Machine { cpus: counts.2, physical: counts.3, memory, interpreters, ..Machine::default() };
         let bounds = Bounds { backends, workers, ..Bounds::default() };
         let choice = choose(&figures, &machine, &bounds);
-        prop_assert!(bounds.allows(choice.backend));
+        prop_assert!(bounds.allows(choice.backend) || nothing_open(&bounds, &machine));
         prop_assert!(choice.workers >= 1 && choice.most_workers >= choice.workers, "{:?}", choice);
         prop_assert!(choice.seconds.is_finite() && choice.seconds >= 0.0);
         prop_assert!(choice.margin.is_none_or(f64::is_finite), "{:?}", choice);
-        prop_assert_eq!(choice.candidates.len(), 3);
+        prop_assert_eq!(choice.candidates.len(), 3 + usize::from(interpreters.is_some()));
+        prop_assert!(choice.backend != Backend::Interpreters || interpreters.is_some());
         let taken = choice.candidates.iter().find(|each| each.backend == choice.backend).unwrap();
         prop_assert_eq!(taken.seconds, choice.seconds);
         prop_assert!(taken.workers == choice.workers || taken.backend == Backend::Threads, "{:?}", choice);
         prop_assert!(taken.workers >= choice.workers, "{:?}", choice);
         prop_assert!(choice.candidates.iter().all(|each| each.seconds.is_finite()));
         let next = revise(&choice, &figures, &machine, &bounds, 0);
-        prop_assert!(next.is_none_or(|next| bounds.allows(next.backend) && next.seconds.is_finite()));
+        prop_assert!(next.is_none_or(|next| (bounds.allows(next.backend) || nothing_open(&bounds, &machine)) && next.seconds.is_finite()));
     }
 
     #[test]
-    fn more_to_send_never_makes_processes_likelier(
+    fn more_to_send_never_makes_sending_likelier(
         figures in figures(), machine in machine(), sent in bytes(), buffers in bytes(), pickle in seconds(),
     ) {
         let more = Figures {
@@ -146,11 +162,12 @@ proptest! {
             pickle: figures.pickle + pickle,
             // What processes reached had their costs in it.
             processes_tried: None,
+            interpreters_tried: None,
             ..figures.clone()
         };
-        let figures = Figures { processes_tried: None, ..figures };
-        if backend(&figures, &machine) != Backend::Processes {
-            prop_assert_ne!(backend(&more, &machine), Backend::Processes);
+        let figures = Figures { processes_tried: None, interpreters_tried: None, ..figures };
+        if !is_sent(backend(&figures, &machine)) {
+            prop_assert!(!is_sent(backend(&more, &machine)));
         }
     }
 
@@ -158,7 +175,7 @@ proptest! {
     fn a_larger_share_of_the_gil_never_makes_threads_likelier(
         figures in figures(), machine in machine(), share in 0.0..1.0f64,
     ) {
-        let figures = Figures { threads_tried: None, processes_tried: None, ..figures };
+        let figures = Figures { threads_tried: None, processes_tried: None, interpreters_tried: None, ..figures };
         let more = Figures { held: figures.held + share * (figures.wall - figures.held), ..figures.clone() };
         if backend(&figures, &machine) != Backend::Threads {
             prop_assert_ne!(backend(&more, &machine), Backend::Threads);
@@ -167,7 +184,7 @@ proptest! {
 
     #[test]
     fn more_processors_never_make_serial_likelier(figures in figures(), machine in machine(), more in 1..64usize) {
-        let figures = Figures { threads_tried: None, processes_tried: None, ..figures };
+        let figures = Figures { threads_tried: None, processes_tried: None, interpreters_tried: None, ..figures };
         let physical = machine.physical.unwrap() + more;
         let larger = Machine { physical: Some(physical), cpus: machine.cpus + 2 * more, ..machine.clone() };
         if backend(&figures, &machine) != Backend::Serial {
@@ -184,7 +201,7 @@ proptest! {
     }
 
     #[test]
-    fn what_cannot_be_sent_or_shares_state_never_goes_to_processes(
+    fn what_cannot_be_sent_or_shares_state_is_never_sent(
         figures in figures(), machine in machine(), shares in any::<bool>(), unknown in any::<bool>(),
     ) {
         let kept = if shares {
@@ -193,10 +210,21 @@ proptest! {
             Figures { sendable: Some(false), ..figures }
         };
         let kept = Figures { remaining: kept.remaining.filter(|_| !unknown), ..kept };
-        prop_assert_ne!(backend(&kept, &machine), Backend::Processes);
+        prop_assert!(!is_sent(backend(&kept, &machine)));
         let current = Choice { backend: Backend::Serial, ..choose(&kept, &machine, &Bounds::default()) };
         let next = revise(&current, &kept, &machine, &Bounds::default(), 0);
-        prop_assert!(next.is_none_or(|next| next.backend != Backend::Processes));
+        prop_assert!(next.is_none_or(|next| !is_sent(next.backend)));
+    }
+
+    #[test]
+    fn what_cannot_be_loaded_never_goes_to_interpreters(figures in figures(), machine in machine()) {
+        let kept = Figures { unloadable: Some("a module refuses".to_owned()), ..figures.clone() };
+        prop_assert_ne!(backend(&kept, &machine), Backend::Interpreters);
+        let without = Machine { interpreters: None, ..machine };
+        let choice = choose(&figures, &without, &Bounds::default());
+        prop_assert_ne!(choice.backend, Backend::Interpreters);
+        let next = revise(&choice, &figures, &without, &Bounds::default(), 0);
+        prop_assert!(next.is_none_or(|next| next.backend != Backend::Interpreters));
     }
 
     #[test]
@@ -212,11 +240,11 @@ proptest! {
     #[test]
     fn what_the_user_fixed_stays(
         figures in figures(), machine in machine(), workers in 1..1000usize, chunksize in 1..1000u64,
-        backends in prop::sample::subsequence(Backend::ALL.to_vec(), 1..=3),
+        backends in prop::sample::subsequence(Backend::ALL.to_vec(), 1..=4),
     ) {
         let bounds = Bounds { backends: Some(backends), workers: Some(workers), chunksize: Some(chunksize), why: None };
         let choice = choose(&figures, &machine, &bounds);
-        prop_assert!(bounds.allows(choice.backend));
+        prop_assert!(bounds.allows(choice.backend) || nothing_open(&bounds, &machine));
         prop_assert_eq!(choice.chunksize, Some(chunksize));
         let expected = if choice.backend == Backend::Serial { 1 } else { workers };
         prop_assert_eq!((choice.workers, choice.most_workers), (expected, expected));

@@ -40,11 +40,16 @@ impl Nature {
                 .max(self.computes * self.holds + 4e-6 + self.handover(workers))
                 .max(self.computes / cores.min(workers))
                 .max(outside),
-            Backend::Processes => ((self.own() + self.wire) / workers)
-                .max((self.computes + 2.0 * self.wire) / cores.min(workers))
-                .max(self.wire)
-                .max(outside),
+            Backend::Processes => self.sent(self.wire, workers, cores),
+            Backend::Interpreters => 1.04 * self.sent(self.wire + 2e-6, workers, cores),
         }
+    }
+
+    fn sent(&self, wire: f64, workers: f64, cores: f64) -> f64 {
+        ((self.own() + wire) / workers)
+            .max((self.computes + 2.0 * wire) / cores.min(workers))
+            .max(wire)
+            .max(self.waits / self.at_once)
     }
 }
 
@@ -54,6 +59,8 @@ struct World {
     natures: [(f64, Nature); 2],
     cores: usize,
     pool: Pool,
+    /// Where Python has them.
+    interpreters: Option<Pool>,
     /// What each measurement is wrong by, in turn.
     noise: Vec<f64>,
 }
@@ -64,7 +71,13 @@ impl World {
     }
 
     fn machine(&self) -> Machine {
-        Machine { cpus: self.cores, physical: Some(self.cores), process_pool: self.pool, ..Machine::default() }
+        Machine {
+            cpus: self.cores,
+            physical: Some(self.cores),
+            process_pool: self.pool,
+            interpreters: self.interpreters,
+            ..Machine::default()
+        }
     }
 
     fn start(&self, backend: Backend) -> f64 {
@@ -73,6 +86,13 @@ impl World {
             (Backend::Threads, _) => 5e-4,
             (Backend::Processes, Pool::Cold) => 0.085,
             (Backend::Processes, Pool::Warm) => 1e-3,
+            (Backend::Interpreters, _) => {
+                if self.interpreters == Some(Pool::Warm) {
+                    1e-3
+                } else {
+                    0.036
+                }
+            }
         }
     }
 
@@ -94,7 +114,8 @@ impl World {
     }
 
     fn best(&self) -> f64 {
-        Backend::ALL.into_iter().map(|backend| self.fixed(backend)).fold(f64::INFINITY, f64::min)
+        let there = |backend: &Backend| *backend != Backend::Interpreters || self.interpreters.is_some();
+        Backend::ALL.into_iter().filter(there).map(|backend| self.fixed(backend)).fold(f64::INFINITY, f64::min)
     }
 }
 
@@ -144,6 +165,8 @@ impl Run<'_> {
         let remaining = Some((self.world.calls() - self.done).max(0.0).ceil() as u64);
         if backend == Backend::Processes {
             self.figures.processes_tried = Some(tried(workers));
+        } else if backend == Backend::Interpreters {
+            self.figures.interpreters_tried = Some(tried(workers));
         } else {
             let width = if backend == Backend::Serial { 1.0 } else { (nature.own() / each).ceil() };
             // In the call itself: what it takes to hand it to a thread is not in its time.
@@ -161,6 +184,7 @@ impl Run<'_> {
                 sent_bytes: 100.0 + nature.wire * 2.5e8,
                 pickle: nature.wire,
                 processes_tried: self.figures.processes_tried,
+                interpreters_tried: self.figures.interpreters_tried,
                 threads_tried: (backend == Backend::Threads).then(|| tried(width)).or(self.figures.threads_tried),
                 ..Figures::default()
             };
@@ -216,16 +240,17 @@ fn world() -> impl Strategy<Value = World> {
         0.1..20.0f64,
         1..17usize,
         any::<bool>(),
+        prop::sample::select(vec![None, Some(Pool::Cold), Some(Pool::Warm)]),
         prop::collection::vec(0.85..1.15f64, 1..12),
     )
-        .prop_map(|(first, later, seconds, cores, warm, noise)| {
+        .prop_map(|(first, later, seconds, cores, warm, interpreters, noise)| {
             // As many calls as would take so long one after the other.
             let calls = |nature: &Nature| (seconds / nature.own()).ceil();
             // The share that it takes to send them stays: what a process is sent is seen in this process alone.
             let later =
                 later.map(|later| Nature { wire: 1e-6 + (first.wire - 1e-6) / first.own() * later.own(), ..later });
             let natures = [(calls(&first), first), later.map_or((0.0, first), |later| (calls(&later), later))];
-            World { natures, cores, pool: if warm { Pool::Warm } else { Pool::Cold }, noise }
+            World { natures, cores, pool: if warm { Pool::Warm } else { Pool::Cold }, interpreters, noise }
         })
 }
 
