@@ -185,6 +185,11 @@ def make(token: str, name: str, *default: Any) -> ContextVar[Any]:
 _refused: dict[int, Any] = {}
 
 
+def goes(context: Context) -> bool:
+    """Whether a variable is set there that goes to workers."""
+    return any(_place(variable) is not None for variable in context)
+
+
 def pack(items: Iterable[tuple[ContextVar[Any], Any]]) -> tuple[bytes | None, list[bool] | None]:
     """Give what of a context goes to a worker, None if nothing does.
 

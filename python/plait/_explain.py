@@ -46,5 +46,5 @@ def explain(
         raise TypeError("explain needs at least one iterable")
     if is_coroutine_function(fn):
         raise TypeError(f"{name_of(fn)} is a coroutine function, which runs on backend 'asyncio' unmeasured")
-    bounds = deciding.Bounds(workers, chunksize)
+    bounds = deciding.Bounds(workers, chunksize, deciding.ANYWHERE)
     return run.Run(fn, iterables, bounds, None, (None, 0), process_pool, is_warm).explain()

@@ -72,10 +72,10 @@ def chooser(workers: int | None, make: Callable[[], Any]) -> Any:
         return found
 
 
-def is_warm() -> bool:
-    """Whether worker processes, or what they are forked from, are there already."""
+def is_warm(backend: str = "processes") -> bool:
+    """Whether worker processes, or what they are forked from, are there already; or those of a backend."""
     with _lock:
-        return any(looks[0] == "processes" and looks[2] == os.getpid() for looks in pools)
+        return any(looks[0] == backend and looks[2] == os.getpid() for looks in pools)
 
 
 # How deep in maps on threads the calls of this thread are.

@@ -356,7 +356,8 @@ def map(
         from plait._auto import deciding, run
 
         limited = timeout is not None or retries
-        backends = ("threads", "processes") if limited else ("serial", "threads", "processes")
+        # A call in an interpreter cannot be stopped, and no further try follows a crash.
+        backends = ("threads", "processes") if limited else deciding.ANYWHERE
         bounds = deciding.Bounds(workers, chunksize, backends)
         return run.start(fn, iterables, bounds, buffersize, limits, process_pool, is_warm)
     if backend == "serial":

@@ -6,6 +6,9 @@ from typing import Any
 
 from plait import _core, _depth, _own
 
+# Where a map may go of which nothing is asked that one of them lacks. Sub-interpreters came with Python 3.14.
+ANYWHERE = ("serial", "threads", "processes", *(("interpreters",) if sys.version_info >= (3, 14) else ()))
+
 
 class Bounds:
     """What the user has settled: workers, chunksize, and which backends there may be."""
@@ -29,8 +32,8 @@ class Bounds:
         )
 
 
-def machine(process_pool: str) -> dict[str, Any]:
-    """The limits that the chooser looks at; `process_pool` is "cold" or "warm"."""
+def machine(process_pool: str, interpreters: str | None = None) -> dict[str, Any]:
+    """The limits that the chooser looks at; the pools are "cold" or "warm", and None is what there is not."""
     limits = _core.machine()
     cpus = max(1, limits["cpus"] // _depth.siblings)
     return {
@@ -39,6 +42,7 @@ def machine(process_pool: str) -> dict[str, Any]:
         "memory": limits["memory_available"],
         "thread_pool": "warm",
         "process_pool": "warm" if _own.current() is not None else process_pool,
+        "interpreters": interpreters,
     }
 
 

@@ -27,3 +27,27 @@ class Batch:
         """End the iteration."""
         self._ticks.clear()
         self._results.clear()
+
+
+class Noting:
+    """An iterator that knows whether it has raised."""
+
+    def __init__(self, results: Iterator[Any]) -> None:
+        self._results = results
+        self.failed = False
+
+    def __iter__(self) -> "Noting":
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return next(self._results)
+        except StopIteration:
+            raise
+        except BaseException:
+            self.failed = True
+            raise
+
+    def close(self) -> None:
+        """Take back what was not begun."""
+        self._results.close()  # type: ignore[attr-defined]

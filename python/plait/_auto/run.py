@@ -7,10 +7,11 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
 from plait import _core, _own, _state, _task
+from plait._auto import apart, deciding, priors
 from plait._auto import crew as crews
-from plait._auto import deciding, priors
 from plait._auto.inputs import Inputs
 from plait._auto.probe import HeadStart, Probe
+from plait._auto.results import Noting
 from plait._auto.segments import ProcessSegment, SerialSegment, ThreadSegment, Turn
 from plait._auto.watch import ProcessWatch, SerialWatch, ThreadWatch
 from plait._process import default_workers
@@ -92,6 +93,8 @@ class Run:
         self._first: dict[str, Any] = {}
         self._latest: dict[str, Any] = {}
         self._machine: dict[str, Any] = {}
+        # What was seen of the function, while that may be asked for.
+        self._look: Any = None
         self._segment: Any = None
         self._next: Any = None
         self._watch: Any = None
@@ -128,6 +131,12 @@ class Run:
         """Make the measured calls, and give the choice."""
         try:
             self._decide()
+            if self._told["backend"] == "interpreters":
+                from plait._auto.interpreted import try_loading
+
+                why = try_loading(self.fn, self._told["workers"])
+                if why is not None:
+                    self._refused(why)
             self._probe.raise_failure()
             if self.inputs.failure is not None:
                 raise self.inputs.failure
@@ -142,6 +151,9 @@ class Run:
         said = _task.said(self.fn)
         look = _state.look(self.fn) if said is None else None
         warm = _own.current() is not None or self._is_warm()
+        there = apart.pool_state(self._context) if "interpreters" in self.bounds.backends else None
+        self._look = look
+        self._machine = deciding.machine("warm" if warm else "cold", there)
         if not warm and said is not True and (look is None or look.finding is None):
             self._probe.warm_up = self._start_workers
         prior = priors.get(self.fn)
@@ -154,8 +166,7 @@ class Run:
         elif not self._probe.failed and figures["calls"] + figures["running"]:
             priors.keep(self.fn, figures)
         self._first = figures
-        self._machine = deciding.machine("warm" if warm else "cold")
-        self._told = deciding.choose(figures, self._machine, self.bounds)
+        self._told = self._chosen(self._first)
         if alike:
             self._told["reasons"].append("the figures are those of an earlier map of this function")
         self._deciding = (
@@ -219,6 +230,8 @@ class Run:
             self._watch = SerialWatch(segment, self._first)
         elif backend == "threads":
             segment = self._on_threads(workers)
+        elif backend == "interpreters":
+            segment = self._on_interpreters(workers)
         else:
             head = self._begin_here(workers)
             segment = ProcessSegment(self._start_processes, self.inputs, self._turn)
@@ -243,6 +256,26 @@ class Run:
         self._watch = ThreadWatch(self.fn, segment, self._machine["cpus"], (most, ever))
         return segment
 
+    def _on_interpreters(self, workers: int) -> Any:
+        from plait._auto.interpreted import InterpreterSegment, InterpreterWatch
+        from plait._kept import pool_of
+
+        # Nothing is called here meanwhile: to begin they need the GIL of this one, and all processors.
+        self._machine["interpreters"] = "warm"
+        pool = pool_of("interpreters", workers)
+        limits = (self.bounds.chunksize, self._buffersize)
+        segment = InterpreterSegment(
+            self.fn, pool, self.inputs, self._turn, self._refused, self._first["wall"], limits, self._context
+        )
+        self._watch = InterpreterWatch(segment)
+        return segment
+
+    def _refused(self, why: str) -> None:
+        """Interpreters cannot have these calls: decide anew, without them."""
+        self._first["unloadable"] = why
+        figures = (self._latest or self._first) | {"unloadable": why, "remaining": self.inputs.left}
+        self._told, self._latest = deciding.choose(figures, self._machine, self.bounds), figures
+
     def _alone(self) -> float | None:
         """Seconds of a call that queues behind no other; of one that still ran that is not known."""
         calls, wall, longest = (self._first[name] for name in ("calls", "wall", "longest"))
@@ -259,8 +292,22 @@ class Run:
         self._head = self._probe.go_on(_HEAD, min(most, self._buffersize or _MOST_HEAD))
         return self._head.gauge if self._head is not None and self._first["unfinished"] else None
 
+    def _chosen(self, figures: dict[str, Any]) -> dict[str, Any]:
+        """What these figures ask for; what speaks against interpreters is looked for where that counts."""
+        told = deciding.choose(figures, self._machine, self.bounds)
+        if self._machine["interpreters"] and "interpreters" in (told["backend"], told["runner_up"]):
+            why = apart.why_not(self.fn, self._look, self._probe.calls, self._probe.results)
+            if why is not None:
+                figures["unloadable"] = why
+                told = deciding.choose(figures, self._machine, self.bounds)
+        return told
+
     def _start_workers(self) -> None:
-        """Have a worker process started, without waiting for it."""
+        """Have a worker process started, without waiting for it, if one is likely to be needed."""
+        if self._machine["interpreters"]:
+            figures = {**self._probe.gauge.figures(), "remaining": self.inputs.left}
+            if self._chosen(figures)["backend"] == "interpreters":
+                return
         self._pools(self.bounds.workers or default_workers()).submit(_nothing)
 
     def _start_processes(self, items: Iterator[Any], star: bool, left: int | None) -> Any:
@@ -309,6 +356,11 @@ class Run:
         told = deciding.revise(self._told, figures, self._machine, self.bounds, self._switches)
         if told is None:
             return False
+        if told["backend"] == "interpreters" and "unloadable" not in self._first:
+            # What is found is known at the next look.
+            self._first["unloadable"] = apart.why_not(self.fn, self._look, self._probe.calls, [])
+            if self._first["unloadable"] is not None:
+                return False
         self._told, self._latest = told, figures
         self._switches += 1
         return True
@@ -325,30 +377,6 @@ class Run:
         if crew is not None:
             busy = [call for call in (self._probe.running, self._head) if call is not None]
             crew.leave(all(call.done() for call in busy))
-
-
-class Noting:
-    """An iterator that knows whether it has raised."""
-
-    def __init__(self, results: Iterator[Any]) -> None:
-        self._results = results
-        self.failed = False
-
-    def __iter__(self) -> "Noting":
-        return self
-
-    def __next__(self) -> Any:
-        try:
-            return next(self._results)
-        except StopIteration:
-            raise
-        except BaseException:
-            self.failed = True
-            raise
-
-    def close(self) -> None:
-        """Take back what was not begun."""
-        self._results.close()  # type: ignore[attr-defined]
 
 
 def _nothing() -> None:

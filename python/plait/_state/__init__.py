@@ -17,7 +17,7 @@ from typing import Any
 from plait._state.facts import Budget, Print, taken
 from plait._state.kinds import Kinds
 from plait._state.origin import Origin
-from plait._state.reach import Place, Reach
+from plait._state.reach import Place, Reach, Way
 from plait._state.safe import MISSING, PLAIN, same
 
 # Seconds of processor time for each part of a look: reading code, taking prints.
@@ -45,6 +45,11 @@ class Look:
     def finding(self) -> str | None:
         """Why the function shares state, as far as its code tells, or None. Known before any call."""
         return self._reach.finding
+
+    @property
+    def functions(self) -> list[Way]:
+        """The functions of the program that it leads to, as far as they were looked at."""
+        return self._reach.ways
 
     def watch(self, *args: Any) -> None:
         """See the arguments of a call that is about to be measured; those of later calls are not looked

@@ -44,6 +44,13 @@ class Way:
         """Whether each name on the way is loaded as what it was taken for."""
         return self._before.is_sure()
 
+    def values(self) -> list[Any]:
+        """The function, and what its names lead to as globals and in its closure."""
+        names = self.function.__globals__
+        found = [dict.get(names, name, MISSING) for name in self.code.names]
+        cells = [cell.cell_contents for cell in self.function.__closure__ or () if _is_full(cell)]
+        return [self.function, *(value for value in found if value is not MISSING), *cells]
+
     @property
     def who(self) -> str:
         """The subject of a sentence about it."""
@@ -142,6 +149,11 @@ class Reach:
         # Of a class, whether the program makes objects of it, and has not merely been given one.
         self._classes: list[tuple[type, Place, bool]] = []
         self._objects: list[tuple[Any, Place]] = []
+
+    @property
+    def ways(self) -> list[Way]:
+        """The functions of the program that were found, the given one first."""
+        return list(self._followed)
 
     def start(self, fn: Any) -> None:
         """Reach from the function that was given."""
