@@ -62,7 +62,13 @@ def test_it_is_asked_for_by_the_machine_and_told_why_not():
     everywhere = deciding.Bounds(backends=("serial", "threads", "processes", "interpreters"))
     told = deciding.choose(CPU, MACHINE | {"interpreters": "cold"}, everywhere)
     assert (told["backend"], told["workers"], told["runner_up"]) == ("interpreters", 2, "processes")
-    assert "interpreters" in str(plait.Choice(told)) and "2 interpreters:" in told["reasons"][-1]
+    assert "2 interpreters:" in told["reasons"][-1]
+    tried = {"workers": 2, "rate": 150.0, "cpu_share": 1.0}
+    said = str(
+        plait.Choice(told | {"figures": {"interpreters_tried": tried}, "machine": {"interpreters": "cold"}})
+    )
+    assert said.startswith("2 interpreters: ") and "2 interpreters: 150 calls a second" in said
+    assert "machine  interpreters cold" in said
     refused = deciding.choose(
         CPU | {"unloadable": "x refuses"}, MACHINE | {"interpreters": "cold"}, everywhere
     )

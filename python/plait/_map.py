@@ -240,8 +240,8 @@ def map(
 
     The inputs are read only a little ahead of the consumer, so they may be endless. The workers are kept for
     the next call. With the backend "auto", the first calls run on a thread of this process while they are
-    measured, for some 10 ms; then the rest goes where that promises to be fastest. The iterator's `choice`
-    says what was chosen, and why.
+    measured, for some 10 ms; then the rest goes where that promises to be fastest (from Python 3.14 on that
+    can be "interpreters"). The iterator's `choice` says what was chosen, and why.
 
     A coroutine function runs on an event loop of plait's own, which is what "auto" means for it, or with the
     backend "processes" on one in each worker. Closing or dropping the iterator cancels what runs there.

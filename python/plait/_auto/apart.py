@@ -15,7 +15,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from types import ModuleType
 from typing import Any
 
-from plait import _context, _depth, _logs, _own, _state
+from plait import _depth, _own, _state
 from plait._auto import priors
 from plait._state.safe import PLAIN, member, module_of
 
@@ -46,8 +46,8 @@ def pool_state(context: Context) -> str | None:
     """Whether there are interpreters: "warm", "cold", or None where calls of this program cannot go there."""
     if sys.version_info < (3, 14) or _depth.depth or _own.current() is not None:
         return None
-    if _is_logged() or (len(context) and _context.goes(context)):
-        # Neither context variables nor log records find their way.
+    # Neither context variables nor log records find their way.
+    if _is_logged() or _has_variables(context):
         return None
     from plait._kept import is_warm
 
@@ -56,7 +56,19 @@ def pool_state(context: Context) -> str | None:
 
 def _is_logged() -> bool:
     """Whether somebody may want the log records of calls."""
+    if "logging" not in sys.modules:
+        return False
+    from plait import _logs
+
     return _logs.of_program() is not None
+
+
+def _has_variables(context: Context) -> bool:
+    if not len(context):
+        return False
+    from plait import _context
+
+    return _context.goes(context)
 
 
 def why_not(fn: Callable[..., Any], look: Any, calls: list[Any], results: list[Any]) -> str | None:

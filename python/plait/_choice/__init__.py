@@ -38,14 +38,15 @@ class Choice:
 
     It cannot be changed. Two are equal if all that they say is.
 
-    Attributes: backend: "serial", "threads" or "processes". workers: How many it begins with. chunksize:
-    Items sent to a process together; None where chunks follow the measured times. seconds: What the calls to
-    come are predicted to take; None where that is not known. reasons: Why, one sentence each. candidates: The
-    best that each backend offers: `backend`, `workers`, `seconds`, `why_not`. runner_up: The backend that
-    would have been next, or None if no other was possible. margin: The runner-up's time by the chosen one's;
-    below 1 where the simpler of two near ones was chosen. figures: What was measured, by name: seconds are
-    those of a call, a mean; bytes too; None is not known. machine: The limits that it was chosen for:
-    processors, cores, bytes of memory. deciding: Seconds that it took beside the measured calls, or None.
+    Attributes: backend: "serial", "threads", "processes" or "interpreters". workers: How many it begins with.
+    chunksize: Items sent to a process together; None where chunks follow the measured times. seconds: What
+    the calls to come are predicted to take; None where that is not known. reasons: Why, one sentence each.
+    candidates: The best that each backend offers: `backend`, `workers`, `seconds`, `why_not`. runner_up: The
+    backend that would have been next, or None if no other was possible. margin: The runner-up's time by the
+    chosen one's; below 1 where the simpler of two near ones was chosen. figures: What was measured, by name:
+    seconds are those of a call, a mean; bytes too; None is not known. machine: The limits that it was chosen
+    for: processors, cores, bytes of memory. deciding: Seconds that it took beside the measured calls, or
+    None.
 
     """
 

@@ -126,7 +126,7 @@ def _state(figures: Mapping[str, Any]) -> str:
 
 
 def _tried(figures: Mapping[str, Any]) -> Iterator[str]:
-    for backend in ("threads", "processes"):
+    for backend in ("threads", "processes", "interpreters"):
         tried = figures.get(f"{backend}_tried")
         if tried and tried.get("rate") is not None:
             workers = words.workers(backend, int(tried["workers"]))
@@ -144,4 +144,6 @@ def _machine(machine: Mapping[str, Any]) -> str:
     told += [
         f"{pool} pool {machine[key]}" for pool in ("thread", "process") if machine.get(key := f"{pool}_pool")
     ]
+    if machine.get("interpreters") is not None:
+        told.append(f"interpreters {machine['interpreters']}")
     return ", ".join(told)

@@ -50,6 +50,8 @@ def workers(backend: str, count: int) -> str:
         return counted(count, "thread")
     if backend == "processes":
         return counted(count, "process", "processes")
+    if backend == "interpreters":
+        return counted(count, "interpreter")
     return backend if count == 1 else f"{backend}, {counted(count, 'worker')}"
 
 

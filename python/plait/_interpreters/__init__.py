@@ -1,7 +1,9 @@
 """Calls in sub-interpreters: threads of this process, each with an interpreter and a GIL of its own.
 
 `executor.py` is the pool, `check.py` says before a call what cannot be loaded there, `inside.py` is what runs
-there. Since plait's core cannot be loaded there either, nothing that `inside.py` imports may need it.
+there, `byvalue.py` how functions of the script get there, `chunk.py` several calls that can be taken back
+until they begin. Since plait's core cannot be loaded there either, nothing that `inside.py` imports may need
+it.
 """
 
 import sys
