@@ -15,13 +15,25 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyBool;
+use pyo3::types::{PyBool, PyDict};
 
 use crate::buffer::Buffer;
 use crate::memory::shared_buffer;
 pub use array::{Array, array_at};
 use kind::Kind;
 pub use value::{Value, value_at};
+
+/// Whether this thread starts a process of multiprocessing's, which gets what is pickled: since Python 3.14 that has the protocol of
+/// plait's own pickles.
+fn is_spawning(py: Python<'_>) -> PyResult<bool> {
+    let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
+    let Some(processes) = modules.get_item("multiprocessing.popen_fork")? else {
+        return Ok(false);
+    };
+    // Every way of starting has a class that derives from this one; pools of plait's that stand in for one have not.
+    let started = py.import("multiprocessing.context")?.call_method0("get_spawning_popen")?;
+    started.is_instance(&processes.getattr("Popen")?)
+}
 
 /// Cells of one kind, one after the other, in memory that everybody sees.
 struct Cells {
@@ -87,7 +99,7 @@ impl Cells {
     /// What pickle makes of them: the function that puts them together elsewhere, and what it needs.
     fn reduce<'py>(&self, py: Python<'py>, rebuild: &str, class: &str, protocol: u32) -> PyResult<Bound<'py, PyAny>> {
         static PICKLE_BUFFER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        if protocol < 5 {
+        if protocol < 5 || is_spawning(py)? {
             return Err(PyTypeError::new_err(format!(
                 "a plait.{class} can be sent by plait alone: as an argument of a call, in a closure or in initargs"
             )));
