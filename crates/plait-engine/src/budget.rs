@@ -200,8 +200,8 @@ fn parse_size(text: &str) -> Option<u64> {
         number.push_str(part);
     }
     let bytes = number.parse::<f64>().ok()? * unit as f64;
-    // The cast drops the fraction.
-    (1.0..2_f64.powi(63)).contains(&bytes).then_some(bytes as u64)
+    // The cast drops the fraction. A power would be of no certain precision.
+    (1.0..(1_u64 << 63) as f64).contains(&bytes).then_some(bytes as u64)
 }
 
 /// A size as people read it.
