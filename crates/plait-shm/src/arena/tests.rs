@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 const RESERVE: usize = if cfg!(miri) { 1 << 20 } else { 1 << 24 };
 
-/// Bytes of what is large.
-const MUCH: usize = if cfg!(miri) { 20_000 } else { 1_000_000 };
+/// Bytes of what is large: where it lay, a whole slab has room.
+const MUCH: usize = if cfg!(miri) { 130_000 } else { 1_000_000 };
 
 /// An arena that is not the first in its commons, and another process's view of it.
 fn pair(reserve: usize) -> (Arena, ArenaView) {

@@ -10,4 +10,5 @@ mod watch;
 #[derive(Debug, Clone, Copy)]
 pub struct Linux;
 
+#[cfg(any(test, not(portable)))]
 pub(crate) use forks::Wiped;
