@@ -74,7 +74,7 @@ def miri() -> list[Step]:
 
 def sanitize() -> list[Step]:
     """Return the steps of `make sanitize`."""
-    run = ["cargo", "+nightly", "nextest", "run", "--target", MACHINE]
+    run = ["cargo", "+nightly", "nextest", "run", "--profile", "sanitize", "--target", MACHINE]
     # The engine has no unsafe code, and so no races of its own.
     both = ["-p", "plait-shm", "-p", "plait-engine"]
     flags = "-Zsanitizer=thread"
