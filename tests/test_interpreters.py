@@ -135,12 +135,14 @@ def test_coroutine_functions_and_amap_are_refused(pool):
 
 @needs_3_14
 def test_a_call_over_its_time_is_abandoned(gate):
+    before = interpreters_alive()
     with plait.Executor("interpreters", 1, timeout=0.2) as executor:
         late = executor.submit(w.pass_gate, gate.folder, "late")
         with pytest.raises(plait.TaskTimeout):
             late.result()
         assert executor.options(timeout=None).submit(abs, -3).result() == 3
         gate.open()
+    until(lambda: interpreters_alive() == before, "the end of the one that was abandoned")
 
 
 @needs_3_14

@@ -26,8 +26,6 @@ _SECONDS = 0.01
 _GROWTH = 8
 _LONGEST = 1 << 14
 
-_SLOW = f"it was not loaded within {apart.PATIENCE} seconds"
-
 # Chunks ahead of the consumer for each interpreter.
 _AHEAD = 3
 
@@ -120,7 +118,7 @@ class InterpreterSegment:
         lot = self._lots[0]
         try:
             if not self._loads and not lot.wait(self._opened + apart.PATIENCE - time.perf_counter()):
-                self._leave(_SLOW)
+                self._leave(_slow())
                 if not self._lots or self._lots[0] is not lot:
                     return
             seconds, values, error = lot.answer()
@@ -213,11 +211,15 @@ def try_loading(fn: Callable[..., Any], workers: int) -> str | None:
             lot.answer()
         else:
             lot.take_back()
-            why = _SLOW
+            why = _slow()
     except Exception as error:
         why = str(error)
     apart.keep(fn, why)
     return why
+
+
+def _slow() -> str:
+    return f"it was not loaded within {apart.PATIENCE} seconds"
 
 
 class InterpreterWatch:
