@@ -63,13 +63,13 @@ class InterpreterSegment:
         self._cut = False
         self._loads = False
         self._opened = time.perf_counter()
+        self._unsendable: str | None = None
         try:
             self._function = dumped(fn)
         except Exception as error:
             # Told when somebody asks for results: whoever opens this cannot open another yet.
             self._unsendable = f"it cannot be sent: {error}"
         else:
-            self._unsendable: str | None = None
             self._fill()
 
     @property

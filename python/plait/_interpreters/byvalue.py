@@ -50,7 +50,7 @@ class _Plain:
         functions = []
         while self._ahead:
             functions.append(self._taken_apart(self._ahead.pop(0)))
-        data = inside.dump((self._names, functions), 5)
+        data = pickle.dumps((self._names, functions), 5)
         if b"__main__" in data or b"__mp_main__" in data:
             # An object of a class of the script's.
             raise _NotPlain
@@ -68,7 +68,7 @@ class _Plain:
     def _taken_apart(self, fn: FunctionType) -> tuple[Any, ...]:
         code = fn.__code__
         names = {name for each in _nested(code) for name in each.co_names}
-        if "__annotations__" in names or fn.__type_params__:
+        if "__annotations__" in names or getattr(fn, "__type_params__", False):
             raise _NotPlain
         for name in names & self._home.keys() - self._names.keys():
             # A name that leads to itself is there already.
@@ -97,7 +97,7 @@ class _Plain:
     @staticmethod
     def _value(value: Any) -> bytes:
         try:
-            return inside.dump(value, 5)
+            return pickle.dumps(value, 5)
         except Exception:
             raise _NotPlain from None
 
