@@ -114,6 +114,14 @@ def test_the_last_to_come_calls_the_action():
     assert called == [threading.get_ident()]
 
 
+def test_a_condition_is_locked_as_its_lock_is():
+    condition = plait.Condition()
+    assert not condition.locked()
+    with condition:
+        assert condition.locked()
+    assert not condition.locked()
+
+
 def test_what_is_wrong_is_said():
     with pytest.raises(RuntimeError, match="unlocked lock"):
         plait.Lock().release()

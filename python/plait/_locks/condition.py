@@ -25,13 +25,15 @@ class Condition:
 
     """
 
-    __slots__ = ("__weakref__", "_lock", "_places", "acquire", "release")
+    __slots__ = ("__weakref__", "_lock", "_places", "acquire", "locked", "release")
     __module__ = "plait"
 
     acquire: Callable[..., bool]
     """The lock's."""
     release: Callable[[], None]
     """The lock's."""
+    locked: Callable[[], bool]
+    """The lock's. As in Python 3.14."""
 
     def __init__(self, lock: Lock | RLock | None = None) -> None:
         """Make one, over `lock`."""
@@ -42,7 +44,7 @@ class Condition:
 
     def _over(self, lock: Lock | RLock, places: _core.Places) -> None:
         self._lock, self._places = lock, places
-        self.acquire, self.release = lock.acquire, lock.release
+        self.acquire, self.release, self.locked = lock.acquire, lock.release, lock.locked
 
     def __reduce__(self) -> Any:
         """Go as lock and places, which are the same everywhere."""
