@@ -131,14 +131,16 @@ def test_managers_serve_workers(run_script, late):
     ended = run_script(f"""if True:
         import plait
         {"pass" if late else imported}
-        pool = plait.ProcessPoolExecutor(1)
-        pool.submit(int).result()
-        {imported if late else "pass"}
-        with pool, multiprocessing.Manager() as manager:
-            queue, shared = manager.Queue(), manager.dict()
-            pool.submit(queue.put, "heard").result()
-            pool.submit(shared.update, kept=1).result()
-            print(queue.get(timeout=30), dict(shared))
+        # The manager's process imports this script, since Python 3.14.
+        if __name__ == "__main__":
+            pool = plait.ProcessPoolExecutor(1)
+            pool.submit(int).result()
+            {imported if late else "pass"}
+            with pool, multiprocessing.Manager() as manager:
+                queue, shared = manager.Queue(), manager.dict()
+                pool.submit(queue.put, "heard").result()
+                pool.submit(shared.update, kept=1).result()
+                print(queue.get(timeout=30), dict(shared))
     """)
     assert ended.lines == ["heard {'kept': 1}"]
 

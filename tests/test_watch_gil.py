@@ -111,7 +111,8 @@ def loading(text="[" + "[1,2,3]," * 600_000 + "0]"):
     json.loads(text)
 
 
-@pytest.mark.parametrize(("work", "function"), [(matching, "_sre_SRE_Pattern_findall"), (loading, "scan")])
+# An interpreter without symbols has the names that Python knows.
+@pytest.mark.parametrize(("work", "function"), [(matching, r"Pattern[._]findall"), (loading, "[sS]can")])
 def test_native_code_is_named(waiter, told, work, function):
     with plait.watch_gil(LIMIT, told.append):
 
@@ -120,7 +121,7 @@ def test_native_code_is_named(waiter, told, work, function):
             return [held for held in told_of(told, work.__name__) if held.function]
 
         held = until(named, lambda: f"the C function to be named: {told}")[0]
-    assert function in held.function
+    assert re.search(function, held.function)
     # Where the call is in the library, the line that went there is told as well.
     assert f"called from {__file__}:" in str(held)
 

@@ -32,7 +32,8 @@ def status(address, **headers):
         with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=20) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
-        return error.code
+        with error:
+            return error.code
 
 
 def test_only_the_whole_address_is_answered(served):

@@ -19,7 +19,8 @@ class Program:
     answer: frozenset[str]
     #: These may be, too: they are true, if beside the point.
     also: frozenset[str]
-    #: Part of the name of the C function that must be told, where there is one to tell.
+    #: Part of the name of the C function that must be told, where there is one to tell; with a bar before
+    #: those that it has elsewhere.
     native: str | None
     #: Modules it needs; where one is missing the program is left out.
     needs: tuple[str, ...]

@@ -25,7 +25,7 @@ def parses_json(seconds):
     beside(seconds, lambda: json.loads(text), paused)
 
 
-@answer("gil-hog", also=CONTENDED, native="sre")
+@answer("gil-hog", also=CONTENDED, native="sre|re.Pattern")
 def matches_a_slow_pattern(seconds):
     # In as many ways as 2 to the number of letters: some ten milliseconds on any machine, in one call.
     text = "a" * 21
@@ -45,7 +45,7 @@ def pickles(seconds):
     beside(seconds, lambda: pickle.dumps(rows), paused)
 
 
-@answer("gil-hog", also=CONTENDED, native="ong")
+@answer("gil-hog", also=CONTENDED, native="ong|int.__mul__")
 def multiplies_long_numbers(seconds):
     number = 7**200_000
     beside(seconds, lambda: number * number, paused)

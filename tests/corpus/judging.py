@@ -53,7 +53,7 @@ class Said:
     def is_named(self) -> bool:
         """Whether the C function is told where there is one to tell."""
         wanted = self.program.native
-        return wanted is None or any(wanted in name for name in self.natives)
+        return wanted is None or any(word in name for word in wanted.split("|") for name in self.natives)
 
     def __str__(self) -> str:
         said = ", ".join(f"{word} ({trust})" for word, trust in self.verdicts)
