@@ -1,4 +1,4 @@
-# One command each: demo, test, test-newer, examples, mutants, fuzz, miri, sanitize, torture, lint, web, bench, bench-choose, bench-observe, bench-connections, scale, compat, chaos, soak, docs, dist, audit, and those with -cluster. Every target makes what it
+# One command each: demo, test, test-newer, examples, mutants, fuzz, miri, sanitize, torture, coverage, lint, web, bench, bench-choose, bench-observe, bench-connections, scale, compat, chaos, soak, docs, dist, audit, and those with -cluster. Every target makes what it
 # needs, and nothing twice: what was made leaves a stamp in .build/, and a stamp is renewed only when something it was
 # made from changed.
 
@@ -21,7 +21,9 @@ export CARGO_TARGET_DIR := $(ROOT)/target/portable
 else ifneq ($(PLAIT_PLATFORM),linux)
 $(error PLAIT_PLATFORM is linux or portable, not $(PLAIT_PLATFORM))
 endif
-$(shell mkdir -p .build && { [ "$$(cat .build/platform 2>/dev/null)" = $(PLAIT_PLATFORM) ] || echo $(PLAIT_PLATFORM) > .build/platform; })
+# Nor does one that counts what runs (scripts/covered.py) serve for anything else.
+BUILT_FOR := $(PLAIT_PLATFORM)$(if $(PLAIT_COVERAGE), counting)
+$(shell mkdir -p .build && { [ "$$(cat .build/platform 2>/dev/null)" = "$(BUILT_FOR)" ] || echo "$(BUILT_FOR)" > .build/platform; })
 
 # The Pythons are asked for only by the goals that need them.
 GOALS   := $(or $(MAKECMDGOALS),help)
@@ -44,7 +46,7 @@ VENV    := .build/venv-$(TAG)
 .SECONDEXPANSION:
 # Stamps of the pattern rules are results, not by-products to be removed.
 .SECONDARY:
-.PHONY: help demo examples test environments test-rust test-python test-newer loom mutants fuzz miri sanitize torture lint house web check-web bench bench-choose bench-observe bench-page bench-connections scale test-cluster bench-cluster compat chaos soak docs dist audit clean force
+.PHONY: help demo examples test environments test-rust test-python test-newer loom mutants fuzz miri sanitize torture coverage lint house web check-web bench bench-choose bench-observe bench-page bench-connections scale test-cluster bench-cluster compat chaos soak docs dist audit clean force
 
 help:
 	@echo 'make demo     build plait, compare the backends on examples/primes.py'
@@ -58,6 +60,7 @@ help:
 	@echo 'make miri     the Rust tests as Miri runs them: it checks each access to memory (nightly Rust; ARGS="--only TEXT")'
 	@echo 'make sanitize the Rust tests under ThreadSanitizer and AddressSanitizer (nightly Rust; ARGS="--only TEXT")'
 	@echo 'make torture  10,000 writers and readers of shared memory killed at random instants (ARGS="--kills 200 --seed 7")'
+	@echo 'make coverage which lines the Rust and the Python tests run (cargo-llvm-cov; ARGS=--report: of the last run)'
 	@echo 'make lint     rustfmt, clippy, ruff, and the check of rooms and arrows'
 	@echo 'make web      the script of the pages, bundled of web/ into crates/plait-report (needed after a change of web/ only)'
 	@echo 'make bench    plait against its peers, each ratio beside its goal (ARGS=--quick for four minutes)'
@@ -124,6 +127,9 @@ miri sanitize:
 
 torture:
 	@$(PYTHON) scripts/torture.py $(ARGS)
+
+coverage: $(TOOLS)/made
+	@$(TOOLS)/bin/python scripts/covered.py $(ARGS)
 
 lint: $(TOOLS)/made house check-web
 	cargo fmt --all --check
@@ -248,7 +254,7 @@ $(RELEASE)/made: requirements/release.txt
 # The extension lies in python/plait beside its sources; where it was removed it is built again, whatever the stamp says.
 .build/venv-3.%/built: $(SOURCES) .build/platform .build/venv-3.%/made $(TOOLS)/made \
 		$$(if $$(wildcard python/plait/_core.cpython-3$$(subst .,,$$*)-*.so),,force)
-	VIRTUAL_ENV=$(ROOT)/.build/venv-3.$* $(TOOLS)/bin/maturin develop --release --quiet
+	VIRTUAL_ENV=$(ROOT)/.build/venv-3.$* $(TOOLS)/bin/maturin develop $(if $(PLAIT_COVERAGE),--profile test,--release) --quiet
 	@# As an installer does; where the environment keeps Python from it, each start would compile anew.
 	.build/venv-3.$*/bin/python -m compileall -q python/plait
 	@touch $@

@@ -166,6 +166,9 @@ def settle(home: Path, python: Path) -> None:
     # Made for the system's pip, which must not write to a Python of the system's: this is none.
     for mark in home.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
         mark.unlink()
+    # As the package does when it is installed; else each start compiles what it imports.
+    for library in home.glob("usr/lib/python3*"):
+        run(str(python), "-m", "compileall", "-q", "-x", "/test/", str(library))
 
 
 def works(python: Path) -> bool:

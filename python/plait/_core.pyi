@@ -124,6 +124,7 @@ _Sent = tuple[int, bytes]
 _Program = tuple[str, list[str], list[tuple[str, str]]]
 
 __version__: Final[str]
+PLATFORM: Final[Literal["linux", "portable"]]
 STOP_SIGNAL: Final[int]
 DUMP_SIGNAL: Final[int]
 

@@ -23,3 +23,5 @@ pub mod threads;
 pub mod turns;
 pub mod wire;
 pub mod worker;
+
+pub use plait_shm::PLATFORM;

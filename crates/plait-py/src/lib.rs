@@ -120,6 +120,7 @@ mod _core {
         crate::program::prepare_for_forks();
         crate::codec::hooks::add_to(module)?;
         crate::function::hooks::add_to(module)?;
+        module.add("PLATFORM", plait_engine::PLATFORM)?;
         module.add("STOP_SIGNAL", plait_engine::pool::STOP_SIGNAL)?;
         module.add("DUMP_SIGNAL", plait_engine::pool::DUMP_SIGNAL)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
