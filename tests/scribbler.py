@@ -12,6 +12,7 @@ import threading
 import time
 
 import plait
+from platforms import shared_file
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 # The most of one mapping that is overwritten at a time.
@@ -26,7 +27,7 @@ def writable(name):
     with open("/proc/self/maps") as maps:
         for line in maps:
             span, rights, _offset, _device, _inode, *path = line.split(maxsplit=5)
-            if "w" in rights and "s" in rights and path and path[0].startswith(f"/memfd:{name} "):
+            if "w" in rights and "s" in rights and path and shared_file(path[0]) == name:
                 start, end = (int(part, 16) for part in span.split("-"))
                 found.append((start, min(end - start, MOST)))
     return found
@@ -118,6 +119,6 @@ def read_only(name):
     found = [
         line[0].split("-")
         for line in lines
-        if line[5:] and line[5].startswith(f"/memfd:{name} ") and "w" not in line[1]
+        if line[5:] and shared_file(line[5]) == name and "w" not in line[1]
     ]
     return [int(end, 16) - int(start, 16) for start, end in found]

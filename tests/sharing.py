@@ -6,6 +6,7 @@ import time
 import numpy as np
 import plait
 from plait import _core
+from platforms import shared_file
 
 
 def is_live(array):
@@ -24,7 +25,7 @@ def commons():
     found = {}
     for entry in os.scandir("/proc/self/fd"):
         try:
-            if os.readlink(entry.path).startswith("/memfd:"):
+            if shared_file(os.readlink(entry.path)):
                 stat = entry.stat()
                 found[stat.st_dev, stat.st_ino] = stat.st_blocks * 512
         except OSError:

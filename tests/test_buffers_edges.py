@@ -18,6 +18,7 @@ import pytest
 import workloads as w
 from conftest import Gate
 from outside import descendants, is_alive, until
+from platforms import shared_file
 
 pytestmark = pytest.mark.once
 
@@ -48,7 +49,7 @@ def shared_bytes():
             continue
         for entry in entries:
             try:
-                if os.readlink(entry.path).startswith("/memfd:"):
+                if shared_file(os.readlink(entry.path)):
                     stat = entry.stat()
                     found[stat.st_dev, stat.st_ino] = stat.st_blocks * 512
             except OSError:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from outside import run_program, until
+from platforms import any_dev_shm
 
 pytestmark = pytest.mark.once
 
@@ -156,6 +157,7 @@ SHM = {
 }
 
 
+@any_dev_shm
 @pytest.mark.parametrize("name", SHM)
 def test_what_becomes_of_dev_shm_does_not_matter(name):
     for unshare in (["unshare", "-m"], ["unshare", "-Urm"]):

@@ -14,6 +14,7 @@ import plait
 import pytest
 from outside import run_program
 from plait import _core
+from platforms import gives_back
 
 KINDS = {
     "int64": [int, "int", "int64", *"bhilq", ctypes.c_int, ctypes.c_int64, ctypes.c_longlong],
@@ -325,6 +326,7 @@ def test_a_plus_equals_between_two_steps_is_overwritten():
     assert counter.value == 1
 
 
+@gives_back
 @pytest.mark.once
 def test_memory_is_given_back():
     script = """

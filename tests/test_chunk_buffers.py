@@ -14,6 +14,7 @@ import sharing as s
 import workloads as w
 from outside import until
 from plait import _core
+from platforms import page_maps
 
 # Each worker loads this file; see `preload_of` in conftest.
 PRELOAD = ["pytest", "numpy"]
@@ -145,8 +146,7 @@ def test_shared_memory_that_a_worker_made_is_live_after_its_death(pool):
         assert (row == 77).all()
 
 
-# Whether what came by reference was changed since, only the kernel's map of its pages tells.
-@pytest.mark.skipif(_core.PLATFORM == "portable", reason="page maps are Linux's own")
+@page_maps
 @pytest.mark.parametrize("last", [6, ITEMS])
 def test_parts_of_arguments_are_references(pool, last):
     array = np.arange(300_000, dtype="u4")

@@ -9,6 +9,7 @@ import plait
 import pytest
 import queued
 from outside import until
+from platforms import death_is_known
 
 pytestmark = pytest.mark.once
 
@@ -51,6 +52,7 @@ def test_what_a_dead_process_had_taken_comes_back(size):
     assert told.get(timeout=60) == [size, 4]
     assert (jobs.redeliver, jobs.qsize()) == (True, 1)
     kill(taker)
+    death_is_known()
     assert jobs.qsize() == 2
     # It said that the first was done.
     assert (jobs.get(), jobs.returns) == ("done", 1)
@@ -153,6 +155,7 @@ def test_who_ends_without_saying_done_has_lost_its_items():
     queued.put_many(jobs, ["taken", "left"])
     taker = start(jobs.get)
     assert taker.join() == "taken"
+    death_is_known()
     assert (jobs.lost, jobs.get()) == (1, "left")
     jobs.task_done()
     jobs.join()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from outside import run_program
+from platforms import any_dev_shm
 
 pytestmark = pytest.mark.once
 
@@ -120,6 +121,7 @@ def test_with_few_processes_the_work_is_done_by_fewer_workers_or_the_error_says_
 # --- /dev/shm
 
 
+@any_dev_shm
 @pytest.mark.parametrize("options", ["size=64k", "ro"])
 def test_what_dev_shm_allows_does_not_matter(options):
     mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", "/dev/shm"]

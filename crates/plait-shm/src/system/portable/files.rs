@@ -17,12 +17,12 @@ use crate::system::{Files, calls};
 
 impl Files for Portable {
     /// Who is killed between the two calls leaves an empty object behind.
-    fn create(_name: &str) -> io::Result<OwnedFd> {
+    fn create(name: &str) -> io::Result<OwnedFd> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let flags = shm::OFlags::CREATE | shm::OFlags::EXCL | shm::OFlags::RDWR;
         loop {
             // macOS has room for 31 bytes.
-            let name = format!("/plait-{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let name = format!("/{name}-{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
             match shm::open(&*name, flags, Mode::RUSR | Mode::WUSR) {
                 // Of an earlier process with this id.
                 Err(Errno::EXIST) => {}
