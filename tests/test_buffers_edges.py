@@ -18,7 +18,7 @@ import pytest
 import workloads as w
 from conftest import Gate
 from outside import descendants, is_alive, until
-from platforms import shared_file
+from platforms import gives_back, shared_file
 
 pytestmark = pytest.mark.once
 
@@ -97,6 +97,7 @@ def test_a_worker_dies_where_it_pickles_a_result(worker, kind):
     stays_flat(worker, once)
 
 
+@gives_back
 def test_a_worker_is_killed_while_it_copies_a_result(worker):
     died = []
 

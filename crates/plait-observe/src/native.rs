@@ -30,6 +30,7 @@ mod methods;
 mod modules;
 mod names;
 mod rule;
+mod split;
 mod stop;
 mod symbols;
 #[cfg(test)]

@@ -15,8 +15,8 @@ use object::{Endianness, ReadCache, ReadRef};
 
 use super::maps::{Mapping, VDSO};
 use super::methods::{self, Data, Methods};
-use super::rule;
 use super::symbols::{Bytes, Symbols};
+use super::{rule, split};
 
 /// Larger parts of a file are left unread.
 const LARGEST_PART: u64 = 256 << 20;
@@ -41,6 +41,8 @@ pub(super) struct Image {
     symbols: Symbols,
     bytes: Bytes,
     is_interpreter: OnceLock<bool>,
+    /// What was cut off the evaluation loop.
+    rest: OnceLock<Option<Range<u64>>>,
     methods: OnceLock<Methods>,
 }
 
@@ -119,6 +121,7 @@ impl Image {
             symbols,
             bytes,
             is_interpreter: OnceLock::new(),
+            rest: OnceLock::new(),
             methods: OnceLock::new(),
         })
     }
@@ -162,12 +165,31 @@ impl Image {
 
     /// Whether there is a function of this name. Reads all names.
     pub fn has(&self, function: &str) -> bool {
-        self.symbols.has(&self.bytes, function)
+        self.symbols.find(&self.bytes, function).is_some()
+    }
+
+    /// Whether one of the file's own addresses lies in a part of the evaluation loop that has no name.
+    pub fn is_in_rest_of_evaluation(&self, address: u64) -> bool {
+        let rest = self.rest.get_or_init(|| {
+            let whole = self.symbols.find(&self.bytes, rule::EVALUATION)?;
+            let segment = self.code.iter().find(|segment| {
+                (segment.address..segment.address.saturating_add(segment.size)).contains(&whole.start)
+            })?;
+            let size = (whole.end - whole.start).min(LARGEST_PART);
+            let code = self.bytes.read(segment.offset.checked_add(whole.start - segment.address)?, size)?;
+            split::rest(&code, whole.start, self.eh_frame.as_ref()?, |address| self.description(address))
+        });
+        rest.as_ref().is_some_and(|rest| rest.contains(&address))
     }
 
     /// The stretch of code around `address` whose unwinding the file describes; for all but hand-written and split code, a
     /// function. Found by the index that the linker makes, for files that name no functions as well.
     pub fn described(&self, address: u64) -> Option<Range<u64>> {
+        self.description(address).map(|(range, _)| range)
+    }
+
+    /// The same, and where in `eh_frame` that is.
+    fn description(&self, address: u64) -> Option<(Range<u64>, usize)> {
         // Version 1; 4-byte numbers, those in the table relative to the part's own address.
         const FORM: [u8; 4] = [1, 0x1b, 0x03, 0x3b];
         const HEADER_BYTES: usize = 12;
@@ -197,7 +219,7 @@ impl Image {
         let stated = description.wrapping_add(8).wrapping_add_signed(eh_frame.number(at.checked_add(8)?)?.into());
         let size = eh_frame.number(at.checked_add(12)?)?.cast_unsigned();
         let range = start..start.checked_add(size.into())?;
-        (stated == start && range.contains(&address)).then_some(range)
+        (stated == start && range.contains(&address)).then_some((range, at))
     }
 }
 
@@ -292,6 +314,7 @@ mod tests {
             symbols: Symbols::default(),
             bytes: Bytes::Memory(Vec::new()),
             is_interpreter: OnceLock::new(),
+            rest: OnceLock::new(),
             methods: OnceLock::new(),
         };
         let whole = Mapping { start: 0x40_1000, end: 0x40_7000, offset: 0x1000, inode: 1, path: "/python".into() };
@@ -321,7 +344,7 @@ mod tests {
                 Mapping { start: 0x1000, end: 0x3000, offset: 0, inode: 0, path: super::super::maps::VDSO.into() };
             let _ = image.shift(&mapping);
             for address in [0, 0x800, u64::MAX] {
-                let _ = (image.symbol(address), image.described(address));
+                let _ = (image.symbol(address), image.described(address), image.is_in_rest_of_evaluation(address));
             }
             assert!(!image.has("a function that no kernel has"));
         });

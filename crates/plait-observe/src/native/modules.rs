@@ -13,6 +13,7 @@ use framehop::{ExplicitModuleSectionInfo, Module, Unwinder};
 use super::image::Image;
 use super::maps::{self, Mapping, VDSO};
 use super::methods::Data;
+use super::rule;
 use super::stop::copy_stack;
 use super::unwind::Call;
 use crate::Pid;
@@ -102,7 +103,13 @@ impl Modules {
         let start = described.as_ref().map_or(own, |code| code.start);
         let mapping = &self.mappings[index];
         let place = format!("{}+{start:#x}", mapping.name());
-        let symbol = found.image.symbol(own).map(|symbol| super::names::readable(&symbol));
+        let symbol = match found.image.symbol(own) {
+            Some(symbol) => Some(super::names::readable(&symbol)),
+            None if matches!(found.kind, Kind::Interpreter) && found.image.is_in_rest_of_evaluation(own) => {
+                Some(rule::EVALUATION.to_owned())
+            }
+            None => None,
+        };
         let method = || found.image.method(start, found.shift, || data(self.pid, mapping)).map(str::to_owned);
         let (name, is_method) = match symbol {
             Some(symbol) => (Some(symbol), false),

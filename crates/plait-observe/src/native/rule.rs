@@ -9,13 +9,15 @@ use super::unwind::Call;
 
 /// A function that every CPython has and exports, and nothing else does.
 pub(super) const OF_THE_INTERPRETER: &str = "PyRun_SimpleStringFlags";
+/// Where that runs bytecode.
+pub(super) const EVALUATION: &str = "_PyEval_EvalFrameDefault";
 /// What a shot of the garbage collector is called, whichever of its functions was met.
 const COLLECTOR: &str = "gc_collect_main";
 
 /// Whether this is where the interpreter runs bytecode.
 pub(super) fn is_evaluation(name: &str) -> bool {
     // CPython 3.14 may be built with a function for each instruction.
-    name == "_PyEval_EvalFrameDefault" || name.starts_with("_TAIL_CALL_")
+    name == EVALUATION || name.starts_with("_TAIL_CALL_")
 }
 
 /// Whether this is one of the functions that drive a garbage collection.

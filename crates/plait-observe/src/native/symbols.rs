@@ -1,6 +1,7 @@
 //! Which function of a program file an address belongs to.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 /// A name longer than this is cut; nobody reads it.
@@ -78,15 +79,16 @@ impl Symbols {
             .map(|(_, name)| name)
     }
 
-    /// Whether there is a function of this name.
-    pub fn has(&self, bytes: &Bytes, wanted: &str) -> bool {
+    /// Where the function of this name is, if there is one.
+    pub fn find(&self, bytes: &Bytes, wanted: &str) -> Option<Range<u64>> {
         // Read at once: to look for one name means to look at all.
-        let Some(names) = bytes.read(self.names.0, self.names.1) else { return false };
+        let names = bytes.read(self.names.0, self.names.1)?;
         let is_wanted = |at: u32| {
             let name = names.get(at as usize..).and_then(|rest| rest.get(..=wanted.len()));
             name.is_some_and(|name| name.starts_with(wanted.as_bytes()) && name.ends_with(&[0]))
         };
-        self.functions.iter().any(|function| is_wanted(function.name))
+        let found = self.functions.iter().find(|function| is_wanted(function.name))?;
+        Some(found.start..found.end)
     }
 
     fn read_name(&self, bytes: &Bytes, at: u32) -> Option<String> {
@@ -139,9 +141,9 @@ mod tests {
             entry(at("data"), 0x12, 1, u64::MAX - 4, 0x10),
         ];
         let symbols = Symbols::parse(&table.concat(), (0, names.len() as u64));
-        assert!(symbols.has(&Bytes::Memory(names.clone()), "usleep"));
-        assert!(!symbols.has(&Bytes::Memory(names.clone()), "sleep"));
-        assert!(!symbols.has(&Bytes::Memory(names.clone()), "uslee"));
+        let find = |name| symbols.find(&Bytes::Memory(names.clone()), name);
+        assert_eq!(find("usleep"), Some(0x100..0x140));
+        assert_eq!((find("sleep"), find("uslee")), (None, None));
         let bytes = Bytes::Memory(names);
         let name = |address| symbols.name(&bytes, address);
         assert_eq!(name(0x100).as_deref(), Some("usleep"));
