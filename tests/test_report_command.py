@@ -61,11 +61,9 @@ def test_a_picture(trace, cli, out):
     assert line.startswith("svg: lanes.svg")
     picture = ElementTree.parse(out / "lanes.svg").getroot()
     words = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
-    assert (
-        words[0] == "GIL contention"
-        and {"thread 1", "thread 2"} <= set(words)
-        and "waits for the GIL" in words
-    )
+    assert words[0] == "GIL contention" and "waits for the GIL" in words
+    # Since Python 3.14 the system knows what Python calls a thread, here by its function.
+    assert {"thread 1", "thread 2"} <= set(words) or {"spin", "spin_too"} <= set(words)
 
 
 @pytest.mark.parametrize("form", [form for form, _ in FORMS.values()])

@@ -7,9 +7,18 @@ import json
 import pickle
 import re
 import time
+from pathlib import Path
 
 from corpus import answer
 from corpus.clock import beside, count_up, until_over
+
+
+def _names_its_operators():
+    """Whether the interpreter has its symbols: the functions of operators have no other names."""
+    with open("/proc/self/maps") as maps:
+        paths = {line.split(maxsplit=5)[5].strip() for line in maps if "python" in line and "/" in line}
+    return any(b"\0long_mul\0" in Path(path).read_bytes() for path in paths if Path(path).is_file())
+
 
 CONTENDED = ("gil-contention", "python-cpu-bound", "native-holding", "gc-pause")
 
@@ -45,7 +54,7 @@ def pickles(seconds):
     beside(seconds, lambda: pickle.dumps(rows), paused)
 
 
-@answer("gil-hog", also=CONTENDED, native="ong|int.__mul__")
+@answer("gil-hog", also=CONTENDED, native="ong" if _names_its_operators() else None)
 def multiplies_long_numbers(seconds):
     number = 7**200_000
     beside(seconds, lambda: number * number, paused)
