@@ -9,6 +9,7 @@ made. Nothing of the user's is run, and no module is loaded.
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from contextvars import Context
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -118,11 +119,11 @@ def _found(fn: Callable[..., Any], look: Any, calls: list[Any], results: list[An
 
 
 def _refusing(begin: Iterable[str]) -> str | None:
-    """The first of these modules, and of those that they import, that is not Python code."""
+    """The nearest of these modules, and of those that they import, that is not Python code."""
     seen: set[str] = set()
-    ahead = sorted(begin)
+    ahead = deque(sorted(begin))
     while ahead:
-        name = ahead.pop()
+        name = ahead.popleft()
         if name in seen or name.partition(".")[0] in (*sys.stdlib_module_names, "plait", ""):
             continue
         seen.add(name)
@@ -138,7 +139,7 @@ def _refusing(begin: Iterable[str]) -> str | None:
         ahead.append(name.rpartition(".")[0])
         # A script's own names go with those of its functions that ask for them.
         if name not in ("__main__", "__mp_main__"):
-            ahead += {_home(value) for value in list(vars(module).values())} - seen
+            ahead += sorted({_home(value) for value in list(vars(module).values())} - seen)
     return None
 
 

@@ -69,8 +69,9 @@ pub(super) enum Stage {
     Asked,
     /// Nothing more: its call has ended, and it is about to end as well.
     Leaving,
-    /// It notes down where it is; if nothing is there at this time, in ns of the clock, it is killed without.
-    Dumping { begin_by: u64 },
+    /// It notes down where it is: so many bytes when that was last looked at. It is killed once they are no more than they were, and at
+    /// this time at the latest, in ns of the clock.
+    Dumping { written: usize, by: u64 },
     /// It was killed.
     Killed,
 }

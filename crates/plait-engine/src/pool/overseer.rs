@@ -50,11 +50,11 @@ const CANCEL_PERIOD: Duration = Duration::from_millis(1);
 /// The time that a worker has to end by itself, once the call that was to end has: what is registered for the exit runs then.
 const LEAVE_TIME: Duration = Duration::from_secs(5);
 
-/// The time to note down where it is.
-const DUMP_TIME: Duration = Duration::from_millis(10);
+/// The time between two looks at whether a worker has noted down where it is.
+const DUMP_TIME: Duration = Duration::from_millis(5);
 
-/// The time to begin with that: on a busy machine the worker may first have to wait for a processor.
-const DUMP_BEGIN_TIME: Duration = Duration::from_millis(150);
+/// The time for all of that: on a busy machine the worker may have to wait for a processor, before it begins and in the middle.
+const LONGEST_DUMP_TIME: Duration = Duration::from_millis(150);
 
 /// The shortest rest between two looks for tasks that have begun.
 const SHORTEST_REST: Duration = Duration::from_millis(1);
@@ -235,9 +235,6 @@ impl Round {
     fn go_on(&mut self, link: &Arc<Link>) -> bool {
         let mut fate = link.fate();
         let Some(fate) = &mut *fate else { return true };
-        if fate.stage == Stage::Killed {
-            return false;
-        }
         if self.now >= fate.due {
             match fate.stage {
                 Stage::Asked | Stage::Dumping { .. } if link.memory.status().leaves() => {
@@ -249,14 +246,17 @@ impl Round {
                     fate.stage = self.dumping();
                     fate.due = self.now + DUMP_TIME.as_nanos() as u64;
                 }
-                Stage::Dumping { begin_by } if self.now < begin_by && link.memory.dump().is_empty() => {
+                Stage::Dumping { written, by } => {
+                    let now_written = link.memory.dump().len();
+                    if self.now >= by || (now_written > 0 && now_written <= written) {
+                        self.steps.push(Step::Kill(Arc::clone(link)));
+                        fate.stage = Stage::Killed;
+                        return false;
+                    }
+                    fate.stage = Stage::Dumping { written: now_written, by };
                     fate.due = self.now + DUMP_TIME.as_nanos() as u64;
                 }
-                Stage::Dumping { .. } | Stage::Killed => {
-                    self.steps.push(Step::Kill(Arc::clone(link)));
-                    fate.stage = Stage::Killed;
-                    return false;
-                }
+                Stage::Killed => return false,
             }
         }
         self.again_at(fate.due);
@@ -264,7 +264,7 @@ impl Round {
     }
 
     fn dumping(&self) -> Stage {
-        Stage::Dumping { begin_by: self.now + DUMP_BEGIN_TIME.as_nanos() as u64 }
+        Stage::Dumping { written: 0, by: self.now + LONGEST_DUMP_TIME.as_nanos() as u64 }
     }
 
     /// The worker is doomed: asks it to end, or leaves that out.
