@@ -29,6 +29,7 @@ from plait._future import Future
 
 __all__ = [
     "DUMP_SIGNAL",
+    "PLATFORM",
     "STOP_SIGNAL",
     "Apart",
     "Array",
