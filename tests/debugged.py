@@ -46,6 +46,8 @@ class Session(Terminal):
         def found():
             self.read()
             text = re.sub(rb"\x1b\[\?2004[hl]\r?", b"", self.written).decode(errors="replace")
+            # A prompt is written in pieces, between which another worker may say that it waits.
+            text = re.sub(r"(\([Pdb)]{0,4})(plait: [^\r]*\r\n)([Pdb) ]{1,5})", r"\2\1\3", text)
             return re.compile(pattern).search(text, self.taken)
 
         match = until(found, lambda: f"{pattern} at the end of {self.written!r}")

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from types import FrameType, ModuleType
 from typing import Any
 
-from plait import _core, _inherit, _output
+from plait import _core, _inherit, _one_debugger, _output
 
 _NO_INPUT = (
     "breakpoint() in a worker process found no terminal, and nothing on the program's standard input, to "
@@ -67,6 +67,7 @@ def after_call() -> None:
     if seat is None:
         return
     _stop_stepping()
+    _one_debugger.leave()
     seat.leave()
 
 
@@ -106,6 +107,7 @@ def _adopt(pdb: ModuleType) -> None:
                 seat = getattr(_here, "seat", None)
                 if seat is not None:
                     seat.leave()
+                _one_debugger.leave()
 
         return leave
 
@@ -118,8 +120,10 @@ def _adopt(pdb: ModuleType) -> None:
         return functools.wraps(method)(quit)
 
     kind.interaction = interact
-    if _loop is not None and hasattr(kind, "_last_pdb_instance"):
-        kind.do_quit = kind.do_q = kind.do_exit = quitting(kind.do_quit)
+    if hasattr(kind, "_last_pdb_instance"):
+        kind.set_trace = _one_debugger.in_turns(kind.set_trace, lambda frame: _Prompt(frame)._wait())
+        if _loop is not None:
+            kind.do_quit = kind.do_q = kind.do_exit = quitting(kind.do_quit)
     kind.set_continue = leaving(kind.set_continue)
     kind.set_quit = leaving(kind.set_quit)
 
