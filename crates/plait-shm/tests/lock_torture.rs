@@ -104,6 +104,7 @@ fn open(pid: &str, fd: &str) -> OwnedFd {
 #[ignore = "the other side of the test below, which starts it"]
 fn child() {
     let Ok(orders) = std::env::var(ENV) else { return };
+    fate::end_with_parent();
     let [pid, memory, commons, look, rest @ ..] = &orders.split(' ').collect::<Vec<_>>()[..] else { panic!() };
     if *look == "look" {
         LockMemory::look_instead();

@@ -83,6 +83,7 @@ fn open(pid: &str, fd: &str) -> OwnedFd {
 #[ignore = "the other side of the tests below, which start it"]
 fn child() {
     let Ok(orders) = std::env::var(ENV) else { return };
+    fate::end_with_parent();
     let [pid, memory, look, role, jobs, seen] = &orders.split(' ').collect::<Vec<_>>()[..] else { panic!() };
     if *look == "look" {
         LockMemory::look_instead();

@@ -110,6 +110,7 @@ impl Worker {
 #[ignore = "the worker's side of the test below, which starts it"]
 fn child() {
     let Ok(orders) = std::env::var(ENV) else { return };
+    fate::end_with_parent();
     let [pid, pool, memory, me] = orders.split(' ').collect::<Vec<_>>().try_into().unwrap();
     let me = WorkerId(me.parse().unwrap());
     let (pool, claims) = PoolMemory::open(open(pid, pool), me).unwrap();

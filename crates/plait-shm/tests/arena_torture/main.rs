@@ -143,6 +143,7 @@ fn put(arena: &mut Arena, run: u64, number: u64) -> Option<Block> {
 #[ignore = "the other side of the test below, which starts it"]
 fn child() {
     let Ok(orders) = std::env::var(ENV) else { return };
+    fate::end_with_parent();
     let [pid, pool, commons, memory, me, run] = orders.split(' ').collect::<Vec<_>>().try_into().unwrap();
     let number: u16 = me.parse().unwrap();
     let me = WorkerId(number);

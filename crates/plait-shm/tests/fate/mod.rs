@@ -13,6 +13,17 @@ pub fn kills(few: usize) -> usize {
     ordered("PLAIT_TORTURE_KILLS").map_or(few, |kills| kills as usize)
 }
 
+/// In a child: ends the process when the test that started it has ended, however that ended.
+pub fn end_with_parent() {
+    let parent = std::os::unix::process::parent_id();
+    std::thread::spawn(move || {
+        while std::os::unix::process::parent_id() == parent {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        std::process::exit(1);
+    });
+}
+
 /// The numbers of one run.
 pub struct Dice(u64);
 
