@@ -251,7 +251,6 @@ def fork(folder):
     os.waitpid(child, 0)
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_fork_of_a_worker_is_none(pool, gate):
     future = pool.submit(fork, gate.folder)
     begun = gate.begun(2)
