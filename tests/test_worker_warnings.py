@@ -102,6 +102,13 @@ def test_workers_of_workers(way, seen):
     assert told(seen) == [(UserWarning, "careful 5", __file__)]
 
 
+def test_patterns_of_filters_reach_workers_of_workers(seen):
+    warnings.filterwarnings("ignore", "careful [23]")
+    with plait.ProcessPoolExecutor(1) as pool:
+        assert [pool.submit(warn_below, how).result() for how in (2, 5)] == [2, 5]
+    assert [text for _, text, _ in told(seen)] == ["careful 5"]
+
+
 def warn_below(how):
     with plait.ProcessPoolExecutor(1) as pool:
         return pool.submit(warn, how).result()

@@ -39,14 +39,14 @@ class _Pattern:
     """A pattern of a filter, compiled when a warning is met: many workers never meet one."""
 
     def __init__(self, source: tuple[str, int]) -> None:
-        """Takes the pattern and its flags."""
-        self._source = source
+        """Takes the pattern and its flags, which are told to the worker's own workers."""
+        self.pattern, self.flags = source
 
     def match(self, text: str) -> Any:
         """As that of `re.Pattern`, which is all that filters ask for."""
         import re
 
-        return re.compile(*self._source).match(text)
+        return re.compile(self.pattern, self.flags).match(text)
 
 
 def _loaded(pattern: Any) -> Any:
