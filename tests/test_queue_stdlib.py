@@ -9,6 +9,8 @@ from outside import run_program
 # One that passes must go from here.
 NOT_FOR_PLAIT = {
     "CFailingQueueTest.test_failing_queue": "it overrides _put and _get, but nothing of Python runs here",
+    # Since Python 3.15.
+    "CSimpleQueueTest.test_simplequeue_sizeof": "it counts the bytes of the stdlib's own object",
 }
 
 
@@ -25,6 +27,6 @@ def test_the_tests_of_the_stdlib_pass():
     failed = {name: text for name, text in outcomes.items() if text not in ("ok", "skipped")}
     unexpected = {name: text for name, text in failed.items() if name not in NOT_FOR_PLAIT}
     assert not unexpected, "\n".join(f"{name}\n{text}" for name, text in unexpected.items()) + ended.err
-    assert set(NOT_FOR_PLAIT) <= set(failed), (
-        f"these pass now, or are gone: {sorted(set(NOT_FOR_PLAIT) - set(failed))}"
+    assert NOT_FOR_PLAIT.keys() & outcomes.keys() <= failed.keys(), (
+        f"these pass now: {sorted(NOT_FOR_PLAIT.keys() & outcomes.keys() - failed.keys())}"
     )

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 WRONG = 2
 
+# Python sets it before 3.15.
+_CACHED: "dict[str, Any]" = {"__cached__": None} if sys.version_info < (3, 15) else {}
+
 USAGE = """\
 usage: plait run [--report[=FILE]] PROGRAM [ARGUMENTS...]
 
@@ -102,7 +105,7 @@ def _start(left: list[str]) -> int:
 
 
 def _read_program(main: "ModuleType") -> "CodeType":
-    vars(main).update(__file__="<stdin>", __cached__=None)
+    vars(main).update(__file__="<stdin>", **_CACHED)
     return compile(sys.stdin.buffer.read(), "<stdin>", "exec", dont_inherit=True)
 
 
@@ -172,7 +175,7 @@ def _run_file(path: str, arguments: list[str]) -> None:
 
         compiled = full.endswith(".pyc")
         kind = importlib.machinery.SourcelessFileLoader if compiled else importlib.machinery.SourceFileLoader
-        vars(main).update(__file__=full, __cached__=None, __loader__=kind("__main__", full))
+        vars(main).update(__file__=full, __loader__=kind("__main__", full), **_CACHED)
         try:
             with open(full, "rb") as file:
                 if compiled:

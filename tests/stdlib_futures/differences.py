@@ -48,6 +48,10 @@ DIFFERENCES = [
         "looks at `_executor_manager_thread`, `_call_queue`, `_force_shutdown`; plait has none of them",
     ),
     Difference(
+        _PROCESSES + "test_traceback_when_child_process_terminates_abruptly",
+        "since 3.15: looks for the exit code in the error's private cause; plait's error says it itself",
+    ),
+    Difference(
         _PROCESSES + "test_gh105829_should_not_deadlock_if_wakeup_pipe_full",
         "replaces `_ExecutorManagerThread.run`, which plait has not; what it guards against cannot happen",
         run=False,
