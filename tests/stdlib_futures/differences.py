@@ -17,6 +17,8 @@ class Difference(NamedTuple):
     run: bool = True
     # True where it depends on who comes first, or on the version of Python.
     sometimes: bool = False
+    # The first version of Python that has these tests.
+    since: tuple[int, int] = (3, 11)
 
 
 def known(name):
@@ -49,7 +51,8 @@ DIFFERENCES = [
     ),
     Difference(
         _PROCESSES + "test_traceback_when_child_process_terminates_abruptly",
-        "since 3.15: looks for the exit code in the error's private cause; plait's error says it itself",
+        "looks for the exit code in the error's private cause; plait's error says it itself",
+        since=(3, 15),
     ),
     Difference(
         _PROCESSES + "test_gh105829_should_not_deadlock_if_wakeup_pipe_full",
