@@ -225,41 +225,55 @@ mod tests {
 
     #[test]
     fn a_thread_that_sleeps_has_no_processor_and_one_that_computes_has() {
-        let (tell, told) = mpsc::channel();
-        let (wake, is_woken) = mpsc::channel::<Arc<AtomicBool>>();
+        let (tell, whose) = mpsc::channel();
+        let (wake, is_woken) = mpsc::channel::<(Switches, Arc<AtomicBool>)>();
+        let (show, shown) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             tell.send(rustix::thread::gettid().as_raw_nonzero().get() as Pid).expect("test listens");
-            while let Ok(enough) = is_woken.recv() {
+            while let Ok((switches, enough)) = is_woken.recv() {
+                // Whoever looks at itself has a processor; seen from another thread it may have lost it again.
+                let turn = switches.last();
+                show.send((switches, turn)).expect("test listens");
                 while !enough.load(Ordering::Relaxed) {
                     std::hint::spin_loop();
                 }
             }
         });
-        let switches = match Switches::of(told.recv().expect("told")) {
+        let mut switches = match Switches::of(whose.recv().expect("told")) {
             Ok(switches) => switches,
             // Here nothing can be seen this way, which is what the observer makes of it, too.
             Err(Errno::ACCESS | Errno::PERM | Errno::NOSYS) => return,
             Err(error) => panic!("{error}"),
         };
-        for round in 0..3 {
+        let mut told = 0;
+        let patience = Instant::now() + Duration::from_secs(60);
+        while told < 3 {
+            assert!(Instant::now() < patience, "of all the times that it woke up {told} were told");
             let before = now();
             let enough = Arc::new(AtomicBool::new(false));
-            wake.send(enough.clone()).expect("thread listens");
-            // However rarely it has a processor when this one does, too.
-            let on = until("it computes", || switches.last().filter(|turn| turn.has_processor && turn.since >= before));
-            assert!(on.since <= now());
+            wake.send((switches, enough.clone())).expect("thread listens");
+            let (back, on) = shown.recv().expect("it computes");
+            switches = back;
+            let on = on.expect("a switch");
+            assert!(on.has_processor && on.since >= before && on.since <= now(), "{before} {on:?}");
             let asked = now();
             enough.store(true, Ordering::Relaxed);
-            let off = until("it sleeps", || switches.last().filter(|turn| !turn.has_processor && turn.since > asked));
-            assert!(off.since > on.since && off.since <= now(), "{before} {on:?} {off:?}");
+            let slept = until("it sleeps", || {
+                let at = now();
+                switches.naps(before, at).slept_at(at).filter(|&slept| slept > asked)
+            });
+            assert!(slept <= now(), "{slept}");
+            assert_eq!(switches.last(), Some(Turn { has_processor: false, since: slept }));
             // It was woken to compute, and sleeps now; whatever took its processor meanwhile.
             let naps = switches.naps(before, now());
-            assert_eq!(naps.slept_at(off.since + 1), Some(off.since));
-            // That it slept before the first time was not yet told.
-            let woke = naps.woke().is_some_and(|woke| woke >= before && woke <= on.since);
-            assert!(woke || round == 0, "{before} {on:?} {naps:?}");
             assert_eq!(naps.slept_at(asked), None, "it slept later");
-            assert_eq!(switches.naps(off.since + 1, now()), Naps::default());
+            // Not told is what it slept before the first time, and what has more than `MOST` switches after it, as on a machine
+            // that had other work for as long.
+            if let Some(woke) = naps.woke() {
+                assert!(woke >= before && woke <= on.since, "{before} {on:?} {naps:?}");
+                told += 1;
+            }
+            assert_eq!(switches.naps(slept + 1, now()), Naps::default());
         }
         drop(wake);
         thread.join().expect("thread ends");
