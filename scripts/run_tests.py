@@ -9,9 +9,9 @@ tests of real processes, signals and clocks would tell of the machine. What does
 all processors busy to the end. What each prints is shown when it has ended. What is seen on an idle machine
 only (tests marked `quiet`) is looked for after them, on the first. The tests on a cluster of Dask have an
 environment of their own, and are a suite like the others.
-Where at most `FLAKY` tests of a suite fail, they are run twice more when all suites have ended: those that
-pass both times are named as flaky in the summary, and any other failure is one. A flaky test is a fault to
-be mended.
+Where at most `FLAKY` tests of a suite fail, they are run twice more when all suites have ended, those of Rust
+at once: what passes both times is named as flaky in the summary, and any other failure is one. A flaky test
+is a fault to be mended.
 """
 
 import argparse
@@ -27,6 +27,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 # PyO3's cdylib has no Python to link with outside an interpreter; what it holds is tested from Python.
@@ -43,6 +44,8 @@ FLAKY = 2
 LIMIT = 40 * 60
 # pytest's exit codes: tests have failed; there was none to run, such as with `-k` and a name.
 FAILED, NONE = 1, 5
+# nextest's: tests have failed.
+RUST_FAILED = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +131,32 @@ def look_again(suite: Suite) -> list[str]:
     return failed
 
 
+def run_rust() -> tuple[str, int]:
+    """Run the Rust tests, and those that failed by chance again."""
+    command = ["cargo", "nextest", "run", *RUST]
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
+    # nextest's note of what became of each test; see .config/nextest.toml.
+    noted = ROOT / target / "nextest" / "default" / "junit.xml"
+    noted.unlink(missing_ok=True)
+    line, code = run("Rust tests", command)
+    if code != RUST_FAILED or not noted.exists():
+        return line, code
+    cases = ElementTree.parse(noted).iterfind(".//testcase")
+    failed = {
+        (case.get("classname"), case.get("name"))
+        for case in cases
+        if case.find("failure") is not None or case.find("error") is not None
+    }
+    if not failed or len(failed) > FLAKY:
+        return line, code
+    chosen = " | ".join(f"(binary_id(={binary}) & test(={test}))" for binary, test in sorted(failed))
+    for turn in ("again", "once more"):
+        if run(f"Rust tests, {turn}", [*command, "-E", chosen])[1] != 0:
+            return line, code
+    names = ", ".join(f"{binary} {test}" for binary, test in sorted(failed))
+    return f"{line}; FLAKY, passed twice when run again: {names}", 0
+
+
 def suites_of(tags: Sequence[str], chosen: Sequence[str]) -> list[Suite]:
     """Return the suites of these Pythons, the long ones first."""
     if len(tags) == 1:
@@ -182,7 +211,7 @@ def main() -> int:
     chosen = arguments.pytest
     ended = []
     if arguments.rust:
-        ended.append(run("Rust tests", ["cargo", "nextest", "run", *RUST]))
+        ended.append(run_rust())
         ended.append(run("Rust doc tests", ["cargo", "test", "--quiet", "--doc", *RUST]))
     if arguments.rust or arguments.loom:
         ended.append(run("Models (loom)", LOOM))
