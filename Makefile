@@ -129,7 +129,7 @@ torture:
 	@$(PYTHON) scripts/torture.py $(ARGS)
 
 coverage: $(TOOLS)/made
-	@$(TOOLS)/bin/python scripts/covered.py $(ARGS)
+	@PYTHON='$(PYTHON)' $(TOOLS)/bin/python scripts/covered.py $(ARGS)
 
 lint: $(TOOLS)/made house check-web
 	cargo fmt --all --check
@@ -254,7 +254,7 @@ $(RELEASE)/made: requirements/release.txt
 # The extension lies in python/plait beside its sources; where it was removed it is built again, whatever the stamp says.
 .build/venv-3.%/built: $(SOURCES) .build/platform .build/venv-3.%/made $(TOOLS)/made \
 		$$(if $$(wildcard python/plait/_core.cpython-3$$(subst .,,$$*)-*.so),,force)
-	VIRTUAL_ENV=$(ROOT)/.build/venv-3.$* $(TOOLS)/bin/maturin develop $(if $(PLAIT_COVERAGE),--profile test,--release) --quiet
+	VIRTUAL_ENV=$(ROOT)/.build/venv-3.$* $(TOOLS)/bin/maturin develop $(if $(PLAIT_COVERAGE),--profile dev,--release) --quiet
 	@# As an installer does; where the environment keeps Python from it, each start would compile anew.
 	.build/venv-3.$*/bin/python -m compileall -q python/plait
 	@touch $@

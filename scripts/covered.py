@@ -80,6 +80,8 @@ def run() -> int:
     settings = COUNTED / "settings"
     settings.write_text(SETTINGS)
     env = {**os.environ, "CARGO_TARGET_DIR": str(ROOT / "target" / "coverage"), "PLAIT_COVERAGE": "1"}
+    # As the tests in Rust are built: those in Python would wait for code that is not optimised at all.
+    env["CARGO_PROFILE_DEV_OPT_LEVEL"] = "1"
     env.update(instrumented(env))
     subprocess.run(["cargo", "llvm-cov", "clean", "--workspace"], cwd=ROOT, env=env, check=True)
     rust = subprocess.run(["make", "test-rust"], cwd=ROOT, env=env, check=False).returncode
