@@ -192,6 +192,42 @@ def test_a_process_that_is_killed_takes_those_below_along():
     assert finish(program, stdin="\n").code == 0
 
 
+@pytest.mark.parametrize(
+    ("stopped", "told"),
+    [
+        ("process.terminate()", "None -15"),
+        ("process.terminate(); process.kill()", "None -9"),
+        ("", "WorkerDied 255"),
+    ],
+    ids=["terminate", "kill", "somebody else"],
+)
+def test_without_the_nursery_a_process_ends_of_what_this_program_has_sent_it(stopped, told):
+    program = start_program(
+        "-c",
+        f"""if True:
+        import plait, time
+        process = plait.Process(target=time.sleep, args=(600,))
+        process.start()
+        print(process.pid, flush=True)
+        input()
+        {stopped}
+        try:
+            print(process.join(), process.exitcode)
+        except plait.WorkerDied as error:
+            print(type(error).__name__, process.exitcode)
+        """,
+    )
+    pid = int(program.stdout.readline())
+    (nursery,) = nurseries(program.pid)
+    os.kill(nursery, signal.SIGKILL)
+    until(lambda: not nurseries(program.pid), "the end of the nursery")
+    # Its worker goes on without it.
+    assert pid in descendants(program.pid) or os.path.exists(f"/proc/{pid}")
+    if not stopped:
+        os.kill(pid, signal.SIGKILL)
+    assert finish(program, stdin="\n").lines == [told]
+
+
 def test_a_fork_has_nothing_of_its_parents_processes():
     # Newer Pythons warn of forks.
     ended = run_program(

@@ -190,7 +190,16 @@ class Popen:
         """Whether `join` is to raise it: not an exit, and not what this program has asked for."""
         if isinstance(error, child.Exited):
             return False
-        return not (isinstance(error, WorkerDied) and (error.exitcode == 0 or error.signal in self._sent))
+        return not (
+            isinstance(error, WorkerDied) and (error.exitcode == 0 or self._struck(error) is not None)
+        )
+
+    def _struck(self, error: WorkerDied) -> int | None:
+        """Give the signal of this program's that it died of, if it did."""
+        if error.exitcode is None and self._sent:
+            # Nobody can tell, since the nursery has died as well; SIGKILL nothing withstands.
+            return max(self._sent, key=lambda number: (number == signal.SIGKILL, number))
+        return error.signal if error.signal in self._sent else None
 
     def _exit_code(self) -> int:
         try:
@@ -202,6 +211,9 @@ class Popen:
         if isinstance(error, child.Exited):
             return error.code
         if isinstance(error, WorkerDied):
+            struck = self._struck(error)
+            if struck is not None:
+                return -struck
             return child.UNKNOWN if error.exitcode is None else error.exitcode
         return 1
 

@@ -309,7 +309,7 @@ impl<T> State<T> {
             let link = &list[at].link;
             let worker = link.worker;
             if head.task.bits() == WORKER_READY {
-                done.append(&mut self.on_greeting(worker, &head, &payload));
+                done.append(&mut self.on_greeting(link, &head, &payload));
                 continue;
             }
             if let Some(place) = tally.place(worker.index()) {
@@ -343,7 +343,7 @@ impl<T> State<T> {
                     function: Arc::clone(&job.function.name),
                     tries: job.tries(),
                     timeout,
-                    pid: link.pid(),
+                    pid: link.process.named(),
                     raised: (head.verdict == Verdict::Raised).then_some(payload),
                     stack: None,
                 })),

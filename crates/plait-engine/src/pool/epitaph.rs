@@ -58,7 +58,7 @@ impl<T: Ticket> Shared<T> {
         let why = fate.filter(|fate| fate.task == task).map(|fate| fate.why);
         let cause = match why {
             Some(Why::TimedOut(timeout)) => {
-                let (tries, pid) = (job.tries(), link.pid());
+                let (tries, pid) = (job.tries(), link.process.named());
                 return Outcome::TimedOut(Box::new(TimedOut { function, tries, timeout, pid, raised: None, stack }));
             }
             Some(Why::Cancelled) => return Outcome::Cancelled,
@@ -76,7 +76,7 @@ impl<T: Ticket> Shared<T> {
         Outcome::Lost(Box::new(Loss {
             function,
             tries: job.tries(),
-            pid: link.pid(),
+            pid: link.process.named(),
             exit: *exit,
             peak: *peak,
             memory: cause,

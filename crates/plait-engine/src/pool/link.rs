@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::machine::MemoryReader;
 use crate::wire::Control;
 
 use super::leases::Leases;
+use super::process_id::ProcessId;
 use super::relay::Correspondence;
 
 /// Lives as long as anybody reads the worker's results, which may be longer than the worker.
@@ -29,7 +30,7 @@ pub(crate) struct Link {
     /// Whether messages wait for room in the control ring. Set under its lock.
     behind: AtomicBool,
     pub(super) correspondence: Mutex<Correspondence>,
-    pid: AtomicI32,
+    pub(super) process: ProcessId,
     key: AtomicU64,
     doomed: AtomicBool,
     overwritten: AtomicBool,
@@ -121,7 +122,7 @@ impl Link {
             control,
             behind: AtomicBool::new(false),
             correspondence: Mutex::new(Correspondence::new(replies)),
-            pid: AtomicI32::new(0),
+            process: ProcessId::default(),
             key: AtomicU64::new(0),
             doomed: AtomicBool::new(false),
             overwritten: AtomicBool::new(false),
@@ -167,11 +168,7 @@ impl Link {
 
     /// The worker's process id; 0 until it is known.
     pub(crate) fn pid(&self) -> i32 {
-        self.pid.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_pid(&self, pid: i32) {
-        self.pid.store(pid, Ordering::Relaxed);
+        self.process.known()
     }
 
     /// The nursery's key of the worker; 0 until it is known.

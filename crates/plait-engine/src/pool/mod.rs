@@ -19,6 +19,7 @@ mod link;
 mod notes;
 mod outcome;
 mod overseer;
+mod process_id;
 mod readers;
 mod relay;
 mod reserve;

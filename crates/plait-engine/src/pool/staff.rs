@@ -48,7 +48,7 @@ enum Loss {
 
 impl<T: Ticket> Sink for Post<T> {
     fn started(&self, pid: i32) {
-        self.link.set_pid(pid);
+        self.link.process.tell(pid);
         if let Some(pool) = self.pool.upgrade() {
             pool.welcome(&self.link);
         }
@@ -299,15 +299,11 @@ impl<T: Ticket> Shared<T> {
 
 impl<T> State<T> {
     /// The first record of a worker: it is ready, or its initializer raised, which breaks the pool.
-    pub(super) fn on_greeting(
-        &mut self,
-        worker: WorkerId,
-        head: &ResultHead,
-        payload: &Payload,
-    ) -> Vec<(Job<T>, Outcome)> {
+    pub(super) fn on_greeting(&mut self, link: &Link, head: &ResultHead, payload: &Payload) -> Vec<(Job<T>, Outcome)> {
         match head.verdict {
             Verdict::Returned => {
-                self.scheduler.on_worker_ready(worker, &mut self.actions);
+                link.process.greet(payload.bytes().unwrap_or_default());
+                self.scheduler.on_worker_ready(link.worker, &mut self.actions);
                 Vec::new()
             }
             Verdict::Raised => {

@@ -185,16 +185,17 @@ impl Worker {
         Ok((worker, bytes))
     }
 
-    /// Tells the pool that this worker is ready, or why it will never be.
+    /// Tells the pool that this worker is ready, and which process it is, or why it will never be.
     pub fn greet(&mut self, failure: Option<&str>) {
         let verdict = if failure.is_some() { Verdict::Raised } else { Verdict::Returned };
         let head =
             ResultHead { task: TaskId::from_bits(WORKER_READY), verdict, kind: 0, place: Place::Inline, nanos: 0 };
         let (bytes, used) = head.encode();
-        let text = failure.unwrap_or_default().as_bytes();
-        let text = &text[..text.len().min(IN_RING)];
+        let pid = std::process::id().to_le_bytes();
+        let told = failure.map_or(&pid[..], str::as_bytes);
+        let told = &told[..told.len().min(IN_RING)];
         // The ring is empty and far larger than this.
-        let _ = self.results.write(&[&bytes[..used], text]);
+        let _ = self.results.write(&[&bytes[..used], told]);
         self.ring(true);
     }
 
