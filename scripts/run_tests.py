@@ -6,9 +6,9 @@ ends its run; so does a step that goes on for longer than `LIMIT`, such as one t
 As many suites run at the same time as there are processors, at least two: on a machine fuller than that,
 tests of real processes, signals and clocks would tell of the machine. What does not depend on the Python
 (marked `once`) is shared out among the Pythons, and is a suite of its own on each: shorter ones, which keep
-all processors busy to the end. What each prints is shown when it has ended. What is seen on an idle machine
-only (tests marked `quiet`) is looked for after them, on the first. The tests on a cluster of Dask have an
-environment of their own, and are a suite like the others.
+all processors busy to the end. What each prints is shown when it has ended, and how far it is each minute.
+What is seen on an idle machine only (tests marked `quiet`) is looked for after them, on the first. The tests
+on a cluster of Dask have an environment of their own, and are a suite like the others.
 Where at most `FLAKY` tests of a suite fail, they are run twice more when all suites have ended, those of Rust
 at once: what passes both times is named as flaky in the summary, and any other failure is one. A flaky test
 is a fault to be mended.
@@ -18,6 +18,7 @@ import argparse
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,10 +40,12 @@ LOOM = ["cargo", "nextest", "run", "-p", "plait-shm", "--release", "--target-dir
 DASK = "Dask"
 DASK_FILES = ["test_cluster_*.py", "test_dask*.py", "test_compare_clusters.py"]
 DASK_PAGES = ["tests/test_snippets.py::test_script_runs", "-k", "not .md or dask.md"]
+# How far pytest is, at the ends of its lines.
+PROGRESS = re.compile(rb"\[ *(\d+)%\]\n")
 # How many tests of a suite may fail that pass when they are run again.
 FLAKY = 2
 # Seconds after which a step has hung, many times what one takes on a busy machine of two processors.
-LIMIT = 40 * 60
+LIMIT = (120 if os.environ.get("PLAIT_COVERAGE") else 40) * 60
 # pytest's exit codes: tests have failed; there was none to run, such as with `-k` and a name.
 FAILED, NONE = 1, 5
 # nextest's: tests have failed.
@@ -79,12 +83,15 @@ class Suite:
         return [*self._pytest, "-p", "no:cacheprovider", *chosen]
 
 
-def wait(step: subprocess.Popen) -> int:
+def wait(step: subprocess.Popen, title: str, kept: IO[bytes] | None) -> int:
     """Return its exit code; one that hangs is told to print its stacks, which pytest does, and ended."""
-    try:
-        return step.wait(LIMIT)
-    except subprocess.TimeoutExpired:
-        step.send_signal(signal.SIGABRT)
+    for minute in range(1, LIMIT // 60 + 1):
+        try:
+            return step.wait(60)
+        except subprocess.TimeoutExpired:
+            if kept and (done := PROGRESS.findall(os.pread(kept.fileno(), 1 << 20, 0))):
+                print(f"  {title}: {int(done[-1])} % after {minute} min", flush=True)
+    step.send_signal(signal.SIGABRT)
     try:
         return step.wait(60)
     except subprocess.TimeoutExpired:
@@ -107,9 +114,8 @@ def run(title: str, command: list[str], shown: bool = True) -> tuple[str, int]:
         if shown:
             print(f"\n== {title}", flush=True)
         out = None if shown else kept
-        code = wait(
-            subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        )
+        step = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        code = wait(step, title, out)
         took = time.monotonic() - began
         kept.seek(0)
         if not shown:
@@ -159,7 +165,8 @@ def run_rust() -> tuple[str, int]:
 
 def suites_of(tags: Sequence[str], chosen: Sequence[str]) -> list[Suite]:
     """Return the suites of these Pythons, the long ones first."""
-    if len(tags) == 1:
+    if len(tags) == 1 and chosen:
+        # What they print can be followed.
         return [Suite(f"Python {tags[0]}", f"venv-{tags[0]}", chosen)]
     its = [Suite(f"Python {tag}", f"venv-{tag}", chosen, "not once and not quiet") for tag in tags]
     shared = [
@@ -179,7 +186,6 @@ def run_suites(suites: Sequence[Suite], chosen: Sequence[str]) -> list[tuple[str
     for suite in suites:
         shutil.rmtree(suite.seen, ignore_errors=True)
     if sum(suite.title != DASK for suite in suites) < 2:
-        # What they print can be followed.
         ended = [run(suite.title, suite.command()) for suite in suites]
     else:
         print(f"\n== {', '.join(suite.title for suite in suites)} at the same time", flush=True)
