@@ -100,7 +100,7 @@ fn a_stranger_may_take_the_place_that_was_lent_and_wait() {
 /// Pools whose calls submit to any pool and wait for some of that, until nothing can go on: then nothing waits.
 #[test]
 fn whatever_waits_for_whatever_something_goes_on() {
-    for seed in 0..if cfg!(miri) { 5 } else { 1000_u64 } {
+    for seed in 0..if cfg!(miri) { 1 } else { 1000_u64 } {
         let mut life = Life::new(seed);
         while life.step() {}
         assert!(life.queues.iter().all(Vec::is_empty) && life.running.is_empty(), "seed {seed}: {life:?}");
