@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Say which lines of plait its tests run: `make coverage`.
 
-    scripts/covered.py              builds plait so that it counts, runs all tests, and reports
+    scripts/covered.py              builds plait so that it counts, runs `make test` on one Python, reports
     scripts/covered.py --report     reports what the last run counted
     scripts/covered.py --files 40   names more of the files where most was never run (20 of each language)
 
@@ -84,13 +84,10 @@ def run() -> int:
     env["CARGO_PROFILE_DEV_OPT_LEVEL"] = "1"
     env.update(instrumented(env))
     subprocess.run(["cargo", "llvm-cov", "clean", "--workspace"], cwd=ROOT, env=env, check=True)
-    rust = subprocess.run(["make", "test-rust"], cwd=ROOT, env=env, check=False).returncode
     tag = said("scripts/pythons.py", "--default")
-    interpreter = said("scripts/pythons.py", "--path", tag)
-    tests = ["make", "test-python", f"PYTHONS={interpreter}"]
-    env["COVERAGE_PROCESS_START"] = str(settings)
-    python = subprocess.run(tests, cwd=ROOT, env=env, check=False).returncode
-    del env["COVERAGE_PROCESS_START"]
+    tests = ["make", "test", f"PYTHONS={said('scripts/pythons.py', '--path', tag)}"]
+    counting = {**env, "COVERAGE_PROCESS_START": str(settings)}
+    code = subprocess.run(tests, cwd=ROOT, env=counting, check=False).returncode
     subprocess.run(
         ["cargo", "llvm-cov", "report", "--lcov", "--output-path", LCOV["Rust"]],
         cwd=ROOT,
@@ -101,7 +98,7 @@ def run() -> int:
     rc = f"--rcfile={settings}"
     subprocess.run([*coverage, "combine", "-q", rc], cwd=ROOT, check=True)
     subprocess.run([*coverage, "lcov", "-q", rc, "-o", LCOV["Python"]], cwd=ROOT, check=True)
-    return 1 if rust or python else 0
+    return 1 if code else 0
 
 
 def missing() -> str | None:
