@@ -122,7 +122,7 @@ def run(title: str, command: list[str], shown: bool = True) -> tuple[str, int]:
             text = kept.read().decode(errors="replace")
             print(f"\n== {title}\n{text}", flush=True)
     verdict = "passed" if code == 0 else f"FAILED (exit code {code})"
-    return f"  {title:<20} {verdict}, {took:.0f} s", code
+    return f"  {title:<22} {verdict}, {took:.0f} s", code
 
 
 def look_again(suite: Suite) -> list[str]:
@@ -169,14 +169,16 @@ def suites_of(tags: Sequence[str], chosen: Sequence[str]) -> list[Suite]:
         # What they print can be followed.
         return [Suite(f"Python {tags[0]}", f"venv-{tags[0]}", chosen)]
     its = [Suite(f"Python {tag}", f"venv-{tag}", chosen, "not once and not quiet") for tag in tags]
+    # They are as long as the others on one Python.
+    among = tags if len(tags) > 1 else [*tags, *tags]
     shared = [
         Suite(
-            f"Python {tag}, shared",
+            f"Python {tag}, shared {number}",
             f"venv-{tag}",
-            [f"--once={number}/{len(tags)}", *chosen],
+            [f"--once={number}/{len(among)}", *chosen],
             "once and not quiet",
         )
-        for number, tag in enumerate(tags, 1)
+        for number, tag in enumerate(among, 1)
     ]
     return its + shared
 
@@ -198,7 +200,7 @@ def run_suites(suites: Sequence[Suite], chosen: Sequence[str]) -> list[tuple[str
     for number, suite in enumerate(suites):
         line, code = ended[number]
         if code == NONE and some:
-            ended[number] = (f"  {suite.title:<20} has none of these tests", 0)
+            ended[number] = (f"  {suite.title:<22} has none of these tests", 0)
         # Other codes than that of failed tests: the run did not come to its end.
         if code == FAILED and (flaky := look_again(suite)):
             ended[number] = (f"{line}; FLAKY, passed twice when run again: {', '.join(flaky)}", 0)
