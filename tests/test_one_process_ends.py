@@ -196,7 +196,7 @@ def test_a_process_that_is_killed_takes_those_below_along():
     ("stopped", "told"),
     [
         ("process.terminate()", "None -15"),
-        ("process.terminate(); process.kill()", "None -9"),
+        ("process.kill()", "None -9"),
         ("", "WorkerDied 255"),
     ],
     ids=["terminate", "kill", "somebody else"],
