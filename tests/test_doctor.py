@@ -1,5 +1,7 @@
 """What the doctor makes of figures: its judges, on machines that were thought up."""
 
+import resource
+
 import pytest
 from findings import says
 from plait._doctor import memory, native, processors, python
@@ -7,7 +9,7 @@ from plait._doctor import memory, native, processors, python
 pytestmark = pytest.mark.once
 
 GIB = 1 << 30
-NO_LIMIT = (-1, -1)
+NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
 def machine(**figures):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import resource
 
 import pytest
 from findings import says
@@ -11,7 +12,7 @@ from plait._doctor.finding import LEVELS, Finding, Section, amount, seconds, siz
 pytestmark = pytest.mark.once
 
 GIB = 1 << 30
-NO_LIMIT = (-1, -1)
+NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
 # --- limits

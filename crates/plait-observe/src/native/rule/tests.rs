@@ -26,6 +26,7 @@ fn recorded_stacks_have_the_names_that_their_programs_say() {
     for (stack, name) in [
         // re.findall
         ("sre_ucs1_match < sre_search < _sre_SRE_Pattern_findall", "_sre_SRE_Pattern_findall"),
+        ("re.Pattern.findall < _PyCallMethodDescriptorFastWithKeywords_StackRef", "re.Pattern.findall"),
         // json.loads, json.dumps
         (
             "_PyObject_Malloc < _PyObject_GC_New < PyList_New < ext:scan_once_unicode < ext:scan_once_unicode < \
