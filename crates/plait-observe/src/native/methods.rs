@@ -105,7 +105,7 @@ pub(super) fn read(data: &Data, is_function: impl Fn(u64) -> bool) -> Methods {
 type Found<'a> = BTreeMap<u64, Named<'a>>;
 
 fn add<'a>(to: &mut Found<'a>, function: u64, owner: Option<&'a str>, name: &'a str) {
-    to.entry(function).or_insert(Named { owner, name: Some(name) }).also(owner, name);
+    to.entry(function).or_insert(Named { owner, name: Some(name), alias: None }).also(owner, name);
 }
 
 /// The module's state has no size so large.
@@ -117,19 +117,34 @@ fn is_state_size(size: u64) -> bool {
 #[derive(Debug)]
 struct Named<'a> {
     owner: Option<&'a str>,
-    /// `None` once it has several: there is no telling which one was called.
+    /// `None` once it has several of several owners, or more than two: there is no telling which one was called.
     name: Option<&'a str>,
+    /// Its owner has it under this name, too, as `re.Pattern` has `prefixmatch` as `match` since Python 3.15.
+    alias: Option<&'a str>,
 }
 
 impl<'a> Named<'a> {
     fn also(&mut self, owner: Option<&'a str>, name: &'a str) {
-        self.owner = self.owner.filter(|of| Some(*of) == owner);
-        self.name = self.name.filter(|known| *known == name);
+        let is_its = self.owner.is_some() && self.owner == owner;
+        self.owner = self.owner.filter(|_| is_its);
+        if self.name == Some(name) || (is_its && self.alias == Some(name)) {
+            return;
+        }
+        if is_its && self.alias.is_none() {
+            self.alias = Some(name);
+        } else {
+            self.name = None;
+        }
     }
 
     fn text(&self) -> Option<String> {
-        let name = self.name?;
-        Some(self.owner.map_or_else(|| name.to_owned(), |owner| format!("{owner}.{name}")))
+        let name = match (self.name?, self.alias) {
+            (name, None) => name.to_owned(),
+            // Of two owners, with two names.
+            (_, Some(_)) if self.owner.is_none() => return None,
+            (name, Some(alias)) => format!("{} or {}", name.min(alias), name.max(alias)),
+        };
+        Some(self.owner.map_or_else(|| name.clone(), |owner| format!("{owner}.{name}")))
     }
 }
 
@@ -266,6 +281,27 @@ mod tests {
         let found = data.read();
         let found: Vec<(u64, &str)> = found.iter().map(|(function, name)| (*function, name.as_str())).collect();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn two_names_of_one_owner_are_both_told_and_more_or_others_are_not() {
+        let mut data = made();
+        let both = [("prefixmatch", 0x40_0010, 0x82), ("match", 0x40_0010, 0x82), ("match", 0x40_0010, 0x82)];
+        let many = [("a", 0x40_0020, 0x8), ("b", 0x40_0020, 0x8), ("c", 0x40_0020, 0x8)];
+        for (owner, methods) in [
+            ("re.Pattern", &both[..]),
+            ("many", &many[..]),
+            ("one", &[("it", 0x40_0030, 0x8), ("that", 0x40_0040, 0x8), ("this", 0x40_0040, 0x8)]),
+            ("other", &[("other", 0x40_0030, 0x8), ("that", 0x40_0040, 0x8)]),
+        ] {
+            let table = data.methods(methods);
+            let name = data.text(owner);
+            data.words.extend([name, 0, u64::MAX, table]);
+        }
+        assert_eq!(
+            data.read().into_iter().collect::<Vec<_>>(),
+            [(0x40_0010, "re.Pattern.match or prefixmatch".to_owned())]
+        );
     }
 
     #[test]
