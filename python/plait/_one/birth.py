@@ -191,10 +191,10 @@ class Popen:
         if isinstance(error, child.Exited):
             return False
         return not (
-            isinstance(error, WorkerDied) and (error.exitcode == 0 or self._struck(error) is not None)
+            isinstance(error, WorkerDied) and (error.exitcode == 0 or self._our_signal(error) is not None)
         )
 
-    def _struck(self, error: WorkerDied) -> int | None:
+    def _our_signal(self, error: WorkerDied) -> int | None:
         """Give the signal of this program's that it died of, if it did."""
         if error.exitcode is None and self._sent:
             # Nobody can tell, since the nursery has died as well; SIGKILL nothing withstands.
@@ -211,9 +211,9 @@ class Popen:
         if isinstance(error, child.Exited):
             return error.code
         if isinstance(error, WorkerDied):
-            struck = self._struck(error)
-            if struck is not None:
-                return -struck
+            ours = self._our_signal(error)
+            if ours is not None:
+                return -ours
             return child.UNKNOWN if error.exitcode is None else error.exitcode
         return 1
 
