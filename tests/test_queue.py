@@ -348,3 +348,34 @@ def test_a_queue_that_nobody_has_is_gone():
     with plait.ProcessPoolExecutor(1) as executor:
         address = pickle.dumps(executor.submit(plait.Queue).result())
         until(lambda: pickle.loads(address).empty(), "it was on its way, and can be had again")
+
+
+SENDING = """
+import plait
+
+
+class Mine:
+    "Of this script: the first pickler sends it as a name, and another one has to send all of it."
+
+
+def first(items, mine):
+    return items.get()
+
+
+if __name__ == "__main__":
+    with plait.ProcessPoolExecutor(1) as executor:
+        for number in range(1000):
+            items = plait.Queue()
+            items.put(number)
+            assert executor.submit(first, items, Mine()).result() == number
+    print(plait.Queue().__reduce__()[1][2] & 0xFFFF_FFFF)
+"""
+
+
+def test_places_of_what_has_arrived_are_used_again(tmp_path):
+    (tmp_path / "sending.py").write_text(SENDING)
+    command = [sys.executable, str(tmp_path / "sending.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    # A queue takes 42 lines. What has arrived waits for a while, since it may be unpickled again.
+    assert int(done.stdout) < 20_000

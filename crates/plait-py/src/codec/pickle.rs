@@ -14,6 +14,7 @@ use super::outlook::{Outlook, look};
 use super::sink::{self, Written};
 use super::taken::{Frame, TakenBuffer, callback};
 use crate::buffer::any_shared;
+use crate::locks::travel::Sending;
 
 /// What is pickled, so that an error can name the path to the culprit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,7 @@ const LONG: usize = 64 << 10;
 /// `plait.NotPicklable`, and `out` is as it was.
 pub(crate) fn dumps_into(py: Python<'_>, value: &Bound<'_, PyAny>, root: Root, out: &mut Message) -> PyResult<()> {
     let mark = out.mark();
+    let _sending = Sending::begin();
     let dumped = try_dumps_into(py, value, root, out);
     if dumped.is_err() {
         out.rewind(mark);

@@ -5,6 +5,7 @@
 //! Workers are told where their program's memory is. A pickled lock says which memory it lies in, where that was at hand for who pickled
 //! it, and its name there; it stays while that is on its way (`plait-shm`, `books.rs`). A forked child has its parent's memory.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -145,12 +146,49 @@ pub type Pickled<'py> = (Bound<'py, PyAny>, (Bound<'py, PyType>, Address, u64));
 /// Where something is that was pickled.
 pub type There = (Address, u64);
 
-/// What is pickled of `object`.
+thread_local! {
+    /// What was sent in each pickle that this thread is at, the innermost last.
+    static SENDING: RefCell<Vec<Vec<(usize, Name)>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// While it lives a pickle is made, perhaps by several picklers in turn: what is in it is sent once.
+pub struct Sending(());
+
+impl Sending {
+    pub fn begin() -> Self {
+        SENDING.with_borrow_mut(|sending| sending.push(Vec::new()));
+        Self(())
+    }
+
+    /// False: this pickle has it from another pickler, in vain.
+    fn is_first(memory: &Arc<LockMemory>, name: Name) -> bool {
+        SENDING.with_borrow_mut(|sending| {
+            let Some(sent) = sending.last_mut() else { return true };
+            let this = (Arc::as_ptr(memory) as usize, name);
+            let is_first = !sent.contains(&this);
+            if is_first {
+                sent.push(this);
+            }
+            is_first
+        })
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        SENDING.with_borrow_mut(Vec::pop);
+    }
+}
+
+/// What is pickled of `object`, which was sent by this name.
 pub fn pickled<'py, T: PyClass>(
     object: &Bound<'py, T>,
     memory: &Arc<LockMemory>,
     name: Name,
 ) -> PyResult<Pickled<'py>> {
+    if !Sending::is_first(memory, name) {
+        memory.withdraw(name);
+    }
     let arrived = object.py().import("plait._core")?.getattr(intern!(object.py(), "lock_arrived"))?;
     Ok((arrived, (object.as_any().get_type(), address_of(memory), name.0)))
 }

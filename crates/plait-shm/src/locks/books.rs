@@ -11,25 +11,26 @@
 //! | `shelves` | lists of runs of a length: free ones, and those set aside | who has the guard |
 //! | a page's `count` | how many lines the run has that begins there | who has the guard, once |
 //! | `generation` | how often the run was taken back: the upper half of a [`Name`] | who has the guard |
-//! | `flags` | [`PASSED`]: a reference to it may be on its way; [`ASIDE`]: it is in that list | PASSED: who refers to it; both: who has the guard |
+//! | `flags` | [`PASSED`]: it was sent; [`ASIDE`]: it is set aside; above, how many references were sent more than arrived | PASSED, and the count: who refers to it; all: who has the guard |
 //! | `refs` | a bit for each seat whose process refers to it | who has the guard |
 //!
 //! Promises: a line is somebody's as long as one process refers to it. What was sent and is referred to by nobody keeps its lines, for
-//! who may come to refer to it, until [`PATIENT`] lines wait so; the oldest go first. A name is never that of something else.
+//! who may come to refer to it: until [`PATIENT`] lines wait so, or [`SETTLED`] where as many references have arrived as were sent, so that
+//! only what was sent once could arrive again; the oldest go first. A name is never that of something else.
 
 use std::sync::Arc;
 
 use super::memory::Kind;
-use super::roster::{Holder, Roster, SEATS};
+use super::roster::{Holder, Roster};
+use super::shelf::{ASIDE, PASSED, Page, Shelf};
 use super::word::{LockWord, Taken};
 use crate::commons::Commons;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, Place, Shareable};
+use crate::sync::{AtomicU32, Ordering, Place, Shareable};
 
-/// The lines that are set aside at most while others could be handed out.
+/// The lines that are set aside at most while others could be handed out, of what may be on its way.
 const PATIENT: usize = 1 << 20;
-
-const PASSED: u32 = 1;
-const ASIDE: u32 = 2;
+/// The same of what has arrived.
+const SETTLED: usize = 1 << 14;
 
 /// How many lengths of runs there can be.
 const SHELVES: usize = 12;
@@ -52,25 +53,6 @@ impl Name {
     }
 }
 
-/// Lists of runs: 0 is nothing, else the line plus one.
-#[repr(C)]
-struct Shelf {
-    count: AtomicU32,
-    free: AtomicU32,
-    oldest: AtomicU32,
-    newest: AtomicU32,
-    /// How many are aside.
-    aside: AtomicU32,
-}
-
-impl Shelf {
-    fn empty(&self) {
-        for word in [&self.free, &self.oldest, &self.newest, &self.aside] {
-            word.store(0, Ordering::Relaxed);
-        }
-    }
-}
-
 #[repr(C, align(64))]
 pub(crate) struct BookWords {
     guard: LockWord,
@@ -78,41 +60,8 @@ pub(crate) struct BookWords {
     shelves: [Shelf; SHELVES],
 }
 
-#[repr(C)]
-pub(crate) struct Page {
-    refs: [AtomicU64; SEATS.div_ceil(64)],
-    count: AtomicU32,
-    generation: AtomicU32,
-    flags: AtomicU32,
-    next: AtomicU32,
-}
-
 // SAFETY: atomics.
 unsafe impl Shareable for BookWords {}
-// SAFETY: atomics.
-unsafe impl Shareable for Page {}
-
-impl Page {
-    fn is_referred_to(&self) -> bool {
-        self.refs.iter().any(|refs| refs.load(Ordering::Relaxed) != 0)
-    }
-
-    fn refer(&self, me: Holder) {
-        let seat = me.seat().unwrap_or(0);
-        self.refs[seat / 64].fetch_or(1 << (seat % 64), Ordering::Relaxed);
-    }
-
-    /// True: it did refer to it.
-    fn forget(&self, who: Holder) -> bool {
-        let seat = who.seat().unwrap_or(0);
-        self.refs[seat / 64].fetch_and(!(1 << (seat % 64)), Ordering::Relaxed) >> (seat % 64) & 1 == 1
-    }
-
-    fn has(&self, flag: u32) -> bool {
-        self.flags.load(Ordering::Relaxed) & flag != 0
-    }
-}
-
 /// The books of one memory, in this process.
 pub(crate) struct Books {
     words: Place<BookWords>,
@@ -192,9 +141,14 @@ impl Books {
         }
     }
 
-    /// A reference may be on its way. The caller refers to the line itself.
+    /// A reference is sent. The caller refers to the line itself.
     pub(crate) fn pass(&self, line: usize) {
-        self.pages[line].flags.fetch_or(PASSED, Ordering::Relaxed);
+        self.pages[line].send();
+    }
+
+    /// A reference has arrived at the caller, who refers to the line.
+    pub(crate) fn arrive(&self, line: usize) {
+        self.pages[line].arrive();
     }
 }
 
@@ -219,39 +173,56 @@ impl Open<'_> {
             shelf.free.store(pages[line].next.load(Ordering::Relaxed), Ordering::Relaxed);
             return Some(line);
         }
-        let patient = shelf.aside.load(Ordering::Relaxed) as usize * count <= PATIENT;
         let end = self.0.end();
-        if !patient && let Some(line) = self.oldest(shelf) {
+        let fits = count <= self.0.lines() - end;
+        // What may be taken back, and what has to be where there are no others.
+        let keep = |lines: usize| if fits { lines / count } else { 0 };
+        if let Some(line) = self.settled(shelf, keep(SETTLED)).or_else(|| self.awaited(shelf, keep(PATIENT))) {
             return Some(line);
         }
-        if count <= self.0.lines() - end {
-            pages[end].count.store(count as u32, Ordering::Relaxed);
-            words.end.store((end + count) as u32, Ordering::Release);
-            return Some(end);
+        if !fits {
+            return None;
         }
-        self.oldest(shelf)
+        pages[end].count.store(count as u32, Ordering::Relaxed);
+        words.end.store((end + count) as u32, Ordering::Release);
+        Some(end)
     }
 
-    /// Takes back what has been aside for the longest time.
-    fn oldest(&self, shelf: &Shelf) -> Option<usize> {
+    /// Takes back what has been aside for the longest time, while there are more than `keep`, and sorts out what may be on its way.
+    fn settled(&self, shelf: &Shelf, keep: usize) -> Option<usize> {
         let pages = &self.0.pages;
-        loop {
-            let line =
-                (shelf.oldest.load(Ordering::Relaxed) as usize).checked_sub(1).filter(|line| *line < pages.len())?;
-            let page = &pages[line];
-            let next = page.next.load(Ordering::Relaxed);
-            shelf.oldest.store(next, Ordering::Relaxed);
-            if next == 0 {
-                shelf.newest.store(0, Ordering::Relaxed);
-            }
-            shelf.aside.store(shelf.aside.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
-            page.flags.fetch_and(!ASIDE, Ordering::Relaxed);
-            // Somebody may have come for it since.
-            if !page.is_referred_to() {
-                self.clear(line);
+        for _ in keep..shelf.aside.len().min(pages.len()) {
+            let line = shelf.aside.pop(pages)?;
+            if !pages[line].is_referred_to() && pages[line].is_awaited() {
+                shelf.awaited.push(line, pages);
+            } else if self.take_back(line) {
                 return Some(line);
             }
         }
+        None
+    }
+
+    /// Takes back what has been awaited for the longest time, while there are more than `keep`.
+    fn awaited(&self, shelf: &Shelf, keep: usize) -> Option<usize> {
+        let pages = &self.0.pages;
+        for _ in keep..shelf.awaited.len().min(pages.len()) {
+            let line = shelf.awaited.pop(pages)?;
+            if self.take_back(line) {
+                return Some(line);
+            }
+        }
+        None
+    }
+
+    /// It is in no row any more. False: somebody has come for it since.
+    fn take_back(&self, line: usize) -> bool {
+        let page = &self.0.pages[line];
+        page.flags.fetch_and(!ASIDE, Ordering::Relaxed);
+        let is_free = !page.is_referred_to();
+        if is_free {
+            self.clear(line);
+        }
+        is_free
     }
 
     /// Has `me` refer to what is called so; false: that is no more.
@@ -291,14 +262,7 @@ impl Open<'_> {
             return;
         }
         page.flags.fetch_or(ASIDE, Ordering::Relaxed);
-        page.next.store(0, Ordering::Relaxed);
-        let at = line as u32 + 1;
-        let newest = shelf.newest.swap(at, Ordering::Relaxed) as usize;
-        match newest.checked_sub(1).and_then(|newest| self.0.pages.get(newest)) {
-            Some(page) => page.next.store(at, Ordering::Relaxed),
-            None => shelf.oldest.store(at, Ordering::Relaxed),
-        }
-        shelf.aside.fetch_add(1, Ordering::Relaxed);
+        shelf.aside.push(line, &self.0.pages);
     }
 
     /// What stood there is no more, and its name is nobody's.

@@ -3,8 +3,6 @@
 //! Every process that has it takes lines (a primitive has one or more: see `books`) and tells others their [`Name`], beside the
 //! descriptor of the memory. A process takes part from its first use on, and so does a forked child. Promises: what a process held is seen
 //! to when it dies (see `keeper`); nothing has a path; each process has one thread and one descriptor for it.
-//!
-//! [`Name`]: super::books::Name
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,10 +10,11 @@ use std::sync::Arc;
 
 use rustix::process::Resource;
 
-use super::books::{BookWords, Books, Page};
+use super::books::{BookWords, Books, Name};
 use super::membership::{JoinError, Membership};
 use super::pending::Deadline;
 use super::roster::{Holder, Roster, RosterWords};
+use super::shelf::Page;
 use super::tenancy;
 use crate::commons::Commons;
 use crate::error::OpenError;
@@ -207,6 +206,11 @@ impl LockMemory {
     fn new(segment: Arc<Segment>, lines: usize, store: Arc<Commons>) -> io::Result<Self> {
         let inside = Arc::new(Inside::new(segment, lines, Arc::clone(&store)));
         Ok(Self { inside, store, membership: Membership::new()? })
+    }
+
+    /// What was sent by this name, which the caller has, does not go: see [`Lock::name`](super::Lock::name).
+    pub fn withdraw(&self, name: Name) {
+        self.inside().books.arrive(name.line());
     }
 
     /// Which memory it is: no other has this number, on any machine.

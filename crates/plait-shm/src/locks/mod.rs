@@ -1,7 +1,7 @@
 //! Locks and their kin in shared memory, for threads, processes and event loops at once, whose holders may die.
 //!
 //! `roster` says who takes part and who has died, `keeper` sees to what these held; `word` is the lock word that all else is
-//! made with; `pending` is how one waits. `books` and `tenancy` say whose a line is. Each primitive has a file.
+//! made with; `pending` is how one waits. `books`, `shelf` and `tenancy` say whose a line is. Each primitive has a file.
 
 #[cfg(not(loom))]
 mod barrier;
@@ -28,6 +28,8 @@ mod places;
 mod roster;
 #[cfg(not(loom))]
 mod semaphore;
+#[cfg(not(loom))]
+mod shelf;
 #[cfg(not(loom))]
 mod tenancy;
 mod turnstile;

@@ -90,6 +90,9 @@ impl Tenancy {
                 there
             }
         };
+        if found {
+            inside.books.arrive(name.line());
+        }
         drop(shares);
         let tenancy = found.then(|| Arc::new(Self { memory: Arc::clone(memory), name }));
         Ok(tenancy.filter(|_| inside.books.kind(name.line()) == Some(kind)))
@@ -137,7 +140,11 @@ pub(crate) fn adopt(inside: &Arc<Inside>, me: Holder) -> Result<(), JoinError> {
     let open = inside.books.open(&inside.roster, me);
     let mut all = true;
     for (_, share) in mine {
-        all &= open.refer(share.name, me);
+        let there = open.refer(share.name, me);
+        if there {
+            inside.books.arrive(share.name.line());
+        }
+        all &= there;
     }
     if all { Ok(()) } else { Err(JoinError::Gone) }
 }

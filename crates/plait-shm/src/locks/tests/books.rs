@@ -67,6 +67,42 @@ fn what_was_sent_waits_for_who_gets_it() {
 }
 
 #[test]
+fn what_arrived_is_taken_back_before_what_is_on_its_way() {
+    let memory = LockMemory::create(3).unwrap();
+    let other = theirs(&memory);
+    let awaited = lock(&memory).name();
+    let twice = lock(&memory);
+    let (arrived, _) = (twice.name(), twice.name());
+    drop(twice);
+    drop(at(&other, arrived));
+    let settled = lock(&memory);
+    let sent = settled.name();
+    drop(at(&other, sent));
+    drop(settled);
+    // There is no fourth line, and all that was sent of this one has arrived.
+    let new = lock(&memory);
+    assert_eq!(new.name().line(), sent.line());
+    drop((at(&other, awaited).expect("nobody came for it yet"), at(&other, arrived).expect("it was sent twice")));
+    // Of the others the oldest goes.
+    let newer = lock(&memory);
+    assert_eq!(newer.name().line(), awaited.line());
+    assert!(at(&other, awaited).is_none() && at(&other, arrived).is_some());
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "time")]
+fn what_arrived_takes_a_bounded_share_of_the_lines() {
+    let memory = LockMemory::create(1 << 21).unwrap();
+    let other = theirs(&memory);
+    let first = lock(&memory);
+    for _ in 0..50_000 {
+        let sent = lock(&memory);
+        drop(at(&other, sent.name()).unwrap());
+    }
+    assert!(lock(&memory).name().line() <= first.name().line() + 16_384 + 2);
+}
+
+#[test]
 fn the_dead_refer_to_nothing() {
     let memory = LockMemory::create(2).unwrap();
     let other = theirs(&memory);
