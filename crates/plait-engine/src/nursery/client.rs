@@ -61,7 +61,7 @@ pub struct Nursery {
     /// Whom to wait for at its end; nobody if it was not started here.
     process: Mutex<Option<Child>>,
     workers: Mutex<HashMap<u64, Worker>>,
-    /// Nurseries that died before this one, some of whose workers live on.
+    /// All nurseries that died before this one and have workers that live on.
     elders: Mutex<Vec<Arc<Nursery>>>,
     gone: AtomicBool,
 }
@@ -148,18 +148,25 @@ impl Nursery {
 
     /// Takes over from a nursery that has died: the workers it left can be signalled through this one.
     pub fn succeed(&self, elder: Arc<Self>) {
-        self.forget_elders();
-        let mut elders = locked(&self.elders);
-        if !elders.iter().any(|other| Arc::ptr_eq(other, &elder)) && !std::ptr::eq(self, &*elder) {
-            elders.push(elder);
+        // Those before it, too, so that it can go when its own workers have ended, and theirs live.
+        let before = locked(&elder.elders).clone();
+        {
+            let mut elders = locked(&self.elders);
+            for elder in before.into_iter().chain([elder]) {
+                if !elders.iter().any(|other| Arc::ptr_eq(other, &elder)) && !std::ptr::eq(self, &*elder) {
+                    elders.push(elder);
+                }
+            }
         }
+        self.forget_elders();
     }
 
-    /// Lets go of those it took over from whose workers have ended, and of theirs; whether none is left.
-    fn forget_elders(&self) -> bool {
-        let mut elders = locked(&self.elders);
-        elders.retain(|elder| !elder.forget_elders() || !locked(&elder.workers).is_empty());
-        elders.is_empty()
+    /// Lets go of those it took over from whose workers have ended.
+    fn forget_elders(&self) {
+        locked(&self.elders).retain(|elder| {
+            elder.forget_elders();
+            !locked(&elder.workers).is_empty()
+        });
     }
 
     /// Asks for a worker that gets these descriptors; what becomes of it is told to `sink`. `key` is from [`new_key`].
@@ -191,13 +198,18 @@ impl Nursery {
     /// Sends a worker the signal of this number, if it lives or is about to; also a real-time one, but none that the C
     /// library keeps for itself.
     pub fn signal(&self, key: u64, signal: i32) {
-        let Some(known) = protocol::signal(signal) else { return };
+        self.signal_own(key, signal);
+    }
+
+    /// The same; true: it is a worker of this nursery, or of one before it.
+    fn signal_own(&self, key: u64, signal: i32) -> bool {
+        let Some(known) = protocol::signal(signal) else { return false };
         let worker = locked(&self.workers).get(&key).map(|worker| match &worker.state {
             State::Seen(process, pid) => Some((Arc::clone(process), *pid)),
             State::Ordered | State::Unseen(_) => None,
         });
         let Some(seen) = worker else {
-            return locked(&self.elders).iter().for_each(|elder| elder.signal(key, signal));
+            return locked(&self.elders).iter().any(|elder| elder.signal_own(key, signal));
         };
         // Both fail only when there is nobody left to be signalled.
         let _ = match seen {
@@ -205,6 +217,7 @@ impl Nursery {
             // Behind the order to fork it, so it comes when the worker is there.
             None => protocol::send_request(&self.socket, Request::Signal { key, signal }, &[]),
         };
+        true
     }
 
     /// Whether the nursery's process has ended; a new one must be launched then.

@@ -64,6 +64,16 @@ fn request(socket: &OwnedFd) -> Request {
     protocol::recv_request(socket).unwrap().unwrap().message
 }
 
+fn until(is_so: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("it is not so for ten seconds");
+}
+
 /// A process that lives until its standard input is closed.
 fn lasting() -> Child {
     Command::new("cat").stdin(Stdio::piped()).spawn().unwrap()
@@ -218,10 +228,13 @@ fn workers_outlive_their_nursery_and_stay_in_reach() {
     let (late, _news) = ear();
     assert!(elder.fork(new_key(WorkerId(3)), &[], late).is_err());
 
-    let (middle, _end) = parent();
+    let (middle, end) = parent();
     middle.succeed(Arc::clone(&elder));
+    drop(end);
+    let middle_is_there = Arc::downgrade(&middle);
     let (nursery, _other_end) = parent();
     nursery.succeed(middle);
+    until(|| middle_is_there.upgrade().is_none());
     for ((key, news), child) in heard.iter().zip([&mut seen, &mut unseen]) {
         assert_eq!(news.recv().unwrap(), News::Started(child.id() as i32));
         nursery.kill(*key);
