@@ -39,7 +39,7 @@ mod word;
 
 #[cfg(not(loom))]
 pub(crate) use memory::Kind;
-#[cfg(any(test, portable, not(target_os = "linux")))]
+#[cfg(any(all(test, not(loom)), portable, not(target_os = "linux")))]
 pub(crate) use roster::{DIED, WATCHED};
 pub(crate) use roster::{Holder, Roster, SEATS};
 #[cfg(not(loom))]
