@@ -146,6 +146,11 @@ impl Books {
         self.pages[line].send();
     }
 
+    /// References go to a forked child, which may tell of them late or never.
+    pub(crate) fn pass_uncounted(&self, line: usize) {
+        self.pages[line].send_uncounted();
+    }
+
     /// A reference has arrived at the caller, who refers to the line.
     pub(crate) fn arrive(&self, line: usize) {
         self.pages[line].arrive();

@@ -51,6 +51,11 @@ impl Page {
         let _ = self.flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sent);
     }
 
+    /// It is awaited from now on, whatever arrives.
+    pub(super) fn send_uncounted(&self) {
+        self.flags.fetch_or(UNCOUNTED | PASSED, Ordering::Relaxed);
+    }
+
     /// One has arrived: one of those that were sent, or one of them again.
     pub(super) fn arrive(&self) {
         let arrived = |flags| (SENT..UNCOUNTED).contains(&flags).then(|| flags - SENT);

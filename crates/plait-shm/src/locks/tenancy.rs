@@ -35,7 +35,7 @@ pub struct Still(#[expect(dead_code, reason = "it is held")] MutexGuard<'static,
 pub fn hold_still() -> Still {
     let shares = shares();
     for share in shares.iter().flat_map(HashMap::values) {
-        share.inside.books.pass(share.name.line());
+        share.inside.books.pass_uncounted(share.name.line());
     }
     Still(shares)
 }
@@ -140,11 +140,7 @@ pub(crate) fn adopt(inside: &Arc<Inside>, me: Holder) -> Result<(), JoinError> {
     let open = inside.books.open(&inside.roster, me);
     let mut all = true;
     for (_, share) in mine {
-        let there = open.refer(share.name, me);
-        if there {
-            inside.books.arrive(share.name.line());
-        }
-        all &= there;
+        all &= open.refer(share.name, me);
     }
     if all { Ok(()) } else { Err(JoinError::Gone) }
 }
