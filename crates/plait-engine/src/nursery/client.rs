@@ -198,18 +198,18 @@ impl Nursery {
     /// Sends a worker the signal of this number, if it lives or is about to; also a real-time one, but none that the C
     /// library keeps for itself.
     pub fn signal(&self, key: u64, signal: i32) {
-        self.signal_own(key, signal);
+        self.try_signal(key, signal);
     }
 
     /// The same; true: it is a worker of this nursery, or of one before it.
-    fn signal_own(&self, key: u64, signal: i32) -> bool {
+    fn try_signal(&self, key: u64, signal: i32) -> bool {
         let Some(known) = protocol::signal(signal) else { return false };
         let worker = locked(&self.workers).get(&key).map(|worker| match &worker.state {
             State::Seen(process, pid) => Some((Arc::clone(process), *pid)),
             State::Ordered | State::Unseen(_) => None,
         });
         let Some(seen) = worker else {
-            return locked(&self.elders).iter().any(|elder| elder.signal_own(key, signal));
+            return locked(&self.elders).iter().any(|elder| elder.try_signal(key, signal));
         };
         // Both fail only when there is nobody left to be signalled.
         let _ = match seen {
