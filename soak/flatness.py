@@ -6,6 +6,7 @@ wild samples cannot move)? And how much higher is the median of the last quarter
 rise may be as large as the figure's bound allows.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
@@ -20,6 +21,8 @@ WARM_UP_SHARE, WARM_UP_SECONDS = 0.2, 300.0
 STRETCHES = 200
 # Fewer seconds than that after the warm-up tell nothing.
 FEWEST = 8
+# Bounds are for runs of so many seconds after the warm-up, or more: what a figure wanders by fades only then.
+LONG = 900.0
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,12 @@ class Bound:
     least: float
     share: float = 0.0
 
-    def allows(self, first: float) -> float:
-        """The largest rise of a figure that began as `first`."""
-        return self.least + self.share * first
+    def allows(self, first: float, seconds: float = LONG) -> float:
+        """The largest rise of a figure that began as `first`, in a run of so many seconds.
+
+        Of few samples the medians wander: by the square root of how many there are too few.
+        """
+        return (self.least + self.share * first) * math.sqrt(max(1.0, LONG / seconds))
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,9 @@ def judge(name: str, unit: str, points: Sequence[Point], bound: Bound) -> Verdic
         for part in stretches(points, STRETCHES)
     ]
     first, last = (median(value for _, value in part) for part in quarters(points))
-    rise = slope(thin) * (points[-1][0] - points[0][0])
-    return Verdict(name, unit, first, last, rise, bound.allows(first))
+    seconds = points[-1][0] - points[0][0]
+    rise = slope(thin) * seconds
+    return Verdict(name, unit, first, last, rise, bound.allows(first, seconds))
 
 
 def judge_parts(

@@ -191,6 +191,14 @@ def processes(request):
         yield pool
 
 
+@pytest.fixture
+def uncounted(monkeypatch):
+    """Programs that the test starts do not count their lines: that loads modules, and writes files."""
+    monkeypatch.delenv("COVERAGE_PROCESS_START", raising=False)
+    if "LLVM_PROFILE_FILE" in os.environ:
+        monkeypatch.setenv("LLVM_PROFILE_FILE", os.devnull)
+
+
 class Gate:
     """Where tasks of `workloads.pass_gate` wait until the test opens it."""
 

@@ -64,6 +64,7 @@ def rlimit(name, value):
 
 
 @pytest.mark.parametrize("most", [0, 4096, 2**18, 2**20, 2**22, 2**24, 2**26, 2**30])
+@pytest.mark.usefixtures("uncounted")
 def test_small_files(most):
     said = run(rlimit("RLIMIT_FSIZE", most))
     assert said == "done" or "`ulimit -f`" in said or "File too large" in said

@@ -74,6 +74,7 @@ def test_processes_need_no_multiprocessing():
         assert name not in loaded
 
 
+@pytest.mark.usefixtures("uncounted")
 def test_workers_load_little():
     script = """
 import sys, plait

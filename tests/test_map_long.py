@@ -348,6 +348,7 @@ def test_serial_has_no_timeout():
         plait.map(runs.double, [1], backend="serial", timeout=1, errors="skip")
 
 
+@pytest.mark.usefixtures("uncounted")
 def test_a_plain_map_loads_nothing_of_this():
     code = "import plait, sys; list(plait.map(abs, [1], backend='serial', progress=False)); "
     code += "print([name for name in sys.modules if '_long' in name or 'tqdm' in name or 'sqlite' in name])"

@@ -193,6 +193,7 @@ def test_the_end_of_the_program_tells_the_rest():
     assert ended.err.count("LookupError: early") == ended.err.count("LookupError: late") == 1
 
 
+@pytest.mark.usefixtures("uncounted")
 def test_threads_alone_do_not_load_multiprocessing():
     ended = run_program(
         "-c",

@@ -32,6 +32,7 @@ def has_tests():
 
 @pytest.mark.skipif(not has_tests(), reason="this Python is installed without its tests")
 @pytest.mark.parametrize("group", ["process", pytest.param("arguments", marks=pytest.mark.once), "thread"])
+@pytest.mark.usefixtures("uncounted")
 def test_the_tests_of_the_stdlib_pass(group):
     ended = run_program("-c", f"import stdlib_processes; stdlib_processes.main({group!r})", patience=90)
     assert ended.code == 0, ended

@@ -267,6 +267,7 @@ sys.exit(main())
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="takes root, to be somebody else")
+@pytest.mark.usefixtures("uncounted")
 def test_another_users_program_is_refused_with_the_remedy(program):
     target = program(IDLE)
     said = refusal(run_program("-c", AS_ANOTHER.replace("{pid}", str(target.pid))))

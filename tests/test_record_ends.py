@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from outside import finish, is_alive, run_program, until
 from recorded import CONTENTION, HEAD, findings, grows
 
@@ -137,6 +138,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.usefixtures("uncounted")
 def test_what_was_recorded_before_the_disk_was_full_is_kept(program, cli, out):
     target = program(CONTENTION)
     done = run_program("-c", LIMITED, target.pid, cwd=out)

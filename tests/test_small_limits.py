@@ -67,6 +67,7 @@ def test_64_descriptors_are_enough_for_8_workers():
 
 
 @pytest.mark.parametrize("most", [4, 6, 8, 10, 12, 14, 17, 22, 28, 36])
+@pytest.mark.usefixtures("uncounted")
 def test_with_few_descriptors_the_work_is_done_by_fewer_workers_or_the_error_says_so(most):
     words = run(rlimit("RLIMIT_NOFILE", most))
     if words[0] == "done":
@@ -149,6 +150,7 @@ def test_with_few_addresses_the_work_is_done_or_the_error_says_so(most):
 
 
 @pytest.mark.parametrize("most", [0, 4096, 2**18, 2**21, 2**24])
+@pytest.mark.usefixtures("uncounted")
 def test_with_small_files_the_work_is_done_or_the_error_says_so(most):
     words = run(rlimit("RLIMIT_FSIZE", most))
     if words[0] == "done":

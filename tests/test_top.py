@@ -264,6 +264,7 @@ sys.exit(main(["top", *sys.argv[1:]]))
 
 @pytest.mark.skipif(not IS_ROOT, reason="takes root, to be somebody else")
 @pytest.mark.once
+@pytest.mark.usefixtures("uncounted")
 def test_a_program_of_another_user(program):
     target = program(POOLS)
     said = refusal(run_program("-c", AS_ANOTHER, target.pid))

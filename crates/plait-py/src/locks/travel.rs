@@ -214,7 +214,7 @@ pub fn arrived<T>(
     find(&memory, Name(*name)).map_err(|error| not_joined(&error))?.ok_or_else(|| {
         errors::plait_error(
             py,
-            "a lock that was pickled is no more: nobody had kept it, and very many others were made since; keep it where it is sent from",
+            "a lock that was pickled is no more: nobody had kept it, and hundreds of others were made since; keep it where it is sent from",
         )
     })
 }
