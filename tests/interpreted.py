@@ -89,6 +89,9 @@ def say(number):
     return number
 
 
-def lock_at(limit, number):
-    """A result that cannot be sent."""
-    return threading.Lock() if number == limit else pass_on(number)
+def lock_from(limit, number):
+    """A result that cannot be sent, of a sub-interpreter, from a number on."""
+    from concurrent import interpreters
+
+    elsewhere = interpreters.get_current() != interpreters.get_main()
+    return threading.Lock() if number >= limit and elsewhere else pass_on(number)

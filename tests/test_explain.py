@@ -32,7 +32,8 @@ def test_what_it_says():
     choice = plait.explain(time.sleep, [0.01] * 200)
     assert choice.workers > 10
     assert "threads" in str(choice).splitlines()[0]
-    assert choice.figures["wall"] >= 0.01
+    # On a busy machine the first call may not be over when enough was seen.
+    assert choice.figures["wall"] >= 0.01 or choice.figures["unfinished"]
     assert choice.machine["cpus"] == plait.cpu_count()
     told = json.loads(choice.to_json())
     assert told["backend"] == "threads"
