@@ -52,10 +52,11 @@ mod tests {
     #[test]
     fn nothing_but_the_slice_changes() {
         let before = now();
-        assert!(ask_for_short_slices());
+        // Of a test run that only has time that nobody wants, or is promised some, nothing is changed.
+        assert_eq!(ask_for_short_slices(), before.policy == libc::SCHED_OTHER as u32);
         let after = now();
         assert_eq!((after.policy, after.nice, after.priority), (before.policy, before.nice, before.priority));
         // What kernels tell that know of no slices is 0.
-        assert!(after.runtime == SLICE || after.runtime == 0, "{after:?}");
+        assert!([SLICE, 0, before.runtime].contains(&after.runtime), "{after:?}");
     }
 }

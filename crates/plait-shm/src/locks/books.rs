@@ -133,6 +133,12 @@ impl Books {
         self.kinds.get(line).and_then(|kind| Kind::from_word(kind.load(Ordering::Acquire)))
     }
 
+    /// Who has the guard.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn guarded_by(&self) -> Option<Holder> {
+        self.words.guard.holder()
+    }
+
     /// As if somebody had died who was about to write them.
     #[cfg(test)]
     pub(crate) fn forget_shelves(&self) {

@@ -15,6 +15,8 @@
 #[cfg(not(loom))]
 use crate::sync::Shareable;
 use crate::sync::{AtomicU32, Futex, Line, Ordering, Place};
+#[cfg(not(loom))]
+use crate::system::{Deaths, Here};
 
 /// How many processes can take part at a time.
 #[cfg(not(loom))]
@@ -94,6 +96,15 @@ impl Roster {
         // SYNC POINT with `settle`: who sees the life of the next process sees the next turn.
         let life = seat.life.load(Ordering::Acquire);
         life & DIED != 0 || Holder::new(0, seat.turn.load(Ordering::Relaxed)).0 >> 10 != holder.0 >> 10
+    }
+
+    /// The same, asked of the system where it does not tell: for those that no keeper may look for.
+    #[cfg(not(loom))]
+    pub(crate) fn has_died(&self, holder: Holder) -> bool {
+        if let Some(seat) = holder.seat() {
+            Here::look(&self.seats[seat].life);
+        }
+        self.is_dead(holder)
     }
 
     /// The pid of a holder's process, if its seat was not given to another one since.

@@ -147,7 +147,7 @@ impl LockWord {
         let mut waiting = self.waiting(roster, me);
         loop {
             #[cfg(not(loom))]
-            if self.holder().is_some_and(|holder| roster.is_dead(holder)) {
+            if self.holder().is_some_and(|holder| roster.has_died(holder)) {
                 // The steps that it may still do would be in the middle of what is about to be done here.
                 std::thread::sleep(LAST_STEPS);
             }

@@ -9,6 +9,7 @@ use super::*;
 mod barriers;
 mod books;
 mod conditions;
+mod deaths;
 mod locks;
 mod semaphores;
 mod waiters;
