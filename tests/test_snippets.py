@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from platforms import IS_PORTABLE
 
 pytestmark = pytest.mark.once
 
@@ -134,6 +135,8 @@ def test_script_runs(block: Block, tmp_path: Path) -> None:
     needed = need_of(block)
     if needed is not None:
         pytest.importorskip(needed, reason=f"{needed} is not installed")
+    if IS_PORTABLE and "WorkerDied" in block.body and "qsize" in block.body:
+        pytest.skip("who has died is known some milliseconds later, and what it had taken comes back then")
     script = tmp_path / "script.py"
     script.write_text(block.body)
     printed = run([sys.executable, script.name], tmp_path)
