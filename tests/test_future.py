@@ -262,6 +262,20 @@ def test_a_callback_may_wait_for_another_call(pool):
     assert results == [3]
 
 
+def test_a_callback_never_sees_a_future_that_is_not_done(pool, gate):
+    """`_state`, too, says so: asyncio looks at it from Python 3.14 on, in the callback that it adds."""
+    future = pool.submit(w.pass_gate, gate.folder, "a", 5)
+    states = []
+    with future._condition:
+        gate.open()
+        until(future.done, "the end of the call")
+        # Who counts what is not done holds the condition, and is told nothing meanwhile.
+        assert future._state == "RUNNING"
+        future.add_done_callback(lambda future: states.append((future._state, future.result())))
+    until(lambda: states, "the callback")
+    assert states == [("FINISHED", 5)]
+
+
 # --- made by hand
 
 

@@ -18,7 +18,7 @@ use super::core::{Exposed, FutureCore, Held, Home, Phase, Slot};
 use super::{SLICE, decode_outcome, phase_name, run_callback, tell_here};
 use crate::own::own;
 use crate::thread::{await_here, count_cancelled};
-use crate::{codec, errors};
+use crate::{codec, errors, exit};
 
 /// The base of `plait.Future`.
 #[pyclass(subclass, frozen, weakref, module = "plait._core")]
@@ -276,13 +276,14 @@ impl FutureBase {
     fn add_done_callback(slf: &Bound<'_, Self>, r#fn: Bound<'_, PyAny>) -> PyResult<()> {
         let kept = r#fn.clone().unbind();
         let now = Self::expose(slf, |slot, phase| {
-            if phase.is_done() {
-                return true;
+            match &mut slot.exposed {
+                // Its end is about to be told, and shows in `_state` only then: asyncio's callback looks there.
+                Some(exposed) if !phase.is_done() || exposed.untold && !exit::is_closed() => {
+                    exposed.callbacks.push(kept);
+                    false
+                }
+                _ => true,
             }
-            if let Some(exposed) = &mut slot.exposed {
-                exposed.callbacks.push(kept);
-            }
-            false
         });
         if now {
             run_callback(slf.py(), &r#fn, slf.as_any())?;
