@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::colors;
 use crate::plain_text::shortened;
 use crate::scale::Scale;
-use crate::sketch::{Sketch, states};
+use crate::sketch::{Sketch, UNSEEN, states};
 use crate::units;
 use crate::wrap::wrapped;
 
@@ -99,10 +99,11 @@ impl Picture {
                 }
             });
         }
-        if sketch.left_out > 0 {
+        let more = (sketch.left_out > 0).then(|| units::count(sketch.left_out, "more thread"));
+        let unseen = sketch.lanes.is_empty().then(|| UNSEEN.to_owned());
+        for line in more.into_iter().chain(unseen) {
             let y = self.take(LANE);
-            let more = units::count(sketch.left_out, "more thread");
-            self.draw(html! { text x=(LEFT) y=(y + 11) font-size="11.5" fill=(QUIET) { (more) } });
+            self.draw(html! { text x=(LEFT) y=(y + 11) font-size="11.5" fill=(QUIET) { (line) } });
         }
     }
 

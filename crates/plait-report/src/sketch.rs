@@ -12,6 +12,9 @@ const ACTIVE: f64 = 0.02;
 /// Longer names are cut.
 const LONGEST: usize = 40;
 
+/// What is told of a time in which no thread was seen to do anything.
+pub(crate) const UNSEEN: &str = "nothing was seen of it: its threads waited, or the machine had no time to look";
+
 /// What threads did for a while, drawn in letters.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sketch {

@@ -87,6 +87,20 @@ fn a_picture_of_what_failed_and_of_hostile_names_is_one_all_the_same() {
 }
 
 #[test]
+fn a_backend_whose_threads_nobody_saw_keeps_its_place_and_says_so() {
+    let mut primes = primes();
+    let strips = |page: &str| page.matches("<section class=\"strip\"").count();
+    let whole = strips(&Comparison::from(primes.clone()).html());
+    primes.runs[1].sketch.as_mut().expect("it was drawn").lanes.clear();
+    let compared = Comparison::from(primes.clone());
+    assert_eq!((strips(&compared.html()), whole), (3, 3));
+    assert!(compared.html().contains("nothing was seen of it") && compared.svg().contains("nothing was seen of it"));
+    // Of none there is nothing to show.
+    primes.runs.iter_mut().flat_map(|run| &mut run.sketch).for_each(|sketch| sketch.lanes.clear());
+    assert_eq!(strips(&Comparison::from(primes).html()), 0);
+}
+
+#[test]
 fn a_page_is_the_same_each_time() {
     assert_eq!(Comparison::from(primes_with_peers()).html(), Comparison::from(primes_with_peers()).html());
 }

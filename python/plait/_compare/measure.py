@@ -1,4 +1,4 @@
-"""One backend in a comparison: its rounds, each with its meters; in the first one its lanes are drawn, too.
+"""One backend in a comparison: its rounds, each with its meters; in one of them its lanes are drawn, too.
 
 A round is: pool made, every worker has answered (start-up), all items called (the time), pool closed. The
 meters run during the calls alone.
@@ -69,7 +69,9 @@ class Entry:
         self, pool: Any, on_results: Callable[[int], None]
     ) -> tuple[dict[str, Any], list[Timed | str], _core.WatchReport]:
         meter, watch = _core.Meter(os.getpid()), _core.Watch(os.getpid())
-        lanes = _recorder() if not self.rounds and not self.lane.peer else None
+        # In the first round, and in the next if a machine that had no time for the observer showed nothing.
+        seen = self.sketch is not None and self.sketch["lanes"]
+        lanes = None if seen or self.lane.peer else _recorder()
         starved_before = _starved_seconds()
         begin = time.perf_counter()
         try:
@@ -129,7 +131,7 @@ class Entry:
     def forget(self) -> None:
         """Begin anew: what was measured was a warm-up."""
         self.rounds.clear()
-        self.watched = None
+        self.watched = self.sketch = None
 
     def measurements(self) -> dict[str, Any]:
         """The row as `plait-report` reads it."""

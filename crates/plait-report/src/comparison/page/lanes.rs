@@ -7,7 +7,7 @@ use plait_trace::State;
 use super::series::swatch;
 use crate::comparison::{Comparison, Row};
 use crate::scale::{percent, written};
-use crate::sketch::{Lane, Sketch, states};
+use crate::sketch::{Lane, Sketch, UNSEEN, states};
 use crate::units;
 
 /// The lanes, or nothing where none were drawn.
@@ -16,8 +16,11 @@ pub(super) fn lanes(comparison: &Comparison, looks: &[usize]) -> Option<Markup> 
         .rows()
         .iter()
         .zip(looks)
-        .filter_map(|(row, &look)| Some((row, look, row.sketch.as_ref().filter(|sketch| !sketch.lanes.is_empty())?)))
+        .filter_map(|(row, &look)| Some((row, look, row.sketch.as_ref()?)))
         .collect();
+    if drawn.iter().all(|(.., sketch)| sketch.lanes.is_empty()) {
+        return None;
+    }
     let longest = drawn.iter().map(|(.., sketch)| sketch.seconds).reduce(f64::max)?;
     Some(html! {
         (legend(drawn.iter().map(|(.., sketch)| *sketch)))
@@ -30,6 +33,7 @@ pub(super) fn lanes(comparison: &Comparison, looks: &[usize]) -> Option<Markup> 
                         div.track style={ "width:" (written(percent(sketch.seconds, longest))) } { (drawn_lane(lane)) }
                     }
                 }
+                @if sketch.lanes.is_empty() { p.quiet { (UNSEEN) } }
                 @if sketch.left_out > 0 { p.quiet { (units::count(sketch.left_out, "more thread")) } }
             }
         }

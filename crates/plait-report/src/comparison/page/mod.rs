@@ -48,7 +48,7 @@ pub(super) fn page(comparison: &Comparison) -> String {
                             }
                         }
                         @if let Some(lanes) = lanes::lanes(comparison, &looks) {
-                            (card("Who ran when", "a lane for each thread in the first round of each backend, all on one scale of time", lanes))
+                            (card("Who ran when", "a lane for each thread in one round of each backend, all on one scale of time", lanes))
                         }
                         @if let Some(plot) = workers::workers(comparison, &looks) {
                             (card("More workers", "speed-up over serial by the number of workers", plot))
