@@ -1,5 +1,6 @@
 """Functions of which it is known what they do, and measuring them until a busy machine shows it."""
 
+import math
 import threading
 
 from plait import _core
@@ -33,7 +34,8 @@ def measured(fn, args=(), seconds=0.02, **options):
 
 
 def share(figures, name):
-    return figures[name] / figures["wall"]
+    """Its share of the time; nan, which nothing is true of, where the sampler had no time to see it."""
+    return math.nan if figures[name] is None else figures[name] / figures["wall"]
 
 
 def comes_true(holds, fn, args=(), seconds=0.02, **options):

@@ -172,7 +172,8 @@ def test_a_holder_that_dies_leaves_it_to_the_next(made):
     with plait.ProcessPoolExecutor(1) as pool:
         future = pool.submit(hold_for_ever)
         until(lambda: holds.value, "the worker to hold the lock")
-        [worker] = pool.stats().workers
+        # On a busy machine its call begins before its start is told.
+        [worker] = until(lambda: pool.stats().workers, "word of the worker")
         os.kill(worker.pid, signal.SIGKILL)
         with pytest.raises(plait.OwnerDied), cell.get_lock():
             pass
