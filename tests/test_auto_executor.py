@@ -9,7 +9,7 @@ import time
 import plait
 import pytest
 import workloads as w
-from outside import run_program, until
+from outside import PATIENCE, run_program, until
 
 
 def spin(n):
@@ -166,6 +166,19 @@ def test_limits_of_calls(executor):
         return "well"
 
     assert executor.options(retries=1).submit(second_time).result() == "well"
+
+
+def test_tries_that_fail_while_it_decides_hold_up_no_call(executor):
+    def odd_fails(n):
+        nap(0.0003)
+        if n % 2:
+            raise ValueError(n)
+        return n
+
+    tried = executor.options(retries=1)
+    futures = [tried.submit(odd_fails, n) for n in range(60)]
+    assert not concurrent.futures.wait(futures, PATIENCE).not_done
+    assert [n for n, future in enumerate(futures) if future.exception()] == list(range(1, 60, 2))
 
 
 def test_with_asyncio():

@@ -53,7 +53,7 @@ class AutoExecutor:
         self._bench: Crew | None = None
         self._crew: Crew | None = None
         self._processes: Any = None
-        self._closed = False
+        self.closed = False
         _exit.at_exit(self, first=True)
         self._told: dict[str, Any] | None = None
         # What the figures of the pools do not know: calls that were cancelled while they waited for a
@@ -82,7 +82,7 @@ class AutoExecutor:
         plan = self._plans.get(key_of(fn))
         if plan is None or plan.submit is None:
             with self._lock:
-                if self._closed:
+                if self.closed:
                     when = "interpreter shutdown" if _exit.is_ending() else "shutdown"
                     raise RuntimeError(f"cannot schedule new futures after {when}")
                 plan = self._plan(fn)
@@ -135,7 +135,7 @@ class AutoExecutor:
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """See the executor."""
         with self._lock:
-            self._closed = True
+            self.closed = True
             plans = list(self._plans.values())
             for plan in plans:
                 if cancel_futures:
@@ -150,7 +150,7 @@ class AutoExecutor:
         interrupted = _exit.is_interrupt(exc_type)
         if interrupted:
             with self._lock:
-                self._closed = True
+                self.closed = True
                 for plan in self._plans.values():
                     plan.cancel()
             for pool in self._pools():
@@ -161,7 +161,7 @@ class AutoExecutor:
     def _abort(self) -> None:
         """Give up what was not begun."""
         with self._lock:
-            self._closed = True
+            self.closed = True
             for plan in self._plans.values():
                 plan.cancel()
         for pool in self._pools():

@@ -139,26 +139,27 @@ class Plan:
             self._look.watch(*call.args, *call.kwargs.values())
         self._calls = [call.args, *self._calls[: _KEPT - 1]]
         measured = (call.fn, call.args, call.kwargs)
-        return self._executor.bench(0).pool._submit_with(*call.limits, self._call, measured, {})
+        future = self._executor.bench(0).pool._submit_with(*call.limits, self._call, measured, {})
+        # Not at the end of a try, which another may follow.
+        future.add_done_callback(self._after)
+        return future
 
     def _call(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        try:
-            result = self._gauge(fn, args, kwargs)
-        except BaseException:
-            self._after()
-            raise
+        result = self._gauge(fn, args, kwargs)
         with self._lock:
             self._results = [result, *self._results[: _KEPT - 1]]
-        self._after()
         return result
 
-    def _after(self) -> None:
-        """A measured call has ended."""
+    def _after(self, _: Any) -> None:
+        """A measured call has ended, after all of its tries, or was cancelled."""
         with self._lock:
             self._running -= 1
             if self.submit is not None:
                 if self._running == 0:
                     self._executor.bench(-1)
+                return
+            if self._executor.closed and not self._waiting:
+                # No call of it will come, and no workers are wanted any more.
                 return
             figures = self._gauge.figures()
             spent = time.perf_counter() - self._begun
