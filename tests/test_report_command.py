@@ -131,6 +131,7 @@ def test_one_line_says_what_is_wrong(what, trace, cli, out):
     assert [path.name for path in out.iterdir()] == ["it.plait"]
 
 
+@pytest.mark.usefixtures("uncounted")
 def test_a_full_disk_leaves_no_half_of_a_file(trace, cli, out):
     (out / "full.json").symlink_to("/dev/full")
     assert "cannot write 'full.json': No space left on device" in refusal(

@@ -10,6 +10,8 @@ TRIES = 4
 pytestmark = pytest.mark.once
 
 
+# Counting lines takes the GIL: more of it than a program has that works under a lock.
+@pytest.mark.usefixtures("uncounted")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_verdict_is_right(name):
     said = []
