@@ -1,6 +1,7 @@
-"""What plait promises on Linux's own ground and not on POSIX alone (docs/pythons.md, "Other systems")."""
+"""What plait promises on Linux's own ground alone, or only where there is a GIL (docs/pythons.md)."""
 
 import re
+import sys
 import time
 
 import pytest
@@ -20,6 +21,12 @@ def _skipped(reason):
 page_maps = _skipped("whether memory was written to since is told by Linux's maps of pages")
 gives_back = _skipped("parts of a shared object cannot be given back")
 any_dev_shm = _skipped("shared objects of POSIX lie in /dev/shm here")
+
+HAS_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
+needs_gil = pytest.mark.skipif(not HAS_GIL, reason="it is about the GIL, and this Python has none")
+in_place = pytest.mark.skipif(
+    not HAS_GIL, reason="without a GIL containers and functions are not read in place: others may change them"
+)
 
 
 def shared_file(link):

@@ -10,6 +10,7 @@ import plait
 import pytest
 import workloads as w
 from outside import PATIENCE, run_program, until
+from platforms import needs_gil
 
 
 def spin(n):
@@ -57,6 +58,7 @@ def test_the_choice(executor):
     assert executor.choice.workers > 2
 
 
+@needs_gil
 @pytest.mark.skipif(plait.cpu_count() < 2, reason="one processor")
 def test_each_function_has_its_own(executor):
     list(executor.map(nap, [0.02] * 40))

@@ -13,6 +13,7 @@ import workloads as w
 from outside import run_program, until
 from plait import _kept
 from plait._auto import apart, deciding, priors, probe
+from platforms import HAS_GIL, needs_gil
 
 old = sys.version_info < (3, 14)
 needs_3_14 = pytest.mark.skipif(old, reason="sub-interpreters came with Python 3.14")
@@ -35,6 +36,8 @@ def nothing_known():
 @pytest.fixture
 def preferred(monkeypatch):
     """They are chosen wherever nothing speaks against them, whatever was measured."""
+    if not HAS_GIL:
+        pytest.skip("without a GIL threads do what interpreters would")
 
     def prefer(figures, machine, bounds):
         # A busy machine makes a call long now and then.
@@ -145,6 +148,7 @@ print(choice.reasons[-1])
 
 
 @needs_3_14
+@needs_gil
 @pytest.mark.skipif(plait.cpu_count() < 2, reason="one processor")
 def test_a_program_that_computes_for_a_moment_goes_there():
     ended = []

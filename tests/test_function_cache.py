@@ -12,6 +12,7 @@ import types
 import plait
 import pytest
 from plait import _core
+from platforms import in_place
 
 FunctionTable, decode_function = _core.function.FunctionTable, _core.function.decode_function
 
@@ -201,6 +202,7 @@ def test_closures():
     changes(script, "f, _ = make(5)", 10, before=12, after=15)
 
 
+@in_place
 def test_functions_of_one_code_are_told_apart():
     script = Script("def make(n): return lambda x: x + n\nfs = [make(i) for i in range(100)]")
     ids = [script.table.prepare(f)[0] for f in script.names["fs"]]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from outside import run_program, until
+from platforms import needs_gil
 from recorded import (
     CONTENTION,
     HEAD,
@@ -22,6 +23,7 @@ from recorded import (
 # --- what is seen
 
 
+@needs_gil
 def test_a_function_that_keeps_the_gil_is_named(program, cli, out):
     hog = program(HOG)
     done = cli("record", "--duration", "4", "-o", "hog.plait", hog.pid)
@@ -34,6 +36,7 @@ def test_a_function_that_keeps_the_gil_is_named(program, cli, out):
     assert worst["function"] is None or worst["function"].startswith(("re.Pattern.match", "_sre", "sre"))
 
 
+@needs_gil
 def test_threads_that_take_turns_are_told(program, cli, out):
     done = cli("record", "--duration", "4", "-o", "turns.plait", program(CONTENTION).pid)
     assert done.code == 0 and "GIL contention" in done.out, done
@@ -50,6 +53,7 @@ in_threads(*[hash_on for _ in os.sched_getaffinity(0)])
 """
 
 
+@needs_gil
 def test_threads_on_all_processors_run_and_wait_for_none(program, cli, out):
     # The observer takes a processor from one of them to look at them.
     done = cli("record", "--duration", "3", "-o", "all.plait", "--quiet", program(HASHING).pid)

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from outside import finish, is_alive, run_program, until
+from platforms import needs_gil
 from recorded import CONTENTION, HEAD, findings, grows
 
 
@@ -21,6 +22,7 @@ def test_ctrl_c_ends_the_recording_and_not_the_program(program, cli_started, out
     assert is_alive(target.pid)
 
 
+@needs_gil
 def test_sigterm_ends_it_in_good_order(program, cli_started, out):
     recorder = cli_started("record", "--quiet", "-o", "it.plait", program(CONTENTION).pid)
     grows(out / "it.plait", 100)
@@ -138,6 +140,7 @@ sys.exit(main())
 """
 
 
+@needs_gil
 @pytest.mark.usefixtures("uncounted")
 def test_what_was_recorded_before_the_disk_was_full_is_kept(program, cli, out):
     target = program(CONTENTION)

@@ -12,6 +12,7 @@ from loners import LONERS
 from looking import seen, strict  # noqa: F401
 from plait import _state
 from plait._state import facts
+from platforms import in_place
 from sharers import SHARERS
 
 
@@ -109,6 +110,7 @@ def test_what_cannot_be_looked_at_is_taken_for_shared(monkeypatch):
         assert look.changed() == look.changed() == cannot
 
 
+@in_place
 def test_what_other_threads_do_meanwhile_is_no_fault():
     shared = {"list": [], "dict": {}, "set": set(), "raw": bytearray(10)}
     stop = threading.Event()

@@ -13,6 +13,9 @@ import time
 import plait
 import pytest
 from outside import children, is_alive, run_program, until
+from platforms import needs_gil
+
+pytestmark = needs_gil
 
 # Keeps the GIL while it sleeps.
 libc = ctypes.PyDLL(None)

@@ -14,6 +14,7 @@ import plait
 import pytest
 from blocked import LIMIT, Told, here, soon, watchers
 from outside import PATIENCE, until
+from platforms import needs_gil
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -44,6 +45,7 @@ def no_watcher_is_left():
     until(lambda: not watchers(), "the end of the thread that looks")
 
 
+@needs_gil
 def test_it_is_told_while_it_blocks_and_once_more_when_it_is_over(run, told):
     async def serve():
         told.wait(PATIENCE)
@@ -207,6 +209,7 @@ def test_a_future_that_is_waited_for_is_told(run, told):
     assert "await its future" in told[0].remedy
 
 
+@needs_gil
 @pytest.mark.parametrize("work", [lambda: re.findall(r"(x+x+)+y", "x" * 24), lambda: sum(range(20_000_000))])
 def test_native_code_that_keeps_the_gil_is_told_afterwards(run, told, work):
     async def main():
@@ -274,6 +277,7 @@ def test_an_idle_loop_is_not_told(run, told, no_garbage):
     assert [blocked.line for blocked in told] == [line]
 
 
+@needs_gil
 def test_gathered_and_nested_tasks_are_told_apart(run, told):
     async def deep(name):
         await asyncio.sleep(0.01)
@@ -321,6 +325,7 @@ def test_a_callback_that_is_no_python_function_is_told(told):
     assert told[0].remedy == "use await asyncio.sleep(…)"
 
 
+@needs_gil
 def test_native_calls_that_keep_the_gil_for_a_short_time_each_are_one_stall(run, told):
     import ctypes
 
@@ -338,6 +343,7 @@ def test_native_calls_that_keep_the_gil_for_a_short_time_each_are_one_stall(run,
     assert told.begun[0].function == calls.__qualname__
 
 
+@needs_gil
 def test_another_thread_that_keeps_the_gil_is_not_put_down_to_the_loop(run, told):
     import ctypes
 

@@ -1,6 +1,7 @@
 """One callback that runs too long: where it was seen, and what is told of it."""
 
 import asyncio
+import sys
 from collections import Counter
 from traceback import StackSummary
 from types import FrameType
@@ -9,6 +10,9 @@ from plait._watch_loop.handle import LoopWatch, Place
 from plait._watch_loop.remedy import GIL_ELSEWHERE, remedy
 from plait._watch_loop.report import LoopBlocked
 from plait._watch_loop.sight import Sight, name_of
+
+# Without a GIL a task is locked while its step computes: whoever asks it for its name waits for the end.
+_ANSWERS = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class Stall:
@@ -45,7 +49,7 @@ class Stall:
     def name(self, loop: asyncio.AbstractEventLoop | None, step: FrameType | None, sight: Sight) -> None:
         """Find out what it is, while it still runs; `step` is the loop's call of it."""
         self._callback = sight.outermost
-        task = None if loop is None else asyncio.current_task(loop)
+        task = asyncio.current_task(loop) if _ANSWERS and loop is not None else None
         if task is not None:
             self._task = task.get_name()
             self._callback = getattr(task.get_coro(), "__qualname__", self._callback)
