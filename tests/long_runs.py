@@ -1,5 +1,6 @@
 """Functions that long maps call, and programs that make such maps."""
 
+import contextvars
 import os
 import pickle
 import signal
@@ -73,22 +74,27 @@ def lock_on(x, bad):
     return threading.Lock() if x == bad else x
 
 
+# Which of several runs a call belongs to: one that was begun on a thread goes on when its run is over.
+RUN = contextvars.ContextVar("run", default=0)
+
+
 def note(folder, x):
     """Adds the item to what was called, whole."""
     log = os.open(os.path.join(folder, "log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
-        os.write(log, f"{x}\n".encode())
+        os.write(log, f"{x} {RUN.get()}\n".encode())
     finally:
         os.close(log)
 
 
-def noted(folder):
-    """What was called, in the order of the calls."""
+def noted(folder, run=None):
+    """What was called, in the order of the calls, by one run or by all."""
     try:
         with open(os.path.join(folder, "log")) as log:
-            return [int(line) for line in log.read().split("\n")[:-1]]
+            lines = [map(int, line.split()) for line in log.read().split("\n")[:-1]]
     except FileNotFoundError:
         return []
+    return [x for x, of in lines if run in (None, of)]
 
 
 def noting(folder, x):

@@ -193,21 +193,21 @@ def test_cancelled_at_any_moment(amap, seed, tmp_path):
                 had.add(n)
                 await asyncio.sleep(0)
 
-    async def cancelled(calls):
+    async def cancelled(run, calls):
         known = set(runs.kept(path)) if path.exists() else set()
+        runs.RUN.set(run)
         task = asyncio.ensure_future(consume())
-        begun = len(runs.noted(tmp_path))
-        await passed(lambda: len(runs.noted(tmp_path)) >= begun + calls or task.done(), "some calls")
+        await passed(lambda: len(runs.noted(tmp_path, run)) >= calls or task.done(), "some calls")
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
         assert had | known <= set(runs.kept(path))
-        again = runs.noted(tmp_path)[begun:]
+        again = runs.noted(tmp_path, run)
         assert not known & set(again), "called again, though the result was in the file"
 
     async def main():
-        for _ in range(4):
-            await cancelled(chance.randrange(1, 60))
+        for run in range(4):
+            await cancelled(run, chance.randrange(1, 60))
         had.clear()
         await consume()
         assert had == set(range(200)) == set(runs.kept(path))
