@@ -9,7 +9,7 @@ import plait
 import pytest
 import workloads as w
 from outside import run_program, until
-from plait._auto import deciding, priors
+from plait._auto import deciding, priors, probe
 
 pytestmark = pytest.mark.once
 
@@ -137,11 +137,13 @@ def test_a_slow_input_does_not_hold_results_back():
     assert first + list(results) == list(range(1, 1011))
 
 
-def test_a_map_that_nobody_looks_at_runs(tmp_path):
+def test_a_map_that_nobody_looks_at_runs(tmp_path, monkeypatch):
+    # Where other programs take the processor away from the first call, the others would go elsewhere; those
+    # that have not begun on threads do not outlive the iterator, and serially none begins unasked.
+    monkeypatch.setattr(probe, "_ENOUGH", 60.0)
+    monkeypatch.setattr(probe, "_LONGEST", 60.0)
     path = tmp_path / "calls"
     results = plait.map(note, [path] * 3, range(3), backend="auto")
-    # Where other programs take the processor away from the first call, the others may go to threads; those
-    # that have not begun there would not outlive the iterator.
     until(lambda: sorted(path.read_text().split()) == ["0", "1", "2"], "three calls")
     assert list(results) == [0, 1, 2]
 
